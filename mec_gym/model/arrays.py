@@ -1,0 +1,175 @@
+"""The few array operations that the model needs beyond the array API standard.
+
+The physics is written in the array-API style, so that one copy of every formula serves NumPy
+arrays and torch tensors on any device. Gathers and sums by server are not in the standard; they
+stand here, once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+Array = Any
+"""A NumPy array or any array that array_api_compat knows, e.g. a torch tensor."""
+
+
+def namespace_of(array: Array) -> Any:
+    """Return the array-API namespace of an array.
+
+    Parameters
+    ----------
+    array : array
+        A NumPy array or a torch tensor.
+
+    Returns
+    -------
+    module
+        NumPy itself for NumPy arrays (NumPy 2 follows the standard, without a wrapper's cost).
+
+    Examples
+    --------
+    >>> namespace_of(np.zeros(2)).__name__
+    'numpy'
+    """
+    return np if isinstance(array, np.ndarray) else array_namespace(array)
+
+
+def like(reference: Array, value: Any) -> Array:
+    """Return `value` as an array of the same kind, dtype and device as `reference`.
+
+    Parameters
+    ----------
+    reference : array
+        Decides namespace, dtype and device.
+    value : array_like
+        Numbers.
+
+    Returns
+    -------
+    array
+
+    Examples
+    --------
+    >>> like(np.zeros(2), [1, 2])
+    array([1., 2.])
+    """
+    xp = namespace_of(reference)
+    if xp is np:
+        return np.asarray(value, dtype=reference.dtype)
+    return xp.asarray(value, dtype=reference.dtype, device=reference.device)
+
+
+def pick(xp: Any, values: Array, index: Array) -> Array:
+    """Return ``values[index]`` for one-dimensional `values` and an index of any shape.
+
+    Parameters
+    ----------
+    xp : module
+        Array namespace of both.
+    values : array, shape (S,)
+        What is picked from.
+    index : integer array, any shape
+        Positions in `values`.
+
+    Returns
+    -------
+    array, shape of `index`
+
+    Examples
+    --------
+    >>> pick(np, np.array([5.0, 7.0]), np.array([[1, 0]]))
+    array([[7., 5.]])
+    """
+    if xp is np:
+        return values.take(index)
+    return xp.reshape(xp.take(values, xp.reshape(index, (-1,)), axis=0), index.shape)
+
+
+def chosen(xp: Any, table: Array, assignment: Array) -> Array:
+    """Return each device's entry in the column of the server it uses.
+
+    Parameters
+    ----------
+    xp : module
+        Array namespace of both.
+    table : array, shape (..., N, M)
+        One entry per link.
+    assignment : integer array, shape (..., N)
+        0 = local, j = server j. Batch axes broadcast against those of `table`.
+
+    Returns
+    -------
+    array, shape (..., N)
+        ``table[..., i, assignment[i] - 1]``; for a local device the entry of server 1, which
+        callers overwrite.
+
+    Examples
+    --------
+    >>> chosen(np, np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([2, 1]))
+    array([2., 3.])
+    """
+    *batch, n_devices, n_servers = table.shape
+    links = n_devices * n_servers
+    column = assignment - (assignment > 0) if xp is np else xp.clip(assignment - 1, min=0)
+    index = column + _range(xp, 0, links, n_servers, assignment)
+    if batch and table.size != links if xp is np else batch:
+        copies = _range(xp, 0, _product(batch) * links, links, assignment)
+        index = index + xp.reshape(copies, (*batch, 1))
+    return pick(xp, xp.reshape(table, (-1,)), index)
+
+
+def sum_by_server(xp: Any, values: Array, assignment: Array, n_servers: int) -> Array:
+    """Sum a per-device quantity over the devices of each server.
+
+    Parameters
+    ----------
+    xp : module
+        Array namespace of both.
+    values : array, shape (..., N)
+        What is summed; must have the batch axes of `assignment`.
+    assignment : integer array, shape (..., N)
+        0 = local, j = server j.
+    n_servers : int
+        M.
+
+    Returns
+    -------
+    array, shape (..., M + 1)
+        Entry 0 is the sum over local devices, entry j that of server j. Each sum runs in the
+        order of the devices, so a batch has the same bits as its members alone.
+
+    Examples
+    --------
+    >>> sum_by_server(np, np.array([1.0, 2.0, 4.0]), np.array([2, 0, 2]), 2)
+    array([2., 0., 5.])
+    """
+    bins = n_servers + 1
+    *batch, n_devices = assignment.shape
+    if xp is np:
+        if _product(batch) == 1:
+            sums = np.bincount(assignment.ravel(), values.ravel(), bins)
+            return sums.reshape(*batch, bins)
+        copies = _product(batch)
+        first = np.arange(0, copies * bins, bins).reshape(*batch, 1)
+        flat = np.bincount((assignment + first).ravel(), values.ravel(), copies * bins)
+        return flat.reshape(*batch, bins)
+    servers = _range(xp, 0, bins, 1, assignment)
+    member = assignment[..., None] == servers
+    zero = xp.zeros((), dtype=values.dtype, device=values.device)
+    return xp.sum(xp.where(member, values[..., None], zero), axis=-2)
+
+
+def _range(xp: Any, start: int, stop: int, step: int, reference: Array) -> Array:
+    if xp is np:
+        return np.arange(start, stop, step)
+    return xp.arange(start, stop, step, dtype=reference.dtype, device=reference.device)
+
+
+def _product(sizes: list[int]) -> int:
+    product = 1
+    for size in sizes:
+        product *= int(size)
+    return product

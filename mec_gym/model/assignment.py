@@ -1,0 +1,142 @@
+"""Checks of an offloading decision, eqs. (4), (5) and the local part of (7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mec_gym.model.arrays import Array, namespace_of
+from mec_gym.model.slot import Slot
+from mec_gym.scenario import Scenario
+
+
+def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
+    """Return `assignment` as an integer array of the slot's kind, or refuse it.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Gives N, M and which devices can execute locally.
+    slot : Slot
+        Must have the scenario's sizes; its batch axes must broadcast with the assignment's.
+    assignment : integer array_like, shape (..., N)
+        0 = local, j = server j.
+
+    Returns
+    -------
+    integer array, shape (..., N)
+        With the batch axes of slot and assignment broadcast.
+
+    Raises
+    ------
+    TypeError
+        If the entries are not integers.
+    ValueError
+        If a size, an entry or the batch axes do not fit, or eq. (7) forbids local execution.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=2, n_servers=1)
+    >>> slot = Slot(gains=np.ones((2, 1)), data_bits=1.0, cycles=1.0)
+    >>> checked_assignment(scenario, slot, [0, 1])
+    array([0, 1])
+    """
+    require_sizes(scenario, slot)
+    xp = namespace_of(slot.gains)
+    if xp is np:
+        array = np.asarray(assignment)
+    else:
+        array = xp.asarray(assignment, device=slot.gains.device)
+    if not _is_integer(xp, array.dtype):
+        raise TypeError(
+            f"assignment must hold integers (0 = local, j = server j); got dtype {array.dtype}."
+        )
+    if array.ndim == 0 or array.shape[-1] != scenario.n_devices:
+        raise ValueError(
+            f"assignment must have shape (..., {scenario.n_devices}), one entry per device; "
+            f"got shape {tuple(array.shape)}."
+        )
+    require_in_range(np.asarray(array if xp is np else array.cpu()), scenario)
+    try:
+        batch = np.broadcast_shapes(slot.batch_shape, tuple(array.shape[:-1]))
+    except ValueError:
+        raise ValueError(
+            f"the batch axes of assignment {tuple(array.shape[:-1])} must broadcast with those "
+            f"of slot {slot.batch_shape}."
+        ) from None
+    return xp.broadcast_to(array, (*batch, scenario.n_devices))
+
+
+def require_sizes(scenario: Scenario, slot: Slot) -> None:
+    """Raise ``ValueError`` unless the slot has the scenario's N and M.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    slot : Slot
+        A slot that should belong to it.
+
+    Raises
+    ------
+    ValueError
+        Names both sizes.
+
+    Examples
+    --------
+    >>> require_sizes(Scenario(n_devices=1, n_servers=1), Slot([[1e-6]], 8e5, 1e9))
+    """
+    if not isinstance(slot, Slot):
+        raise TypeError(f"slot must be a Slot; got {type(slot).__name__}.")
+    wanted, got = (scenario.n_devices, scenario.n_servers), tuple(slot.gains.shape[-2:])
+    if got != wanted:
+        raise ValueError(
+            f"slot.gains must have shape (..., {wanted[0]}, {wanted[1]}) for this scenario; "
+            f"got shape {tuple(slot.gains.shape)}."
+        )
+
+
+def require_in_range(assignment: np.ndarray, scenario: Scenario) -> None:
+    """Raise ``ValueError`` for a choice out of 0...M, or a local one that eq. (7) forbids.
+
+    Parameters
+    ----------
+    assignment : integer array, shape (..., N)
+        0 = local, j = server j.
+    scenario : Scenario
+        Gives M and the power limits.
+
+    Raises
+    ------
+    ValueError
+        Names the first offending entry.
+
+    Examples
+    --------
+    >>> require_in_range(np.array([0, 1]), Scenario(n_devices=2, n_servers=1))
+    """
+    outside = (assignment < 0) | (assignment > scenario.n_servers)
+    if outside.any():
+        first = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise ValueError(
+            f"assignment entries must lie in 0...{scenario.n_servers} (0 = local, j = server j); "
+            f"got {int(assignment[first])} at index {first} "
+            f"({int(outside.sum())} of {assignment.size} entries)."
+        )
+    forbidden = (assignment == 0) & ~scenario.can_execute_locally
+    if forbidden.any():
+        first = tuple(int(i) for i in np.argwhere(forbidden)[0])
+        device = first[-1]
+        raise ValueError(
+            f"device {device} cannot execute locally, eq. (7): its execution power "
+            f"{scenario.local_power_w[device]:.6g} W exceeds max_power_w "
+            f"{scenario.per_device('max_power_w')[device]:.6g} W; "
+            f"got assignment 0 at index {first}. Offload it (see action_masks())."
+        )
+
+
+def _is_integer(xp: Any, dtype: Any) -> bool:
+    if xp is np:
+        return np.dtype(dtype).kind in "iu"
+    return bool(xp.isdtype(dtype, "integral"))

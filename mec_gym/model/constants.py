@@ -1,0 +1,122 @@
+"""A scenario's numbers as arrays, in the namespace, dtype and device of the slot they meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mec_gym.model.arrays import Array, like, namespace_of
+from mec_gym.model.cost import local_cost_per_cycle
+from mec_gym.scenario import Scenario
+
+
+@dataclass(frozen=True, eq=False)
+class Constants:
+    """What the physics needs of a scenario.
+
+    Attributes
+    ----------
+    xp : module
+        Array namespace.
+    n_devices, n_servers : int
+        N and M.
+    bandwidth_hz, noise_w : float
+        B [Hz] and σ² [W] of eq. (2).
+    weight_latency, weight_energy : array, shape (N,)
+        φ_T [1/s] and φ_E [1/J] of eq. (10).
+    max_power_w : array, shape (N,), [W]
+        P_i^max of eq. (7).
+    local_frequency_hz : array, shape (N,), [cycle/s]
+        f_i0 of eq. (8).
+    local_power_w : array, shape (N,), [W]
+        p_i^E of eq. (7).
+    local_cost_per_cycle : array, shape (N,), [1/cycle]
+        Weighted local cost of one cycle, from eqs. (8)-(10).
+    server_frequency_hz : array, shape (M,), [cycle/s]
+        F_j^max of eq. (6).
+    frequency_by_choice : array, shape (M + 1,), [cycle/s]
+        The same behind a 1 for choice 0, so that an assignment indexes it.
+    weight_ratio : array, shape (N,), [J/s]
+        φ_T / φ_E, capped at the largest usable number where φ_E = 0.
+    always_timed : bool
+        Whether every φ_T > 0, so that no infimum at zero power can occur.
+    """
+
+    xp: Any
+    n_devices: int
+    n_servers: int
+    bandwidth_hz: float
+    noise_w: float
+    weight_latency: Array
+    weight_energy: Array
+    max_power_w: Array
+    local_frequency_hz: Array
+    local_power_w: Array
+    local_cost_per_cycle: Array
+    server_frequency_hz: Array
+    frequency_by_choice: Array
+    weight_ratio: Array
+    always_timed: bool
+
+
+def constants_of(scenario: Scenario, reference: Array) -> Constants:
+    """Return the constants of `scenario` in the kind, dtype and device of `reference`.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    reference : array
+        A float array, usually the gains of the slot at hand.
+
+    Returns
+    -------
+    Constants
+        Cached on the scenario.
+
+    Examples
+    --------
+    >>> constants_of(Scenario.preset("paper-30x2"), np.zeros(1)).server_frequency_hz
+    array([1.5e+10, 1.5e+10])
+    """
+    xp = namespace_of(reference)
+    key = (xp.__name__, str(reference.dtype), "cpu" if xp is np else str(reference.device))
+    cache: dict[tuple[str, str, str], Constants] = scenario.__dict__.setdefault("_constants", {})
+    if key not in cache:
+        cache[key] = _build(scenario, xp, reference)
+    return cache[key]
+
+
+def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
+    latency, energy = scenario.per_device("weight_latency"), scenario.per_device("weight_energy")
+    speeds = scenario.server_frequencies_hz
+    with np.errstate(divide="ignore"):
+        ratio = np.minimum(latency / energy, 1e60)
+    local_power, local_speed = scenario.local_power_w, scenario.per_device("local_frequency_hz")
+
+    def array(value: Any) -> Array:
+        return like(reference, value)
+
+    return Constants(
+        xp=xp,
+        n_devices=scenario.n_devices,
+        n_servers=scenario.n_servers,
+        bandwidth_hz=scenario.bandwidth_hz,
+        noise_w=scenario.noise_w,
+        weight_latency=array(latency),
+        weight_energy=array(energy),
+        max_power_w=array(scenario.per_device("max_power_w")),
+        local_frequency_hz=array(local_speed),
+        local_power_w=array(local_power),
+        local_cost_per_cycle=array(
+            local_cost_per_cycle(
+                local_speed, local_power, weight_latency=latency, weight_energy=energy
+            )
+        ),
+        server_frequency_hz=array(speeds),
+        frequency_by_choice=array(np.concatenate([[1.0], speeds])),
+        weight_ratio=array(ratio),
+        always_timed=bool((latency > 0.0).all()),
+    )

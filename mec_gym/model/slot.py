@@ -1,0 +1,127 @@
+"""Slot: all that changes from slot to slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mec_gym.model.arrays import Array, like, namespace_of
+from mec_gym.validation import require_positive
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """Channel gains and tasks of one slot, or of a batch of slots.
+
+    Attributes
+    ----------
+    gains : array, shape (..., N, M), [1]
+        h_ij of eq. (3), from device i to server j.
+    data_bits : array, shape (..., N), [bit]
+        D_i. Broadcast to the batch on construction.
+    cycles : array, shape (..., N), [cycle]
+        F_i. Broadcast to the batch on construction.
+
+    Raises
+    ------
+    TypeError
+        If an entry is not a number.
+    ValueError
+        If shapes disagree, or an entry is not finite, positive and within [1e-30, 1e30].
+
+    Notes
+    -----
+    NumPy input becomes float64; a torch tensor keeps its dtype and device, and the tasks follow
+    the gains.
+
+    Examples
+    --------
+    >>> slot = Slot(gains=[[1e-6, 1e-7]], data_bits=8e5, cycles=1e9)
+    >>> slot.n_devices, slot.n_servers, slot.batch_shape
+    (1, 2, ())
+    """
+
+    gains: Array
+    data_bits: Array
+    cycles: Array
+
+    def __post_init__(self) -> None:
+        gains = _as_float("gains", self.gains)
+        if gains.ndim < 2:
+            raise ValueError(f"gains must have shape (..., N, M); got shape {tuple(gains.shape)}.")
+        object.__setattr__(self, "gains", gains)
+        xp = namespace_of(gains)
+        for name in ("data_bits", "cycles"):
+            values = _as_float(name, getattr(self, name), reference=gains)
+            shape = tuple(gains.shape[:-1])
+            try:
+                values = xp.broadcast_to(values, shape)
+            except (ValueError, RuntimeError):
+                raise ValueError(
+                    f"{name} must have shape (..., N) that fits gains of shape "
+                    f"{tuple(gains.shape)}; got shape {tuple(values.shape)}."
+                ) from None
+            object.__setattr__(self, name, values)
+        for name, unit in (("gains", "1"), ("data_bits", "bit"), ("cycles", "cycle")):
+            require_positive(name, _as_numpy(getattr(self, name)), unit=unit)
+
+    @classmethod
+    def trusted(cls, gains: Array, data_bits: Array, cycles: Array) -> Slot:
+        """Return a Slot of arrays that are known to be right, without looking at them.
+
+        Parameters
+        ----------
+        gains, data_bits, cycles : array
+            As for the constructor, of one kind and with full shapes.
+
+        Returns
+        -------
+        Slot
+
+        Examples
+        --------
+        >>> Slot.trusted(np.ones((2, 1)), np.ones(2), np.ones(2)).n_devices
+        2
+        """
+        slot = object.__new__(cls)
+        slot.__dict__.update(gains=gains, data_bits=data_bits, cycles=cycles)
+        return slot
+
+    @property
+    def n_devices(self) -> int:
+        """N."""
+        return int(self.gains.shape[-2])
+
+    @property
+    def n_servers(self) -> int:
+        """M."""
+        return int(self.gains.shape[-1])
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The leading axes, () for one slot."""
+        return tuple(self.gains.shape[:-2])
+
+    def __getitem__(self, index: Any) -> Slot:
+        """Return the slots at `index` of the batch axes."""
+        return Slot.trusted(self.gains[index], self.data_bits[index], self.cycles[index])
+
+
+def _as_float(name: str, value: Any, *, reference: Array | None = None) -> Array:
+    if hasattr(value, "__array_namespace__") or hasattr(value, "detach"):
+        xp = namespace_of(value)
+        if xp is not np:
+            return value if xp.isdtype(value.dtype, "real floating") else xp.astype(value, xp.float64)
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be an array of numbers; got {value!r}.") from None
+    return array if reference is None else like(reference, array)
+
+
+def _as_numpy(array: Array) -> np.ndarray:
+    if isinstance(array, np.ndarray):
+        return array
+    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)

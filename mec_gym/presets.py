@@ -1,0 +1,118 @@
+"""The named scenarios, as data: every parameter with the source it comes from.
+
+``Scenario.preset(name)`` turns an entry into a :class:`~mec_gym.Scenario`. A parameter that is
+not listed has the default of its Scenario field, which is Table I of the paper wherever Table I
+names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PAPER_B = "paper, section V-B"
+PAPER_C = "paper, section V-C"
+PAPER_D = "paper, section V-D"
+BAND_NOISE = "ours: 1e-12 W/Hz over the bandwidth of 1 MHz, Table I read as a density"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One named scenario: what it is for, its parameters, and where each comes from.
+
+    Attributes
+    ----------
+    about : str
+        One sentence for tables.
+    parameters : mapping
+        Scenario fields.
+    sources : mapping
+        The source of each parameter, under the same keys.
+
+    Examples
+    --------
+    >>> PRESETS["paper-30x2"].sources["n_devices"]
+    'paper, section V-B'
+    """
+
+    about: str
+    parameters: Mapping[str, Any]
+    sources: Mapping[str, str]
+
+
+def _preset(about: str, **entries: tuple[Any, str]) -> Preset:
+    return Preset(
+        about,
+        {field: value for field, (value, _) in entries.items()},
+        {field: source for field, (_, source) in entries.items()},
+    )
+
+
+_LARGE: dict[str, tuple[Any, str]] = {
+    "n_devices": (200, PAPER_D),
+    "n_servers": (10, PAPER_D),
+    "area_m": ((50.0, 50.0), PAPER_D),
+    "server_positions": ("kmeans", PAPER_D),
+    "server_frequency_hz": (10e9, PAPER_D),
+}
+
+PRESETS: Mapping[str, Preset] = {
+    "paper-30x2": _preset(
+        "the paper's medium scenario: 30 devices, two servers at given places",
+        n_devices=(30, PAPER_B),
+        n_servers=(2, PAPER_B),
+        area_m=((50.0, 50.0), PAPER_B),
+        server_positions=(((10.0, 10.0), (40.0, 40.0)), PAPER_B),
+        server_frequency_hz=(15e9, PAPER_B),
+    ),
+    "paper-180x8": _preset(
+        "the paper's large scenario for its parameter studies",
+        n_devices=(180, PAPER_C),
+        n_servers=(8, PAPER_C),
+        area_m=((50.0, 50.0), PAPER_C),
+        server_positions=("kmeans", PAPER_C),
+        server_frequency_hz=(10e9, PAPER_C),
+    ),
+    "paper-200x10": _preset(
+        "the paper's large scenario for its comparison of algorithms", **_LARGE
+    ),
+    "bandlimited-200x10": _preset(
+        "paper-200x10 with noise over the whole band, so that the choice of server matters",
+        **_LARGE,
+        noise_w=(1e-6, BAND_NOISE),
+    ),
+    "unequal-200x10": _preset(
+        "unequal tasks in every slot and unequal servers, noise over the whole band",
+        **(
+            _LARGE
+            | {
+                "server_frequency_hz": (
+                    tuple(5e9 + 10e9 * j / 9 for j in range(10)),
+                    "ours: ten speeds evenly spaced over 5-15 GHz, mean as in the paper",
+                )
+            }
+        ),
+        noise_w=(1e-6, BAND_NOISE),
+        data_bits=({"uniform": [4e5, 1.2e6]}, "ours: 50-150 kB, mean 100 kB as in Table I"),
+        cycles=({"uniform": [5e8, 1.5e9]}, "ours: mean 1e9 cycles as in Table I"),
+    ),
+    "relocating-200x10": _preset(
+        "bandlimited-200x10 with new positions at every reset",
+        **_LARGE,
+        noise_w=(1e-6, BAND_NOISE),
+        layout=("redrawn", "ours: a policy must not learn one map by heart"),
+    ),
+    "metro-10000x100": _preset(
+        "a city: 10,000 devices and 100 servers at the paper's density",
+        n_devices=(10_000, "ours"),
+        n_servers=(100, "ours"),
+        area_m=((354.0, 354.0), "ours: 0.08 devices per square metre, as in paper, section V-D"),
+        server_positions=("kmeans", "as in paper, section V-D"),
+        server_frequency_hz=(
+            50e9,
+            "ours: servers hold half of the devices' total speed, as in paper, section V-D",
+        ),
+        noise_w=(1e-6, BAND_NOISE),
+    ),
+}

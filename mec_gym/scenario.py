@@ -1,0 +1,647 @@
+"""Scenario: everything that stays fixed from slot to slot, validated, immutable, as JSON.
+
+A field that is *per device* takes one number for all devices or one number for each; *per
+server* likewise. ``data_bits`` and ``cycles`` also take a :class:`Uniform`, drawn anew for every
+device in every slot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import numbers
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mec_gym.presets import PRESETS
+from mec_gym.sites import project, read_positions, read_sites
+from mec_gym.validation import (
+    require_choice,
+    require_known,
+    require_nonnegative,
+    require_positive,
+    suggestion,
+)
+
+PerDevice = float | tuple[float, ...]
+PerServer = float | tuple[float, ...]
+Positions = str | tuple[tuple[float, float], ...]
+
+FORMAT = "mec-gym/scenario"
+VERSION = 1
+
+DEVICE_POSITIONS = ("uniform", "gaussian", "levy")
+SERVER_POSITIONS = ("kmeans",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform:
+    """A range from which a task parameter is drawn, per device and slot.
+
+    Attributes
+    ----------
+    low, high : float
+        Ends of the range; 0 < low < high.
+
+    Raises
+    ------
+    ValueError
+        If the ends are not positive, finite and in this order.
+
+    Examples
+    --------
+    >>> Uniform(4e5, 1.2e6).high
+    1200000.0
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        for end in ("low", "high"):
+            number = _number(f"Uniform.{end}", getattr(self, end))
+            require_positive(f"Uniform.{end}", number, unit="unit of the field")
+            object.__setattr__(self, end, number)
+        if not self.low < self.high:
+            raise ValueError(
+                f"Uniform requires low < high; got low={self.low!r}, high={self.high!r}."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One multi-MEC system: sizes, radio, tasks, devices, servers, weights and geography.
+
+    Defaults are Table I of the paper; what the paper leaves open says so. Construction validates
+    every field; an invalid one raises ``ValueError`` or ``TypeError`` that names the field, what
+    is required, in which unit, and what came.
+
+    Attributes
+    ----------
+    n_devices, n_servers : int
+        N and M.
+    area_m : (float, float), [m]
+        Width and height of the area, whose corner is the origin.
+    bandwidth_hz : float, [Hz]
+        B of eq. (2), the same for every link.
+    noise_w : float, [W]
+        σ² as eq. (2) uses it, a power.
+    reference_gain : float, [1]
+        β0 of eq. (3). Not printed in the paper; 1.42e-4 stands in earlier papers of its authors.
+    min_distance_m : float, [m]
+        Distances below this count as this; keeps eq. (3) finite. Not in the paper.
+    fading : {"rayleigh", "none"}
+        l_ij of eq. (3): unit-mean exponential power, drawn per slot and link, or 1.
+    data_bits : per device or Uniform, [bit]
+        D_i; 100 kB is 8e5 bit.
+    cycles : per device or Uniform, [cycle]
+        F_i.
+    local_frequency_hz : per device, [cycle/s]
+        f_i0 of eq. (8).
+    switched_capacitance : per device, [W s^ν / cycle^ν]
+        κ_i of eq. (7).
+    power_exponent : per device, [1]
+        ν_i of eq. (7); 1 <= ν <= 10.
+    max_power_w : per device, [W]
+        P_i^max of eq. (7); bounds transmission and local execution.
+    weight_latency : per device, [1/s]
+        φ_T of eq. (10); >= 0, and not 0 together with weight_energy.
+    weight_energy : per device, [1/J]
+        φ_E of eq. (10); >= 0.
+    server_frequency_hz : per server, [cycle/s]
+        F_j^max of eq. (6).
+    device_positions : {"uniform", "gaussian", "levy"}, path, or shape (N, 2), [m]
+        How devices are placed; a path names a CSV with columns x and y.
+    server_positions : {"kmeans"}, path, or shape (M, 2), [m]
+        Given, or the k-means centres of the devices.
+    layout : {"fixed", "redrawn"}
+        One layout, drawn from `layout_seed`, or a new one at every reset.
+    layout_seed : int
+        Names the fixed layout.
+    name : str
+        Label for titles and tables; takes no part in comparisons.
+
+    Examples
+    --------
+    >>> scenario = Scenario.preset("paper-200x10", weight_latency=1.5)
+    >>> scenario.n_devices, scenario.weight_latency
+    (200, 1.5)
+    >>> scenario.replace(n_devices=20).n_devices
+    20
+    """
+
+    n_devices: int
+    n_servers: int
+    area_m: tuple[float, float] = (50.0, 50.0)
+    bandwidth_hz: float = 1e6
+    noise_w: float = 1e-12
+    reference_gain: float = 1.42e-4
+    min_distance_m: float = 1.0
+    fading: str = "rayleigh"
+    data_bits: PerDevice | Uniform = 8e5
+    cycles: PerDevice | Uniform = 1e9
+    local_frequency_hz: PerDevice = 1e9
+    switched_capacitance: PerDevice = 1e-27
+    power_exponent: PerDevice = 3.0
+    max_power_w: PerDevice = 1.5
+    weight_latency: PerDevice = 1.0
+    weight_energy: PerDevice = 1.0
+    server_frequency_hz: PerServer = 1e10
+    device_positions: Positions = "uniform"
+    server_positions: Positions = "kmeans"
+    layout: str = "fixed"
+    layout_seed: int = 0
+    name: str = dataclasses.field(default="custom", compare=False)
+
+    _POSITIVE: ClassVar[Mapping[str, str]] = {
+        "bandwidth_hz": "Hz",
+        "noise_w": "W",
+        "reference_gain": "1",
+        "min_distance_m": "m",
+        "local_frequency_hz": "cycle/s",
+        "switched_capacitance": "W s^v / cycle^v",
+        "max_power_w": "W",
+        "server_frequency_hz": "cycle/s",
+    }
+    _PER_DEVICE: ClassVar[tuple[str, ...]] = (
+        "local_frequency_hz",
+        "switched_capacitance",
+        "power_exponent",
+        "max_power_w",
+        "weight_latency",
+        "weight_energy",
+    )
+
+    def __post_init__(self) -> None:
+        self._normalise()
+        for field, unit in self._POSITIVE.items():
+            require_positive(field, getattr(self, field), unit=unit)
+        for field, unit in (("data_bits", "bit"), ("cycles", "cycle")):
+            if not isinstance(getattr(self, field), Uniform):
+                require_positive(field, getattr(self, field), unit=unit)
+        self._check_weights()
+        self._check_powers()
+        self._check_geography()
+
+    def _normalise(self) -> None:
+        """Bring every field to its canonical, hashable type."""
+        for field in ("n_devices", "n_servers"):
+            self._set(field, _integer(field, getattr(self, field), least=1))
+        self._set("layout_seed", _integer("layout_seed", self.layout_seed, least=0))
+        for field in ("bandwidth_hz", "noise_w", "reference_gain", "min_distance_m"):
+            self._set(field, _number(field, getattr(self, field)))
+        for field in self._PER_DEVICE:
+            self._set(field, _entries(field, getattr(self, field), self.n_devices, "n_devices"))
+        for field in ("data_bits", "cycles"):
+            self._set(field, _task(field, getattr(self, field), self.n_devices))
+        speeds = _entries(
+            "server_frequency_hz", self.server_frequency_hz, self.n_servers, "n_servers"
+        )
+        self._set("server_frequency_hz", speeds)
+        self._set("area_m", _area(self.area_m))
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a str; got {type(self.name).__name__}.")
+
+    def _set(self, field: str, value: object) -> None:
+        object.__setattr__(self, field, value)
+
+    def _check_weights(self) -> None:
+        require_nonnegative("weight_latency", self.weight_latency, unit="1/s")
+        require_nonnegative("weight_energy", self.weight_energy, unit="1/J")
+        both = self.per_device("weight_latency") + self.per_device("weight_energy") == 0.0
+        if both.any():
+            raise ValueError(
+                "weight_latency and weight_energy must not both be 0 for a device; "
+                f"got 0 and 0 for device {int(np.argmax(both))}."
+            )
+
+    def _check_powers(self) -> None:
+        exponent = self.per_device("power_exponent")
+        bad = ~((exponent >= 1.0) & (exponent <= 10.0))
+        if bad.any():
+            index = int(np.argmax(bad))
+            raise ValueError(
+                f"power_exponent must lie in [1, 10] [1], eq. (7); "
+                f"got {float(exponent[index])!r} for device {index}."
+            )
+        require_positive(
+            "local execution power switched_capacitance * local_frequency_hz ** power_exponent",
+            self.local_power_w,
+            unit="W",
+        )
+
+    def _check_geography(self) -> None:
+        require_positive("area_m", self.area_m, unit="m")
+        require_choice("fading", self.fading, ("rayleigh", "none"))
+        require_choice("layout", self.layout, ("fixed", "redrawn"))
+        for field, names, rows in (
+            ("device_positions", DEVICE_POSITIONS, self.n_devices),
+            ("server_positions", SERVER_POSITIONS, self.n_servers),
+        ):
+            self._set(field, _positions(field, getattr(self, field), names, rows, self.area_m))
+        if self.server_positions == "kmeans" and self.n_servers > self.n_devices:
+            raise ValueError(
+                "server_positions='kmeans' requires n_servers <= n_devices; "
+                f"got {self.n_servers} servers for {self.n_devices} devices. "
+                "Give server_positions as an array of shape (n_servers, 2) [m]."
+            )
+        given = not isinstance(self.device_positions, str) and self.server_positions != "kmeans"
+        if self.layout == "redrawn" and given:
+            raise ValueError(
+                "layout='redrawn' requires positions that are drawn; "
+                "got given device_positions and server_positions. Use layout='fixed'."
+            )
+
+    # -- derived values -------------------------------------------------------------------------
+
+    def per_device(self, field: str) -> NDArray[np.float64]:
+        """Return a per-device field as an array of shape (N,).
+
+        Parameters
+        ----------
+        field : str
+            A per-device field, or ``data_bits``/``cycles`` where they are not a Uniform.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            A fresh array in the field's unit.
+
+        Examples
+        --------
+        >>> Scenario(n_devices=2, n_servers=1).per_device("max_power_w")
+        array([1.5, 1.5])
+        """
+        return np.array(np.broadcast_to(getattr(self, field), (self.n_devices,)), dtype=np.float64)
+
+    @property
+    def server_frequencies_hz(self) -> NDArray[np.float64]:
+        """F_j^max of every server, shape (M,) [cycle/s]."""
+        speeds = np.broadcast_to(self.server_frequency_hz, (self.n_servers,))
+        return np.array(speeds, dtype=np.float64)
+
+    @property
+    def local_power_w(self) -> NDArray[np.float64]:
+        """Execution power p_i^E = κ_i f_i0^ν_i of eq. (7), shape (N,) [W]."""
+        with np.errstate(over="ignore", under="ignore"):
+            speed = self.per_device("local_frequency_hz") ** self.per_device("power_exponent")
+            return self.per_device("switched_capacitance") * speed
+
+    @property
+    def can_execute_locally(self) -> NDArray[np.bool_]:
+        """Whether p_i^E <= P_i^max, eq. (7), shape (N,): else a device has to offload."""
+        return np.asarray(self.local_power_w <= self.per_device("max_power_w") * (1 + 1e-12))
+
+    # -- construction ---------------------------------------------------------------------------
+
+    @classmethod
+    def presets(cls) -> tuple[str, ...]:
+        """Return the names of the presets.
+
+        Returns
+        -------
+        tuple of str
+
+        Examples
+        --------
+        >>> "paper-200x10" in Scenario.presets()
+        True
+        """
+        return tuple(PRESETS)
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Scenario:
+        """Return a named scenario, with any field overridden.
+
+        Parameters
+        ----------
+        name : str
+            One of :meth:`presets`.
+        **overrides
+            Scenario fields that replace the preset's.
+
+        Returns
+        -------
+        Scenario
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an unknown preset, an unknown field or an invalid value.
+
+        Examples
+        --------
+        >>> Scenario.preset("paper-30x2").server_positions
+        ((10.0, 10.0), (40.0, 40.0))
+        """
+        require_choice("preset", name, PRESETS)
+        scenario = cls(**PRESETS[name].parameters, name=name)
+        return scenario.replace(**overrides) if overrides else scenario
+
+    @classmethod
+    def resolve(
+        cls, scenario: str | os.PathLike[str] | Mapping[str, Any] | Scenario, **overrides: Any
+    ) -> Scenario:
+        """Return the Scenario that a preset's name, a JSON path, a mapping or itself stands for.
+
+        Parameters
+        ----------
+        scenario : str, path, mapping or Scenario
+            What users pass as ``scenario``; a mapping holds Scenario fields.
+        **overrides
+            Scenario fields that replace those of `scenario`.
+
+        Returns
+        -------
+        Scenario
+
+        Raises
+        ------
+        TypeError, ValueError, FileNotFoundError
+            When it names nothing known, or a field is wrong.
+
+        Examples
+        --------
+        >>> Scenario.resolve("paper-30x2", noise_w=1e-6).noise_w
+        1e-06
+        """
+        if isinstance(scenario, Scenario):
+            found = scenario
+        elif isinstance(scenario, Mapping):
+            found = cls.from_json(json.dumps(dict(scenario)))
+        elif isinstance(scenario, str) and scenario in PRESETS:
+            found = cls.preset(scenario)
+        elif isinstance(scenario, (str, os.PathLike)):
+            path = Path(scenario)
+            if not path.is_file():
+                raise ValueError(
+                    f"scenario must be a preset ({', '.join(PRESETS)}), a Scenario, or the path "
+                    f"of its JSON; got {str(scenario)!r}{suggestion(scenario, PRESETS)}."
+                )
+            found = cls.from_json(path)
+        else:
+            raise TypeError(
+                "scenario must be a str, a path, a mapping or a Scenario; "
+                f"got {type(scenario).__name__}."
+            )
+        return found.replace(**overrides) if overrides else found
+
+    @classmethod
+    def from_sites(
+        cls,
+        servers_csv: str | os.PathLike[str],
+        devices_csv: str | os.PathLike[str],
+        **fields: Any,
+    ) -> Scenario:
+        """Return a scenario on real sites, read from two tables of latitude and longitude.
+
+        Parameters
+        ----------
+        servers_csv, devices_csv : path
+            CSV tables with a latitude and a longitude column, in degrees.
+        **fields
+            Any other Scenario field. `n_devices` and `n_servers` may be given to keep the first
+            so many rows of each table.
+
+        Returns
+        -------
+        Scenario
+            With `area_m` and both positions set, in metres on a local plane.
+
+        Raises
+        ------
+        ValueError, FileNotFoundError
+            For missing files or columns, empty or swapped coordinates; names the line.
+
+        Examples
+        --------
+        >>> Scenario.from_sites("servers.csv", "users.csv")  # doctest: +SKIP
+        """
+        servers = read_sites(servers_csv).first(fields.pop("n_servers", None), "n_servers")
+        devices = read_sites(devices_csv).first(fields.pop("n_devices", None), "n_devices")
+        plane = project(servers, devices)
+        require_known("Scenario field", fields, cls.fields())
+        fields.setdefault("name", Path(devices_csv).stem)
+        return cls(
+            n_devices=len(plane.device_positions_m),
+            n_servers=len(plane.server_positions_m),
+            device_positions=plane.device_positions_m,
+            server_positions=plane.server_positions_m,
+            area_m=plane.area_m,
+            **fields,
+        )
+
+    @classmethod
+    def fields(cls) -> tuple[str, ...]:
+        """Return the names of all fields.
+
+        Returns
+        -------
+        tuple of str
+
+        Examples
+        --------
+        >>> Scenario.fields()[:2]
+        ('n_devices', 'n_servers')
+        """
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    def replace(self, **changes: Any) -> Scenario:
+        """Return a copy with some fields changed, validated as a whole.
+
+        Parameters
+        ----------
+        **changes
+            Scenario fields.
+
+        Returns
+        -------
+        Scenario
+
+        Raises
+        ------
+        TypeError, ValueError
+            For an unknown field (with the nearest right one) or an invalid value.
+
+        Examples
+        --------
+        >>> Scenario.preset("paper-30x2").replace(noise_w=1e-6).name
+        'paper-30x2 (changed: noise_w)'
+        """
+        require_known("Scenario field", changes, self.fields())
+        values = self._values() | changes
+        if "name" not in changes and changes:
+            values["name"] = f"{self.name.split(' (changed')[0]} (changed: {', '.join(changes)})"
+        return Scenario(**values)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return the scenario as JSON, and write it where a path is given.
+
+        Parameters
+        ----------
+        path : path, optional
+            File to write.
+
+        Returns
+        -------
+        str
+            JSON that :meth:`from_json` turns into an equal Scenario.
+
+        Examples
+        --------
+        >>> scenario = Scenario.preset("paper-30x2")
+        >>> Scenario.from_json(scenario.to_json()) == scenario
+        True
+        """
+        values = self._values()
+        for field, value in values.items():
+            if isinstance(value, Uniform):
+                values[field] = {"uniform": [value.low, value.high]}
+        text = json.dumps({"format": FORMAT, "version": VERSION} | values, indent=1)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_json(cls, source: str | os.PathLike[str]) -> Scenario:
+        """Return the scenario that JSON text, or a file of it, describes.
+
+        Parameters
+        ----------
+        source : str or path
+            JSON text (it begins with a brace) or the path of a file.
+
+        Returns
+        -------
+        Scenario
+
+        Raises
+        ------
+        ValueError
+            If it is not JSON, of another format or of a later version, or a value is invalid.
+        TypeError
+            For an unknown field, with the nearest right one.
+
+        Examples
+        --------
+        >>> Scenario.from_json('{"n_devices": 5, "n_servers": 1}').n_devices
+        5
+        """
+        inline = isinstance(source, str) and source.lstrip().startswith("{")
+        text = str(source) if inline else Path(source).read_text(encoding="utf-8")
+        where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{where} is not valid JSON: {error}.") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{where} must be an object; got {type(values).__name__}.")
+        kind, version = values.pop("format", FORMAT), values.pop("version", VERSION)
+        if kind != FORMAT:
+            raise ValueError(f"{where} must have format {FORMAT!r}; got {kind!r}.")
+        if version != VERSION:
+            raise ValueError(
+                f"{where} has version {version!r}; this release reads version {VERSION}. "
+                "Install the mec-gym release that wrote it, or a later one."
+            )
+        require_known("Scenario field", values, cls.fields())
+        missing = [field for field in ("n_devices", "n_servers") if field not in values]
+        if missing:
+            raise ValueError(f"{where} lacks {' and '.join(missing)}.")
+        return cls(**values)
+
+    def _values(self) -> dict[str, Any]:
+        return {field: getattr(self, field) for field in self.fields()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Caches hung onto the instance (arrays per device and namespace) do not travel.
+        return self._values()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+def _number(name: str, value: object) -> float:
+    """Return `value` as a float; refuse what is not one real number."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number; got {type(value).__name__} {value!r}.")
+    return float(value)
+
+
+def _integer(name: str, value: object, *, least: int) -> int:
+    """Return `value` as an int of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an int; got {type(value).__name__} {value!r}.")
+    if value < least:
+        raise ValueError(f"{name} must be >= {least}; got {int(value)}.")
+    return int(value)
+
+
+def _entries(name: str, value: Any, size: int, size_name: str) -> float | tuple[float, ...]:
+    """Return one number, or a tuple of `size` numbers."""
+    if isinstance(value, numbers.Real) or np.ndim(value) == 0:
+        return _number(name, value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, dtype=object)
+    if array.shape != (size,) or array.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{name} must be one number or {size} numbers ({size_name}={size}); "
+            f"got shape {array.shape} of {array.dtype}."
+        )
+    return tuple(float(entry) for entry in array)
+
+
+def _task(name: str, value: Any, size: int) -> float | tuple[float, ...] | Uniform:
+    """Return a task parameter: a Uniform, one number, or one number per device."""
+    if isinstance(value, Uniform):
+        return value
+    if isinstance(value, Mapping):
+        ends = value.get("uniform")
+        if set(value) != {"uniform"} or not isinstance(ends, (list, tuple)) or len(ends) != 2:
+            raise ValueError(f'{name} as a mapping must be {{"uniform": [low, high]}}; got {value}.')
+        return Uniform(*ends)
+    return _entries(name, value, size, "n_devices")
+
+
+def _area(value: Any) -> tuple[float, float]:
+    if np.shape(value) != (2,):
+        raise ValueError(f"area_m must be (width, height) [m]; got {value!r}.")
+    width, height = (_number("area_m", side) for side in value)
+    return (width, height)
+
+
+def _positions(
+    name: str, value: Any, names: tuple[str, ...], rows: int, area_m: tuple[float, float]
+) -> Positions:
+    """Return a law's name, or given positions as a tuple of pairs inside the area."""
+    if isinstance(value, str) and value in names:
+        return value
+    if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".csv")):
+        value = read_positions(value)
+    if isinstance(value, str):
+        require_choice(name, value, (*names, "<file>.csv"))
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != (rows, 2):
+        raise ValueError(
+            f"{name} must be one of {names}, a CSV path, or an array of shape ({rows}, 2) [m]; "
+            f"got shape {array.shape}."
+        )
+    slack = 1e-9 * math.hypot(*area_m)
+    inside = (array >= -slack) & (array <= np.array(area_m) + slack)
+    if not inside.all():
+        row, column = (int(i) for i in np.argwhere(~inside)[0])
+        raise ValueError(
+            f"{name} must lie inside the area of {area_m} [m]; "
+            f"got {float(array[row, column])!r} at index ({row}, {column})."
+        )
+    return tuple((float(x), float(y)) for x, y in array)
