@@ -17,23 +17,22 @@ Transmit power
     which is x = 1 + W0((k − 1)/e), W0 being Lambert's function. :func:`optimal_nats` solves it
     to double precision; p = (e^x − 1)/g.
 
-:func:`allocate` is that optimum. :func:`allocate_by_levy_search` is the paper's own way, for
-comparison.
+:func:`allocate` is that optimum. The paper's own way, a Lévy search over f and p, stands in
+``mec_gym.allocation_search`` for comparison.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mec_gym.levy import levy_steps
-from mec_gym.model.arrays import Array, chosen, namespace_of, pick, sum_by_server
+from mec_gym.model.arrays import Array, chosen, entry_of_choice, pick, sum_by_server
 from mec_gym.model.assignment import checked_assignment
-from mec_gym.model.channel import spectral_nats
 from mec_gym.model.constants import Constants, constants_of
-from mec_gym.model.cost import uplink, weighted_cost
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 
@@ -99,12 +98,12 @@ def allocate(scenario: Scenario, slot: Slot, assignment: Any) -> Allocation:
     """
     checked = checked_assignment(scenario, slot, assignment)
     constants = constants_of(scenario, slot.gains)
-    gains = chosen(constants.xp, slot.gains, checked)
-    return optimal_allocation(constants, gains, slot.cycles, checked)
+    snr = chosen(constants.xp, slot.gains, checked) / constants.noise_w
+    return optimal_allocation(constants, snr, slot.cycles, checked)
 
 
 def optimal_allocation(
-    constants: Constants, gains: Array, cycles: Array, assignment: Array
+    constants: Constants, snr_per_w: Array, cycles: Array, assignment: Array
 ) -> Allocation:
     """Return the optimal allocation for checked input; the core of :func:`allocate`.
 
@@ -112,8 +111,8 @@ def optimal_allocation(
     ----------
     constants : Constants
         The scenario's numbers.
-    gains : array, shape (..., N), [1]
-        Gain of each device to the server it uses; any legal number for local devices.
+    snr_per_w : array, shape (..., N), [1/W]
+        h / σ² of each device's link to the server it uses; any legal number for local devices.
     cycles : array, shape (..., N), [cycle]
         F_i.
     assignment : integer array, shape (..., N)
@@ -127,66 +126,25 @@ def optimal_allocation(
     --------
     >>> scenario = Scenario(n_devices=1, n_servers=1)
     >>> c = constants_of(scenario, np.zeros(1))
-    >>> optimal_allocation(c, np.full(1, 1e-6), np.full(1, 1e9), np.array([1])).frequency_hz
+    >>> optimal_allocation(c, np.full(1, 1e6), np.full(1, 1e9), np.array([1])).frequency_hz
     array([1.e+10])
     """
     xp = constants.xp
     local = assignment == 0
-    power = optimal_power(constants, gains / constants.noise_w)
+    power = optimal_power(constants, snr_per_w)
     root = root_work(constants, cycles)
     if root.shape != assignment.shape:
         root = xp.broadcast_to(root, assignment.shape)
     load = sum_by_server(xp, root, assignment, constants.n_servers)
     speed = pick(xp, constants.frequency_by_choice, assignment)
-    share = speed * root / _load_of_choice(xp, load, assignment)
+    # Shares of devices without weight on time are 0, also where all of a server's are.
+    total = load if constants.always_timed else xp.where(load > 0.0, load, xp.ones_like(load))
+    share = speed * root / entry_of_choice(xp, total, assignment)
     return Allocation(
         power_w=xp.where(local, constants.local_power_w, power),
         frequency_hz=xp.where(local, constants.local_frequency_hz, share),
         capacity_price=(load[..., 1:] / constants.server_frequency_hz) ** 2,
     )
-
-
-def _load_of_choice(xp: Any, load: Array, assignment: Array) -> Array:
-    """Return L of each device's choice; 1 where it is 0, so that shares of 0 stay 0."""
-    flat = chosen_load(xp, load, assignment)
-    if xp is np and flat.all():
-        return flat
-    return xp.where(flat > 0.0, flat, xp.ones_like(flat))
-
-
-def chosen_load(xp: Any, load: Array, assignment: Array) -> Array:
-    """Return the entry of a per-choice table that belongs to each device's choice.
-
-    Parameters
-    ----------
-    xp : module
-        Array namespace.
-    load : array, shape (..., M + 1)
-        One entry per choice, 0 = local.
-    assignment : integer array, shape (..., N)
-        Same batch axes.
-
-    Returns
-    -------
-    array, shape (..., N)
-
-    Examples
-    --------
-    >>> chosen_load(np, np.array([5.0, 7.0]), np.array([1, 0, 1]))
-    array([7., 5., 7.])
-    """
-    *batch, bins = load.shape
-    if load.size != bins if xp is np else batch:
-        copies = 1
-        for size in batch:
-            copies *= int(size)
-        first = xp.arange(0, copies * bins, bins, dtype=assignment.dtype)
-        if xp is not np:
-            first = xp.arange(
-                0, copies * bins, bins, dtype=assignment.dtype, device=assignment.device
-            )
-        assignment = assignment + xp.reshape(first, (*batch, 1))
-    return pick(xp, xp.reshape(load, (-1,)), assignment)
 
 
 def root_work(constants: Constants, cycles: Array) -> Array:
@@ -241,10 +199,11 @@ def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
     return xp.where(constants.weight_latency > 0.0, power, xp.zeros_like(power))
 
 
-# Minimax fit of 1 + W0((k-1)/e) over s = ln(1 + sqrt(2k)), as s (1 + a1 s + a2 s² + a3 s³) /
-# (1 + b1 s + b2 s² + b3 s³); relative error below 3e-4 for every k in [0, 1e120].
-_A1, _A2, _A3 = 0.666955, 0.142863, 0.0011177
-_B1, _B2, _B3 = 0.499358, 0.0738245, 0.000557942
+# Minimax fit of (1 + W0((k-1)/e)) / (sqrt(2) s) over s = ln(1 + sqrt(k)), powers of s ascending;
+# relative error below 1.6e-6 for every k in [0, 1e121].
+_TOP = (1.0, 0.2436299, 0.04888927, 0.006548508, 0.0005346385, 6.188409e-06)
+_BOTTOM = (1.0, 0.2150429, 0.04189284, 0.005419703, 0.0003922655, 4.381059e-06)
+_SQRT2 = math.sqrt(2.0)
 
 
 def _branch_series(terms: int) -> tuple[float, ...]:
@@ -262,8 +221,8 @@ def _branch_series(terms: int) -> tuple[float, ...]:
     return tuple(mu[1:])
 
 
-_SERIES = _branch_series(14)
-_SERIES_BELOW = 0.1  # in sqrt(2k): the first dropped term is 1e-16 relative, cancellation 2e-15
+_SERIES = _branch_series(10)
+_SERIES_BELOW = 4.5e-4  # in k: the first dropped term and the cancellation above are both < 1e-14
 
 
 def optimal_nats(xp: Any, ratio: Array) -> Array:
@@ -279,14 +238,15 @@ def optimal_nats(xp: Any, ratio: Array) -> Array:
     Returns
     -------
     array, [nat]
-        x = ln(1 + p g) at the stationary power, to a few units in the last place for k <= 1e120
-        (beyond, the value at 1e120, which every finite power limit clips).
+        x = ln(1 + p g) at the stationary power, within 1e-14 relative for k <= 1e120 (beyond,
+        the value at 1e120, which every legal power limit clips).
 
     Notes
     -----
-    A rational start within 3e-4, then one third-order Householder step (quartic convergence) on
-    ln(h(x)/k), h(x) = x e^x − expm1(x), which is nearly linear for large x and does not
-    overflow. Below k = 0.005 h cancels and the series about the branch point takes over.
+    A rational start within 1.6e-6, then one Halley step (cubic convergence) on
+    G(x) = x + ln(q/k) with q = x + e^-x − 1: the equation's logarithm, nearly linear for large x
+    and free of overflow. Below k = 4.5e-4 q cancels and the series about the branch point takes
+    over.
 
     Examples
     --------
@@ -294,40 +254,40 @@ def optimal_nats(xp: Any, ratio: Array) -> Array:
     1.0
     """
     largest = 1e120 if xp.finfo(ratio.dtype).max > 1e120 else 1e37
-    k = xp.minimum(ratio, xp.full_like(ratio, largest)) if xp is not np else np.minimum(
-        ratio, largest
-    )
-    v = xp.sqrt(k + k)
-    if xp.min(v) >= _SERIES_BELOW:
-        return _householder_step(xp, _start(xp.log1p(v)), k)
-    series = xp.zeros_like(v)
-    small = v < _SERIES_BELOW
-    clipped = xp.where(small, v, xp.zeros_like(v))
-    for coefficient in reversed(_SERIES):
-        series = (series + coefficient) * clipped
-    k = xp.where(small, xp.ones_like(k), k)
-    return xp.where(small, series, _householder_step(xp, _start(xp.log1p(xp.sqrt(k + k))), k))
+    k = xp.clip(ratio, max=largest) if xp is not np else np.minimum(ratio, largest)
+    if k.min() >= _SERIES_BELOW:
+        return _halley_step(xp, _start(xp, k), k)
+    small = k < _SERIES_BELOW
+    one, zero = xp.ones_like(k), xp.zeros_like(k)
+    root = xp.sqrt(2.0 * xp.where(small, k, zero))
+    series = _polynomial(xp, _SERIES, root) * root
+    k = xp.where(small, one, k)
+    return xp.where(small, series, _halley_step(xp, _start(xp, k), k))
 
 
-def _start(s: Array) -> Array:
-    top = 1.0 + s * (_A1 + s * (_A2 + s * _A3))
-    return s * top / (1.0 + s * (_B1 + s * (_B2 + s * _B3)))
+def _polynomial(xp: Any, coefficients: Sequence[float], x: Array) -> Array:
+    """Return the polynomial with ascending `coefficients` at `x` (Horner)."""
+    value = xp.full_like(x, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        value *= x
+        value += coefficient
+    return value
 
 
-def _householder_step(xp: Any, x: Array, k: Array) -> Array:
-    """Return one third-order Householder step from `x` towards the root of G = ln(h(x)/k).
+def _start(xp: Any, k: Array) -> Array:
+    s = xp.log1p(xp.sqrt(k))
+    return _SQRT2 * s * _polynomial(xp, _TOP, s) / _polynomial(xp, _BOTTOM, s)
 
-    With m = e^x / h: G' = x m, m' = m (1 − x m), G'' = m + x m',
-    G''' = 2 m' + x (m' (1 − x m) − m G'').
+
+def _halley_step(xp: Any, x: Array, k: Array) -> Array:
+    """Return one Halley step from `x` towards the root of G.
+
+    With q' = 1 − e^-x = −m and q'' = e^-x = 1 + m: G' = 1 − m/q, G'' = (1 + m)/q − (m/q)².
     """
-    exp_minus_1 = xp.expm1(x)
-    h = (x - 1.0) * exp_minus_1 + x
-    m = (exp_minus_1 + 1.0) / h
-    first = x * m
-    m_slope = m * (1.0 - first)
-    second = m + x * m_slope
-    third = 2.0 * m_slope + x * (m_slope * (1.0 - first) - m * second)
-    newton = xp.log(h / k) / first
-    half = 0.5 * newton * second / first
-    sixth = newton * newton * third / (6.0 * first)
-    return x - newton * (1.0 - half) / (1.0 - 2.0 * half + sixth)
+    m = xp.expm1(-x)
+    q = x + m
+    r = m / q
+    slope = 1.0 - r
+    newton = (x + xp.log(q / k)) / slope
+    bend = ((1.0 + m) / q - r * r) * newton / slope
+    return x - newton / (1.0 - 0.5 * bend)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
+from numpy.typing import NDArray
 
 Array = Any
 """A NumPy array or any array that array_api_compat knows, e.g. a torch tensor."""
@@ -60,6 +61,29 @@ def like(reference: Array, value: Any) -> Array:
     if xp is np:
         return np.asarray(value, dtype=reference.dtype)
     return xp.asarray(value, dtype=reference.dtype, device=reference.device)
+
+
+def as_numpy(array: Array) -> NDArray[Any]:
+    """Return an array of any namespace and device as a NumPy array.
+
+    Parameters
+    ----------
+    array : array
+        A NumPy array or a torch tensor.
+
+    Returns
+    -------
+    ndarray
+        Shares memory where it can.
+
+    Examples
+    --------
+    >>> as_numpy(np.ones(1))
+    array([1.])
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)
 
 
 def pick(xp: Any, values: Array, index: Array) -> Array:
@@ -115,21 +139,22 @@ def chosen(xp: Any, table: Array, assignment: Array) -> Array:
     links = n_devices * n_servers
     column = assignment - (assignment > 0) if xp is np else xp.clip(assignment - 1, min=0)
     index = column + _range(xp, 0, links, n_servers, assignment)
-    if batch and table.size != links if xp is np else batch:
-        copies = _range(xp, 0, _product(batch) * links, links, assignment)
-        index = index + xp.reshape(copies, (*batch, 1))
+    copies = _product(batch)
+    if copies > 1:
+        first = _range(xp, 0, copies * links, links, assignment)
+        index = index + xp.reshape(first, (*batch, 1))
     return pick(xp, xp.reshape(table, (-1,)), index)
 
 
-def sum_by_server(xp: Any, values: Array, assignment: Array, n_servers: int) -> Array:
-    """Sum a per-device quantity over the devices of each server.
+def sum_by_server(xp: Any, values: Array | None, assignment: Array, n_servers: int) -> Array:
+    """Sum a per-device quantity over the devices of each server, or count the devices.
 
     Parameters
     ----------
     xp : module
         Array namespace of both.
-    values : array, shape (..., N)
-        What is summed; must have the batch axes of `assignment`.
+    values : array, shape (..., N), or None
+        What is summed; must have the batch axes of `assignment`. None counts.
     assignment : integer array, shape (..., N)
         0 = local, j = server j.
     n_servers : int
@@ -145,21 +170,51 @@ def sum_by_server(xp: Any, values: Array, assignment: Array, n_servers: int) -> 
     --------
     >>> sum_by_server(np, np.array([1.0, 2.0, 4.0]), np.array([2, 0, 2]), 2)
     array([2., 0., 5.])
+    >>> sum_by_server(np, None, np.array([2, 0, 2]), 2)
+    array([1, 0, 2])
     """
     bins = n_servers + 1
-    *batch, n_devices = assignment.shape
-    if xp is np:
-        if _product(batch) == 1:
-            sums = np.bincount(assignment.ravel(), values.ravel(), bins)
-            return sums.reshape(*batch, bins)
-        copies = _product(batch)
-        first = np.arange(0, copies * bins, bins).reshape(*batch, 1)
-        flat = np.bincount((assignment + first).ravel(), values.ravel(), copies * bins)
-        return flat.reshape(*batch, bins)
-    servers = _range(xp, 0, bins, 1, assignment)
-    member = assignment[..., None] == servers
-    zero = xp.zeros((), dtype=values.dtype, device=values.device)
-    return xp.sum(xp.where(member, values[..., None], zero), axis=-2)
+    *batch, _ = assignment.shape
+    if xp is not np:
+        member = assignment[..., None] == _range(xp, 0, bins, 1, assignment)
+        if values is None:
+            return xp.sum(xp.astype(member, assignment.dtype), axis=-2)
+        zero = xp.zeros((), dtype=values.dtype, device=values.device)
+        return xp.sum(xp.where(member, values[..., None], zero), axis=-2)
+    copies = _product(batch)
+    if copies > 1:
+        assignment = assignment + np.arange(0, copies * bins, bins).reshape(*batch, 1)
+    weights = None if values is None else values.ravel()
+    return np.bincount(assignment.ravel(), weights, copies * bins).reshape(*batch, bins)
+
+
+def entry_of_choice(xp: Any, table: Array, assignment: Array) -> Array:
+    """Return the entry of a per-choice table that belongs to each device's choice.
+
+    Parameters
+    ----------
+    xp : module
+        Array namespace of both.
+    table : array, shape (..., M + 1)
+        One entry per choice, 0 = local.
+    assignment : integer array, shape (..., N)
+        Same batch axes.
+
+    Returns
+    -------
+    array, shape (..., N)
+
+    Examples
+    --------
+    >>> entry_of_choice(np, np.array([5.0, 7.0]), np.array([1, 0, 1]))
+    array([7., 5., 7.])
+    """
+    *batch, bins = table.shape
+    copies = _product(batch)
+    if copies > 1:
+        first = _range(xp, 0, copies * bins, bins, assignment)
+        assignment = assignment + xp.reshape(first, (*batch, 1))
+    return pick(xp, xp.reshape(table, (-1,)), assignment)
 
 
 def _range(xp: Any, start: int, stop: int, step: int, reference: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mec_gym.model.arrays import Array, namespace_of
+from mec_gym.model.arrays import Array, as_numpy, namespace_of
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 
@@ -57,7 +57,7 @@ def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array
             f"assignment must have shape (..., {scenario.n_devices}), one entry per device; "
             f"got shape {tuple(array.shape)}."
         )
-    require_in_range(np.asarray(array if xp is np else array.cpu()), scenario)
+    require_in_range(as_numpy(array), scenario)
     try:
         batch = np.broadcast_shapes(slot.batch_shape, tuple(array.shape[:-1]))
     except ValueError:
@@ -65,6 +65,7 @@ def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array
             f"the batch axes of assignment {tuple(array.shape[:-1])} must broadcast with those "
             f"of slot {slot.batch_shape}."
         ) from None
+    array = array.astype(np.int64, copy=False) if xp is np else xp.astype(array, xp.int64)
     return xp.broadcast_to(array, (*batch, scenario.n_devices))
 
 

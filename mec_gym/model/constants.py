@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from mec_gym.model.arrays import Array, like, namespace_of
-from mec_gym.model.cost import local_cost_per_cycle
 from mec_gym.scenario import Scenario
 
 
@@ -32,8 +31,6 @@ class Constants:
         f_i0 of eq. (8).
     local_power_w : array, shape (N,), [W]
         p_i^E of eq. (7).
-    local_cost_per_cycle : array, shape (N,), [1/cycle]
-        Weighted local cost of one cycle, from eqs. (8)-(10).
     server_frequency_hz : array, shape (M,), [cycle/s]
         F_j^max of eq. (6).
     frequency_by_choice : array, shape (M + 1,), [cycle/s]
@@ -54,7 +51,6 @@ class Constants:
     max_power_w: Array
     local_frequency_hz: Array
     local_power_w: Array
-    local_cost_per_cycle: Array
     server_frequency_hz: Array
     frequency_by_choice: Array
     weight_ratio: Array
@@ -110,11 +106,6 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
         max_power_w=array(scenario.per_device("max_power_w")),
         local_frequency_hz=array(local_speed),
         local_power_w=array(local_power),
-        local_cost_per_cycle=array(
-            local_cost_per_cycle(
-                local_speed, local_power, weight_latency=latency, weight_energy=energy
-            )
-        ),
         server_frequency_hz=array(speeds),
         frequency_by_choice=array(np.concatenate([[1.0], speeds])),
         weight_ratio=array(ratio),

@@ -24,7 +24,13 @@ class Uplink(NamedTuple):
 
 
 def uplink(
-    xp: Any, power_w: Array, snr_per_w: Array, data_bits: Array, *, bandwidth_hz: float
+    xp: Any,
+    power_w: Array,
+    snr_per_w: Array,
+    data_bits: Array,
+    *,
+    bandwidth_hz: float,
+    audible: bool = False,
 ) -> Uplink:
     r"""Return time D/r and energy p D/r of a transmission, eqs. (1) and (9).
 
@@ -40,6 +46,8 @@ def uplink(
         D.
     bandwidth_hz : float, [Hz]
         B.
+    audible : bool
+        Promise that every p > 0, which spares the search for zeros.
 
     Returns
     -------
@@ -54,8 +62,7 @@ def uplink(
     (array([1.]), array([1.]))
     """
     rate = rate_bps(xp, power_w, snr_per_w, bandwidth_hz=bandwidth_hz)
-    silent = rate == 0.0
-    if not xp.any(silent):
+    if audible or not (silent := rate == 0.0).any():
         time = data_bits / rate
         return Uplink(time, power_w * time)
     # A tiny power stands for its limit: its rate is proportional to it, so energy is constant.
@@ -67,7 +74,13 @@ def uplink(
 
 
 def weighted_cost(
-    xp: Any, latency_s: Array, energy_j: Array, weight_latency: Array, weight_energy: Array
+    xp: Any,
+    latency_s: Array,
+    energy_j: Array,
+    weight_latency: Array,
+    weight_energy: Array,
+    *,
+    finite: bool = False,
 ) -> Array:
     r"""Return Φ_i = φ_T T_i + φ_E E_i, eq. (10).
 
@@ -81,6 +94,8 @@ def weighted_cost(
         E_i.
     weight_latency, weight_energy : array, [1/s], [1/J]
         φ_T and φ_E.
+    finite : bool
+        Promise that every latency is finite.
 
     Returns
     -------
@@ -94,33 +109,37 @@ def weighted_cost(
     >>> weighted_cost(np, inf, np.array([2.0]), np.array([0.0]), np.array([1.0]))
     array([2.])
     """
-    counted = xp.where(weight_latency > 0.0, latency_s, xp.zeros_like(latency_s))
-    return weight_latency * counted + weight_energy * energy_j
+    if not finite:
+        latency_s = xp.where(weight_latency > 0.0, latency_s, xp.zeros_like(latency_s))
+    return weight_latency * latency_s + weight_energy * energy_j
 
 
-def local_cost_per_cycle(
-    local_frequency_hz: Array, local_power_w: Array, *, weight_latency: Array, weight_energy: Array
-) -> Array:
-    r"""Return the weighted cost of executing one cycle locally, eqs. (8)-(10).
-
-    (φ_T + φ_E p^E) / f_0: time 1/f_0 and energy p^E/f_0 for each cycle.
+def computing_time(xp: Any, cycles: Array, frequency_hz: Array, *, running: bool = False) -> Array:
+    r"""Return F / f, the time of the computation in eqs. (1) and (8).
 
     Parameters
     ----------
-    local_frequency_hz : array, [cycle/s]
-        f_i0.
-    local_power_w : array, [W]
-        p_i^E of eq. (7).
-    weight_latency, weight_energy : array, [1/s], [1/J]
-        φ_T and φ_E.
+    xp : module
+        Array namespace.
+    cycles : array, [cycle]
+        F.
+    frequency_hz : array, [cycle/s]
+        f >= 0, the CPU speed that works on the task.
+    running : bool
+        Promise that every f > 0, which spares the search for zeros.
 
     Returns
     -------
-    array, [1/cycle]
+    array, [s]
+        Infinite where f = 0.
 
     Examples
     --------
-    >>> local_cost_per_cycle(1e9, 1.0, weight_latency=1.0, weight_energy=1.0) * 1e9
-    2.0
+    >>> import numpy as np
+    >>> computing_time(np, np.array([1e9, 1e9]), np.array([2e9, 0.0]))
+    array([0.5, inf])
     """
-    return (weight_latency + weight_energy * local_power_w) / local_frequency_hz
+    if running or not (idle := frequency_hz == 0.0).any():
+        return cycles / frequency_hz
+    time = cycles / xp.where(idle, xp.ones_like(frequency_hz), frequency_hz)
+    return xp.where(idle, xp.full_like(time, float("inf")), time)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mec_gym.model.arrays import Array, like, namespace_of
+from mec_gym.model.arrays import Array, as_numpy, like, namespace_of
 from mec_gym.validation import require_positive
 
 
@@ -65,7 +65,7 @@ class Slot:
                 ) from None
             object.__setattr__(self, name, values)
         for name, unit in (("gains", "1"), ("data_bits", "bit"), ("cycles", "cycle")):
-            require_positive(name, _as_numpy(getattr(self, name)), unit=unit)
+            require_positive(name, as_numpy(getattr(self, name)), unit=unit)
 
     @classmethod
     def trusted(cls, gains: Array, data_bits: Array, cycles: Array) -> Slot:
@@ -119,9 +119,3 @@ def _as_float(name: str, value: Any, *, reference: Array | None = None) -> Array
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be an array of numbers; got {value!r}.") from None
     return array if reference is None else like(reference, array)
-
-
-def _as_numpy(array: Array) -> np.ndarray:
-    if isinstance(array, np.ndarray):
-        return array
-    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)

@@ -1,0 +1,54 @@
+# Verbs of the project; `make` alone lists them. Every verb builds .venv first where it is missing
+# or older than pyproject.toml or constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TORCH := torch==2.13.0
+
+# One thread per process: the tests run in parallel themselves. No window opens.
+HEADLESS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 SDL_VIDEODRIVER=dummy MPLBACKEND=Agg
+PYTEST := $(HEADLESS) $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format bench regimes clean
+.DELETE_ON_ERROR:
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(READY) ## run the demonstration, scripts/demo.py
+	$(BIN)/python scripts/demo.py
+
+test: check ## check, then run all tests but the slow ones
+	$(PYTEST) -m "not slow" -n 2
+
+test-all: check ## check, then run all tests
+	$(PYTEST) -n 2
+
+check: $(READY) ## formatting, lint, types and import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY) ## format the code and fix what lint can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## measure the benchmarks
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m benchmarks.run
+
+regimes: $(READY) ## recompute the presets' regimes, scripts/regimes.py
+	$(BIN)/python scripts/regimes.py
+
+clean: ## remove caches and build products, but not .venv
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(TORCH) -c constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@

@@ -1,0 +1,35 @@
+"""mec_gym: a multi-server mobile-edge-computing environment with exact allocation and optimum.
+
+Importing the package registers ``mec_gym/MultiMEC-v0`` with Gymnasium.
+"""
+
+from __future__ import annotations
+
+from mec_gym.allocation import Allocation, allocate
+from mec_gym.envs.observation import slot_from_observation
+from mec_gym.envs.registration import parallel_env, register
+from mec_gym.envs.scores import ScoreAction, vote
+from mec_gym.model.slot import Slot
+from mec_gym.optimum import Optimum, solve
+from mec_gym.outcome import Outcome, evaluate
+from mec_gym.scenario import Scenario, Uniform
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Allocation",
+    "Optimum",
+    "Outcome",
+    "Scenario",
+    "ScoreAction",
+    "Slot",
+    "Uniform",
+    "allocate",
+    "evaluate",
+    "parallel_env",
+    "slot_from_observation",
+    "solve",
+    "vote",
+]
+
+register()

@@ -1,0 +1,1 @@
+"""Faces of the world: Gymnasium Env, native vector env, PettingZoo ParallelEnv, wrappers."""

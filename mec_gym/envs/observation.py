@@ -1,0 +1,241 @@
+"""What a learner sees of a slot, and the way back from an observation to its Slot."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+
+from mec_gym.model.slot import Slot
+from mec_gym.scenario import Scenario, Uniform
+from mec_gym.validation import LARGEST, SMALLEST, require_choice
+
+OBSERVATIONS = ("db", "raw", "flat")
+
+CENTRE_DB = -70.0
+"""Gain that the "db" observation maps to 0: Table I's reference gain at about 38 m."""
+
+SCALE_DB = 10.0
+"""Decibels per unit of the "db" observation: a factor of ten in gain moves it by 1."""
+
+# (10 log10(h) - CENTRE_DB) / SCALE_DB = ln(h) / LN + OFFSET
+_PER_NEPER = 10.0 / (math.log(10.0) * SCALE_DB)
+_OFFSET = -CENTRE_DB / SCALE_DB
+
+TASKS = ("data_bits", "cycles")
+
+
+class ObservationCoder:
+    """Turns slots of one scenario into observations and back.
+
+    Columns 0...M-1 hold the gains; a further column holds data_bits, then one cycles, each where
+    it is drawn per slot (a Uniform).
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    kind : {"db", "raw", "flat"}
+        "db": gains as (10 log10(h) + 70)/10, tasks scaled to [-1, 1] by the ends of their range.
+        "raw": gains, bits and cycles as they are. "flat": "db" as one vector, row by row.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one observation.
+    n_columns : int
+        M plus the number of task columns.
+
+    Raises
+    ------
+    ValueError
+        For an unknown kind.
+
+    Examples
+    --------
+    >>> ObservationCoder(Scenario.preset("unequal-200x10"), "db").shape
+    (200, 12)
+    """
+
+    def __init__(self, scenario: Scenario, kind: str = "db") -> None:
+        require_choice("observation", kind, OBSERVATIONS)
+        self.scenario = scenario
+        self.kind = kind
+        self.n_servers = scenario.n_servers
+        self._drawn = {
+            name: law
+            for name in TASKS
+            if isinstance(law := getattr(scenario, name), Uniform)
+        }
+        self.n_columns = scenario.n_servers + len(self._drawn)
+        rows = scenario.n_devices
+        self.shape = (rows * self.n_columns,) if kind == "flat" else (rows, self.n_columns)
+
+    def space(self) -> Box:
+        """Return a new Box of the observations.
+
+        Returns
+        -------
+        gymnasium.spaces.Box
+            float32, with the finite bounds of the model's range.
+
+        Examples
+        --------
+        >>> ObservationCoder(Scenario.preset("paper-30x2"), "flat").space().shape
+        (60,)
+        """
+        bounds = [np.tile(end, (self.scenario.n_devices, 1)) for end in self._ends(self.n_servers)]
+        low, high = (bound.reshape(self.shape) for bound in bounds)
+        return Box(low, high, dtype=np.float32)
+
+    def column_space(self) -> Box:
+        """Return a new Box of what one server sees: its gains, then each task column.
+
+        Returns
+        -------
+        gymnasium.spaces.Box
+            float32, shape (N · (1 + T),).
+
+        Examples
+        --------
+        >>> ObservationCoder(Scenario.preset("unequal-200x10")).column_space().shape
+        (600,)
+        """
+        low, high = (np.repeat(end, self.scenario.n_devices) for end in self._ends(1))
+        return Box(low, high, dtype=np.float32)
+
+    def _ends(self, n_gains: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the bounds of one row with so many gain columns."""
+        laws = list(self._drawn.values())
+        if self.kind == "raw":
+            low = [SMALLEST] * n_gains + [law.low for law in laws]
+            high = [LARGEST] * n_gains + [law.high for law in laws]
+        else:
+            ends = np.log([SMALLEST, LARGEST]) * _PER_NEPER + _OFFSET
+            low = [ends[0]] * n_gains + [-1.0] * len(laws)
+            high = [ends[1]] * n_gains + [1.0] * len(laws)
+        return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
+
+    def encode(self, slot: Slot) -> NDArray[np.float32]:
+        """Return the observations of a batch of slots.
+
+        Parameters
+        ----------
+        slot : Slot
+            NumPy arrays with any batch shape.
+
+        Returns
+        -------
+        ndarray, shape (..., *self.shape), float32
+            A new array.
+
+        Examples
+        --------
+        >>> slot = Slot(gains=[[1e-7, 1e-6]], data_bits=8e5, cycles=1e9)
+        >>> ObservationCoder(Scenario(n_devices=1, n_servers=2, server_positions=[[0, 0], [9, 9]]),
+        ...                  "db").encode(slot)
+        array([[0., 1.]], dtype=float32)
+        """
+        if self.kind == "raw":
+            gains = slot.gains
+        else:
+            gains = np.log(slot.gains)
+            gains *= _PER_NEPER
+            gains += _OFFSET
+        if not self._drawn:
+            coded = gains.astype(np.float32)
+        else:
+            coded = np.empty((*gains.shape[:-1], self.n_columns), dtype=np.float32)
+            coded[..., : self.n_servers] = gains
+            for column, (name, law) in enumerate(self._drawn.items(), self.n_servers):
+                values = getattr(slot, name)
+                if self.kind != "raw":
+                    middle, half = (law.low + law.high) / 2, (law.high - law.low) / 2
+                    values = np.clip((values - middle) / half, -1.0, 1.0)
+                coded[..., column] = values
+        return coded.reshape(*slot.batch_shape, -1) if self.kind == "flat" else coded
+
+    def decode(self, observation: Any) -> Slot:
+        """Return the slot that an observation shows.
+
+        Parameters
+        ----------
+        observation : array_like, shape (..., *self.shape)
+            From :meth:`encode` or the env.
+
+        Returns
+        -------
+        Slot
+            Gains within 5e-6 relative (float32 keeps seven digits of the decibels).
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit, or an entry is not finite.
+
+        Examples
+        --------
+        >>> coder = ObservationCoder(Scenario.preset("paper-30x2"), "raw")
+        >>> coder.decode(np.full((30, 2), 1e-6)).gains[0, 0]
+        1e-06
+        """
+        values = np.asarray(observation, dtype=np.float64)
+        if values.shape[values.ndim - len(self.shape) :] != self.shape:
+            raise ValueError(
+                f"observation must have shape (..., {', '.join(map(str, self.shape))}) for "
+                f"kind={self.kind!r}; got shape {values.shape}."
+            )
+        batch = values.shape[: values.ndim - len(self.shape)]
+        values = values.reshape(*batch, self.scenario.n_devices, self.n_columns)
+        gains = values[..., : self.n_servers]
+        if self.kind != "raw":
+            gains = np.exp((gains - _OFFSET) / _PER_NEPER)
+        tasks = {}
+        for name in TASKS:
+            law = getattr(self.scenario, name)
+            if not isinstance(law, Uniform):
+                tasks[name] = self.scenario.per_device(name)
+                continue
+            tasks[name] = values[..., self.n_servers + list(self._drawn).index(name)]
+            if self.kind != "raw":
+                middle, half = (law.low + law.high) / 2, (law.high - law.low) / 2
+                tasks[name] = middle + half * tasks[name]
+        # float32 may round the ends of the model's range outwards.
+        return Slot(np.clip(gains, SMALLEST, LARGEST), **tasks)
+
+
+def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "db") -> Slot:
+    """Return the Slot that an observation of the env shows.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The env's scenario.
+    observation : array_like
+        One observation or a batch of them.
+    kind : {"db", "raw", "flat"}
+        The env's `observation` argument.
+
+    Returns
+    -------
+    Slot
+        With the batch axes of `observation`; gains within 5e-6 relative.
+
+    Raises
+    ------
+    ValueError
+        For an unknown kind or a shape that does not fit.
+
+    Examples
+    --------
+    >>> import gymnasium as gym
+    >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
+    >>> observation, _ = env.reset(seed=0)
+    >>> slot = slot_from_observation(env.unwrapped.scenario, observation)
+    >>> bool(np.allclose(slot.gains, env.unwrapped.slot.gains, rtol=5e-6))
+    True
+    """
+    return ObservationCoder(scenario, kind).decode(observation)

@@ -1,0 +1,403 @@
+"""The Gymnasium environment: one scenario, one decision for all devices in every slot."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import MultiDiscrete
+from numpy.typing import NDArray
+
+from mec_gym.envs.observation import ObservationCoder
+from mec_gym.envs.picture import Picture
+from mec_gym.envs.simulator import Simulator
+from mec_gym.model.slot import Slot
+from mec_gym.outcome import Outcome, evaluate
+from mec_gym.scenario import Scenario
+from mec_gym.validation import require_choice
+
+RENDER_MODES = ("rgb_array", "human")
+
+
+class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
+    r"""Offloading in a system of several mobile-edge-computing servers.
+
+    **Problem.** In every slot each of N devices has one task (D_i bits, F_i cycles) and either
+    executes it locally or sends it to one of M servers. A central decision is priced with the
+    optimal transmit powers and CPU shares, problem (13); the weighted sum of latency and energy
+    is the objective of problem (11). Gains (and tasks, where they vary) are drawn anew in every
+    slot; a decision does not change what comes next.
+
+    **Action.** ``MultiDiscrete([M + 1] * N)``: entry i is 0 for local execution of device i, j
+    for server j. :meth:`action_masks` marks the choices that eq. (7) allows.
+
+    **Observation.** Box, float32.
+
+    ======== ==================== =============================================================
+    kind     shape                entries
+    ======== ==================== =============================================================
+    ``db``   (N, M + T)           (10 log10(h_ij) + 70)/10, then task columns scaled to [-1, 1]
+    ``raw``  (N, M + T)           h_ij [1], then D_i [bit] and F_i [cycle]
+    ``flat`` (N · (M + T),)       ``db``, row by row
+    ======== ==================== =============================================================
+
+    T counts the task columns: data_bits and cycles, in this order, each only where it varies.
+    :func:`mec_gym.slot_from_observation` turns an observation back into its Slot.
+
+    **Reward.** ``reciprocal``: 1/ΣΦ_i, the paper's. ``relative``: objective of all-local
+    execution / objective. ``negative``: −ΣΦ_i / N.
+
+    **Start.** A layout (the scenario's one map, or a new one where ``layout="redrawn"``) and a
+    first slot. **Termination.** Never. **Truncation.** By the time limit: 100 slots in
+    ``gym.make``.
+
+    **Info**, with the same keys and types after ``reset`` and every ``step``: latency_s and
+    energy_j (sums over devices), objective, n_offloaded, devices_per_server (shape (M,)), and
+    with ``optimum=True`` optimum, lower_bound and nrr = optimum / objective. They describe the
+    decision just taken; after ``reset``, all-local execution of the first slot.
+
+    **Version history.** v0: first release.
+
+    Parameters
+    ----------
+    scenario : str, path, mapping or Scenario
+        A preset's name, the path of a scenario's JSON, its fields, or the Scenario itself.
+    reward : {"reciprocal", "relative", "negative"}
+        See above.
+    observation : {"db", "raw", "flat"}
+        See above.
+    optimum : bool
+        Solve every slot and report the optimum in info.
+    render_mode : {"rgb_array", "human"}, optional
+        Needs ``pip install "mec-gym[render]"``.
+    **overrides
+        Any Scenario field, e.g. ``noise_w=1e-6``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown scenario or field, with the nearest right one, or an invalid value.
+
+    Examples
+    --------
+    >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2", optimum=True)
+    >>> observation, info = env.reset(seed=0)
+    >>> observation.shape
+    (30, 2)
+    >>> _, reward, terminated, truncated, info = env.step(np.ones(30, dtype=int))
+    >>> bool(reward == 1 / info["objective"]), bool(info["nrr"] <= 1)
+    (True, True)
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 4}
+
+    def __init__(
+        self,
+        scenario: Any = "paper-200x10",
+        *,
+        reward: str = "reciprocal",
+        observation: str = "db",
+        optimum: bool = False,
+        render_mode: str | None = None,
+        **overrides: Any,
+    ) -> None:
+        if render_mode is not None:
+            require_choice("render_mode", render_mode, RENDER_MODES)
+        self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
+        self.render_mode = render_mode
+        self._simulator = Simulator(
+            self.scenario, 1, reward=reward, observation=observation, optimum=optimum
+        )
+        self._shape = (self.scenario.n_devices,)
+        self.observation_space = self._simulator.coder.space()
+        self.action_space = MultiDiscrete(
+            np.full(self.scenario.n_devices, self.scenario.n_servers + 1)
+        )
+        self._picture = Picture(self.scenario, render_mode) if render_mode else None
+
+    # -- the Gymnasium interface ----------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin an episode.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Restarts the env's randomness; without it the stream goes on.
+        options : dict, optional
+            Not used; any key is accepted.
+
+        Returns
+        -------
+        observation : ndarray, float32
+        info : dict
+
+        Examples
+        --------
+        >>> MultiMECEnv("paper-30x2").reset(seed=0)[1]["objective"]
+        60.0
+        """
+        super().reset(seed=seed)
+        begun = self._simulator.reset([self.np_random])
+        info = _first(begun.info)
+        if self._picture:
+            self._picture.begin(self._simulator, info)
+        return begun.observation[0], info
+
+    def step(
+        self, action: Any
+    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Price a decision in the current slot and move on to the next.
+
+        Parameters
+        ----------
+        action : integer array_like, shape (N,)
+            0 = local, j = server j.
+
+        Returns
+        -------
+        observation : ndarray, float32
+            Of the next slot.
+        reward : float
+        terminated : bool
+            Always False.
+        truncated : bool
+            Always False; a time limit is a wrapper's.
+        info : dict
+
+        Raises
+        ------
+        TypeError, ValueError
+            For an action of another dtype or shape, out of range, or against eq. (7). The env
+            stays as it was.
+        RuntimeError
+            Before the first ``reset``.
+
+        Examples
+        --------
+        >>> env = MultiMECEnv("paper-30x2")
+        >>> _ = env.reset(seed=0)
+        >>> env.step([0] * 30)[4]["n_offloaded"]
+        0
+        """
+        assignment = self._simulator.checked(action, self._shape)
+        if self._picture:
+            self._picture.remember(self._simulator)
+        step = self._simulator.step(assignment[None], [self.np_random])
+        info = _first(step.info)
+        if self._picture:
+            self._picture.decided(assignment, info)
+        return step.observation[0], float(step.reward[0]), False, False, info
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """Draw the slot that was decided last.
+
+        Returns
+        -------
+        ndarray, shape (H, W, 3), uint8, or None
+            None in human mode, where a window shows it, and without a render mode.
+
+        Raises
+        ------
+        gymnasium.error.DependencyNotInstalled
+            Without pygame-ce.
+
+        Examples
+        --------
+        >>> env = MultiMECEnv("paper-30x2", render_mode="rgb_array")
+        >>> _ = env.reset(seed=0)
+        >>> env.render().dtype
+        dtype('uint8')
+        """
+        if self._picture is None:
+            gym.logger.warn(
+                'render() needs a render_mode: gym.make(..., render_mode="rgb_array").'
+            )
+            return None
+        return self._picture.render()
+
+    def close(self) -> None:
+        """Close the window, if there is one. Safe to call again."""
+        if self._picture:
+            self._picture.close()
+
+    # -- beyond the interface -------------------------------------------------------------------
+
+    @property
+    def slot(self) -> Slot:
+        """The current slot: what the next action will be priced in. It never changes later."""
+        return self._simulator.slot[0]
+
+    @property
+    def coder(self) -> ObservationCoder:
+        """What turns slots into this env's observations and back."""
+        return self._simulator.coder
+
+    @property
+    def device_positions_m(self) -> NDArray[np.float64]:
+        """Positions of the devices, shape (N, 2) [m]."""
+        return self._simulator.world.layout().device_positions_m.copy()
+
+    @property
+    def server_positions_m(self) -> NDArray[np.float64]:
+        """Positions of the servers, shape (M, 2) [m]."""
+        return self._simulator.world.layout().server_positions_m.copy()
+
+    def evaluate(self, assignments: Any) -> Outcome:
+        """Price candidate decisions in the current slot, without any side effect.
+
+        Parameters
+        ----------
+        assignments : integer array_like, shape (N,) or (K, N)
+            0 = local, j = server j.
+
+        Returns
+        -------
+        Outcome
+            With batch shape () or (K,).
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :func:`mec_gym.evaluate`.
+        RuntimeError
+            Before the first ``reset``.
+
+        Examples
+        --------
+        >>> env = MultiMECEnv("paper-30x2")
+        >>> _ = env.reset(seed=0)
+        >>> env.evaluate(np.zeros((5, 30), dtype=int)).objective.shape
+        (5,)
+        """
+        return evaluate(self.scenario, self.slot, assignments)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which choices are legal, in the form that sb3-contrib's MaskablePPO wants.
+
+        Returns
+        -------
+        ndarray, shape (N · (M + 1),), bool
+            Local execution is illegal where eq. (7) forbids it; all else is legal.
+
+        Examples
+        --------
+        >>> bool(MultiMECEnv("paper-30x2").action_masks().all())
+        True
+        """
+        return legal_choices(self.scenario)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that the env's future depends on, its generator included.
+
+        Returns
+        -------
+        dict
+            For :meth:`set_state`; plain arrays, numbers and strings, safe to pickle.
+
+        Examples
+        --------
+        >>> env = MultiMECEnv("paper-30x2")
+        >>> _ = env.reset(seed=0)
+        >>> state = env.get_state()
+        >>> first = env.step([1] * 30)[0]
+        >>> env.set_state(state)
+        >>> bool((env.step([1] * 30)[0] == first).all())
+        True
+        """
+        return {
+            "scenario": self.scenario.to_json(),
+            "world": self._simulator.get_state(),
+            "generator": copy.deepcopy(self.np_random.bit_generator.state),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state, to continue exactly as from there.
+
+        Parameters
+        ----------
+        state : mapping
+            From :meth:`get_state` of an env of an equal scenario. The step count of a time limit
+            lives in its wrapper; pickle or deep-copy the wrapped env to keep that too.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another scenario.
+
+        Examples
+        --------
+        >>> env = MultiMECEnv("paper-30x2")
+        >>> env.set_state(env.get_state())
+        """
+        require_same_scenario(self.scenario, state)
+        self._simulator.set_state(state["world"])
+        self.np_random.bit_generator.state = state["generator"]
+
+
+def legal_choices(scenario: Scenario) -> NDArray[np.bool_]:
+    """Return the flat mask of legal choices, device by device.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+
+    Returns
+    -------
+    ndarray, shape (N · (M + 1),), bool
+        False only for local execution where eq. (7) forbids it.
+
+    Examples
+    --------
+    >>> legal_choices(Scenario(n_devices=1, n_servers=1, max_power_w=0.5))
+    array([False,  True])
+    """
+    masks = np.ones((scenario.n_devices, scenario.n_servers + 1), dtype=bool)
+    masks[:, 0] = scenario.can_execute_locally
+    return masks.ravel()
+
+
+def require_same_scenario(scenario: Scenario, state: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` unless a state was taken from an env of an equal scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Of the env that is to take the state.
+    state : mapping
+        From ``get_state``.
+
+    Raises
+    ------
+    ValueError
+        Names the fields that differ.
+
+    Examples
+    --------
+    >>> env = MultiMECEnv("paper-30x2")
+    >>> require_same_scenario(env.scenario, env.get_state())
+    """
+    other = Scenario.from_json(state["scenario"])
+    if other != scenario:
+        differ = [
+            field
+            for field in Scenario.fields()
+            if field != "name" and getattr(other, field) != getattr(scenario, field)
+        ]
+        raise ValueError(
+            f"state must come from an env of an equal scenario; it differs in {', '.join(differ)}."
+        )
+
+
+def _first(info: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return copy 0's figures: Python numbers, and fresh arrays where they are arrays."""
+    return {
+        key: values[0].copy() if values.ndim > 1 else values[0].item()
+        for key, values in info.items()
+    }

@@ -1,0 +1,324 @@
+"""The PettingZoo face: one agent per server, the same world as the central env.
+
+Importing this module registers ``mec_gym/MultiMEC-v0`` with PettingZoo where it has a registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pettingzoo
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo.utils import wrappers
+from pettingzoo.utils.conversions import parallel_to_aec
+
+from mec_gym.envs.offloading import MultiMECEnv
+from mec_gym.envs.registration import ENV_ID, MAX_EPISODE_STEPS, parallel_env
+from mec_gym.envs.scores import vote
+from mec_gym.scenario import Scenario
+
+__all__ = ["MultiMECParallelEnv", "env", "parallel_env", "raw_env"]
+
+Observation = NDArray[np.float32]
+
+
+class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
+    """One agent per server, ``mec_0`` ... ``mec_{M-1}``, that see and decide apart.
+
+    **Observation** of agent j: Box, float32, shape (N · (1 + T),): its own gains to all devices,
+    then the T task columns one after the other, coded as in
+    :class:`~mec_gym.envs.offloading.MultiMECEnv` ("flat" is "db"). **Action**: Box [0, 1], shape (N,): a score for every device. The decision is the
+    paper's :func:`mec_gym.vote`. **Reward**: the central env's, the same for every agent.
+    **State**: the central env's observation. **Info** of every agent: the central env's.
+
+    Episodes truncate after `max_cycles` slots. For the same seed and decisions, observations,
+    rewards and infos equal those of the central env.
+
+    Parameters
+    ----------
+    scenario, reward, observation, optimum, render_mode, **overrides
+        As for the central env.
+    max_cycles : int, optional
+        Slots in an episode; None or -1: no limit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for the central env.
+
+    Examples
+    --------
+    >>> env = MultiMECParallelEnv("paper-30x2", max_cycles=10)
+    >>> observations, infos = env.reset(seed=0)
+    >>> observations["mec_1"].shape
+    (30,)
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "multi_mec_v0",
+        "render_modes": ["rgb_array", "human"],
+        "render_fps": 4,
+        "is_parallelizable": True,
+    }
+
+    def __init__(
+        self,
+        scenario: Any = "paper-200x10",
+        *,
+        max_cycles: int | None = MAX_EPISODE_STEPS,
+        render_mode: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if max_cycles is not None and max_cycles != -1 and max_cycles < 1:
+            raise ValueError(f"max_cycles must be >= 1, or None for no limit; got {max_cycles}.")
+        self._central = MultiMECEnv(scenario, render_mode=render_mode, **kwargs)
+        self.scenario: Scenario = self._central.scenario
+        self.render_mode = render_mode
+        self.max_cycles = None if max_cycles == -1 else max_cycles
+        self.possible_agents = [f"mec_{j}" for j in range(self.scenario.n_servers)]
+        self.agents: list[str] = []
+        coder = self._central.coder
+        self._table = (self.scenario.n_devices, coder.n_columns)
+        self.state_space = coder.space()
+        self._observation_spaces = {agent: coder.column_space() for agent in self.possible_agents}
+        self._action_spaces = {
+            agent: Box(0.0, 1.0, (self.scenario.n_devices,), np.float32)
+            for agent in self.possible_agents
+        }
+        self._state = np.zeros(0, dtype=np.float32)
+        self._cycles = 0
+
+    def observation_space(self, agent: str) -> Box:
+        """Return an agent's observation space, the same object at every call.
+
+        Parameters
+        ----------
+        agent : str
+            ``mec_0`` ... ``mec_{M-1}``.
+
+        Returns
+        -------
+        gymnasium.spaces.Box
+
+        Examples
+        --------
+        >>> MultiMECParallelEnv("paper-30x2").observation_space("mec_0").shape
+        (30,)
+        """
+        return self._observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Box:
+        """Return an agent's action space, the same object at every call.
+
+        Parameters
+        ----------
+        agent : str
+            ``mec_0`` ... ``mec_{M-1}``.
+
+        Returns
+        -------
+        gymnasium.spaces.Box
+
+        Examples
+        --------
+        >>> MultiMECParallelEnv("paper-30x2").action_space("mec_0").shape
+        (30,)
+        """
+        return self._action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Observation], dict[str, dict[str, Any]]]:
+        """Begin an episode.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Restarts the env's randomness; without it the stream goes on.
+        options : dict, optional
+            Not used; anything is accepted.
+
+        Returns
+        -------
+        observations, infos : dict
+            By agent.
+
+        Examples
+        --------
+        >>> sorted(MultiMECParallelEnv("paper-30x2").reset(seed=0)[0])
+        ['mec_0', 'mec_1']
+        """
+        self._state, info = self._central.reset(seed=seed)
+        self.agents = list(self.possible_agents)
+        self._cycles = 0
+        return self._observations(), self._infos(info)
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[
+        dict[str, Observation],
+        dict[str, float],
+        dict[str, bool],
+        dict[str, bool],
+        dict[str, dict[str, Any]],
+    ]:
+        """Vote, price the decision in the current slot and move on to the next.
+
+        Parameters
+        ----------
+        actions : mapping
+            Scores of shape (N,) in [0, 1] for every live agent.
+
+        Returns
+        -------
+        observations, rewards, terminations, truncations, infos : dict
+            By agent. Empty once the episode is over.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a missing agent, or scores of another shape or outside [0, 1]; the env stays as
+            it was.
+
+        Examples
+        --------
+        >>> env = MultiMECParallelEnv("paper-30x2")
+        >>> _ = env.reset(seed=0)
+        >>> rewards = env.step({agent: np.ones(30, dtype=np.float32) for agent in env.agents})[1]
+        >>> rewards["mec_0"] == rewards["mec_1"]
+        True
+        """
+        if not self.agents:
+            return {}, {}, {}, {}, {}
+        scores = self._scores(actions)
+        assignment = vote(scores, self.scenario.can_execute_locally)
+        self._state, reward, _, _, info = self._central.step(assignment)
+        self._cycles += 1
+        over = self.max_cycles is not None and self._cycles >= self.max_cycles
+        agents = self.agents
+        results = (
+            self._observations(),
+            dict.fromkeys(agents, reward),
+            dict.fromkeys(agents, False),
+            dict.fromkeys(agents, over),
+            self._infos(info),
+        )
+        if over:
+            self.agents = []
+        return results
+
+    def state(self) -> Observation:
+        """Return the central env's observation of the current slot.
+
+        Returns
+        -------
+        ndarray, float32
+            In ``state_space``.
+
+        Examples
+        --------
+        >>> env = MultiMECParallelEnv("paper-30x2")
+        >>> _ = env.reset(seed=0)
+        >>> env.state().shape
+        (30, 2)
+        """
+        return self._state.copy()
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Draw the slot that was decided last, as the central env does."""
+        return self._central.render()
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        self._central.close()
+
+    def _scores(self, actions: Mapping[str, Any]) -> NDArray[np.float64]:
+        """Return the live agents' scores, shape (M, N), checked."""
+        missing = [agent for agent in self.agents if agent not in actions]
+        if missing:
+            raise ValueError(f"actions must hold every live agent; missing {missing}.")
+        shape = (self.scenario.n_devices,)
+        rows = []
+        for agent in self.agents:
+            row = np.asarray(actions[agent], dtype=np.float64)
+            if row.shape != shape:
+                raise ValueError(f"action of {agent} must have shape {shape}; got {row.shape}.")
+            bad = ~((row >= 0.0) & (row <= 1.0))
+            if bad.any():
+                index = int(np.argmax(bad))
+                raise ValueError(
+                    f"action of {agent} must hold scores within [0, 1]; "
+                    f"got {float(row[index])!r} for device {index}."
+                )
+            rows.append(row)
+        return np.stack(rows)
+
+    def _observations(self) -> dict[str, Observation]:
+        columns = self._state.reshape(self._table).T
+        tasks = columns[self.scenario.n_servers :].ravel()
+        return {
+            agent: np.concatenate([columns[j], tasks])
+            for j, agent in enumerate(self.possible_agents)
+        }
+
+    def _infos(self, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return {
+            agent: {
+                key: value.copy() if isinstance(value, np.ndarray) else value
+                for key, value in info.items()
+            }
+            for agent in self.possible_agents
+        }
+
+
+def raw_env(scenario: Any = "paper-200x10", **kwargs: Any) -> AECEnv[str, Any, Any]:
+    """Return the env with agents that act in turn (AEC), without PettingZoo's guards.
+
+    Parameters
+    ----------
+    scenario, **kwargs
+        As for :func:`mec_gym.parallel_env`.
+
+    Returns
+    -------
+    pettingzoo.AECEnv
+
+    Examples
+    --------
+    >>> raw_env("paper-30x2", max_cycles=3).possible_agents
+    ['mec_0', 'mec_1']
+    """
+    return parallel_to_aec(parallel_env(scenario, **kwargs))
+
+
+def env(scenario: Any = "paper-200x10", **kwargs: Any) -> AECEnv[str, Any, Any]:
+    """Return the AEC env behind PettingZoo's usual guards.
+
+    Parameters
+    ----------
+    scenario, **kwargs
+        As for :func:`mec_gym.parallel_env`.
+
+    Returns
+    -------
+    pettingzoo.AECEnv
+
+    Examples
+    --------
+    >>> env("paper-30x2", max_cycles=3).possible_agents
+    ['mec_0', 'mec_1']
+    """
+    return wrappers.OrderEnforcingWrapper(raw_env(scenario, **kwargs))
+
+
+if hasattr(pettingzoo, "register"):  # from PettingZoo 1.27 on
+    pettingzoo.register(
+        "parallel",
+        ENV_ID,
+        "mec_gym.envs.registration:parallel_env",
+        max_cycles=MAX_EPISODE_STEPS,
+    )

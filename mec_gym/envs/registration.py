@@ -1,0 +1,69 @@
+"""Registration with Gymnasium and PettingZoo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+if TYPE_CHECKING:
+    from mec_gym.envs.parallel import MultiMECParallelEnv
+
+ENV_ID = "mec_gym/MultiMEC-v0"
+MAX_EPISODE_STEPS = 100
+
+
+def register() -> None:
+    """Register the env with Gymnasium; a second call does nothing.
+
+    Examples
+    --------
+    >>> register()
+    >>> ENV_ID in gym.registry
+    True
+    """
+    if ENV_ID not in gym.registry:
+        gym.register(
+            id=ENV_ID,
+            entry_point="mec_gym.envs.offloading:MultiMECEnv",
+            vector_entry_point="mec_gym.envs.vector:MultiMECVectorEnv",
+            max_episode_steps=MAX_EPISODE_STEPS,
+        )
+
+
+def parallel_env(
+    scenario: Any = "paper-200x10", *, max_cycles: int | None = MAX_EPISODE_STEPS, **kwargs: Any
+) -> MultiMECParallelEnv:
+    """Return the PettingZoo ParallelEnv: one agent per server.
+
+    Parameters
+    ----------
+    scenario : str, path, mapping or Scenario
+        As for ``gym.make``.
+    max_cycles : int, optional
+        Truncate after so many slots; None: never.
+    **kwargs
+        As for ``gym.make``: reward, observation, optimum, render_mode and any Scenario field.
+
+    Returns
+    -------
+    MultiMECParallelEnv
+
+    Raises
+    ------
+    gymnasium.error.DependencyNotInstalled
+        Without PettingZoo.
+
+    Examples
+    --------
+    >>> env = parallel_env("paper-30x2", max_cycles=10)
+    >>> env.possible_agents
+    ['mec_0', 'mec_1']
+    """
+    try:
+        from mec_gym.envs.parallel import MultiMECParallelEnv
+    except ModuleNotFoundError as error:
+        raise gym.error.DependencyNotInstalled(
+            'parallel_env needs PettingZoo: pip install "mec-gym[multiagent]".'
+        ) from error
+    return MultiMECParallelEnv(scenario, max_cycles=max_cycles, **kwargs)

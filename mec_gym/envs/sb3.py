@@ -1,0 +1,257 @@
+"""The native vector env as a Stable-Baselines3 VecEnv."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+from mec_gym.envs.registration import ENV_ID
+from mec_gym.envs.scores import VectorScoreAction
+
+
+class SB3VecEnv(VecEnv):
+    """Adapts a Gymnasium vector env, fast batch and all, to what Stable-Baselines3 trains on.
+
+    Stable-Baselines3 does not take Gymnasium's vector envs. Put ``VecMonitor`` around this one
+    where episode returns are to be logged.
+
+    Parameters
+    ----------
+    venv : gymnasium.vector.VectorEnv
+        With SAME_STEP autoreset, the mode that Stable-Baselines3 implies.
+
+    Raises
+    ------
+    ValueError
+        For another autoreset mode.
+
+    Examples
+    --------
+    >>> envs = make_sb3_vec_env("paper-30x2", n_envs=4, seed=0)
+    >>> envs.reset().shape
+    (4, 30, 2)
+    """
+
+    def __init__(self, venv: VectorEnv[Any, Any, Any]) -> None:
+        mode = venv.metadata.get("autoreset_mode")
+        if mode is not AutoresetMode.SAME_STEP:
+            raise ValueError(
+                f"venv must have autoreset_mode=SAME_STEP; got {getattr(mode, 'name', mode)}. "
+                "Use make_sb3_vec_env, or gym.make_vec(..., autoreset_mode='SameStep')."
+            )
+        self.venv = venv
+        self._actions: Any = None
+        super().__init__(venv.num_envs, venv.single_observation_space, venv.single_action_space)
+
+    def reset(self) -> NDArray[Any]:
+        """Begin an episode in every copy.
+
+        Returns
+        -------
+        ndarray, shape (B, ...)
+            Observations; the infos are in ``reset_infos``.
+        """
+        seeded = any(seed is not None for seed in self._seeds)
+        observations, infos = self.venv.reset(seed=list(self._seeds) if seeded else None)
+        self.reset_infos = self._rows(infos)
+        self._reset_seeds()
+        self._reset_options()
+        return np.asarray(observations)
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Keep the actions for :meth:`step_wait`.
+
+        Parameters
+        ----------
+        actions : ndarray, shape (B, ...)
+            One action per copy.
+        """
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step every copy; copies at their time limit begin anew.
+
+        Returns
+        -------
+        observations, rewards, dones : ndarray
+            Rewards in float32, as Stable-Baselines3's own envs.
+        infos : list of dict
+            An ended copy's has ``terminal_observation`` and ``TimeLimit.truncated``.
+        """
+        observations, rewards, terminated, truncated, infos = self.venv.step(self._actions)
+        rows = self._rows(infos)
+        dones = np.asarray(terminated | truncated)
+        final = self._rows(infos["final_info"]) if dones.any() else rows
+        for index, row in enumerate(rows):
+            if dones[index]:
+                self.reset_infos[index] = row
+                rows[index] = row = final[index]
+                row["terminal_observation"] = infos["final_obs"][index]
+            row["TimeLimit.truncated"] = bool(truncated[index] and not terminated[index])
+        return observations, np.asarray(rewards, dtype=np.float32), dones, rows
+
+    def _rows(self, infos: dict[str, Any]) -> list[dict[str, Any]]:
+        """Turn Gymnasium's batched info into one dict per copy."""
+        rows: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for key, values in infos.items():
+            if key.startswith(("_", "final_")):
+                continue
+            # tolist() gives Python numbers, as a single env does.
+            entries = values.tolist() if values.ndim == 1 else [row.copy() for row in values]
+            for row, entry in zip(rows, entries, strict=True):
+                row[key] = entry
+        return rows
+
+    def close(self) -> None:
+        """Close the vector env."""
+        self.venv.close()
+
+    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
+        """Return one picture per copy.
+
+        Returns
+        -------
+        sequence of ndarray or None
+        """
+        frames = self.venv.render()
+        return list(frames) if isinstance(frames, tuple) else [None] * self.num_envs
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """Return an attribute of the vector env, which the copies share.
+
+        Parameters
+        ----------
+        attr_name : str
+            Its name.
+        indices : int or iterable of int, optional
+            Copies; all by default.
+
+        Returns
+        -------
+        list
+            The same value for every copy.
+        """
+        value = getattr(self.venv.unwrapped, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of the vector env, for all copies at once.
+
+        Parameters
+        ----------
+        attr_name : str
+            Its name.
+        value : object
+            Its new value.
+        indices : None
+            The copies share their attributes.
+
+        Raises
+        ------
+        ValueError
+            If `indices` does not name every copy.
+        """
+        if len(list(self._get_indices(indices))) != self.num_envs:
+            raise ValueError("the copies share their attributes; set_attr needs indices=None.")
+        setattr(self.venv.unwrapped, attr_name, value)
+
+    def env_method(
+        self,
+        method_name: str,
+        *method_args: Any,
+        indices: VecEnvIndices = None,
+        **method_kwargs: Any,
+    ) -> list[Any]:
+        """Call a method of the vector env and return each copy's row of the result.
+
+        Parameters
+        ----------
+        method_name : str
+            E.g. "action_masks".
+        *method_args, **method_kwargs
+            For the method.
+        indices : int or iterable of int, optional
+            Copies; all by default.
+
+        Returns
+        -------
+        list
+            ``result[index]`` for every copy.
+        """
+        result = getattr(self.venv.unwrapped, method_name)(*method_args, **method_kwargs)
+        return [result[index] for index in self._get_indices(indices)]
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """Return False for every copy: a native batch has no wrappers around single copies.
+
+        Parameters
+        ----------
+        wrapper_class : type
+            Any.
+        indices : int or iterable of int, optional
+            Copies; all by default.
+
+        Returns
+        -------
+        list of bool
+        """
+        return [False for _ in self._get_indices(indices)]
+
+    def _get_indices(self, indices: VecEnvIndices) -> Iterable[int]:
+        if isinstance(indices, (int, np.integer)):
+            return [int(indices)]
+        return range(self.num_envs) if indices is None else indices
+
+
+def make_sb3_vec_env(
+    scenario: Any = "paper-200x10",
+    *,
+    n_envs: int = 1,
+    seed: int | None = None,
+    scores: bool = False,
+    **kwargs: Any,
+) -> SB3VecEnv:
+    """Return the vector env, ready for a Stable-Baselines3 algorithm.
+
+    Parameters
+    ----------
+    scenario : str, path, mapping or Scenario
+        As for ``gym.make``.
+    n_envs : int
+        Number of copies.
+    seed : int, optional
+        Copy *i* is seeded ``seed + i`` at the first reset.
+    scores : bool
+        Continuous actions: scores that are voted into an assignment, for DDPG, TD3, SAC.
+    **kwargs
+        As for ``gym.make_vec``.
+
+    Returns
+    -------
+    SB3VecEnv
+
+    Examples
+    --------
+    >>> make_sb3_vec_env("paper-30x2", n_envs=2, scores=True).action_space.shape
+    (60,)
+    """
+    venv: VectorEnv[Any, Any, Any] = gym.make_vec(
+        ENV_ID,
+        num_envs=n_envs,
+        scenario=scenario,
+        autoreset_mode=AutoresetMode.SAME_STEP.value,
+        **kwargs,
+    )
+    adapted = SB3VecEnv(VectorScoreAction(venv) if scores else venv)
+    if seed is not None:
+        adapted.seed(seed)
+    return adapted

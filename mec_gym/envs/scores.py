@@ -1,0 +1,177 @@
+"""The paper's vote: scores of the servers' agents become an offloading decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.vector import VectorActionWrapper, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+THRESHOLD = 0.5
+"""A device follows its highest score if it is at least this; below, it executes locally."""
+
+
+def vote(scores: Any, can_execute_locally: Any = True) -> NDArray[np.int64]:
+    """Return the decision that the servers' scores lead to.
+
+    Agent j answers with one score for each device. A device goes to the server with the highest
+    score if that is at least 0.5, to the first of equals, and else executes locally: the paper's
+    answer to agents that decide apart.
+
+    Parameters
+    ----------
+    scores : array_like, shape (..., M, N), [1]
+        Row j holds the answers of server j + 1.
+    can_execute_locally : bool array_like, shape (N,)
+        Devices for which this is False follow their highest score whatever it is.
+
+    Returns
+    -------
+    ndarray, shape (..., N), int64
+        0 = local, j = server j.
+
+    Raises
+    ------
+    ValueError
+        If `scores` has fewer than two axes or holds NaN.
+
+    Examples
+    --------
+    >>> vote([[0.9, 0.2, 0.5], [0.7, 0.4, 0.6]])
+    array([1, 0, 2])
+    """
+    array = np.asarray(scores, dtype=np.float64)
+    if array.ndim < 2:
+        raise ValueError(f"scores must have shape (..., M, N); got shape {array.shape}.")
+    if np.isnan(array).any():
+        first = tuple(int(i) for i in np.argwhere(np.isnan(array))[0])
+        raise ValueError(f"scores must not be NaN; got nan at index {first}.")
+    best = array.argmax(axis=-2)
+    top = np.take_along_axis(array, best[..., None, :], axis=-2)[..., 0, :]
+    follows = (top >= THRESHOLD) | ~np.asarray(can_execute_locally, dtype=bool)
+    return np.where(follows, best + 1, 0)
+
+
+def _score_space(n_servers: int, n_devices: int) -> Box:
+    return Box(0.0, 1.0, (n_servers * n_devices,), np.float32)
+
+
+def _voted(action: Any, scenario: Any, batch: tuple[int, ...]) -> NDArray[np.int64]:
+    """Check flat scores and vote."""
+    size = scenario.n_servers * scenario.n_devices
+    scores = np.asarray(action)
+    if scores.dtype.kind != "f":
+        raise TypeError(f"action must hold float scores in [0, 1]; got dtype {scores.dtype}.")
+    if scores.shape != (*batch, size):
+        raise ValueError(
+            f"action must have shape {(*batch, size)}: the scores of server 1 for all devices, "
+            f"then those of server 2, ...; got shape {scores.shape}."
+        )
+    # Written so that NaN fails.
+    bad = ~((scores >= 0.0) & (scores <= 1.0))
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"action must hold scores within [0, 1]; got {float(scores[first])!r} at index {first} "
+            f"({int(bad.sum())} of {scores.size} entries)."
+        )
+    scores = scores.reshape(*batch, scenario.n_servers, scenario.n_devices)
+    return vote(scores, scenario.can_execute_locally)
+
+
+class ScoreAction(
+    gym.ActionWrapper[NDArray[np.float32], NDArray[np.floating[Any]], NDArray[np.int64]],
+    RecordConstructorArgs,
+):
+    """Continuous actions for the env: Box [0, 1]^(M·N), voted into an assignment.
+
+    Entry j·N + i is the score that server j + 1 gives device i. See :func:`vote`.
+
+    Parameters
+    ----------
+    env : gymnasium.Env
+        A MultiMEC env.
+
+    Raises
+    ------
+    TypeError, ValueError
+        In ``step``, for scores of another dtype or shape or outside [0, 1]; the env stays as it
+        was.
+
+    Examples
+    --------
+    >>> env = ScoreAction(gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2"))
+    >>> _ = env.reset(seed=0)
+    >>> env.step(np.zeros(60, dtype=np.float32))[4]["n_offloaded"]
+    0
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        gym.ActionWrapper.__init__(self, env)
+        self._scenario = env.get_wrapper_attr("scenario")
+        self.action_space = _score_space(self._scenario.n_servers, self._scenario.n_devices)
+
+    def action(self, action: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """Return the assignment that the scores lead to.
+
+        Parameters
+        ----------
+        action : float array, shape (M · N,), [1]
+            Scores in [0, 1].
+
+        Returns
+        -------
+        ndarray, shape (N,), int64
+        """
+        return _voted(action, self._scenario, ())
+
+
+class VectorScoreAction(
+    VectorActionWrapper[NDArray[np.float32], NDArray[np.floating[Any]], NDArray[np.int64], Any]
+):
+    """:class:`ScoreAction` for the vector env: actions of shape (B, M·N).
+
+    Parameters
+    ----------
+    env : gymnasium.vector.VectorEnv
+        A MultiMEC vector env.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`ScoreAction`.
+
+    Examples
+    --------
+    >>> envs = gym.make_vec("mec_gym/MultiMEC-v0", num_envs=2, scenario="paper-30x2")
+    >>> VectorScoreAction(envs).action_space.shape
+    (2, 60)
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+        super().__init__(env)
+        self._scenario = env.unwrapped.scenario  # type: ignore[attr-defined]
+        self.single_action_space = _score_space(
+            self._scenario.n_servers, self._scenario.n_devices
+        )
+        self.action_space = batch_space(self.single_action_space, env.num_envs)
+
+    def actions(self, actions: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """Return the assignments that the scores lead to.
+
+        Parameters
+        ----------
+        actions : float array, shape (B, M · N), [1]
+            Scores in [0, 1].
+
+        Returns
+        -------
+        ndarray, shape (B, N), int64
+        """
+        return _voted(actions, self._scenario, (self.num_envs,))

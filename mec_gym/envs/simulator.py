@@ -1,0 +1,312 @@
+"""The simulator behind every face: prices decisions, gives rewards, moves the world on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mec_gym.envs.observation import ObservationCoder
+from mec_gym.model.arrays import sum_by_server
+from mec_gym.model.assignment import require_in_range
+from mec_gym.model.constants import constants_of
+from mec_gym.model.slot import Slot
+from mec_gym.model.world import World
+from mec_gym.optimum import solve
+from mec_gym.outcome import Priced, price
+from mec_gym.scenario import Scenario
+from mec_gym.validation import require_choice
+
+REWARDS = ("reciprocal", "relative", "negative")
+
+
+class Step(NamedTuple):
+    """What one slot brought to each copy.
+
+    Attributes
+    ----------
+    observation : ndarray, shape (B, ...), float32
+        Of the slot that comes next.
+    reward : ndarray, shape (B,)
+        For the decision just priced; 0 after a reset.
+    info : dict of ndarray, shape (B, ...)
+        Figures of the decision just priced.
+    """
+
+    observation: NDArray[np.float32]
+    reward: NDArray[np.float64]
+    info: dict[str, NDArray[Any]]
+
+
+class Simulator:
+    """A batch of copies of one scenario, priced and moved on together.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    n_copies : int
+        B.
+    reward : {"reciprocal", "relative", "negative"}
+        1/ΣΦ (the paper), objective of all-local / objective, or −objective per device.
+    observation : {"db", "raw", "flat"}
+        See :class:`~mec_gym.envs.observation.ObservationCoder`.
+    optimum : bool
+        Whether info holds the optimum of every slot.
+
+    Examples
+    --------
+    >>> simulator = Simulator(Scenario.preset("paper-30x2"), 2)
+    >>> rngs = [np.random.default_rng(seed) for seed in (0, 1)]
+    >>> simulator.reset(rngs).info["objective"].shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        n_copies: int,
+        *,
+        reward: str = "reciprocal",
+        observation: str = "db",
+        optimum: bool = False,
+    ) -> None:
+        require_choice("reward", reward, REWARDS)
+        if not isinstance(optimum, (bool, np.bool_)):
+            raise TypeError(f"optimum must be a bool; got {optimum!r}.")
+        self.scenario = scenario
+        self.n_copies = n_copies
+        self.coder = ObservationCoder(scenario, observation)
+        self.world = World(scenario, n_copies)
+        self._reward = reward
+        self._with_optimum = bool(optimum)
+        self._constants = constants_of(scenario, np.empty(0))
+        self._must_offload = np.flatnonzero(~scenario.can_execute_locally)
+        self._bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    # -- decisions ------------------------------------------------------------------------------
+
+    def checked(self, action: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """Return an action as int64 with the given shape, or refuse it.
+
+        Parameters
+        ----------
+        action : integer array_like
+            0 = local, j = server j.
+        shape : tuple of int
+            The shape that is required.
+
+        Returns
+        -------
+        ndarray, int64
+
+        Raises
+        ------
+        TypeError
+            If the entries are not integers.
+        ValueError
+            If the shape or an entry does not fit, or eq. (7) forbids local execution.
+
+        Examples
+        --------
+        >>> Simulator(Scenario.preset("paper-30x2"), 1).checked([0] * 30, (30,)).dtype
+        dtype('int64')
+        """
+        array = np.asarray(action)
+        if array.dtype.kind not in "iu":
+            raise TypeError(
+                "action must hold integers (0 = local, j = server j); "
+                f"got dtype {array.dtype}. Continuous scores need mec_gym.ScoreAction."
+            )
+        if array.shape != shape:
+            raise ValueError(f"action must have shape {shape}; got shape {array.shape}.")
+        checked = array.astype(np.int64, copy=False)
+        # Read as unsigned, a negative entry is huge: one pass finds both ends.
+        if checked.view(np.uint64).max() > self.scenario.n_servers or self._must_offload.size:
+            require_in_range(array, self.scenario)
+        return checked
+
+    def local_assignment(self) -> NDArray[np.int64]:
+        """Return all-local execution of the current slots, shape (B, N).
+
+        Devices that cannot execute locally, eq. (7), use the server with their best gain.
+
+        Returns
+        -------
+        ndarray, shape (B, N), int64
+
+        Examples
+        --------
+        >>> simulator = Simulator(Scenario.preset("paper-30x2"), 1)
+        >>> _ = simulator.reset([np.random.default_rng(0)])
+        >>> int(simulator.local_assignment().sum())
+        0
+        """
+        assignment = np.zeros((self.n_copies, self.scenario.n_devices), dtype=np.int64)
+        if self._must_offload.size:
+            gains = self.slot.gains[:, self._must_offload]
+            assignment[:, self._must_offload] = 1 + gains.argmax(-1)
+        return assignment
+
+    # -- time -----------------------------------------------------------------------------------
+
+    @property
+    def slot(self) -> Slot:
+        """The current slots, batch shape (B,)."""
+        if self.world.slot is None:
+            raise RuntimeError("there is no slot before the first reset().")
+        return self.world.slot
+
+    def reset(
+        self, rngs: Sequence[np.random.Generator], copies: Sequence[int] | None = None
+    ) -> Step:
+        """Begin episodes; info describes all-local execution of the first slot.
+
+        Parameters
+        ----------
+        rngs : sequence of numpy.random.Generator
+            One per copy.
+        copies : sequence of int, optional
+            The copies to reset; all by default. The others keep their slot.
+
+        Returns
+        -------
+        Step
+            Observation and info of every copy, reset or not; rewards are 0.
+
+        Examples
+        --------
+        >>> step = Simulator(Scenario.preset("paper-30x2"), 1).reset([np.random.default_rng(0)])
+        >>> step.observation.shape
+        (1, 30, 2)
+        """
+        self.world.reset(rngs, copies)
+        self._bounds = None
+        assignment = self.local_assignment()
+        info, _ = self._priced(assignment)
+        return Step(self.coder.encode(self.slot), np.zeros(self.n_copies), info)
+
+    def step(
+        self,
+        assignment: NDArray[np.int64],
+        rngs: Sequence[np.random.Generator],
+        restart: Sequence[int] = (),
+    ) -> Step:
+        """Price a decision in the current slot and draw the next.
+
+        Parameters
+        ----------
+        assignment : ndarray, shape (B, N), int64
+            Checked; rows of copies in `restart` are not read.
+        rngs : sequence of numpy.random.Generator
+            One per copy.
+        restart : sequence of int
+            Copies that begin an episode instead.
+
+        Returns
+        -------
+        Step
+
+        Examples
+        --------
+        >>> simulator = Simulator(Scenario.preset("paper-30x2"), 1)
+        >>> rngs = [np.random.default_rng(0)]
+        >>> _ = simulator.reset(rngs)
+        >>> float(simulator.step(np.zeros((1, 30), dtype=np.int64), rngs).info["objective"][0])
+        60.0
+        """
+        info, reward = self._priced(assignment)
+        self._bounds = None
+        if not len(restart):
+            self.world.advance(rngs)
+            return Step(self.coder.encode(self.slot), reward, info)
+        going = sorted(set(range(self.n_copies)) - set(restart))
+        if going:
+            self.world.advance(rngs, going)
+        fresh = self.reset(rngs, restart)
+        rows = list(restart)
+        for key, values in info.items():
+            values[rows] = fresh.info[key][rows]
+        reward[rows] = 0.0
+        return Step(fresh.observation, reward, info)
+
+    def _priced(
+        self, assignment: NDArray[np.int64]
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
+        """Return info and reward of a decision in the current slots."""
+        slot = self.slot
+        priced = price(self._constants, slot, assignment)
+        objective = np.add.reduce(priced.cost, axis=-1)
+        info: dict[str, NDArray[Any]] = _figures(priced, objective, assignment, self.scenario)
+        if self._with_optimum:
+            best, bound = self._optimum()
+            info["optimum"] = np.array(best)
+            info["lower_bound"] = np.array(bound)
+            info["nrr"] = best / objective
+        return info, self._rewarded(objective)
+
+    def _rewarded(self, objective: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._reward == "reciprocal":
+            return 1.0 / objective
+        if self._reward == "negative":
+            return objective / -self.scenario.n_devices
+        local = price(self._constants, self.slot, self.local_assignment())
+        return np.asarray(np.add.reduce(local.cost, axis=-1) / objective)
+
+    def _optimum(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return optimum and bound of the current slots, solved once per slot."""
+        if self._bounds is None:
+            found = solve(self.scenario, self.slot)
+            self._bounds = found.objective, found.lower_bound
+        return self._bounds
+
+    # -- state ----------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the state of all copies, generators apart.
+
+        Returns
+        -------
+        dict
+            For :meth:`set_state`.
+
+        Examples
+        --------
+        >>> sorted(Simulator(Scenario.preset("paper-30x2"), 1).get_state())
+        ['layouts', 'slot']
+        """
+        return self.world.get_state()
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state.
+
+        Parameters
+        ----------
+        state : mapping
+            From :meth:`get_state`.
+
+        Examples
+        --------
+        >>> simulator = Simulator(Scenario.preset("paper-30x2"), 1)
+        >>> simulator.set_state(simulator.get_state())
+        """
+        self.world.set_state(state)
+        self._bounds = None
+
+
+def _figures(
+    priced: Priced,
+    objective: NDArray[np.float64],
+    assignment: NDArray[np.int64],
+    scenario: Scenario,
+) -> dict[str, NDArray[Any]]:
+    counts = sum_by_server(np, None, assignment, scenario.n_servers)
+    return {
+        "latency_s": np.add.reduce(priced.latency_s, axis=-1),
+        "energy_j": np.add.reduce(priced.energy_j, axis=-1),
+        "objective": objective,
+        "n_offloaded": scenario.n_devices - counts[:, 0],
+        "devices_per_server": counts[:, 1:].copy(),
+    }

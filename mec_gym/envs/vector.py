@@ -1,0 +1,422 @@
+"""The native vector env: many copies priced, drawn and reset together."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import MultiDiscrete
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from mec_gym.envs.offloading import RENDER_MODES, legal_choices, require_same_scenario
+from mec_gym.envs.picture import Picture
+from mec_gym.envs.simulator import Simulator
+from mec_gym.model.slot import Slot
+from mec_gym.scenario import Scenario
+from mec_gym.validation import require_choice
+
+Arrays = NDArray[Any]
+
+
+class MultiMECVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+    """`num_envs` copies of :class:`~mec_gym.envs.offloading.MultiMECEnv`, in one batch.
+
+    Copy *i* equals the single env seeded ``seed + i`` bit for bit: observations, rewards, endings
+    and infos, in the structure that Gymnasium's ``SyncVectorEnv`` gives them.
+
+    Parameters
+    ----------
+    num_envs : int
+        B.
+    scenario, reward, observation, optimum, **overrides
+        As for the single env.
+    max_episode_steps : int, optional
+        Truncate after so many slots; ``gym.make_vec`` passes 100. None or -1: never.
+    autoreset_mode : AutoresetMode or str
+        NEXT_STEP (default), SAME_STEP or DISABLED.
+    render_mode : {"rgb_array"}, optional
+        ``render()`` gives one picture per copy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for the single env.
+
+    Examples
+    --------
+    >>> envs = gym.make_vec("mec_gym/MultiMEC-v0", num_envs=3, scenario="paper-30x2")
+    >>> observations, infos = envs.reset(seed=0)
+    >>> observations.shape
+    (3, 30, 2)
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        scenario: Any = "paper-200x10",
+        *,
+        reward: str = "reciprocal",
+        observation: str = "db",
+        optimum: bool = False,
+        max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+        **overrides: Any,
+    ) -> None:
+        if isinstance(num_envs, bool) or not isinstance(num_envs, (int, np.integer)):
+            raise TypeError(f"num_envs must be an int; got {num_envs!r}.")
+        max_episode_steps = None if max_episode_steps == -1 else max_episode_steps
+        for name, number in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name} must be >= 1; got {number}.")
+        if render_mode is not None:
+            require_choice("render_mode", render_mode, RENDER_MODES[:1])
+        self.num_envs = int(num_envs)
+        self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
+        self.render_mode = render_mode
+        self.max_episode_steps = max_episode_steps
+        self._mode = _autoreset_mode(autoreset_mode)
+        self.metadata = {
+            "render_modes": list(RENDER_MODES[:1]),
+            "render_fps": 4,
+            "autoreset_mode": self._mode,
+        }
+        self._simulator = Simulator(
+            self.scenario, self.num_envs, reward=reward, observation=observation, optimum=optimum
+        )
+        self.single_observation_space = self._simulator.coder.space()
+        self.single_action_space = MultiDiscrete(
+            np.full(self.scenario.n_devices, self.scenario.n_servers + 1)
+        )
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._rngs: list[np.random.Generator] = []
+        self._seeds: list[int | None] = [None] * self.num_envs
+        self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
+        self._ended = np.zeros(self.num_envs, dtype=bool)
+        self._pictures = (
+            [Picture(self.scenario, render_mode) for _ in range(self.num_envs)]
+            if render_mode
+            else []
+        )
+
+    # -- randomness -----------------------------------------------------------------------------
+
+    @property
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """The generators of the copies."""
+        self._seed([None] * self.num_envs, range(self.num_envs))
+        return tuple(self._rngs)
+
+    @property
+    def np_random_seed(self) -> tuple[int | None, ...]:  # type: ignore[override]
+        """The seeds that the generators began with."""
+        self._seed([None] * self.num_envs, range(self.num_envs))
+        return tuple(self._seeds)
+
+    def _seed(self, seeds: Sequence[int | None], copies: Sequence[int]) -> None:
+        """Restart the generators that got a seed, and begin those that do not exist yet."""
+        if not self._rngs:
+            begun = [seeding.np_random(None) for _ in range(self.num_envs)]
+            self._rngs = [rng for rng, _ in begun]
+            self._seeds = [seed for _, seed in begun]
+        for index in copies:
+            if seeds[index] is not None:
+                self._rngs[index], self._seeds[index] = seeding.np_random(seeds[index])
+
+    # -- the Gymnasium interface ----------------------------------------------------------------
+
+    def reset(  # type: ignore[override]
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin episodes.
+
+        Parameters
+        ----------
+        seed : int or sequence of int or None, optional
+            An int seeds copy *i* with ``seed + i``; a sequence has one entry per copy.
+        options : dict, optional
+            ``reset_mask``: bool array, shape (B,); only these copies are reset. Other keys are
+            accepted.
+
+        Returns
+        -------
+        observations : ndarray, shape (B, ...), float32
+            Of all copies.
+        infos : dict
+            Arrays, each with a mask ``_key`` of the copies that were reset.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For seeds of another length or a mask of another type, shape or dtype.
+
+        Examples
+        --------
+        >>> envs = MultiMECVectorEnv(2, "paper-30x2")
+        >>> envs.reset(seed=[5, 7])[0].shape
+        (2, 30, 2)
+        """
+        seeds = _seed_list(seed, self.num_envs)
+        mask = _reset_mask(options, self.num_envs)
+        if self._simulator.world.slot is None and not mask.all():
+            raise ValueError("the first reset() must reset every copy; got a partial reset_mask.")
+        copies = [int(index) for index in np.flatnonzero(mask)]
+        self._seed(seeds, copies)
+        begun = self._simulator.reset(self._rngs, copies)
+        self._elapsed[mask] = 0
+        self._ended[mask] = False
+        infos = _masked(begun.info, mask)
+        for index in copies if self._pictures else ():
+            self._pictures[index].begin(self._simulator, _row(begun.info, index), index)
+        return begun.observation, infos
+
+    def step(
+        self, actions: Any
+    ) -> tuple[NDArray[np.float32], Arrays, Arrays, Arrays, dict[str, Any]]:
+        """Price one decision per copy and move on.
+
+        Parameters
+        ----------
+        actions : integer array_like, shape (B, N)
+            0 = local, j = server j.
+
+        Returns
+        -------
+        observations : ndarray, shape (B, ...), float32
+        rewards : ndarray, shape (B,), float64
+        terminations, truncations : ndarray, shape (B,), bool
+        infos : dict
+            As ``SyncVectorEnv``: arrays with masks, and in SAME_STEP mode final_obs, final_info.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For actions that do not fit; the copies stay as they were.
+        RuntimeError
+            Before the first ``reset``, or for an ended copy with autoreset DISABLED.
+
+        Examples
+        --------
+        >>> envs = MultiMECVectorEnv(2, "paper-30x2")
+        >>> _ = envs.reset(seed=0)
+        >>> envs.step(np.zeros((2, 30), dtype=int))[1].shape
+        (2,)
+        """
+        shape = (self.num_envs, self.scenario.n_devices)
+        restart = self._ended & (self._mode is AutoresetMode.NEXT_STEP)
+        if restart.any() and np.shape(actions) == shape:
+            # The action of a copy that begins anew is ignored, whatever it is.
+            actions = np.where(restart[:, None], self._simulator.local_assignment(), actions)
+        assignment = self._simulator.checked(actions, shape)
+        if self._mode is AutoresetMode.DISABLED and self._ended.any():
+            raise RuntimeError(
+                f"copies {np.flatnonzero(self._ended).tolist()} have ended; reset them with "
+                "reset(options={'reset_mask': ...}) or choose another autoreset_mode."
+            )
+        for index, picture in enumerate(self._pictures):
+            picture.remember(self._simulator, index)
+        restarted = [int(index) for index in np.flatnonzero(restart)]
+        step = self._simulator.step(assignment, self._rngs, restarted)
+        self._elapsed += 1
+        self._elapsed[restart] = 0
+        truncations = np.zeros(self.num_envs, dtype=bool)
+        if self.max_episode_steps is not None:
+            truncations = (self._elapsed >= self.max_episode_steps) & ~restart
+        self._draw_pictures(assignment, step.info, restart)
+        infos = _masked(step.info, np.ones(self.num_envs, dtype=bool))
+        observations = step.observation
+        self._ended = truncations.copy()
+        if self._mode is AutoresetMode.SAME_STEP and truncations.any():
+            observations, infos = self._restart_now(observations, step.info, truncations)
+        terminations = np.zeros(self.num_envs, dtype=bool)
+        return observations, step.reward, terminations, truncations, infos
+
+    def _restart_now(
+        self, observations: NDArray[np.float32], info: dict[str, Arrays], ended: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Reset the ended copies within the step; what they ended with goes to final_*."""
+        copies = [int(index) for index in np.flatnonzero(ended)]
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        for index in copies:
+            final_obs[index] = observations[index].copy()
+        final = {key: np.where(_like(ended, values), values, 0) for key, values in info.items()}
+        begun = self._simulator.reset(self._rngs, copies)
+        merged = {
+            key: np.where(_like(ended, values), begun.info[key], values)
+            for key, values in info.items()
+        }
+        self._elapsed[ended] = 0
+        self._ended[ended] = False
+        for index in copies if self._pictures else ():
+            self._pictures[index].begin(self._simulator, _row(begun.info, index), index)
+        infos: dict[str, Any] = {"final_obs": final_obs, "_final_obs": ended.copy()}
+        infos |= {"final_info": _masked(final, ended), "_final_info": ended.copy()}
+        infos |= _masked(merged, np.ones(self.num_envs, dtype=bool))
+        return begun.observation, infos
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """Draw the slot that each copy decided last.
+
+        Returns
+        -------
+        tuple of ndarray, shape (H, W, 3), uint8
+            None without a render mode.
+
+        Examples
+        --------
+        >>> envs = MultiMECVectorEnv(2, "paper-30x2", render_mode="rgb_array")
+        >>> _ = envs.reset(seed=0)
+        >>> len(envs.render())
+        2
+        """
+        if not self._pictures:
+            gym.logger.warn("render() needs render_mode='rgb_array'.")
+            return None
+        return tuple(frame for p in self._pictures if (frame := p.render()) is not None)
+
+    def _draw_pictures(
+        self, assignment: NDArray[np.int64], info: dict[str, Arrays], restart: NDArray[np.bool_]
+    ) -> None:
+        for index, picture in enumerate(self._pictures):
+            if restart[index]:
+                picture.begin(self._simulator, _row(info, index), index)
+            else:
+                picture.decided(assignment[index], _row(info, index))
+
+    # -- beyond the interface -------------------------------------------------------------------
+
+    @property
+    def slot(self) -> Slot:
+        """The current slots, batch shape (B,)."""
+        return self._simulator.slot
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which choices are legal in each copy.
+
+        Returns
+        -------
+        ndarray, shape (B, N · (M + 1)), bool
+
+        Examples
+        --------
+        >>> MultiMECVectorEnv(2, "paper-30x2").action_masks().shape
+        (2, 90)
+        """
+        return np.tile(legal_choices(self.scenario), (self.num_envs, 1))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that the copies' future depends on, generators included.
+
+        Returns
+        -------
+        dict
+            For :meth:`set_state`.
+
+        Examples
+        --------
+        >>> envs = MultiMECVectorEnv(2, "paper-30x2")
+        >>> _ = envs.reset(seed=0)
+        >>> envs.set_state(envs.get_state())
+        """
+        return {
+            "scenario": self.scenario.to_json(),
+            "world": self._simulator.get_state(),
+            "generators": [copy.deepcopy(rng.bit_generator.state) for rng in self.np_random],
+            "elapsed": self._elapsed.copy(),
+            "ended": self._ended.copy(),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state, to continue exactly as from there.
+
+        Parameters
+        ----------
+        state : mapping
+            From :meth:`get_state` of a vector env of an equal scenario and as many copies.
+
+        Raises
+        ------
+        ValueError
+            If the scenario or the number of copies differs.
+
+        Examples
+        --------
+        >>> envs = MultiMECVectorEnv(2, "paper-30x2")
+        >>> envs.set_state(envs.get_state())
+        """
+        require_same_scenario(self.scenario, state)
+        if len(state["generators"]) != self.num_envs:
+            raise ValueError(
+                f"state must have {self.num_envs} copies; got {len(state['generators'])}."
+            )
+        self._simulator.set_state(state["world"])
+        for rng, generator in zip(self.np_random, state["generators"], strict=True):
+            rng.bit_generator.state = generator
+        self._elapsed = np.array(state["elapsed"])
+        self._ended = np.array(state["ended"])
+
+
+def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    if isinstance(mode, AutoresetMode):
+        return mode
+    names = {one.name: one for one in AutoresetMode} | {one.value: one for one in AutoresetMode}
+    require_choice("autoreset_mode", mode, names)
+    return names[mode]
+
+
+def _seed_list(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int | None]:
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, (int, np.integer)):
+        return [int(seed) + index for index in range(num_envs)]
+    seeds = list(seed)
+    if len(seeds) != num_envs:
+        raise ValueError(f"seed as a list must have num_envs={num_envs} entries; got {len(seeds)}.")
+    return seeds
+
+
+def _reset_mask(options: dict[str, Any] | None, num_envs: int) -> NDArray[np.bool_]:
+    if not options or "reset_mask" not in options:
+        return np.ones(num_envs, dtype=bool)
+    mask = options["reset_mask"]
+    if not isinstance(mask, np.ndarray):
+        raise TypeError(f"options['reset_mask'] must be a NumPy array; got {type(mask).__name__}.")
+    if mask.dtype != np.bool_:
+        raise TypeError(f"options['reset_mask'] must have dtype bool; got {mask.dtype}.")
+    if mask.shape != (num_envs,):
+        raise ValueError(
+            f"options['reset_mask'] must have shape ({num_envs},); got shape {mask.shape}."
+        )
+    if not mask.any():
+        raise ValueError("options['reset_mask'] must hold at least one True; got none.")
+    return mask
+
+
+def _like(mask: NDArray[np.bool_], values: Arrays) -> NDArray[np.bool_]:
+    """Return the mask with as many axes as `values`."""
+    return mask.reshape(mask.shape + (1,) * (values.ndim - 1))
+
+
+def _masked(info: Mapping[str, Arrays], mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return Gymnasium's batched info: zeros where the mask is False, and the masks."""
+    whole = bool(mask.all())
+    infos: dict[str, Any] = {}
+    for key, values in info.items():
+        infos[key] = values if whole else np.where(_like(mask, values), values, 0)
+        infos[f"_{key}"] = mask.copy()
+    return infos
+
+
+def _row(info: Mapping[str, Arrays], index: int) -> dict[str, Any]:
+    """Return one copy's figures."""
+    return {key: values[index] for key, values in info.items()}

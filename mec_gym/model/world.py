@@ -1,0 +1,253 @@
+"""The world: a batch of copies of one scenario, each with its own source of randomness.
+
+A slot's draws follow one fixed order in every copy: the layout (at a reset, where it is redrawn),
+the fading of all links, the data sizes, the cycles. Every face of the world (single env, vector
+env, parallel env) uses this class, so copy *i* of a batch has the same bits as the single env
+that is seeded like it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mec_gym.model.layout import Layout, draw_layout, fixed_layout
+from mec_gym.model.slot import Slot
+from mec_gym.scenario import Scenario, Uniform
+from mec_gym.validation import LARGEST, SMALLEST
+
+# Unit-mean exponential draws stay below 100 (the probability of more is 4e-44).
+_LARGEST_FADING = 100.0
+
+
+class World:
+    """Layouts and slots of `n_copies` independent copies of a scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    n_copies : int
+        B.
+
+    Attributes
+    ----------
+    slot : Slot
+        The current slots, batch shape (B,). New arrays at every draw: a slot that a caller keeps
+        never changes.
+
+    Examples
+    --------
+    >>> world = World(Scenario.preset("paper-30x2"), 2)
+    >>> world.reset([np.random.default_rng(seed) for seed in (0, 1)])
+    >>> world.slot.gains.shape
+    (2, 30, 2)
+    """
+
+    def __init__(self, scenario: Scenario, n_copies: int = 1) -> None:
+        self.scenario = scenario
+        self.n_copies = n_copies
+        self._rayleigh = scenario.fading == "rayleigh"
+        fixed = scenario.layout == "fixed"
+        self._layouts: list[Layout] = [fixed_layout(scenario)] * n_copies if fixed else []
+        self._path_gains = self._stack_path_gains() if fixed else np.empty(0)
+        self._constant_tasks = {
+            name: _read_only(np.tile(scenario.per_device(name), (n_copies, 1)))
+            for name in ("data_bits", "cycles")
+            if not isinstance(getattr(scenario, name), Uniform)
+        }
+        self.slot: Slot | None = None
+
+    def layout(self, copy: int = 0) -> Layout:
+        """Return the layout that a copy is in.
+
+        Parameters
+        ----------
+        copy : int
+            Index of the copy.
+
+        Returns
+        -------
+        Layout
+
+        Raises
+        ------
+        RuntimeError
+            Before the first reset of a world whose layouts are redrawn.
+
+        Examples
+        --------
+        >>> World(Scenario.preset("paper-30x2")).layout().server_positions_m[0]
+        array([10., 10.])
+        """
+        if not self._layouts:
+            raise RuntimeError("layout='redrawn' has no layout before the first reset.")
+        return self._layouts[copy]
+
+    def reset(
+        self, rngs: Sequence[np.random.Generator], copies: Sequence[int] | None = None
+    ) -> None:
+        """Begin an episode: a new layout where layouts are redrawn, and a first slot.
+
+        Parameters
+        ----------
+        rngs : sequence of numpy.random.Generator
+            One per copy of the world.
+        copies : sequence of int, optional
+            The copies to reset; all by default.
+
+        Examples
+        --------
+        >>> World(Scenario.preset("paper-30x2")).reset([np.random.default_rng(0)])
+        """
+        if self.scenario.layout == "redrawn":
+            if not self._layouts:
+                self._layouts = [draw_layout(self.scenario, rng) for rng in rngs]
+            else:
+                for copy in range(self.n_copies) if copies is None else copies:
+                    self._layouts[copy] = draw_layout(self.scenario, rngs[copy])
+            self._path_gains = self._stack_path_gains()
+        self.advance(rngs, copies)
+
+    def advance(
+        self, rngs: Sequence[np.random.Generator], copies: Sequence[int] | None = None
+    ) -> None:
+        """Draw the next slot.
+
+        Parameters
+        ----------
+        rngs : sequence of numpy.random.Generator
+            One per copy of the world.
+        copies : sequence of int, optional
+            The copies that move on; all by default. The others keep their slot.
+
+        Examples
+        --------
+        >>> world, rng = World(Scenario.preset("paper-30x2")), np.random.default_rng(0)
+        >>> world.reset([rng])
+        >>> first = world.slot
+        >>> world.advance([rng])
+        >>> world.slot is first
+        False
+        """
+        chosen = range(self.n_copies) if copies is None else copies
+        drawn = (
+            self._draw_gains(rngs, chosen),
+            self._draw_task("data_bits", rngs, chosen),
+            self._draw_task("cycles", rngs, chosen),
+        )
+        if copies is not None and self.slot is not None:
+            drawn = tuple(
+                _with_rows(getattr(self.slot, name), chosen, rows)
+                for name, rows in zip(_SLOT_FIELDS, drawn, strict=True)
+            )
+        self.slot = Slot.trusted(*drawn)
+
+    def _draw_gains(
+        self, rngs: Sequence[np.random.Generator], copies: Sequence[int]
+    ) -> NDArray[np.float64]:
+        shape = (len(copies), self.scenario.n_devices, self.scenario.n_servers)
+        gains = np.empty(shape)
+        path_gains = self._path_gains
+        if path_gains.ndim == 3 and len(copies) < self.n_copies:
+            path_gains = path_gains[list(copies)]
+        if not self._rayleigh:
+            gains[...] = path_gains
+            return gains
+        for row, copy in enumerate(copies):
+            rngs[copy].standard_exponential(out=gains[row])
+        gains *= path_gains
+        # Fading has no positive lower bound; the model's range does.
+        return np.maximum(gains, SMALLEST, out=gains)
+
+    def _draw_task(
+        self, name: str, rngs: Sequence[np.random.Generator], copies: Sequence[int]
+    ) -> NDArray[np.float64]:
+        if name in self._constant_tasks:
+            constant = self._constant_tasks[name]
+            return constant if len(copies) == self.n_copies else constant[: len(copies)]
+        law: Uniform = getattr(self.scenario, name)
+        values = np.empty((len(copies), self.scenario.n_devices))
+        for row, copy in enumerate(copies):
+            rngs[copy].random(out=values[row])
+        values *= law.high - law.low
+        values += law.low
+        # Rounding may pass the upper end by one unit in the last place.
+        return np.minimum(values, law.high, out=values)
+
+    def _stack_path_gains(self) -> NDArray[np.float64]:
+        """Return (N, M), or (B, N, M) where layouts differ, inside the model's range."""
+        if self.scenario.layout == "fixed":
+            gains = self._layouts[0].path_gains
+        else:
+            gains = np.stack([layout.path_gains for layout in self._layouts])
+        return np.asarray(np.clip(gains, SMALLEST, LARGEST / _LARGEST_FADING))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what the future depends on, randomness apart: slots and layouts.
+
+        Returns
+        -------
+        dict
+            For :meth:`set_state`; holds copies.
+
+        Examples
+        --------
+        >>> World(Scenario.preset("paper-30x2")).get_state()["slot"] is None
+        True
+        """
+        slot = self.slot
+        return {
+            "slot": None
+            if slot is None
+            else {name: np.array(getattr(slot, name)) for name in _SLOT_FIELDS},
+            "layouts": [
+                (layout.device_positions_m, layout.server_positions_m, layout.path_gains)
+                for layout in self._layouts
+            ]
+            if self.scenario.layout == "redrawn"
+            else None,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state.
+
+        Parameters
+        ----------
+        state : mapping
+            From :meth:`get_state` of a world of the same scenario and number of copies.
+
+        Examples
+        --------
+        >>> world = World(Scenario.preset("paper-30x2"))
+        >>> world.set_state(world.get_state())
+        """
+        if state["layouts"] is not None:
+            self._layouts = [Layout(*arrays) for arrays in state["layouts"]]
+            if self._layouts:
+                self._path_gains = self._stack_path_gains()
+        values = state["slot"]
+        if values is None:
+            self.slot = None
+            return
+        self.slot = Slot.trusted(*(np.array(values[name]) for name in _SLOT_FIELDS))
+
+
+def _with_rows(
+    values: NDArray[np.float64], rows: Sequence[int], new: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return a copy of `values` with some rows replaced."""
+    changed = np.array(values)
+    changed[list(rows)] = new
+    return changed
+
+
+_SLOT_FIELDS = ("gains", "data_bits", "cycles")
+
+
+def _read_only(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    array.flags.writeable = False
+    return array

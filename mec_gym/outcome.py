@@ -1,0 +1,296 @@
+"""What a decision costs: latency, energy and the weighted objective, eqs. (1) and (7)-(11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mec_gym.allocation import Allocation, optimal_allocation
+from mec_gym.model.arrays import Array, as_numpy, chosen, sum_by_server
+from mec_gym.model.assignment import checked_assignment
+from mec_gym.model.constants import Constants, constants_of
+from mec_gym.model.cost import computing_time, uplink, weighted_cost
+from mec_gym.model.slot import Slot
+from mec_gym.scenario import Scenario
+from mec_gym.validation import require_choice
+
+TOLERANCE = 1e-9
+"""Relative excess over eqs. (6) and (7) that counts as rounding.
+
+A sum of 10,000 shares is exact to 1e-12; 1e-9 also forgives figures that passed through text.
+In single precision 100 units in the last place, 1.2e-5, take its place.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Latency, energy and weighted cost of one decision, or of a batch of decisions.
+
+    Attributes
+    ----------
+    latency_s : array, shape (..., N), [s]
+        T_i: transmission plus computation, eq. (1), or local execution, eq. (8).
+    energy_j : array, shape (..., N), [J]
+        E_i of eq. (9).
+    cost : array, shape (..., N), [1]
+        Φ_i of eq. (10).
+    objective : array, shape (...), [1]
+        Σ Φ_i, the objective of problem (11).
+    allocation : Allocation
+        The powers and CPU speeds behind it.
+    excess_frequency_hz : array, shape (..., M), [cycle/s]
+        By how much the shares exceed F_j^max, eq. (6); 0 where they do not.
+    excess_power_w : array, shape (..., N), [W]
+        By how much the power exceeds P_i^max, eq. (7); 0 where it does not.
+    feasible : bool array, shape (...)
+        Whether eqs. (6) and (7) hold within 1e-9 relative.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=1, n_servers=1)
+    >>> outcome = evaluate(scenario, Slot([[1e-6]], 8e5, 1e9), [0])
+    >>> outcome.latency_s, outcome.energy_j, float(outcome.objective)
+    (array([1.]), array([1.]), 2.0)
+    """
+
+    latency_s: Array
+    energy_j: Array
+    cost: Array
+    objective: Array
+    allocation: Allocation
+    excess_frequency_hz: Array
+    excess_power_w: Array
+    feasible: Array
+
+
+class Priced(NamedTuple):
+    """The core of an Outcome: what :func:`price` computes for decisions that are known legal.
+
+    Attributes
+    ----------
+    latency_s, energy_j, cost : array, shape (..., N)
+        As in Outcome.
+    allocation : Allocation
+        The optimal one.
+    """
+
+    latency_s: Array
+    energy_j: Array
+    cost: Array
+    allocation: Allocation
+
+
+def evaluate(
+    scenario: Scenario,
+    slot: Slot,
+    assignment: Any,
+    allocation: Allocation | None = None,
+    *,
+    violations: str = "raise",
+) -> Outcome:
+    r"""Return latency, energy and cost of a decision: eqs. (1) and (7)-(11).
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    slot : Slot
+        Gains and tasks.
+    assignment : integer array_like, shape (..., N)
+        0 = local, j = server j. Batch axes broadcast against those of `slot`: (K, N) prices K
+        decisions of one slot at once.
+    allocation : Allocation, optional
+        Powers and CPU speeds; the optimal ones of :func:`~mec_gym.allocate` by default. Entries
+        of local devices are not read: eqs. (7) and (8) fix them.
+    violations : {"raise", "report"}
+        What to do with an allocation that violates eq. (6) or (7).
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`~mec_gym.allocate`; for an allocation of another shape or with negative or NaN
+        entries; and, unless reported, for one that violates eq. (6) or (7): the message says by
+        how much, on which server or device.
+
+    Notes
+    -----
+    Where a device with φ_T = 0 is given no power or no CPU speed, its latency is infinite and
+    its cost is the infimum, φ_E times the energy in the limit.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=2, n_servers=1, server_frequency_hz=1e10)
+    >>> slot = Slot(gains=[[1e-6], [1e-6]], data_bits=8e5, cycles=1e9)
+    >>> evaluate(scenario, slot, [[0, 0], [1, 1]]).objective.shape
+    (2,)
+    """
+    require_choice("violations", violations, ("raise", "report"))
+    checked = checked_assignment(scenario, slot, assignment)
+    constants = constants_of(scenario, slot.gains)
+    xp = constants.xp
+    if allocation is None:
+        priced = price(constants, slot, checked)
+    else:
+        allocation = _checked_allocation(constants, checked, allocation)
+        snr = chosen(xp, slot.gains, checked) / constants.noise_w
+        priced = _settle(constants, slot, checked, snr, allocation, positive=False)
+    shares, power = _offloaded(constants, checked, priced.allocation)
+    used = sum_by_server(xp, shares, checked, constants.n_servers)[..., 1:]
+    over_f = _excess(xp, used, constants.server_frequency_hz)
+    over_p = _excess(xp, power, constants.max_power_w)
+    outcome = Outcome(
+        latency_s=priced.latency_s,
+        energy_j=priced.energy_j,
+        cost=priced.cost,
+        objective=priced.cost.sum(-1),
+        allocation=priced.allocation,
+        excess_frequency_hz=over_f,
+        excess_power_w=over_p,
+        feasible=~(xp.any(over_f > 0.0, axis=-1) | xp.any(over_p > 0.0, axis=-1)),
+    )
+    if violations == "raise" and not xp.all(outcome.feasible):
+        raise ValueError(_violation(constants, outcome))
+    return outcome
+
+
+def price(constants: Constants, slot: Slot, assignment: Array) -> Priced:
+    """Return the outcome of a checked decision under the optimal allocation; no checks.
+
+    Parameters
+    ----------
+    constants : Constants
+        The scenario's numbers, in the slot's namespace.
+    slot : Slot
+        Gains and tasks.
+    assignment : integer array, shape (..., N)
+        With the full batch shape.
+
+    Returns
+    -------
+    Priced
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=1, n_servers=1)
+    >>> slot = Slot([[1e-6]], 8e5, 1e9)
+    >>> price(constants_of(scenario, slot.gains), slot, np.array([0])).cost
+    array([2.])
+    """
+    snr = chosen(constants.xp, slot.gains, assignment) / constants.noise_w
+    allocation = optimal_allocation(constants, snr, slot.cycles, assignment)
+    return _settle(constants, slot, assignment, snr, allocation, positive=constants.always_timed)
+
+
+def _settle(
+    constants: Constants,
+    slot: Slot,
+    assignment: Array,
+    snr_per_w: Array,
+    allocation: Allocation,
+    *,
+    positive: bool,
+) -> Priced:
+    """Apply eqs. (1) and (7)-(10); `positive` promises that no power or speed is 0."""
+    xp = constants.xp
+    power = allocation.power_w
+    sent = uplink(
+        xp,
+        power,
+        snr_per_w,
+        slot.data_bits,
+        bandwidth_hz=constants.bandwidth_hz,
+        audible=positive,
+    )
+    computing = computing_time(xp, slot.cycles, allocation.frequency_hz, running=positive)
+    offloaded = assignment > 0
+    latency = xp.where(offloaded, sent.time_s + computing, computing)
+    energy = xp.where(offloaded, sent.energy_j, constants.local_power_w * computing)
+    cost = weighted_cost(
+        xp, latency, energy, constants.weight_latency, constants.weight_energy, finite=positive
+    )
+    return Priced(latency, energy, cost, allocation)
+
+
+def _offloaded(
+    constants: Constants, assignment: Array, allocation: Allocation
+) -> tuple[Array, Array]:
+    """Return shares and powers with those of local devices set to 0."""
+    xp = constants.xp
+    away = assignment > 0
+    shares, power = allocation.frequency_hz, allocation.power_w
+    return (
+        xp.where(away, shares, xp.zeros_like(shares)),
+        xp.where(away, power, xp.zeros_like(power)),
+    )
+
+
+def _excess(xp: Any, used: Array, limit: Array) -> Array:
+    over = used - limit
+    tolerance = max(TOLERANCE, 100.0 * float(xp.finfo(over.dtype).eps))
+    return xp.where(over > tolerance * limit, over, xp.zeros_like(over))
+
+
+def _checked_allocation(
+    constants: Constants, assignment: Array, allocation: Allocation
+) -> Allocation:
+    """Return the allocation with the entries of local devices filled in, eqs. (7) and (8)."""
+    xp = constants.xp
+    local = assignment == 0
+    filled: dict[str, Array] = {}
+    for name, unit, own in (
+        ("power_w", "W", constants.local_power_w),
+        ("frequency_hz", "cycle/s", constants.local_frequency_hz),
+    ):
+        reference = constants.max_power_w
+        values = xp.asarray(getattr(allocation, name), dtype=reference.dtype)
+        try:
+            values = xp.broadcast_to(values, assignment.shape)
+        except (ValueError, RuntimeError):
+            raise ValueError(
+                f"allocation.{name} must have shape {tuple(assignment.shape)} [{unit}]; "
+                f"got shape {tuple(values.shape)}."
+            ) from None
+        filled[name] = xp.where(local, own, values)
+        # Written so that NaN fails.
+        bad = as_numpy(~((filled[name] >= 0.0) & (filled[name] <= 1e300)))
+        if bad.any():
+            first = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"allocation.{name} must be finite and >= 0 [{unit}]; "
+                f"got {float(filled[name][first])!r} at index {first}."
+            )
+    return Allocation(filled["power_w"], filled["frequency_hz"], allocation.capacity_price)
+
+
+def _violation(constants: Constants, outcome: Outcome) -> str:
+    """Return the sentence that names the worst violation of eq. (6), or else of eq. (7)."""
+    over_f = as_numpy(outcome.excess_frequency_hz)
+    if over_f.any():
+        worst = np.unravel_index(np.argmax(over_f), over_f.shape)
+        limit = float(constants.server_frequency_hz[int(worst[-1])])
+        where = f"server {int(worst[-1]) + 1}{_of_decision(worst)}"
+        return (
+            f"allocation.frequency_hz violates eq. (6): the shares of {where} exceed its "
+            f"F_max = {limit:.6g} cycle/s by {over_f[worst]:.6g} cycle/s "
+            f"({int((over_f > 0).sum())} servers). "
+            'Pass violations="report" to have the excess in the Outcome.'
+        )
+    over_p = as_numpy(outcome.excess_power_w)
+    worst = np.unravel_index(np.argmax(over_p), over_p.shape)
+    limit = float(constants.max_power_w[int(worst[-1])])
+    return (
+        f"allocation.power_w violates eq. (7): device {int(worst[-1])}{_of_decision(worst)} "
+        f"exceeds its P_max = {limit:.6g} W by {over_p[worst]:.6g} W "
+        f"({int((over_p > 0).sum())} devices). "
+        'Pass violations="report" to have the excess in the Outcome.'
+    )
+
+
+def _of_decision(index: tuple[Any, ...]) -> str:
+    return f" in decision {tuple(int(i) for i in index[:-1])}" if len(index) > 1 else ""

@@ -1,0 +1,500 @@
+"""A picture of one slot: the map, the load of every server, the objective over time.
+
+:func:`draw` needs no screen: it uses pygame's surfaces and bundled font only. Lengths are in
+design units, of which every picture has at least 960 x 600; the canvas is larger than the picture
+and is scaled down in the end, which smooths all edges. A colour stands for a server.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.error import DependencyNotInstalled
+from numpy.typing import NDArray
+
+_Size = tuple[int, int]
+_Color = tuple[int, ...]
+
+_DESIGN = (960, 600)
+_PAPER, _CARD, _RIM, _GROUND = (240, 242, 245), (255, 255, 255), (222, 226, 232), (248, 249, 251)
+_INK, _SOFT, _FAINT = (28, 37, 51), (112, 120, 133), (233, 236, 240)
+_LOCAL, _BEST, _EXCESS = (150, 154, 160), (128, 146, 178), (238, 241, 247)
+# Ten hues that differ for protanopes and deuteranopes too; then their shades.
+_HUES = bytes.fromhex("0072b2e69f00009e73d55e0056b4e9aa33775e3c996b4c1eee6677003f5c")
+_SHADES = (0.0, 0.35, -0.3, 0.18, -0.15)
+_MOST_ROWS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """All that one picture shows, for N devices and M servers.
+
+    Attributes
+    ----------
+    title, slot : str, int
+        Headline, shortened where it is too long, and number of the slot.
+    area_m, device_positions_m, server_positions_m : shape (2,), (N, 2) and (M, 2), [m]
+        Width and height of the map, and places. One outside the map is drawn on its edge.
+    assignment : ndarray of int, shape (N,), or None
+        0 = local, j = server j; None before the first decision.
+    server_load, devices_per_server : ndarray, shape (M,), [s], [1]
+        Computing time of the tasks at each server, or another load >= 0, and their number.
+    objective, optimum, latency_s, energy_j : float, [1], [1], [s], [J]
+        Cost of the slot, the least possible one (None: not known), sums over the devices.
+    history : tuple of (float, float or None)
+        Objective and optimum of the latest decided slots, the newest last; 100 are drawn.
+
+    Examples
+    --------
+    >>> place = np.array([[10.0, 10.0]])
+    >>> frame = Frame("demo", (50.0, 50.0), place, place, np.array([1]), np.ones(1), np.ones(1),
+    ...               objective=2.5, optimum=2.0, latency_s=3.0, energy_j=0.5, slot=0)
+    >>> frame.history
+    ()
+    """
+
+    title: str
+    area_m: tuple[float, float]
+    device_positions_m: NDArray[Any]
+    server_positions_m: NDArray[Any]
+    assignment: NDArray[Any] | None
+    server_load: NDArray[Any]
+    devices_per_server: NDArray[Any]
+    objective: float
+    optimum: float | None
+    latency_s: float
+    energy_j: float
+    slot: int
+    history: tuple[tuple[float, float | None], ...] = ()
+
+
+def draw(frame: Frame, size: _Size = _DESIGN) -> NDArray[np.uint8]:
+    """Paint a picture of `frame`.
+
+    Parameters
+    ----------
+    frame : Frame
+        What to show.
+    size : tuple of int, [pixel]
+        Width and height of the picture.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+        RGB; a new array at every call. Equal frames give equal pictures.
+
+    Raises
+    ------
+    ValueError
+        If a side of `size` is less than 1.
+    gymnasium.error.DependencyNotInstalled
+        If pygame is missing.
+
+    Examples
+    --------
+    >>> place = np.array([[10.0, 10.0]])
+    >>> frame = Frame("demo", (50.0, 50.0), place, place, np.array([1]), np.ones(1), np.ones(1),
+    ...               objective=2.5, optimum=2.0, latency_s=3.0, energy_j=0.5, slot=0)
+    >>> draw(frame, size=(480, 300)).shape
+    (300, 480, 3)
+    """
+    if min(size) < 1:
+        raise ValueError(f"size must be at least 1 x 1 [pixel]; got {size!r}.")
+    return _Painter(frame, size).paint(size)
+
+
+class Window:
+    """A window on the screen that shows one frame after another.
+
+    Parameters
+    ----------
+    size : tuple of int, [pixel]
+        Width and height.
+    fps : float, [1/s]
+        Most frames in a second, for which :meth:`show` waits; 0 for no limit.
+    caption : str
+        Title of the window.
+
+    Attributes
+    ----------
+    dismissed : bool
+        Whether the person has closed the window. From then on :meth:`show` does nothing.
+
+    Examples
+    --------
+    >>> Window(fps=10).dismissed
+    False
+    """
+
+    def __init__(self, size: _Size = _DESIGN, fps: float = 4, caption: str = "mec-gym") -> None:
+        self.size, self.fps, self.caption = size, fps, caption
+        self.dismissed = False
+        self._clock: Any = None
+
+    def show(self, frame: Frame) -> None:
+        """Show `frame`; the first call, and the first after :meth:`close`, opens the window.
+
+        Parameters
+        ----------
+        frame : Frame
+            What to show.
+
+        Examples
+        --------
+        >>> window = Window()
+        >>> window.dismissed = True
+        >>> window.show(frame=None)
+        """
+        if self.dismissed:
+            return
+        picture = draw(frame, self.size)
+        pygame = _pygame()
+        screen = pygame.display.get_surface() if pygame.display.get_init() else None
+        if self._clock is None or screen is None:
+            pygame.display.init()
+            screen = pygame.display.set_mode(self.size)
+            pygame.display.set_caption(self.caption)
+            self._clock = pygame.time.Clock()
+        pygame.surfarray.blit_array(screen, picture.swapaxes(0, 1))
+        pygame.display.flip()
+        if any(event.type == pygame.QUIT for event in pygame.event.get()):
+            self.dismissed = True
+            self.close()
+        elif self.fps > 0:
+            self._clock.tick(self.fps)
+
+    def close(self) -> None:
+        """Close the window, if it is open.
+
+        Examples
+        --------
+        >>> Window().close()
+        """
+        if self._clock is not None:
+            self._clock = None
+            _pygame().display.quit()
+
+
+def _pygame() -> ModuleType:
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    try:
+        import pygame
+    except ImportError as error:
+        message = 'rendering needs pygame; install it with: pip install "mec-gym[render]"'
+        raise DependencyNotInstalled(message) from error
+    return pygame
+
+
+class _Box(NamedTuple):
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def right(self) -> float:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+    def inset(self, dx: float, dy: float) -> _Box:
+        return _Box(self.x + dx, self.y + dy, self.width - 2 * dx, self.height - 2 * dy)
+
+
+def _cards(extent: tuple[float, float], n_servers: int) -> list[_Box]:
+    """Place the cards for map, numbers, loads and history on a page of `extent`."""
+    margin, gap, panel, numbers = 14.0, 10.0, 340.0, 168.0
+    left, height = extent[0] - margin - panel, extent[1] - 2 * margin
+    loads = 46.0 + (17.0 * n_servers if n_servers <= _MOST_ROWS else 150.0)
+    cards = [_Box(margin, margin, left - gap - margin, height), _Box(left, margin, panel, numbers)]
+    for high in (loads, height - numbers - loads - 2 * gap):
+        cards.append(_Box(left, cards[-1].bottom + gap, panel, high))
+    return cards
+
+
+def _plot(card: _Box, area_m: tuple[float, float]) -> _Box:
+    """Fit the area into the card of the map, to scale."""
+    scale = min((card.width - 68) / area_m[0], (card.height - 58) / area_m[1])
+    width, height = area_m[0] * scale, area_m[1] * scale
+    top = card.y + 20 + (card.height - 58 - height) / 2
+    return _Box(card.x + (card.width - width) / 2, top, width, height)
+
+
+def _places(points_m: NDArray[Any], area_m: tuple[float, float], plot: _Box) -> NDArray[Any]:
+    share = np.clip(np.asarray(points_m, np.float64) / np.asarray(area_m), 0.0, 1.0)
+    share[:, 1] = 1.0 - share[:, 1]
+    return np.asarray(share * plot[2:] + plot[:2])
+
+
+def _mixed(first: _Color, second: _Color, share: float) -> _Color:
+    return tuple(round(a + share * (b - a)) for a, b in zip(first, second, strict=True))
+
+
+def _server_color(j: int) -> _Color:
+    hue, shade = _HUES[3 * (j % 10) :][:3], _SHADES[j // 10 % len(_SHADES)]
+    return _mixed(tuple(hue), (255, 255, 255) if shade > 0 else (0, 0, 0), abs(shade))
+
+
+def _round_down(value: float) -> float:
+    """Return the largest of 1, 2, 5, 10, ... that is not above `value` > 0."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return max((k * power for k in (1, 2, 5) if k * power <= value), default=power)
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    whole = 1e4 <= abs(value) < 1e7
+    return f"{value:,.0f}" if whole else f"{value:.{digits}g}".replace("e+", "e")
+
+
+def _runs(values: NDArray[Any]) -> list[slice]:
+    """Return the stretches without NaN."""
+    edges = np.flatnonzero(np.diff(np.isfinite(values), prepend=False, append=False)).tolist()
+    return [slice(*edge) for edge in zip(edges[::2], edges[1::2], strict=True)]
+
+
+class _Painter:
+    """Paints one frame."""
+
+    def __init__(self, frame: Frame, size: _Size) -> None:
+        self.pygame = _pygame()
+        self.pygame.font.init()
+        self.font = cache(lambda pixels: self.pygame.font.Font(None, pixels))
+        zoom = min(size[0] / _DESIGN[0], size[1] / _DESIGN[1])
+        oversampling = 4 if zoom <= 1.5 else 2
+        self.unit = zoom * oversampling
+        self.surface = self.pygame.Surface([oversampling * side for side in size], 0, 32)
+        self.frame = frame
+        self.undecided = frame.assignment is None
+        devices = np.zeros(len(frame.device_positions_m)) if self.undecided else frame.assignment
+        self.assignment = np.asarray(devices, int)
+        self.colors = [_server_color(j) for j in range(len(frame.server_positions_m))]
+        self.device_colors = [_LOCAL, *self.colors]
+        self.cards = _cards((size[0] / zoom, size[1] / zoom), len(self.colors))
+        self.plot = _plot(self.cards[0], frame.area_m)
+
+    def pixels(self, length: float) -> int:
+        return max(1, round(length * self.unit))
+
+    def box(self, box: _Box, color: _Color, radius: float = 0.0) -> None:
+        x, y = round(box.x * self.unit), round(box.y * self.unit)
+        right, bottom = max(x + 1, self.pixels(box.right)), max(y + 1, self.pixels(box.bottom))
+        corners = (x, y, right - x, bottom - y)
+        self.pygame.draw.rect(self.surface, color, corners, 0, round(radius * self.unit))
+
+    def dot(self, x: float, y: float, radius: float, color: _Color) -> None:
+        center = (x * self.unit, y * self.unit)
+        self.pygame.draw.circle(self.surface, color, center, max(1.0, radius * self.unit))
+
+    def line(self, points: Any, color: _Color, width: float = 1.0) -> None:
+        points = [(x * self.unit, y * self.unit) for x, y in points]
+        self.pygame.draw.lines(self.surface, color, False, points, self.pixels(width))
+
+    def text(
+        self,
+        text: str,
+        x: float,
+        y: float,
+        size: float,
+        color: _Color = _SOFT,
+        align: float = 0.0,
+        room: float = 1e9,
+    ) -> float:
+        """Write on one line about y, aligned at x (0 left, 1 right); return the width."""
+        text = "".join(c if c.isprintable() else " " for c in text[:200]).strip()
+        for smaller in (1.0, 0.9, 0.8, 0.7):
+            font = self.font(self.pixels(size * smaller))
+            if font.size(text)[0] <= room * self.unit:
+                break
+        else:
+            fits = [k for k in range(200) if font.size(text[:k] + "…")[0] <= room * self.unit]
+            text = text[: max(fits, default=0)].rstrip() + "…"
+        ink = font.render(text, True, color)
+        x, y = x * self.unit - align * ink.get_width(), y * self.unit - ink.get_height() / 2
+        self.surface.blit(ink, (round(x), round(y)))
+        return float(ink.get_width() / self.unit)
+
+    def paint(self, size: _Size) -> NDArray[np.uint8]:
+        self.surface.fill(_PAPER)
+        for card in self.cards:
+            self.box(card, _RIM, radius=9)
+            self.box(card.inset(1, 1), _CARD, radius=8)
+        self.paint_map()
+        self.paint_numbers(self.cards[1].inset(16, 12))
+        self.paint_loads(self.cards[2].inset(16, 12))
+        self.paint_history(self.cards[3].inset(16, 12))
+        picture = self.pygame.transform.smoothscale(self.surface, size)
+        return np.array(self.pygame.surfarray.array3d(picture).swapaxes(0, 1), order="C")
+
+    def paint_map(self) -> None:
+        area_m, plot = self.frame.area_m, self.plot
+        step = _round_down(max(area_m) / 4)
+        pitch = step * max(plot.width, plot.height) / max(area_m)
+        self.box(plot.inset(-1, -1), _RIM)
+        self.box(plot, _GROUND)
+        for x in np.arange(plot.x + pitch, plot.right - 1, pitch).tolist():
+            self.line([(x, plot.y), (x, plot.bottom)], _FAINT)
+        for y in np.arange(plot.bottom - pitch, plot.y + 1, -pitch).tolist():
+            self.line([(plot.x, y), (plot.right, y)], _FAINT)
+        devices = _places(self.frame.device_positions_m, area_m, plot)
+        servers = _places(self.frame.server_positions_m, area_m, plot)
+        self.paint_links(devices, servers)
+        room = math.sqrt(max(plot.width, 40) * max(plot.height, 40))
+        radius = min(4.6, 0.05 * room / math.sqrt(len(devices)) + 1.1)
+        for (x, y), j in zip(devices.tolist(), self.assignment.tolist(), strict=True):
+            self.paint_device(x, y, radius, self.device_colors[j])
+        side = min(22.0, max(8.0, 0.2 * room / math.sqrt(len(servers))))
+        for j, (x, y) in enumerate(servers.tolist()):
+            self.paint_server(x, y, side, self.colors[j], str(j + 1))
+        self.paint_legend(f"{step / 1000:g} km" if step >= 1000 else f"{step:g} m", pitch)
+
+    def paint_links(self, devices: NDArray[Any], servers: NDArray[Any]) -> None:
+        senders = np.flatnonzero(self.assignment)
+        choice = self.assignment[senders] - 1
+        links = np.hstack([devices[senders], servers[choice]])
+        width = 1.7 if len(links) <= 60 else 1.2 if len(links) <= 600 else 0.6
+        # The more of the map the links would cover, the more transparent they are.
+        cover = width * np.linalg.norm(links[:, 2:] - links[:, :2], axis=1).sum()
+        alpha = max(0.16, 0.6 / (1 + 0.5 * cover / (self.plot.width * self.plot.height + 1)))
+        paint = [_mixed(_GROUND, color, alpha) for color in self.colors]
+        for j, (x, y, to_x, to_y) in zip(choice.tolist(), links.tolist(), strict=True):
+            self.line([(x, y), (to_x, to_y)], paint[j], width)
+
+    def paint_device(self, x: float, y: float, radius: float, color: _Color) -> None:
+        if radius > 2:
+            self.dot(x, y, radius + 1, _CARD)
+        self.dot(x, y, radius, color)
+        if self.undecided:
+            self.dot(x, y, 0.65 * radius, _CARD)
+
+    def paint_server(self, x: float, y: float, side: float, color: _Color, label: str) -> None:
+        rim = 0.07 * side + 1
+        for edge, paint in ((side + 2 * rim, _INK), (side + 1.2 * rim, _CARD), (side, color)):
+            self.box(_Box(x - edge / 2, y - edge / 2, edge, edge), paint, radius=0.24 * edge)
+        if side >= 11:
+            self.text(label, x, y + 0.5, 0.9 * side, _CARD, align=0.5, room=side)
+
+    def paint_legend(self, length: str, bar: float) -> None:
+        x, y = self.cards[0].x + 34, self.cards[0].bottom - 19
+        self.line([(x, y - 4), (x, y), (x + bar, y), (x + bar, y - 4)], _INK, 1.5)
+        self.text(length, x + bar + 8, y, 15)
+        x = self.cards[0].right - 47
+        x -= self.text("server", x + 13, y, 15, align=1)
+        self.paint_server(x, y, 9, _SOFT, "")
+        kinds = ["undecided"] if self.undecided else ["local", "offloading"]
+        for first, kind in enumerate(kinds):
+            colors = self.device_colors[first : 3 * first + 1]
+            x -= self.text(f"{kind} device", x - 20, y, 15, align=1) + 25 + 5 * len(colors)
+            for k, color in enumerate(colors):
+                self.paint_device(x + 5 * k, y, 4.6, color)
+
+    def paint_numbers(self, box: _Box) -> None:
+        frame = self.frame
+        slot = self.text(f"slot {frame.slot}", box.right, box.y + 9, 17, align=1, room=110)
+        self.text(frame.title, box.x, box.y + 9, 23, _INK, room=box.width - slot - 12)
+        self.box(_Box(box.x, box.y + 27, box.width, 1), _FAINT)
+        known = frame.optimum is not None and frame.objective != 0
+        ratio = float(frame.optimum or 0) / float(frame.objective) if known else None
+        sent = None if self.undecided else int(np.count_nonzero(self.assignment))
+        tiles = (
+            ("objective", _number(frame.objective, 5), ""),
+            ("optimum", _number(frame.optimum, 5), ""),
+            ("NRR (opt. / obj.)", _number(ratio), ""),
+            ("total latency", _number(frame.latency_s), "s"),
+            ("total energy", _number(frame.energy_j), "J"),
+            ("devices offloaded", _number(sent), f"of {len(self.assignment):,}"),
+        )
+        column = box.width / 3
+        for k, (label, value, unit) in enumerate(tiles):
+            x, y = box.x + column * (k % 3), box.y + 46 + 56 * (k // 3)
+            self.text(label, x, y, 14, room=column - 8)
+            width = self.text(value, x, y + 21, 25, _INK, room=column - (26 if unit else 8))
+            self.text(unit, x + width + 4, y + 23, 15, room=column - width)
+
+    def paint_loads(self, box: _Box) -> None:
+        load = np.nan_to_num(np.asarray(self.frame.server_load, float)).clip(0.0, 1e300)
+        counts = [int(count) for count in self.frame.devices_per_server]
+        top = float(load.max()) or 1.0
+        full = math.ceil(top / _round_down(top / 4)) * _round_down(top / 4)
+        self.text("Server load [s]", box.x, box.y + 6, 17, _INK)
+        if len(load) > _MOST_ROWS:
+            spread = f"{min(counts):,} to {max(counts):,} devices each"
+            self.text(spread, box.right, box.y + 6, 14, align=1, room=180)
+            self.paint_columns(load / full, full, box)
+            return
+        self.text("devices", box.right, box.y + 6, 14, align=1)
+        for j, seconds in enumerate(load.tolist()):
+            y = box.y + 31 + 17 * j
+            track = _Box(box.x + 23, y - 5, box.width - 124, 10)
+            self.text(str(j + 1), box.x + 15, y, 15, _INK, align=1)
+            self.box(track, _FAINT, radius=2)
+            if seconds > 0:
+                self.box(track._replace(width=track.width * seconds / full), self.colors[j], 2)
+            self.text(_number(seconds, 3), box.right - 48, y, 15, _INK, align=1, room=50)
+            self.text(f"{counts[j]:,}", box.right, y, 15, align=1, room=44)
+
+    def paint_columns(self, share: NDArray[Any], full: float, box: _Box) -> None:
+        plot = _Box(box.x + 34, box.y + 26, box.width - 34, box.height - 46)
+        for part in (0.0, 0.5, 1.0):
+            self.paint_tick(plot, part, _number(part * full, 3))
+        pitch = plot.width / len(share)
+        order = np.argsort(-share, kind="stable")[: np.count_nonzero(share)].tolist()
+        for k, (j, high) in enumerate(zip(order, share[order] * plot.height, strict=True)):
+            bar = _Box(plot.x + (k + 0.1) * pitch, plot.bottom - high, 0.8 * pitch, high)
+            self.box(bar, self.colors[j])
+        label = f"{len(share)} servers, by load"
+        self.text(label, plot.x + plot.width / 2, box.bottom - 4, 14, align=0.5)
+
+    def paint_tick(self, plot: _Box, share: float, label: str) -> None:
+        y = plot.bottom - share * plot.height
+        self.line([(plot.x, y), (plot.right, y)], _FAINT if share else _RIM)
+        self.text(label, plot.x - 6, y, 13, align=1, room=36)
+
+    def paint_history(self, box: _Box) -> None:
+        past = self.frame.history[-100:]
+        self.text("Objective [1]", box.x, box.y + 6, 17, _INK)
+        for name, color, x in (("optimum", _BEST, 60), ("objective", _INK, 134)):
+            self.line([(box.right - x, box.y + 7), (box.right - x + 13, box.y + 7)], color, 2)
+            self.text(name, box.right - x + 18, box.y + 7, 14)
+        plot = _Box(box.x + 42, box.y + 28, box.width - 50, box.height - 48)
+        middle, foot = plot.x + plot.width / 2, box.bottom - 4
+        self.paint_tick(plot, 0.0, "")
+        self.text("slot", middle, foot, 14, align=0.5)
+        values = np.array(past, float).reshape(-1, 2)  # None becomes NaN
+        values[~(np.abs(values) < 1e300)] = math.nan
+        if np.isnan(values).all():
+            self.text("no finite objective yet", middle, plot.y + plot.height / 2, 15, align=0.5)
+            return
+        last = self.frame.slot - self.undecided
+        self.text(str(last), plot.right, foot, 14, align=0.5)
+        if len(past) > 1:
+            self.text(str(last - len(past) + 1), plot.x, foot, 14, align=0.5)
+        self.paint_curves(values, plot)
+
+    def paint_curves(self, values: NDArray[Any], plot: _Box) -> None:
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        pad = max(0.08 * (high - low), 1e-3 * max(abs(low), abs(high))) or 1.0
+        low, high = low - pad, high + pad
+        xs = np.linspace(plot.right if len(values) == 1 else plot.x, plot.right, len(values))
+        ys = plot.bottom - (values - low) / (high - low) * plot.height
+        objective, optimum = (np.column_stack([xs, y]) for y in ys.T)
+        for run in _runs(values.sum(axis=1)):
+            ring = [*objective[run], *optimum[run][::-1], objective[run][0]]
+            self.pygame.draw.polygon(self.surface, _EXCESS, (np.array(ring) * self.unit).tolist())
+        step = _round_down((high - low) / 2.2)
+        for k in range(math.ceil(low / step), math.floor(high / step) + 1):
+            self.paint_tick(plot, (k * step - low) / (high - low), _number(k * step, 6))
+        for curve, color in ((optimum, _BEST), (objective, _INK)):
+            for run in _runs(curve[:, 1]):
+                x, y = curve[run][-1].tolist()
+                self.line([*curve[run].tolist(), (x, y)], color, 1.6)
+                self.dot(x, y, 3.2 if run.stop == len(curve) else 1.6, color)
