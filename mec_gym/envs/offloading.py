@@ -109,7 +109,7 @@ class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
         self.render_mode = render_mode
         self._simulator = Simulator(
-            self.scenario, 1, reward=reward, observation=observation, optimum=optimum
+            self.scenario, reward=reward, observation=observation, optimum=optimum
         )
         self._shape = (self.scenario.n_devices,)
         self.observation_space = self._simulator.coder.space()
@@ -144,10 +144,10 @@ class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         """
         super().reset(seed=seed)
         begun = self._simulator.reset([self.np_random])
-        info = _first(begun.info)
+        info = _python_numbers(begun.info)
         if self._picture:
             self._picture.begin(self._simulator, info)
-        return begun.observation[0], info
+        return begun.observation, info
 
     def step(
         self, action: Any
@@ -188,11 +188,11 @@ class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         assignment = self._simulator.checked(action, self._shape)
         if self._picture:
             self._picture.remember(self._simulator)
-        step = self._simulator.step(assignment[None], [self.np_random])
-        info = _first(step.info)
+        step = self._simulator.step(assignment, [self.np_random])
+        info = _python_numbers(step.info)
         if self._picture:
             self._picture.decided(assignment, info)
-        return step.observation[0], float(step.reward[0]), False, False, info
+        return step.observation, float(step.reward), False, False, info
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """Draw the slot that was decided last.
@@ -231,7 +231,7 @@ class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
     @property
     def slot(self) -> Slot:
         """The current slot: what the next action will be priced in. It never changes later."""
-        return self._simulator.slot[0]
+        return self._simulator.slot
 
     @property
     def coder(self) -> ObservationCoder:
@@ -395,9 +395,9 @@ def require_same_scenario(scenario: Scenario, state: Mapping[str, Any]) -> None:
         )
 
 
-def _first(info: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return copy 0's figures: Python numbers, and fresh arrays where they are arrays."""
+def _python_numbers(info: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures with NumPy's scalars as Python numbers; arrays stay."""
     return {
-        key: values[0].copy() if values.ndim > 1 else values[0].item()
-        for key, values in info.items()
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in info.items()
     }

@@ -45,7 +45,7 @@ class Picture:
         self._assignment: NDArray[np.int64] | None = None
         self._info: dict[str, Any] | None = None
 
-    def begin(self, simulator: Simulator, info: dict[str, Any], copy: int = 0) -> None:
+    def begin(self, simulator: Simulator, info: dict[str, Any], copy: int | None = None) -> None:
         """Take up an episode: no decision yet.
 
         Parameters
@@ -54,8 +54,8 @@ class Picture:
             Just reset.
         info : dict
             Of the reset.
-        copy : int
-            Which copy of the simulator this is a picture of.
+        copy : int, optional
+            Which copy of the simulator this is a picture of, where it has several.
         """
         self._history.clear()
         self._slots = 0
@@ -64,18 +64,18 @@ class Picture:
         self.remember(simulator, copy)
         self._show()
 
-    def remember(self, simulator: Simulator, copy: int = 0) -> None:
+    def remember(self, simulator: Simulator, copy: int | None = None) -> None:
         """Keep the slot that is about to be decided.
 
         Parameters
         ----------
         simulator : Simulator
             Before its step.
-        copy : int
-            Which copy of the simulator this is a picture of.
+        copy : int, optional
+            Which copy of the simulator this is a picture of, where it has several.
         """
-        self._slot = simulator.slot[copy]
-        self._layout = simulator.world.layout(copy)
+        self._slot = simulator.slot if copy is None else simulator.slot[copy]
+        self._layout = simulator.world.layout(copy or 0)
 
     def decided(self, assignment: NDArray[np.int64], info: dict[str, Any]) -> None:
         """Keep the decision of the slot last remembered.

@@ -23,32 +23,32 @@ REWARDS = ("reciprocal", "relative", "negative")
 
 
 class Step(NamedTuple):
-    """What one slot brought to each copy.
+    """What one slot brought to each copy; a batch axis only where the simulator has one.
 
     Attributes
     ----------
-    observation : ndarray, shape (B, ...), float32
+    observation : ndarray, shape ([B,] ...), float32
         Of the slot that comes next.
-    reward : ndarray, shape (B,)
+    reward : float or ndarray, shape ([B])
         For the decision just priced; 0 after a reset.
-    info : dict of ndarray, shape (B, ...)
+    info : dict of numbers or ndarray, shape ([B,] ...)
         Figures of the decision just priced.
     """
 
     observation: NDArray[np.float32]
-    reward: NDArray[np.float64]
-    info: dict[str, NDArray[Any]]
+    reward: Any
+    info: dict[str, Any]
 
 
 class Simulator:
-    """A batch of copies of one scenario, priced and moved on together.
+    """One copy of a scenario, or a batch of copies, priced and moved on together.
 
     Parameters
     ----------
     scenario : Scenario
         The system.
-    n_copies : int
-        B.
+    n_copies : int, optional
+        B. Without it there is one copy and no batch axis.
     reward : {"reciprocal", "relative", "negative"}
         1/ΣΦ (the paper), objective of all-local / objective, or −objective per device.
     observation : {"db", "raw", "flat"}
@@ -67,7 +67,7 @@ class Simulator:
     def __init__(
         self,
         scenario: Scenario,
-        n_copies: int,
+        n_copies: int | None = None,
         *,
         reward: str = "reciprocal",
         observation: str = "db",
@@ -77,14 +77,15 @@ class Simulator:
         if not isinstance(optimum, (bool, np.bool_)):
             raise TypeError(f"optimum must be a bool; got {optimum!r}.")
         self.scenario = scenario
-        self.n_copies = n_copies
+        self._batch = () if n_copies is None else (n_copies,)
+        self.n_copies = 1 if n_copies is None else n_copies
         self.coder = ObservationCoder(scenario, observation)
         self.world = World(scenario, n_copies)
         self._reward = reward
         self._with_optimum = bool(optimum)
         self._constants = constants_of(scenario, np.empty(0))
         self._must_offload = np.flatnonzero(~scenario.can_execute_locally)
-        self._bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+        self._bounds: tuple[Any, Any] | None = None
 
     # -- decisions ------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class Simulator:
 
         Examples
         --------
-        >>> Simulator(Scenario.preset("paper-30x2"), 1).checked([0] * 30, (30,)).dtype
+        >>> Simulator(Scenario.preset("paper-30x2")).checked([0] * 30, (30,)).dtype
         dtype('int64')
         """
         array = np.asarray(action)
@@ -129,32 +130,32 @@ class Simulator:
         return checked
 
     def local_assignment(self) -> NDArray[np.int64]:
-        """Return all-local execution of the current slots, shape (B, N).
+        """Return all-local execution of the current slots.
 
         Devices that cannot execute locally, eq. (7), use the server with their best gain.
 
         Returns
         -------
-        ndarray, shape (B, N), int64
+        ndarray, shape ([B,] N), int64
 
         Examples
         --------
-        >>> simulator = Simulator(Scenario.preset("paper-30x2"), 1)
+        >>> simulator = Simulator(Scenario.preset("paper-30x2"))
         >>> _ = simulator.reset([np.random.default_rng(0)])
         >>> int(simulator.local_assignment().sum())
         0
         """
-        assignment = np.zeros((self.n_copies, self.scenario.n_devices), dtype=np.int64)
+        assignment = np.zeros((*self._batch, self.scenario.n_devices), dtype=np.int64)
         if self._must_offload.size:
-            gains = self.slot.gains[:, self._must_offload]
-            assignment[:, self._must_offload] = 1 + gains.argmax(-1)
+            gains = self.slot.gains[..., self._must_offload, :]
+            assignment[..., self._must_offload] = 1 + gains.argmax(-1)
         return assignment
 
     # -- time -----------------------------------------------------------------------------------
 
     @property
     def slot(self) -> Slot:
-        """The current slots, batch shape (B,)."""
+        """The current slots, batch shape (B,) or ()."""
         if self.world.slot is None:
             raise RuntimeError("there is no slot before the first reset().")
         return self.world.slot
@@ -178,15 +179,15 @@ class Simulator:
 
         Examples
         --------
-        >>> step = Simulator(Scenario.preset("paper-30x2"), 1).reset([np.random.default_rng(0)])
+        >>> step = Simulator(Scenario.preset("paper-30x2")).reset([np.random.default_rng(0)])
         >>> step.observation.shape
-        (1, 30, 2)
+        (30, 2)
         """
         self.world.reset(rngs, copies)
         self._bounds = None
         assignment = self.local_assignment()
         info, _ = self._priced(assignment)
-        return Step(self.coder.encode(self.slot), np.zeros(self.n_copies), info)
+        return Step(self.coder.encode(self.slot), np.zeros(self._batch)[()], info)
 
     def step(
         self,
@@ -198,7 +199,7 @@ class Simulator:
 
         Parameters
         ----------
-        assignment : ndarray, shape (B, N), int64
+        assignment : ndarray, shape ([B,] N), int64
             Checked; rows of copies in `restart` are not read.
         rngs : sequence of numpy.random.Generator
             One per copy.
@@ -211,10 +212,10 @@ class Simulator:
 
         Examples
         --------
-        >>> simulator = Simulator(Scenario.preset("paper-30x2"), 1)
+        >>> simulator = Simulator(Scenario.preset("paper-30x2"))
         >>> rngs = [np.random.default_rng(0)]
         >>> _ = simulator.reset(rngs)
-        >>> float(simulator.step(np.zeros((1, 30), dtype=np.int64), rngs).info["objective"][0])
+        >>> float(simulator.step(np.zeros(30, dtype=np.int64), rngs).info["objective"])
         60.0
         """
         info, reward = self._priced(assignment)
@@ -234,28 +235,28 @@ class Simulator:
 
     def _priced(
         self, assignment: NDArray[np.int64]
-    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
+    ) -> tuple[dict[str, Any], Any]:
         """Return info and reward of a decision in the current slots."""
         slot = self.slot
         priced = price(self._constants, slot, assignment)
         objective = np.add.reduce(priced.cost, axis=-1)
-        info: dict[str, NDArray[Any]] = _figures(priced, objective, assignment, self.scenario)
+        info = _figures(priced, objective, assignment, self.scenario)
         if self._with_optimum:
             best, bound = self._optimum()
-            info["optimum"] = np.array(best)
-            info["lower_bound"] = np.array(bound)
+            info["optimum"] = +best
+            info["lower_bound"] = +bound
             info["nrr"] = best / objective
         return info, self._rewarded(objective)
 
-    def _rewarded(self, objective: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _rewarded(self, objective: Any) -> Any:
         if self._reward == "reciprocal":
             return 1.0 / objective
         if self._reward == "negative":
             return objective / -self.scenario.n_devices
         local = price(self._constants, self.slot, self.local_assignment())
-        return np.asarray(np.add.reduce(local.cost, axis=-1) / objective)
+        return np.add.reduce(local.cost, axis=-1) / objective
 
-    def _optimum(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _optimum(self) -> tuple[Any, Any]:
         """Return optimum and bound of the current slots, solved once per slot."""
         if self._bounds is None:
             found = solve(self.scenario, self.slot)
@@ -274,7 +275,7 @@ class Simulator:
 
         Examples
         --------
-        >>> sorted(Simulator(Scenario.preset("paper-30x2"), 1).get_state())
+        >>> sorted(Simulator(Scenario.preset("paper-30x2")).get_state())
         ['layouts', 'slot']
         """
         return self.world.get_state()
@@ -289,7 +290,7 @@ class Simulator:
 
         Examples
         --------
-        >>> simulator = Simulator(Scenario.preset("paper-30x2"), 1)
+        >>> simulator = Simulator(Scenario.preset("paper-30x2"))
         >>> simulator.set_state(simulator.get_state())
         """
         self.world.set_state(state)
@@ -298,15 +299,15 @@ class Simulator:
 
 def _figures(
     priced: Priced,
-    objective: NDArray[np.float64],
+    objective: Any,
     assignment: NDArray[np.int64],
     scenario: Scenario,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Any]:
     counts = sum_by_server(np, None, assignment, scenario.n_servers)
     return {
         "latency_s": np.add.reduce(priced.latency_s, axis=-1),
         "energy_j": np.add.reduce(priced.energy_j, axis=-1),
         "objective": objective,
-        "n_offloaded": scenario.n_devices - counts[:, 0],
-        "devices_per_server": counts[:, 1:].copy(),
+        "n_offloaded": scenario.n_devices - counts[..., 0],
+        "devices_per_server": counts[..., 1:].copy(),
     }

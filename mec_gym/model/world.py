@@ -24,19 +24,19 @@ _LARGEST_FADING = 100.0
 
 
 class World:
-    """Layouts and slots of `n_copies` independent copies of a scenario.
+    """Layouts and slots of one copy of a scenario, or of `n_copies` independent ones.
 
     Parameters
     ----------
     scenario : Scenario
         The system.
-    n_copies : int
-        B.
+    n_copies : int, optional
+        B. Without it there is one copy and no batch axis.
 
     Attributes
     ----------
     slot : Slot
-        The current slots, batch shape (B,). New arrays at every draw: a slot that a caller keeps
+        The current slots, batch shape (B,) or (). New arrays at every draw: a slot that a caller keeps
         never changes.
 
     Examples
@@ -47,18 +47,20 @@ class World:
     (2, 30, 2)
     """
 
-    def __init__(self, scenario: Scenario, n_copies: int = 1) -> None:
+    def __init__(self, scenario: Scenario, n_copies: int | None = None) -> None:
         self.scenario = scenario
-        self.n_copies = n_copies
+        self.n_copies = 1 if n_copies is None else n_copies
+        self._single = n_copies is None
         self._rayleigh = scenario.fading == "rayleigh"
         fixed = scenario.layout == "fixed"
-        self._layouts: list[Layout] = [fixed_layout(scenario)] * n_copies if fixed else []
+        self._layouts: list[Layout] = [fixed_layout(scenario)] * self.n_copies if fixed else []
         self._path_gains = self._stack_path_gains() if fixed else np.empty(0)
         self._constant_tasks = {
-            name: _read_only(np.tile(scenario.per_device(name), (n_copies, 1)))
+            name: _read_only(np.tile(scenario.per_device(name), (self.n_copies, 1)))
             for name in ("data_bits", "cycles")
             if not isinstance(getattr(scenario, name), Uniform)
         }
+        self._slots: Slot | None = None
         self.slot: Slot | None = None
 
     def layout(self, copy: int = 0) -> Layout:
@@ -139,12 +141,16 @@ class World:
             self._draw_task("data_bits", rngs, chosen),
             self._draw_task("cycles", rngs, chosen),
         )
-        if copies is not None and self.slot is not None:
+        if copies is not None and self._slots is not None:
             drawn = tuple(
-                _with_rows(getattr(self.slot, name), chosen, rows)
+                _with_rows(getattr(self._slots, name), chosen, rows)
                 for name, rows in zip(_SLOT_FIELDS, drawn, strict=True)
             )
-        self.slot = Slot.trusted(*drawn)
+        self._keep(Slot.trusted(*drawn))
+
+    def _keep(self, slots: Slot | None) -> None:
+        self._slots = slots
+        self.slot = slots[0] if self._single and slots is not None else slots
 
     def _draw_gains(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int]
@@ -152,7 +158,7 @@ class World:
         shape = (len(copies), self.scenario.n_devices, self.scenario.n_servers)
         gains = np.empty(shape)
         path_gains = self._path_gains
-        if path_gains.ndim == 3 and len(copies) < self.n_copies:
+        if 1 < len(path_gains) > len(copies):
             path_gains = path_gains[list(copies)]
         if not self._rayleigh:
             gains[...] = path_gains
@@ -160,8 +166,10 @@ class World:
         for row, copy in enumerate(copies):
             rngs[copy].standard_exponential(out=gains[row])
         gains *= path_gains
-        # Fading has no positive lower bound; the model's range does.
-        return np.maximum(gains, SMALLEST, out=gains)
+        # Fading has no positive lower bound; the model's range does. It is all but never met.
+        if gains.item(gains.argmin()) < SMALLEST:
+            np.maximum(gains, SMALLEST, out=gains)
+        return gains
 
     def _draw_task(
         self, name: str, rngs: Sequence[np.random.Generator], copies: Sequence[int]
@@ -179,11 +187,9 @@ class World:
         return np.minimum(values, law.high, out=values)
 
     def _stack_path_gains(self) -> NDArray[np.float64]:
-        """Return (N, M), or (B, N, M) where layouts differ, inside the model's range."""
-        if self.scenario.layout == "fixed":
-            gains = self._layouts[0].path_gains
-        else:
-            gains = np.stack([layout.path_gains for layout in self._layouts])
+        """Return (1, N, M), or (B, N, M) where layouts differ, inside the model's range."""
+        layouts = self._layouts[:1] if self.scenario.layout == "fixed" else self._layouts
+        gains = np.stack([layout.path_gains for layout in layouts])
         return np.asarray(np.clip(gains, SMALLEST, LARGEST / _LARGEST_FADING))
 
     def get_state(self) -> dict[str, Any]:
@@ -199,7 +205,7 @@ class World:
         >>> World(Scenario.preset("paper-30x2")).get_state()["slot"] is None
         True
         """
-        slot = self.slot
+        slot = self._slots
         return {
             "slot": None
             if slot is None
@@ -230,10 +236,8 @@ class World:
             if self._layouts:
                 self._path_gains = self._stack_path_gains()
         values = state["slot"]
-        if values is None:
-            self.slot = None
-            return
-        self.slot = Slot.trusted(*(np.array(values[name]) for name in _SLOT_FIELDS))
+        arrays = None if values is None else [np.array(values[name]) for name in _SLOT_FIELDS]
+        self._keep(None if arrays is None else Slot.trusted(*arrays))
 
 
 def _with_rows(

@@ -1,0 +1,30 @@
+"""Fixtures and settings that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The same examples on every machine and run: a failure is never a coincidence of the day.
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the public data sets; skips the test where it is absent."""
+    folder = Path(os.environ.get("MEC_GYM_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("no data sets here; name their folder in MEC_GYM_DATA")
+    return folder

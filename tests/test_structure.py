@@ -1,0 +1,110 @@
+"""Promises about the repository as a whole: labels, imports, addresses, versions, docstrings."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mec_gym
+
+ROOT = Path(__file__).resolve().parents[1]
+LABEL = re.compile(r"\[[A-Z]-\d+\]")
+HEAVY = ("torch", "stable_baselines3", "pettingzoo", "pygame", "matplotlib")
+
+# Spelt so that this file does not match itself.
+UNWANTED = {
+    "the address of a package registry": re.compile(
+        r"pypi[.]org|pythonhosted[.]org|download[.]pytorch[.]org|anaconda[.]org|[-]index-url"
+    ),
+    "a path of one machine": re.compile(r"(?<![\w.])/(?:home|root|work|Users)/\w"),
+}
+
+
+def labels(paths: list[Path]) -> set[str]:
+    return {label for path in paths for label in LABEL.findall(path.read_text(encoding="utf-8"))}
+
+
+def test_labels_of_model_and_code_agree() -> None:
+    document = ROOT / "docs" / "model.md"
+    assert document.is_file()
+    described = labels([document])
+    code = [path for folder in ("mec_gym", "baselines") for path in (ROOT / folder).rglob("*.py")]
+    named = labels(code)
+    assert described, "docs/model.md labels no decision"
+    assert described - named == set(), "described in docs/model.md, but named by no code"
+    assert named - described == set(), "named by code, but not described in docs/model.md"
+
+
+def test_import_is_light() -> None:
+    script = (
+        "import json, sys; import mec_gym; "
+        f"print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == []
+
+
+def project_files() -> list[Path]:
+    """Files that are tracked, or would be if added."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_files_name_no_registry_and_no_machine() -> None:
+    found = []
+    for path in project_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        for number, line in enumerate(text.splitlines(), start=1):
+            found += [
+                f"{path.relative_to(ROOT)}:{number} has {what}"
+                for what, pattern in UNWANTED.items()
+                if pattern.search(line)
+            ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("the address of a package registry", "https://" + "pypi" + ".org/simple"),
+        ("the address of a package registry", "pip install -" + "-extra-index" + "-url x"),
+        ("a path of one machine", "data = '/" + "home/someone/data'"),
+        ("a path of one machine", "file:///" + "work/main"),
+    ],
+)
+def test_patterns_recognise_what_they_are_for(what: str, text: str) -> None:
+    assert UNWANTED[what].search(text)
+    assert not UNWANTED[what].search("see ../work/x, https://example.org/home/x and python.org")
+
+
+def test_versions_agree() -> None:
+    def stated(file: str, pattern: str) -> list[str]:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        return re.findall(pattern, text, flags=re.MULTILINE)
+
+    assert stated("pyproject.toml", r'^version = "(.+)"$') == [mec_gym.__version__]
+    assert stated("CITATION.cff", r"^version: (.+)$") == [mec_gym.__version__]
+
+
+@pytest.mark.parametrize("name", mec_gym.__all__)
+def test_public_names_are_documented_with_examples(name: str) -> None:
+    docstring = inspect.getdoc(getattr(mec_gym, name)) or ""
+    section = re.search(r"^Examples\n-{8}\n(.+)", docstring, flags=re.MULTILINE | re.DOTALL)
+    assert section, f"mec_gym.{name} has no Examples section"
+    assert ">>>" in section[1]
