@@ -24,13 +24,13 @@ Transmit power
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from mec_gym.model.arrays import Array, chosen, entry_of_choice, pick, sum_by_server
+from mec_gym.model.arrays import Array, chosen, entry_of_choice, sum_by_server
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.slot import Slot
@@ -98,7 +98,7 @@ def allocate(scenario: Scenario, slot: Slot, assignment: Any) -> Allocation:
     """
     checked = checked_assignment(scenario, slot, assignment)
     constants = constants_of(scenario, slot.gains)
-    snr = chosen(constants.xp, slot.gains, checked) / constants.noise_w
+    snr = chosen(constants.xp, slot.gains, checked) / constants.noise
     return optimal_allocation(constants, snr, slot.cycles, checked)
 
 
@@ -130,21 +130,48 @@ def optimal_allocation(
     array([1.e+10])
     """
     xp = constants.xp
+    power, share, load = optimal_resources(constants, snr_per_w, cycles, assignment)
     local = assignment == 0
-    power = optimal_power(constants, snr_per_w)
-    root = root_work(constants, cycles)
-    if root.shape != assignment.shape:
-        root = xp.broadcast_to(root, assignment.shape)
-    load = sum_by_server(xp, root, assignment, constants.n_servers)
-    speed = pick(xp, constants.frequency_by_choice, assignment)
-    # Shares of devices without weight on time are 0, also where all of a server's are.
-    total = load if constants.always_timed else xp.where(load > 0.0, load, xp.ones_like(load))
-    share = speed * root / entry_of_choice(xp, total, assignment)
     return Allocation(
         power_w=xp.where(local, constants.local_power_w, power),
         frequency_hz=xp.where(local, constants.local_frequency_hz, share),
         capacity_price=(load[..., 1:] / constants.server_frequency_hz) ** 2,
     )
+
+
+def optimal_resources(
+    constants: Constants, snr_per_w: Array, cycles: Array, assignment: Array
+) -> tuple[Array, Array, Array]:
+    """Return power, CPU share and load of an optimal allocation, local devices unread.
+
+    Parameters
+    ----------
+    constants, snr_per_w, cycles, assignment
+        As for :func:`optimal_allocation`.
+
+    Returns
+    -------
+    power_w : array, shape (..., N), [W]
+    share_hz : array, shape (..., N), [cycle/s]
+        Entries of local devices are positive and mean nothing, in both.
+    load : array, shape (..., M + 1), [sqrt(cycle/s)]
+        L_j, with that of the local devices as entry 0.
+
+    Examples
+    --------
+    >>> c = constants_of(Scenario(n_devices=1, n_servers=1), np.zeros(1))
+    >>> optimal_resources(c, np.full(1, 1e6), np.full(1, 1e9), np.array([1]))[1]
+    array([1.e+10])
+    """
+    xp = constants.xp
+    power = optimal_power(constants, snr_per_w)
+    root = root_work(constants, cycles)
+    if root.shape != assignment.shape:
+        root = xp.broadcast_to(root, assignment.shape)
+    load = sum_by_server(xp, root, assignment, constants.n_servers)
+    # The floor keeps idle servers finite; every load that is not 0 is far above it.
+    rate = constants.frequency_by_choice / xp.maximum(load, constants.load_floor)
+    return power, root * entry_of_choice(xp, rate, assignment), load
 
 
 def root_work(constants: Constants, cycles: Array) -> Array:
@@ -199,11 +226,13 @@ def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
     return xp.where(constants.weight_latency > 0.0, power, xp.zeros_like(power))
 
 
-# Minimax fit of (1 + W0((k-1)/e)) / (sqrt(2) s) over s = ln(1 + sqrt(k)), powers of s ascending;
-# relative error below 1.6e-6 for every k in [0, 1e121].
-_TOP = (1.0, 0.2436299, 0.04888927, 0.006548508, 0.0005346385, 6.188409e-06)
-_BOTTOM = (1.0, 0.2150429, 0.04189284, 0.005419703, 0.0003922655, 4.381059e-06)
+# Minimax fit of (1 + W0((k-1)/e)) / s over s = ln(1 + sqrt(k)), powers of s ascending; relative
+# error below 1.6e-6 for every k in [0, 1e121].
 _SQRT2 = math.sqrt(2.0)
+_TOP = tuple(
+    _SQRT2 * c for c in (1.0, 0.2436299, 0.04888927, 0.006548508, 0.0005346385, 6.188409e-06)
+)
+_BOTTOM = (1.0, 0.2150429, 0.04189284, 0.005419703, 0.0003922655, 4.381059e-06)
 
 
 def _branch_series(terms: int) -> tuple[float, ...]:
@@ -216,7 +245,9 @@ def _branch_series(terms: int) -> tuple[float, ...]:
     for k in range(2, terms + 1):
         alpha.append(sum(mu[j] * mu[k + 1 - j] for j in range(2, k)))
         mu.append(
-            (k - 1) / (k + 1) * (mu[k - 2] / 2 + alpha[k - 2] / 4) - alpha[k] / 2 - mu[k - 1] / (k + 1)
+            (k - 1) / (k + 1) * (mu[k - 2] / 2 + alpha[k - 2] / 4)
+            - alpha[k] / 2
+            - mu[k - 1] / (k + 1)
         )
     return tuple(mu[1:])
 
@@ -232,14 +263,13 @@ def optimal_nats(xp: Any, ratio: Array) -> Array:
     ----------
     xp : module
         Array namespace.
-    ratio : array, [1]
-        k = φ_T g / φ_E >= 0; may be infinite.
+    ratio : array, at least one axis, [1]
+        k = φ_T g / φ_E; 0 <= k <= 1e120.
 
     Returns
     -------
     array, [nat]
-        x = ln(1 + p g) at the stationary power, within 1e-14 relative for k <= 1e120 (beyond,
-        the value at 1e120, which every legal power limit clips).
+        x = ln(1 + p g) at the stationary power, within 1e-14 relative.
 
     Notes
     -----
@@ -250,12 +280,16 @@ def optimal_nats(xp: Any, ratio: Array) -> Array:
 
     Examples
     --------
-    >>> float(optimal_nats(np, np.array(1.0)))
-    1.0
+    >>> optimal_nats(np, np.array([1.0]))
+    array([1.])
     """
-    largest = 1e120 if xp.finfo(ratio.dtype).max > 1e120 else 1e37
-    k = xp.clip(ratio, max=largest) if xp is not np else np.minimum(ratio, largest)
-    if k.min() >= _SERIES_BELOW:
+    if xp is np:
+        k, smallest = ratio, ratio.item(ratio.argmin())
+    else:
+        # In single precision a legal ratio may overflow; what it stands for is clipped anyway.
+        k = xp.clip(ratio, max=1e120 if xp.finfo(ratio.dtype).max > 1e120 else 1e37)
+        smallest = float(xp.min(k))
+    if smallest >= _SERIES_BELOW:
         return _halley_step(xp, _start(xp, k), k)
     small = k < _SERIES_BELOW
     one, zero = xp.ones_like(k), xp.zeros_like(k)
@@ -265,18 +299,27 @@ def optimal_nats(xp: Any, ratio: Array) -> Array:
     return xp.where(small, series, _halley_step(xp, _start(xp, k), k))
 
 
-def _polynomial(xp: Any, coefficients: Sequence[float], x: Array) -> Array:
+def _polynomial(xp: Any, coefficients: tuple[float, ...], x: Array) -> Array:
     """Return the polynomial with ascending `coefficients` at `x` (Horner)."""
-    value = xp.full_like(x, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
-        value *= x
+    if xp is np:
+        coefficients = _zero_dimensional(coefficients)
+    value = x * coefficients[-1]
+    for coefficient in coefficients[-2:0:-1]:
         value += coefficient
+        value *= x
+    value += coefficients[0]
     return value
+
+
+@lru_cache
+def _zero_dimensional(numbers: tuple[float, ...]) -> tuple[Any, ...]:
+    """Return numbers as arrays without axes: NumPy meets those faster than Python's floats."""
+    return tuple(np.array(number) for number in numbers)
 
 
 def _start(xp: Any, k: Array) -> Array:
     s = xp.log1p(xp.sqrt(k))
-    return _SQRT2 * s * _polynomial(xp, _TOP, s) / _polynomial(xp, _BOTTOM, s)
+    return s * _polynomial(xp, _TOP, s) / _polynomial(xp, _BOTTOM, s)
 
 
 def _halley_step(xp: Any, x: Array, k: Array) -> Array:
@@ -286,8 +329,17 @@ def _halley_step(xp: Any, x: Array, k: Array) -> Array:
     """
     m = xp.expm1(-x)
     q = x + m
+    slope = q - m  # G' q
+    newton = xp.log(q / k)
+    newton += x
+    newton *= q
+    newton /= slope
     r = m / q
-    slope = 1.0 - r
-    newton = (x + xp.log(q / k)) / slope
-    bend = ((1.0 + m) / q - r * r) * newton / slope
-    return x - newton / (1.0 - 0.5 * bend)
+    bend = m - r * m  # G'' q = 1 + m − m²/q
+    bend += 1.0
+    bend *= newton
+    bend /= slope
+    bend *= -0.5
+    bend += 1.0
+    newton /= bend
+    return x - newton

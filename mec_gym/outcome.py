@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mec_gym.allocation import Allocation, optimal_allocation
+from mec_gym.allocation import Allocation, optimal_allocation, optimal_resources
 from mec_gym.model.arrays import Array, as_numpy, chosen, sum_by_server
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
@@ -65,21 +65,18 @@ class Outcome:
     feasible: Array
 
 
-class Priced(NamedTuple):
-    """The core of an Outcome: what :func:`price` computes for decisions that are known legal.
+class Costs(NamedTuple):
+    """The core of an Outcome, per device.
 
     Attributes
     ----------
     latency_s, energy_j, cost : array, shape (..., N)
         As in Outcome.
-    allocation : Allocation
-        The optimal one.
     """
 
     latency_s: Array
     energy_j: Array
     cost: Array
-    allocation: Allocation
 
 
 def evaluate(
@@ -135,21 +132,23 @@ def evaluate(
     constants = constants_of(scenario, slot.gains)
     xp = constants.xp
     if allocation is None:
-        priced = price(constants, slot, checked)
+        snr = chosen(xp, slot.gains, checked) / constants.noise
+        allocation = optimal_allocation(constants, snr, slot.cycles, checked)
+        costs = price(constants, slot, checked)
     else:
         allocation = _checked_allocation(constants, checked, allocation)
-        snr = chosen(xp, slot.gains, checked) / constants.noise_w
-        priced = _settle(constants, slot, checked, snr, allocation, positive=False)
-    shares, power = _offloaded(constants, checked, priced.allocation)
+        resources = allocation.power_w, allocation.frequency_hz
+        costs = settle(constants, slot, checked, *resources, positive=False)
+    shares, power = _offloaded(constants, checked, allocation)
     used = sum_by_server(xp, shares, checked, constants.n_servers)[..., 1:]
     over_f = _excess(xp, used, constants.server_frequency_hz)
     over_p = _excess(xp, power, constants.max_power_w)
     outcome = Outcome(
-        latency_s=priced.latency_s,
-        energy_j=priced.energy_j,
-        cost=priced.cost,
-        objective=priced.cost.sum(-1),
-        allocation=priced.allocation,
+        latency_s=costs.latency_s,
+        energy_j=costs.energy_j,
+        cost=costs.cost,
+        objective=costs.cost.sum(-1),
+        allocation=allocation,
         excess_frequency_hz=over_f,
         excess_power_w=over_p,
         feasible=~(xp.any(over_f > 0.0, axis=-1) | xp.any(over_p > 0.0, axis=-1)),
@@ -159,8 +158,8 @@ def evaluate(
     return outcome
 
 
-def price(constants: Constants, slot: Slot, assignment: Array) -> Priced:
-    """Return the outcome of a checked decision under the optimal allocation; no checks.
+def price(constants: Constants, slot: Slot, assignment: Array) -> Costs:
+    """Return what a checked decision costs under the optimal allocation; no checks.
 
     Parameters
     ----------
@@ -173,7 +172,7 @@ def price(constants: Constants, slot: Slot, assignment: Array) -> Priced:
 
     Returns
     -------
-    Priced
+    Costs
 
     Examples
     --------
@@ -182,39 +181,60 @@ def price(constants: Constants, slot: Slot, assignment: Array) -> Priced:
     >>> price(constants_of(scenario, slot.gains), slot, np.array([0])).cost
     array([2.])
     """
-    snr = chosen(constants.xp, slot.gains, assignment) / constants.noise_w
-    allocation = optimal_allocation(constants, snr, slot.cycles, assignment)
-    return _settle(constants, slot, assignment, snr, allocation, positive=constants.always_timed)
+    snr = chosen(constants.xp, slot.gains, assignment) / constants.noise
+    power, share, _ = optimal_resources(constants, snr, slot.cycles, assignment)
+    return settle(constants, slot, assignment, power, share, snr, positive=constants.always_timed)
 
 
-def _settle(
+def settle(
     constants: Constants,
     slot: Slot,
     assignment: Array,
-    snr_per_w: Array,
-    allocation: Allocation,
+    power_w: Array,
+    share_hz: Array,
+    snr_per_w: Array | None = None,
     *,
     positive: bool,
-) -> Priced:
-    """Apply eqs. (1) and (7)-(10); `positive` promises that no power or speed is 0."""
+) -> Costs:
+    """Return what a checked decision costs under given powers and shares: eqs. (1), (7)-(10).
+
+    Parameters
+    ----------
+    constants, slot, assignment
+        As for :func:`price`.
+    power_w, share_hz : array, shape (..., N), [W], [cycle/s]
+        Of offloading devices; entries of local devices are not read.
+    snr_per_w : array, shape (..., N), [1/W], optional
+        h / σ² of the links in use, where the caller has it.
+    positive : bool
+        Promise that no power or share is 0, which spares the search for zeros.
+
+    Returns
+    -------
+    Costs
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=1, n_servers=1)
+    >>> slot = Slot([[1e-6]], 8e5, 1e9)
+    >>> c, one = constants_of(scenario, slot.gains), np.ones(1)
+    >>> settle(c, slot, np.array([1]), one, 1e9 * one, positive=True).latency_s.round(2)
+    array([1.04])
+    """
     xp = constants.xp
-    power = allocation.power_w
-    sent = uplink(
-        xp,
-        power,
-        snr_per_w,
-        slot.data_bits,
-        bandwidth_hz=constants.bandwidth_hz,
-        audible=positive,
-    )
-    computing = computing_time(xp, slot.cycles, allocation.frequency_hz, running=positive)
-    offloaded = assignment > 0
-    latency = xp.where(offloaded, sent.time_s + computing, computing)
-    energy = xp.where(offloaded, sent.energy_j, constants.local_power_w * computing)
+    if snr_per_w is None:
+        snr_per_w = chosen(xp, slot.gains, assignment) / constants.noise
+    bandwidth = constants.bandwidth
+    sent = uplink(xp, power_w, snr_per_w, slot.data_bits, bandwidth_hz=bandwidth, audible=positive)
+    remote = sent.time_s + computing_time(xp, slot.cycles, share_hz, running=positive)
+    own = slot.cycles / constants.local_frequency_hz
+    away = assignment > 0
+    latency = xp.where(away, remote, own)
+    energy = xp.where(away, sent.energy_j, constants.local_power_w * own)
     cost = weighted_cost(
         xp, latency, energy, constants.weight_latency, constants.weight_energy, finite=positive
     )
-    return Priced(latency, energy, cost, allocation)
+    return Costs(latency, energy, cost)
 
 
 def _offloaded(

@@ -608,7 +608,9 @@ def _task(name: str, value: Any, size: int) -> float | tuple[float, ...] | Unifo
     if isinstance(value, Mapping):
         ends = value.get("uniform")
         if set(value) != {"uniform"} or not isinstance(ends, (list, tuple)) or len(ends) != 2:
-            raise ValueError(f'{name} as a mapping must be {{"uniform": [low, high]}}; got {value}.')
+            raise ValueError(
+                f'{name} as a mapping must be {{"uniform": [low, high]}}; got {value}.'
+            )
         return Uniform(*ends)
     return _entries(name, value, size, "n_devices")
 

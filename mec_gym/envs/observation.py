@@ -66,9 +66,7 @@ class ObservationCoder:
         self.kind = kind
         self.n_servers = scenario.n_servers
         self._drawn = {
-            name: law
-            for name in TASKS
-            if isinstance(law := getattr(scenario, name), Uniform)
+            name: law for name in TASKS if isinstance(law := getattr(scenario, name), Uniform)
         }
         self.n_columns = scenario.n_servers + len(self._drawn)
         rows = scenario.n_devices

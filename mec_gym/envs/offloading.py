@@ -149,9 +149,7 @@ class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
             self._picture.begin(self._simulator, info)
         return begun.observation, info
 
-    def step(
-        self, action: Any
-    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Price a decision in the current slot and move on to the next.
 
         Parameters
@@ -215,9 +213,7 @@ class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         dtype('uint8')
         """
         if self._picture is None:
-            gym.logger.warn(
-                'render() needs a render_mode: gym.make(..., render_mode="rgb_array").'
-            )
+            gym.logger.warn('render() needs a render_mode: gym.make(..., render_mode="rgb_array").')
             return None
         return self._picture.render()
 
@@ -398,6 +394,5 @@ def require_same_scenario(scenario: Scenario, state: Mapping[str, Any]) -> None:
 def _python_numbers(info: dict[str, Any]) -> dict[str, Any]:
     """Return the figures with NumPy's scalars as Python numbers; arrays stay."""
     return {
-        key: value.item() if isinstance(value, np.generic) else value
-        for key, value in info.items()
+        key: value.item() if isinstance(value, np.generic) else value for key, value in info.items()
     }

@@ -157,9 +157,7 @@ class VectorScoreAction(
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         super().__init__(env)
         self._scenario = env.unwrapped.scenario  # type: ignore[attr-defined]
-        self.single_action_space = _score_space(
-            self._scenario.n_servers, self._scenario.n_devices
-        )
+        self.single_action_space = _score_space(self._scenario.n_servers, self._scenario.n_devices)
         self.action_space = batch_space(self.single_action_space, env.num_envs)
 
     def actions(self, actions: NDArray[np.floating[Any]]) -> NDArray[np.int64]:

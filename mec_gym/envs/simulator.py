@@ -15,7 +15,7 @@ from mec_gym.model.constants import constants_of
 from mec_gym.model.slot import Slot
 from mec_gym.model.world import World
 from mec_gym.optimum import solve
-from mec_gym.outcome import Priced, price
+from mec_gym.outcome import Costs, price
 from mec_gym.scenario import Scenario
 from mec_gym.validation import require_choice
 
@@ -32,7 +32,7 @@ class Step(NamedTuple):
     reward : float or ndarray, shape ([B])
         For the decision just priced; 0 after a reset.
     info : dict of numbers or ndarray, shape ([B,] ...)
-        Figures of the decision just priced.
+        Figures of the decision just costs.
     """
 
     observation: NDArray[np.float32]
@@ -233,14 +233,12 @@ class Simulator:
         reward[rows] = 0.0
         return Step(fresh.observation, reward, info)
 
-    def _priced(
-        self, assignment: NDArray[np.int64]
-    ) -> tuple[dict[str, Any], Any]:
+    def _priced(self, assignment: NDArray[np.int64]) -> tuple[dict[str, Any], Any]:
         """Return info and reward of a decision in the current slots."""
         slot = self.slot
-        priced = price(self._constants, slot, assignment)
-        objective = np.add.reduce(priced.cost, axis=-1)
-        info = _figures(priced, objective, assignment, self.scenario)
+        costs = price(self._constants, slot, assignment)
+        objective = np.add.reduce(costs.cost, axis=-1)
+        info = _figures(costs, objective, assignment, self.scenario)
         if self._with_optimum:
             best, bound = self._optimum()
             info["optimum"] = +best
@@ -298,15 +296,15 @@ class Simulator:
 
 
 def _figures(
-    priced: Priced,
+    costs: Costs,
     objective: Any,
     assignment: NDArray[np.int64],
     scenario: Scenario,
 ) -> dict[str, Any]:
     counts = sum_by_server(np, None, assignment, scenario.n_servers)
     return {
-        "latency_s": np.add.reduce(priced.latency_s, axis=-1),
-        "energy_j": np.add.reduce(priced.energy_j, axis=-1),
+        "latency_s": np.add.reduce(costs.latency_s, axis=-1),
+        "energy_j": np.add.reduce(costs.energy_j, axis=-1),
         "objective": objective,
         "n_offloaded": scenario.n_devices - counts[..., 0],
         "devices_per_server": counts[..., 1:].copy(),

@@ -7,6 +7,7 @@ stand here, once.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,8 @@ def chosen(xp: Any, table: Array, assignment: Array) -> Array:
     Returns
     -------
     array, shape (..., N)
-        ``table[..., i, assignment[i] - 1]``; for a local device the entry of server 1, which
-        callers overwrite.
+        ``table[..., i, assignment[i] - 1]``; for a local device some entry of the table, which
+        callers do not read.
 
     Examples
     --------
@@ -137,8 +138,12 @@ def chosen(xp: Any, table: Array, assignment: Array) -> Array:
     """
     *batch, n_devices, n_servers = table.shape
     links = n_devices * n_servers
-    column = assignment - (assignment > 0) if xp is np else xp.clip(assignment - 1, min=0)
-    index = column + _range(xp, 0, links, n_servers, assignment)
+    if xp is np:
+        # Choice 0 meets the entry before its row, in row 0 the last of all: NumPy counts so.
+        index = assignment + _before_rows(n_devices, n_servers)
+    else:
+        column = xp.clip(assignment - 1, min=0)
+        index = column + _range(xp, 0, links, n_servers, assignment)
     copies = _product(batch)
     if copies > 1:
         first = _range(xp, 0, copies * links, links, assignment)
@@ -215,6 +220,12 @@ def entry_of_choice(xp: Any, table: Array, assignment: Array) -> Array:
         first = _range(xp, 0, copies * bins, bins, assignment)
         assignment = assignment + xp.reshape(first, (*batch, 1))
     return pick(xp, xp.reshape(table, (-1,)), assignment)
+
+
+@lru_cache
+def _before_rows(n_devices: int, n_servers: int) -> NDArray[np.int64]:
+    """Return the flat index before each row of an (N, M) table."""
+    return np.arange(-1, n_devices * n_servers - 1, n_servers)
 
 
 def _range(xp: Any, start: int, stop: int, step: int, reference: Array) -> Array:

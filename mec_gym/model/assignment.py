@@ -44,10 +44,8 @@ def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array
     """
     require_sizes(scenario, slot)
     xp = namespace_of(slot.gains)
-    if xp is np:
-        array = np.asarray(assignment)
-    else:
-        array = xp.asarray(assignment, device=slot.gains.device)
+    device = {} if xp is np else {"device": slot.gains.device}
+    array = xp.asarray(assignment, **device)
     if not _is_integer(xp, array.dtype):
         raise TypeError(
             f"assignment must hold integers (0 = local, j = server j); got dtype {array.dtype}."

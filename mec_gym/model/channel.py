@@ -74,7 +74,7 @@ def spectral_nats(xp: Any, power_w: Array, snr_per_w: Array) -> Array:
     return xp.log1p(power_w * snr_per_w)
 
 
-def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bandwidth_hz: float) -> Array:
+def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bandwidth_hz: Any) -> Array:
     r"""Return the offloading rate r = B log2(1 + p h / σ²), eq. (2).
 
     Parameters
@@ -97,4 +97,4 @@ def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bandwidth_hz: float) 
     >>> float(rate_bps(np, np.float64(1.0), np.float64(3.0), bandwidth_hz=1e6))
     2000000.0
     """
-    return spectral_nats(xp, power_w, snr_per_w) * (bandwidth_hz / LN2)
+    return bandwidth_hz / LN2 * spectral_nats(xp, power_w, snr_per_w)

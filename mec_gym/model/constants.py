@@ -21,7 +21,7 @@ class Constants:
         Array namespace.
     n_devices, n_servers : int
         N and M.
-    bandwidth_hz, noise_w : float
+    bandwidth, noise : array without axes, or float
         B [Hz] and σ² [W] of eq. (2).
     weight_latency, weight_energy : array, shape (N,)
         φ_T [1/s] and φ_E [1/J] of eq. (10).
@@ -37,6 +37,8 @@ class Constants:
         The same behind a 1 for choice 0, so that an assignment indexes it.
     weight_ratio : array, shape (N,), [J/s]
         φ_T / φ_E, capped at the largest usable number where φ_E = 0.
+    load_floor : array without axes
+        Far below every load of a busy server, far above 0.
     always_timed : bool
         Whether every φ_T > 0, so that no infimum at zero power can occur.
     """
@@ -44,8 +46,8 @@ class Constants:
     xp: Any
     n_devices: int
     n_servers: int
-    bandwidth_hz: float
-    noise_w: float
+    bandwidth: Any
+    noise: Any
     weight_latency: Array
     weight_energy: Array
     max_power_w: Array
@@ -54,6 +56,7 @@ class Constants:
     server_frequency_hz: Array
     frequency_by_choice: Array
     weight_ratio: Array
+    load_floor: Array
     always_timed: bool
 
 
@@ -95,12 +98,16 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
     def array(value: Any) -> Array:
         return like(reference, value)
 
+    def scalar(value: float) -> Any:
+        # NumPy meets an array without axes faster than a Python float.
+        return np.array(value) if xp is np else value
+
     return Constants(
         xp=xp,
         n_devices=scenario.n_devices,
         n_servers=scenario.n_servers,
-        bandwidth_hz=scenario.bandwidth_hz,
-        noise_w=scenario.noise_w,
+        bandwidth=scalar(scenario.bandwidth_hz),
+        noise=scalar(scenario.noise_w),
         weight_latency=array(latency),
         weight_energy=array(energy),
         max_power_w=array(scenario.per_device("max_power_w")),
@@ -109,5 +116,6 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
         server_frequency_hz=array(speeds),
         frequency_by_choice=array(np.concatenate([[1.0], speeds])),
         weight_ratio=array(ratio),
+        load_floor=array(1e-60 if xp.finfo(reference.dtype).max > 1e60 else 1e-20),
         always_timed=bool((latency > 0.0).all()),
     )

@@ -29,7 +29,7 @@ def uplink(
     snr_per_w: Array,
     data_bits: Array,
     *,
-    bandwidth_hz: float,
+    bandwidth_hz: Any,
     audible: bool = False,
 ) -> Uplink:
     r"""Return time D/r and energy p D/r of a transmission, eqs. (1) and (9).

@@ -113,7 +113,9 @@ def _as_float(name: str, value: Any, *, reference: Array | None = None) -> Array
     if hasattr(value, "__array_namespace__") or hasattr(value, "detach"):
         xp = namespace_of(value)
         if xp is not np:
-            return value if xp.isdtype(value.dtype, "real floating") else xp.astype(value, xp.float64)
+            return (
+                value if xp.isdtype(value.dtype, "real floating") else xp.astype(value, xp.float64)
+            )
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):

@@ -36,8 +36,8 @@ class World:
     Attributes
     ----------
     slot : Slot
-        The current slots, batch shape (B,) or (). New arrays at every draw: a slot that a caller keeps
-        never changes.
+        The current slots, batch shape (B,) or (). New arrays at every draw: a slot that a
+        caller keeps never changes.
 
     Examples
     --------

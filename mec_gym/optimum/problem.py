@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +72,7 @@ class LoadProblem:
         >>> LoadProblem(np.ones((2, 3)), np.array([1.0, 2.0]), np.ones(2)).loads(np.array([2, 2]))
         array([0., 3.])
         """
-        sizes = self.n_servers + 1
-        return np.bincount(assignment, weights=self.root_work, minlength=sizes)[1:]
+        return self._batch_loads(assignment[None])[0]
 
     def objective(self, assignment: NDArray[Any]) -> Any:
         """Return the value of one assignment or of several.
@@ -92,11 +91,84 @@ class LoadProblem:
         >>> LoadProblem(np.ones((1, 2)), np.ones(1), np.full(1, 4.0)).objective(np.array([1]))
         1.25
         """
-        if assignment.ndim == 1:
-            return self._value(assignment)
-        return np.array([self._value(one) for one in assignment], dtype=np.float64)
+        batch = np.atleast_2d(assignment)
+        chosen = self.cost[np.arange(self.n_devices), batch]
+        loads = self._batch_loads(batch)
+        values = chosen.sum(axis=1) + (loads * (loads / self.server_frequency)).sum(axis=1)
+        return float(values[0]) if assignment.ndim == 1 else values
 
-    def _value(self, assignment: NDArray[Any]) -> float:
-        chosen = self.cost[np.arange(self.n_devices), assignment]
-        loads = self.loads(assignment)
-        return float(chosen.sum() + (loads * (loads / self.server_frequency)).sum())
+    def _batch_loads(self, batch: NDArray[Any]) -> NDArray[np.float64]:
+        width = self.n_servers + 1
+        cells = batch + width * np.arange(len(batch))[:, None]
+        weights = np.broadcast_to(self.root_work, batch.shape).ravel()
+        loads = np.bincount(cells.ravel(), weights=weights, minlength=width * len(batch))
+        return loads.reshape(len(batch), width)[:, 1:]
+
+    def part(self, devices: NDArray[Any]) -> LoadProblem:
+        """Return the problem of some of the devices alone.
+
+        Parameters
+        ----------
+        devices : bool or integer ndarray
+            Which ones, as an index of the device axis.
+
+        Returns
+        -------
+        LoadProblem
+
+        Examples
+        --------
+        >>> LoadProblem(np.ones((3, 2)), np.ones(3), np.ones(1)).part(np.array([0, 2])).n_devices
+        2
+        """
+        return LoadProblem(self.cost[devices], self.root_work[devices], self.server_frequency)
+
+
+class NormalForm(NamedTuple):
+    r"""A problem in units that suit arithmetic: minimise Σ excess + Σ_j curvature_j ℓ_j².
+
+    ℓ_j = L_j / unit, and of every device's costs the least is subtracted, which keeps the
+    digits of devices with small costs beside those with large ones.
+
+    Attributes
+    ----------
+    excess : ndarray, shape (M + 1, N), [1]
+        Cost above the device's least; choices first, so that reductions over them are fast.
+    size : ndarray, shape (N,), [1]
+        s_i / max s, in [0, 1].
+    curvature : ndarray, shape (M,), [1]
+        (max s)² / F_j, positive.
+    unit : float, [sqrt(cycle)]
+        max s. A price λ_j of root work is the price p_j = λ_j · unit of ℓ_j.
+    """
+
+    excess: NDArray[np.float64]
+    size: NDArray[np.float64]
+    curvature: NDArray[np.float64]
+    unit: float
+
+
+def normal_form(problem: LoadProblem) -> NormalForm:
+    """Return the normal form of a problem in which some root work is positive.
+
+    Parameters
+    ----------
+    problem : LoadProblem
+        N >= 1 and max s > 0.
+
+    Returns
+    -------
+    NormalForm
+
+    Examples
+    --------
+    >>> form = normal_form(LoadProblem(np.array([[3.0, 2.0]]), np.array([2.0]), np.ones(1)))
+    >>> form.excess.ravel(), form.size, form.curvature, form.unit
+    (array([1., 0.]), array([1.]), array([4.]), 2.0)
+    """
+    unit = float(problem.root_work.max())
+    excess = np.ascontiguousarray(problem.cost.T)
+    excess = excess - excess.min(axis=0)
+    # A curvature that underflows would divide by zero; the smallest normal number costs nothing.
+    curvature = np.maximum(unit * (unit / problem.server_frequency), np.finfo(np.float64).tiny)
+    return NormalForm(excess, problem.root_work / unit, curvature, unit)

@@ -187,14 +187,14 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
     xp = constants.xp
     positive = constants.always_timed
     # Devices last, so that per-device numbers broadcast.
-    snr = np.ascontiguousarray(np.swapaxes(slot.gains, -1, -2)) / constants.noise_w
+    snr = np.ascontiguousarray(np.swapaxes(slot.gains, -1, -2)) / constants.noise
     power = optimal_power(constants, snr)
     sent = uplink(
         xp,
         power,
         snr,
         slot.data_bits[..., None, :],
-        bandwidth_hz=constants.bandwidth_hz,
+        bandwidth_hz=constants.bandwidth,
         audible=positive,
     )
     weights = constants.weight_latency, constants.weight_energy
