@@ -41,12 +41,23 @@ def quota(scenario: Scenario, slot: Slot, size: int) -> NDArray[np.int64]:
     """
     if not 0 <= size <= scenario.n_devices:
         raise ValueError(f"size must lie in 0...{scenario.n_devices}; got {size}.")
-    rank = np.argsort(np.argsort(-slot.gains, axis=-2, kind="stable"), axis=-2)
-    wanted = np.where(rank < size, slot.gains, 0.0)
+    return _taken(scenario, slot, _ranks(slot), size)
+
+
+def _ranks(slot: Slot) -> NDArray[np.int64]:
+    """Return the rank of each gain among its server's, 0 the best, shape (..., N, M)."""
+    order = np.argsort(-slot.gains, axis=-2, kind="stable")
+    return np.asarray(np.argsort(order, axis=-2))
+
+
+def _taken(
+    scenario: Scenario, slot: Slot, ranks: NDArray[np.int64], size: int
+) -> NDArray[np.int64]:
+    wanted = np.where(ranks < size, slot.gains, 0.0)
     best = 1 + np.argmax(wanted, axis=-1)
-    taken = wanted.any(axis=-1)
     forced = 1 + np.argmax(slot.gains, axis=-1)
-    return np.where(taken, best, np.where(scenario.can_execute_locally, 0, forced))
+    unwanted = np.where(scenario.can_execute_locally, 0, forced)
+    return np.where(wanted.any(axis=-1), best, unwanted)
 
 
 def best_quota(scenario: Scenario, slots: Slot) -> int:
@@ -71,8 +82,9 @@ def best_quota(scenario: Scenario, slots: Slot) -> int:
     2
     """
     largest = min(scenario.n_devices, -(-2 * scenario.n_devices // scenario.n_servers))
+    ranks = _ranks(slots)
     means = [
-        float(np.mean(evaluate(scenario, slots, quota(scenario, slots, size)).objective))
+        float(np.mean(evaluate(scenario, slots, _taken(scenario, slots, ranks, size)).objective))
         for size in range(largest + 1)
     ]
     return int(np.argmin(means))

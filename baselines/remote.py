@@ -41,7 +41,7 @@ def remote(
     array([1])
     """
     distance = np.broadcast_to(distance_m, slot.gains.shape)
-    nearest = np.argmin(distance, axis=-1)
+    nearest = np.asarray(np.argmin(distance, axis=-1))
     if not admission_limit:
         return nearest + 1
     near = np.take_along_axis(distance, nearest[..., None], axis=-1)[..., 0]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mec_gym.allocation import Allocation, allocate
 from mec_gym.envs.observation import slot_from_observation
-from mec_gym.envs.registration import parallel_env, register
+from mec_gym.envs.registration import ENV_ID, parallel_env, register
 from mec_gym.envs.scores import ScoreAction, vote
 from mec_gym.model.slot import Slot
 from mec_gym.optimum import Optimum, solve
@@ -17,6 +17,7 @@ from mec_gym.scenario import Scenario, Uniform
 __version__ = "0.1.0"
 
 __all__ = [
+    "ENV_ID",
     "Allocation",
     "Optimum",
     "Outcome",

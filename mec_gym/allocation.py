@@ -2,12 +2,12 @@ r"""Problem (13): the resources of a given offloading decision, optimal in close
 
 Once every device has chosen, the links decouple from the CPUs:
 
-CPU shares
+CPU shares [A-1]
     Only Σ φ_T F_i / f_ij depends on f, under eq. (6). By Cauchy-Schwarz the optimum is
     f_ij = F_j^max s_i / L_j with s_i = sqrt(φ_T F_i) and L_j = Σ s_i over the devices of j. The
     server's computing cost is L_j² / F_j^max and the multiplier of eq. (6) is (L_j / F_j^max)².
 
-Transmit power
+Transmit power [A-3]
     Each link minimises (φ_T + φ_E p) / ln(1 + p g) over 0 < p <= P^max, with g = h / σ². The
     function is quasi-convex, so its clipped stationary point is optimal. With x = ln(1 + p g)
     the stationary condition reads
@@ -48,7 +48,7 @@ class Allocation:
     frequency_hz : array, shape (..., N), [cycle/s]
         CPU speed that works on the task: f_ij at the server, f_i0 locally.
     capacity_price : array, shape (..., M), [s/cycle · 1]
-        Multiplier of eq. (6): what one more cycle/s at server j would save. 0 where idle.
+        Multiplier of eq. (6), [A-2]: what one more cycle/s at server j would save. 0 where idle.
 
     Examples
     --------
@@ -257,7 +257,7 @@ _SERIES_BELOW = 4.5e-4  # in k: the first dropped term and the cancellation abov
 
 
 def optimal_nats(xp: Any, ratio: Array) -> Array:
-    r"""Solve x e^x − (e^x − 1) = k for x >= 0: x = 1 + W0((k − 1)/e).
+    r"""Solve x e^x − (e^x − 1) = k for x >= 0, [A-4]: x = 1 + W0((k − 1)/e).
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 def levy_steps(
     rng: np.random.Generator, shape: int | tuple[int, ...], *, beta: float = 1.5
 ) -> NDArray[np.float64]:
-    r"""Draw Lévy flight steps d, the random part of eq. (18).
+    r"""Draw Lévy flight steps d, [L-1], the random part of eq. (18).
 
     Parameters
     ----------

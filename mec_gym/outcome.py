@@ -37,7 +37,7 @@ class Outcome:
     cost : array, shape (..., N), [1]
         Φ_i of eq. (10).
     objective : array, shape (...), [1]
-        Σ Φ_i, the objective of problem (11).
+        Σ Φ_i, the objective of problem (11), [M-7].
     allocation : Allocation
         The powers and CPU speeds behind it.
     excess_frequency_hz : array, shape (..., M), [cycle/s]

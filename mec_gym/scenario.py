@@ -288,7 +288,7 @@ class Scenario:
 
     @property
     def local_power_w(self) -> NDArray[np.float64]:
-        """Execution power p_i^E = κ_i f_i0^ν_i of eq. (7), shape (N,) [W]."""
+        """Execution power p_i^E = κ_i f_i0^ν_i, [M-5], eq. (7), shape (N,) [W]."""
         with np.errstate(over="ignore", under="ignore"):
             speed = self.per_device("local_frequency_hz") ** self.per_device("power_exponent")
             return self.per_device("switched_capacitance") * speed

@@ -39,7 +39,8 @@ class ObservationCoder:
     scenario : Scenario
         The system.
     kind : {"db", "raw", "flat"}
-        "db": gains as (10 log10(h) + 70)/10, tasks scaled to [-1, 1] by the ends of their range.
+        "db": gains as (10 log10(h) + 70)/10 [O-1], tasks scaled to [-1, 1] by the ends of their
+        range [O-2].
         "raw": gains, bits and cycles as they are. "flat": "db" as one vector, row by row.
 
     Attributes
@@ -154,7 +155,7 @@ class ObservationCoder:
                     middle, half = (law.low + law.high) / 2, (law.high - law.low) / 2
                     values = np.clip((values - middle) / half, -1.0, 1.0)
                 coded[..., column] = values
-        return coded.reshape(*slot.batch_shape, -1) if self.kind == "flat" else coded
+        return np.asarray(coded.reshape(*slot.batch_shape, *self.shape))
 
     def decode(self, observation: Any) -> Slot:
         """Return the slot that an observation shows.
@@ -177,7 +178,7 @@ class ObservationCoder:
         Examples
         --------
         >>> coder = ObservationCoder(Scenario.preset("paper-30x2"), "raw")
-        >>> coder.decode(np.full((30, 2), 1e-6)).gains[0, 0]
+        >>> float(coder.decode(np.full((30, 2), 1e-6)).gains[0, 0])
         1e-06
         """
         values = np.asarray(observation, dtype=np.float64)

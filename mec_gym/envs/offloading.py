@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,7 +22,7 @@ from mec_gym.validation import require_choice
 RENDER_MODES = ("rgb_array", "human")
 
 
-class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
+class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     r"""Offloading in a system of several mobile-edge-computing servers.
 
     **Problem.** In every slot each of N devices has one task (D_i bits, F_i cycles) and either
@@ -47,8 +47,8 @@ class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
     T counts the task columns: data_bits and cycles, in this order, each only where it varies.
     :func:`mec_gym.slot_from_observation` turns an observation back into its Slot.
 
-    **Reward.** ``reciprocal``: 1/ΣΦ_i, the paper's. ``relative``: objective of all-local
-    execution / objective. ``negative``: −ΣΦ_i / N.
+    **Reward.** ``reciprocal``: 1/ΣΦ_i [R-1], the paper's. ``relative``: objective of all-local
+    execution / objective [R-2]. ``negative``: −ΣΦ_i / N [R-3].
 
     **Start.** A layout (the scenario's one map, or a new one where ``layout="redrawn"``) and a
     first slot. **Termination.** Never. **Truncation.** By the time limit: 100 slots in
@@ -92,7 +92,7 @@ class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
     (True, True)
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 4}
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # noqa: RUF012
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class MultiMECEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
             self._picture.decided(assignment, info)
         return step.observation, float(step.reward), False, False, info
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """Draw the slot that was decided last.
 
         Returns
@@ -394,5 +394,5 @@ def require_same_scenario(scenario: Scenario, state: Mapping[str, Any]) -> None:
 def _python_numbers(info: dict[str, Any]) -> dict[str, Any]:
     """Return the figures with NumPy's scalars as Python numbers; arrays stay."""
     return {
-        key: value.item() if isinstance(value, np.generic) else value for key, value in info.items()
+        key: value if type(value) is np.ndarray else value.item() for key, value in info.items()
     }

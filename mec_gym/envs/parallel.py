@@ -32,8 +32,9 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
     **Observation** of agent j: Box, float32, shape (N · (1 + T),): its own gains to all devices,
     then the T task columns one after the other, coded as in
     :class:`~mec_gym.envs.offloading.MultiMECEnv` ("flat" is "db"). **Action**: Box [0, 1], shape
-    (N,): a score for every device. The decision is the paper's :func:`mec_gym.vote`. **Reward**: the central env's, the same for every agent.
-    **State**: the central env's observation. **Info** of every agent: the central env's.
+    (N,): a score for every device. The decision is the paper's :func:`mec_gym.vote`.
+    **Reward**: the central env's, the same for every agent. **State**: the central env's
+    observation. **Info** of every agent: the central env's.
 
     Episodes truncate after `max_cycles` slots. For the same seed and decisions, observations,
     rewards and infos equal those of the central env.

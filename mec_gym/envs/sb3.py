@@ -59,7 +59,9 @@ class SB3VecEnv(VecEnv):
             Observations; the infos are in ``reset_infos``.
         """
         seeded = any(seed is not None for seed in self._seeds)
-        observations, infos = self.venv.reset(seed=list(self._seeds) if seeded else None)
+        # Gymnasium's annotation forgets the lists that its vector envs take.
+        seeds: Any = list(self._seeds) if seeded else None
+        observations, infos = self.venv.reset(seed=seeds)
         self.reset_infos = self._rows(infos)
         self._reset_seeds()
         self._reset_options()
@@ -120,8 +122,8 @@ class SB3VecEnv(VecEnv):
         -------
         sequence of ndarray or None
         """
-        frames = self.venv.render()
-        return list(frames) if isinstance(frames, tuple) else [None] * self.num_envs
+        frames: Any = self.venv.render()
+        return [None] * self.num_envs if frames is None else list(frames)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Return an attribute of the vector env, which the copies share.

@@ -17,7 +17,7 @@ THRESHOLD = 0.5
 
 
 def vote(scores: Any, can_execute_locally: Any = True) -> NDArray[np.int64]:
-    """Return the decision that the servers' scores lead to.
+    """Return the decision that the servers' scores lead to, [V-1].
 
     Agent j answers with one score for each device. A device goes to the server with the highest
     score if that is at least 0.5, to the first of equals, and else executes locally: the paper's
@@ -85,7 +85,7 @@ def _voted(action: Any, scenario: Any, batch: tuple[int, ...]) -> NDArray[np.int
 
 
 class ScoreAction(
-    gym.ActionWrapper[NDArray[np.float32], NDArray[np.floating[Any]], NDArray[np.int64]],
+    gym.ActionWrapper[NDArray[Any], NDArray[Any], NDArray[np.int64]],
     RecordConstructorArgs,
 ):
     """Continuous actions for the env: Box [0, 1]^(M·N), voted into an assignment.
@@ -133,7 +133,7 @@ class ScoreAction(
 
 
 class VectorScoreAction(
-    VectorActionWrapper[NDArray[np.float32], NDArray[np.floating[Any]], NDArray[np.int64], Any]
+    VectorActionWrapper[NDArray[Any], NDArray[Any], NDArray[np.int64], Any]
 ):
     """:class:`ScoreAction` for the vector env: actions of shape (B, M·N).
 

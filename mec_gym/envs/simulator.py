@@ -241,8 +241,8 @@ class Simulator:
         info = _figures(costs, objective, assignment, self.scenario)
         if self._with_optimum:
             best, bound = self._optimum()
-            info["optimum"] = +best
-            info["lower_bound"] = +bound
+            info["optimum"] = best.copy()
+            info["lower_bound"] = bound.copy()
             info["nrr"] = best / objective
         return info, self._rewarded(objective)
 
@@ -258,7 +258,7 @@ class Simulator:
         """Return optimum and bound of the current slots, solved once per slot."""
         if self._bounds is None:
             found = solve(self.scenario, self.slot)
-            self._bounds = found.objective, found.lower_bound
+            self._bounds = np.asarray(found.objective)[()], np.asarray(found.lower_bound)[()]
         return self._bounds
 
     # -- state ----------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from mec_gym.validation import require_choice
 Arrays = NDArray[Any]
 
 
-class MultiMECVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     """`num_envs` copies of :class:`~mec_gym.envs.offloading.MultiMECEnv`, in one batch.
 
     Copy *i* equals the single env seeded ``seed + i`` bit for bit: observations, rewards, endings
@@ -108,7 +108,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArra
 
     # -- randomness -----------------------------------------------------------------------------
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The generators of the copies."""
         self._seed([None] * self.num_envs, range(self.num_envs))
@@ -132,7 +132,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArra
 
     # -- the Gymnasium interface ----------------------------------------------------------------
 
-    def reset(  # type: ignore[override]
+    def reset(
         self,
         *,
         seed: int | Sequence[int | None] | None = None,

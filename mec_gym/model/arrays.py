@@ -141,6 +141,8 @@ def chosen(xp: Any, table: Array, assignment: Array) -> Array:
     if xp is np:
         # Choice 0 meets the entry before its row, in row 0 the last of all: NumPy counts so.
         index = assignment + _before_rows(n_devices, n_servers)
+        if not batch:
+            return table.take(index)
     else:
         column = xp.clip(assignment - 1, min=0)
         index = column + _range(xp, 0, links, n_servers, assignment)
@@ -186,6 +188,8 @@ def sum_by_server(xp: Any, values: Array | None, assignment: Array, n_servers: i
             return xp.sum(xp.astype(member, assignment.dtype), axis=-2)
         zero = xp.zeros((), dtype=values.dtype, device=values.device)
         return xp.sum(xp.where(member, values[..., None], zero), axis=-2)
+    if not batch:
+        return np.bincount(assignment, values, bins)
     copies = _product(batch)
     if copies > 1:
         assignment = assignment + np.arange(0, copies * bins, bins).reshape(*batch, 1)
@@ -214,6 +218,8 @@ def entry_of_choice(xp: Any, table: Array, assignment: Array) -> Array:
     >>> entry_of_choice(np, np.array([5.0, 7.0]), np.array([1, 0, 1]))
     array([7., 5., 7.])
     """
+    if xp is np and table.ndim == 1:
+        return table.take(assignment)
     *batch, bins = table.shape
     copies = _product(batch)
     if copies > 1:

@@ -20,7 +20,7 @@ def path_gain(
     reference_gain: float,
     min_distance_m: float,
 ) -> NDArray[np.float64]:
-    r"""Return the gain of every link without fading, eq. (3) with l_ij = 1.
+    r"""Return the gain of every link without fading, [M-2], eq. (3) with l_ij = 1.
 
     β0 / ((X_j − x_i)² + (Y_j − y_i)²), with the distance never below `min_distance_m`.
 
@@ -75,7 +75,7 @@ def spectral_nats(xp: Any, power_w: Array, snr_per_w: Array) -> Array:
 
 
 def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bandwidth_hz: Any) -> Array:
-    r"""Return the offloading rate r = B log2(1 + p h / σ²), eq. (2).
+    r"""Return the offloading rate r = B log2(1 + p h / σ²), [M-1], eq. (2).
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def uplink(
     bandwidth_hz: Any,
     audible: bool = False,
 ) -> Uplink:
-    r"""Return time D/r and energy p D/r of a transmission, eqs. (1) and (9).
+    r"""Return time D/r and energy p D/r of a transmission, [M-3], eqs. (1) and (9).
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def weighted_cost(
     *,
     finite: bool = False,
 ) -> Array:
-    r"""Return Φ_i = φ_T T_i + φ_E E_i, eq. (10).
+    r"""Return Φ_i = φ_T T_i + φ_E E_i, [M-6], eq. (10).
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def weighted_cost(
 
 
 def computing_time(xp: Any, cycles: Array, frequency_hz: Array, *, running: bool = False) -> Array:
-    r"""Return F / f, the time of the computation in eqs. (1) and (8).
+    r"""Return F / f, the time of a computation, [M-4], in eqs. (1) and (8).
 
     Parameters
     ----------

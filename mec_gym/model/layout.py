@@ -43,6 +43,12 @@ class Layout:
     server_positions_m: NDArray[np.float64]
     path_gains: NDArray[np.float64]
 
+    @property
+    def distances_m(self) -> NDArray[np.float64]:
+        """Distance of each device to each server, shape (N, M) [m]."""
+        offset = self.device_positions_m[:, None, :] - self.server_positions_m[None, :, :]
+        return np.asarray(np.hypot(offset[..., 0], offset[..., 1]))
+
 
 def fixed_layout(scenario: Scenario) -> Layout:
     """Return the one layout of a scenario with ``layout="fixed"``, drawn from `layout_seed`.

@@ -60,6 +60,7 @@ class World:
             for name in ("data_bits", "cycles")
             if not isinstance(getattr(scenario, name), Uniform)
         }
+        self._constant_rows = {id(array): array[0] for array in self._constant_tasks.values()}
         self._slots: Slot | None = None
         self.slot: Slot | None = None
 
@@ -136,21 +137,28 @@ class World:
         False
         """
         chosen = range(self.n_copies) if copies is None else copies
-        drawn = (
+        drawn = [
             self._draw_gains(rngs, chosen),
             self._draw_task("data_bits", rngs, chosen),
             self._draw_task("cycles", rngs, chosen),
-        )
+        ]
         if copies is not None and self._slots is not None:
-            drawn = tuple(
+            drawn = [
                 _with_rows(getattr(self._slots, name), chosen, rows)
                 for name, rows in zip(_SLOT_FIELDS, drawn, strict=True)
-            )
-        self._keep(Slot.trusted(*drawn))
+            ]
+        self._keep(drawn)
 
-    def _keep(self, slots: Slot | None) -> None:
-        self._slots = slots
-        self.slot = slots[0] if self._single and slots is not None else slots
+    def _keep(self, arrays: Sequence[NDArray[np.float64]] | None) -> None:
+        """Make arrays with a batch axis the current slots."""
+        if arrays is None:
+            self._slots = self.slot = None
+            return
+        self.slot = self._slots = Slot.trusted(*arrays)
+        if self._single:
+            # Constant tasks stay the same object, which spares what depends on them alone.
+            rows = [self._constant_rows.get(id(array), array[0]) for array in arrays]
+            self.slot = Slot.trusted(*rows)
 
     def _draw_gains(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int]
@@ -236,8 +244,17 @@ class World:
             if self._layouts:
                 self._path_gains = self._stack_path_gains()
         values = state["slot"]
-        arrays = None if values is None else [np.array(values[name]) for name in _SLOT_FIELDS]
-        self._keep(None if arrays is None else Slot.trusted(*arrays))
+        if values is None:
+            self._keep(None)
+            return
+        self._keep(
+            [
+                self._constant_tasks[name]
+                if name in self._constant_tasks
+                else np.array(values[name])
+                for name in _SLOT_FIELDS
+            ]
+        )
 
 
 def _with_rows(

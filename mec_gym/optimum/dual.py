@@ -121,7 +121,7 @@ def uniform_price(form: NormalForm) -> float:
 
     Examples
     --------
-    >>> uniform_price(NormalForm(np.array([[9.0], [0.0]]), np.ones(1), np.ones(1), 1.0))
+    >>> uniform_price(NormalForm(np.array([[9.0], [0.0]]), np.ones(1), np.ones(1), 1.0, 0.0))
     2.0
     """
     worth = (form.excess[0] - form.excess[1:].min(axis=0)) / form.size
@@ -156,7 +156,7 @@ def maximise_dual(
     form : NormalForm
         All sizes positive.
     relative_gap : float, [1]
-        Cool until what smoothing costs is less than this part of the dual value.
+        Cool until what smoothing costs is less than this part of the bound.
     mismatch : float, [1]
         Or until the loads of the devices' best choices miss the loads that the prices call for
         by less than this, summed over the servers.
@@ -168,7 +168,7 @@ def maximise_dual(
 
     Examples
     --------
-    >>> form = NormalForm(np.array([[9.0, 9.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0)
+    >>> form = NormalForm(np.array([[9.0, 9.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0, 0.0)
     >>> maximise_dual(form)
     array([4.])
     """
@@ -180,7 +180,7 @@ def maximise_dual(
             break
         price, value = _newton(form, price, temperature)
         smoothing, missed, exact = _quality(form, price, value)
-        if smoothing <= relative_gap * exact or missed <= mismatch:
+        if smoothing <= relative_gap * (form.base + exact) or missed <= mismatch:
             break
         temperature *= COOLING
     return price

@@ -140,12 +140,15 @@ class NormalForm(NamedTuple):
         (max s)² / F_j, positive.
     unit : float, [sqrt(cycle)]
         max s. A price λ_j of root work is the price p_j = λ_j · unit of ℓ_j.
+    base : float, [1]
+        Σ of the devices' least costs, which the objective has on top.
     """
 
     excess: NDArray[np.float64]
     size: NDArray[np.float64]
     curvature: NDArray[np.float64]
     unit: float
+    base: float
 
 
 def normal_form(problem: LoadProblem) -> NormalForm:
@@ -167,8 +170,8 @@ def normal_form(problem: LoadProblem) -> NormalForm:
     (array([1., 0.]), array([1.]), array([4.]), 2.0)
     """
     unit = float(problem.root_work.max())
-    excess = np.ascontiguousarray(problem.cost.T)
-    excess = excess - excess.min(axis=0)
+    cost = np.ascontiguousarray(problem.cost.T)
+    least = cost.min(axis=0)
     # A curvature that underflows would divide by zero; the smallest normal number costs nothing.
     curvature = np.maximum(unit * (unit / problem.server_frequency), np.finfo(np.float64).tiny)
-    return NormalForm(excess, problem.root_work / unit, curvature, unit)
+    return NormalForm(cost - least, problem.root_work / unit, curvature, unit, float(least.sum()))

@@ -2,12 +2,12 @@
 
 Once problem (13) is solved in closed form, a decision costs Σ_i c_{i,a_i} + Σ_j L_j² / F_j^max,
 with c_ij the optimal uplink cost, c_i0 the local cost and L_j = Σ sqrt(φ_T F_i) over the devices
-of server j: an assignment problem with a quadratic load cost.
+of server j: an assignment problem with a quadratic load cost [S-1].
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class Optimum:
     gap : float or ndarray, shape (...), [1]
         (objective − lower_bound) / objective.
     prices : ndarray, shape (..., M), [1/sqrt(cycle/s)]
-        Dual prices λ_j that prove the bound: what one more unit of sqrt(φ_T F) costs server j,
+        Dual prices λ_j that prove the bound [S-2]: what one more unit of sqrt(φ_T F) costs server j,
         about 2 L_j / F_j^max.
     status : str or ndarray of str
         "optimal" (proven) or "bounded" (best found, bound proven).
@@ -109,11 +109,7 @@ def solve(scenario: Scenario, slot: Slot) -> Optimum:
         values = np.stack([getattr(one, name) for one in found])
         return values.reshape(slot.batch_shape + values.shape[1:])
 
-    return Optimum(
-        *(stacked(name) for name in ("assignment", "objective", "lower_bound", "gap")),
-        prices=stacked("prices"),
-        status=stacked("status"),
-    )
+    return Optimum(**{field.name: stacked(field.name) for field in fields(Optimum)})
 
 
 def _solve_one(scenario: Scenario, slot: Slot) -> Optimum:

@@ -17,6 +17,7 @@ change the number wanted. Prices are updated by the path lengths, which keeps bo
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +57,7 @@ def transport(form: NormalForm, price: NDArray[np.float64]) -> Flow:
 
     Examples
     --------
-    >>> form = NormalForm(np.array([[1.0, 3.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0)
+    >>> form = NormalForm(np.array([[1.0, 3.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0, 0.0)
     >>> transport(form, np.zeros(1)).assignment
     array([0, 1])
     """
@@ -177,7 +178,7 @@ class _Repair:
     def _send(self, path: list[int], arcs: NDArray[np.float64]) -> set[int]:
         """Send one unit along a path, given backwards; return the nodes whose devices changed."""
         touched: set[int] = set()
-        for head, tail in zip(path[:-1], path[1:], strict=True):
+        for head, tail in pairwise(path):
             if arcs[tail, head] < self._move[tail, head]:
                 self._wanted[tail or head] += 1 if head == 0 else -1
             else:

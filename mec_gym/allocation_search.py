@@ -1,0 +1,179 @@
+"""Problem (13) in the paper's own way: a Lévy flight search over CPU shares and powers.
+
+For comparison only: :func:`mec_gym.allocate` is the exact optimum in closed form. This is the
+part of Algorithm 4 that searches f and p, with the offloading decision held fixed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mec_gym.allocation import Allocation, allocate
+from mec_gym.levy import levy_steps
+from mec_gym.model.arrays import entry_of_choice, sum_by_server
+from mec_gym.model.assignment import checked_assignment
+from mec_gym.model.constants import constants_of
+from mec_gym.model.slot import Slot
+from mec_gym.outcome import settle
+from mec_gym.scenario import Scenario
+
+SMALLEST_FRACTION = 1e-6
+"""Least share of a server and least fraction of P^max that the search visits."""
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """Where a search ended.
+
+    Attributes
+    ----------
+    allocation : Allocation
+        The best found; feasible.
+    objective : float, [1]
+        Σ Φ_i under it.
+    history : ndarray, shape (generations + 1,), [1]
+        Best objective after each generation, the random start first.
+    evaluations : int
+        How many allocations were priced.
+
+    Examples
+    --------
+    >>> SearchResult(Allocation(None, None, None), 1.0, np.ones(1), 1).objective
+    1.0
+    """
+
+    allocation: Allocation
+    objective: float
+    history: NDArray[np.float64]
+    evaluations: int
+
+
+def allocate_by_levy_search(
+    scenario: Scenario,
+    slot: Slot,
+    assignment: Any,
+    rng: np.random.Generator,
+    *,
+    population: int = 5,
+    generations: int = 10,
+    beta: float = 1.5,
+    threshold: float = 0.4,
+    step_scale: float = 0.01,
+) -> SearchResult:
+    r"""Search CPU shares and powers of a decision by Lévy flights, [L-2]: eqs. (18), (21)-(23).
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    slot : Slot
+        One slot.
+    assignment : integer array_like, shape (N,)
+        0 = local, j = server j.
+    rng : numpy.random.Generator
+        Source of randomness.
+    population : int
+        P, the solutions that search side by side.
+    generations : int
+        G_max.
+    beta : float, [1]
+        β of the Lévy steps; 0 < β < 2.
+    threshold : float, [1]
+        th of eq. (22).
+    step_scale : float, [1]
+        η of eq. (18), in units of each variable's range.
+
+    Returns
+    -------
+    SearchResult
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`mec_gym.allocate`; for a batch of slots; for sizes below 1 or `beta` outside
+        (0, 2).
+
+    Notes
+    -----
+    The paper does not print η; 0.01 of the range is usual. Shares that exceed a server's speed
+    are scaled down together, which keeps eq. (6). Mutation and crossover draw steps of their own.
+
+    Examples
+    --------
+    >>> from mec_gym import evaluate
+    >>> scenario = Scenario(n_devices=2, n_servers=1)
+    >>> slot = Slot(gains=[[1e-6], [1e-6]], data_bits=8e5, cycles=1e9)
+    >>> rng = np.random.default_rng(0)
+    >>> found = allocate_by_levy_search(scenario, slot, [1, 1], rng, generations=200)
+    >>> best = evaluate(scenario, slot, [1, 1]).objective
+    >>> bool(best <= found.objective <= 1.05 * best)
+    True
+    """
+    for name, size in (("population", population), ("generations", generations)):
+        if size < 1:
+            raise ValueError(f"{name} must be >= 1; got {size}.")
+    if slot.batch_shape:
+        raise ValueError(f"slot must be one slot; got batch shape {slot.batch_shape}.")
+    choice = checked_assignment(scenario, slot, assignment)
+    shape = (population, 2, scenario.n_devices)
+    best = _repaired(scenario, choice, rng.uniform(SMALLEST_FRACTION, 1.0, shape))
+    cost = _objective(scenario, slot, choice, best)
+    history = [cost.min()]
+    for generation in range(1, generations + 1):
+        weight = 2.0 - 2.0 * generation / generations
+        mutant = best + step_scale * levy_steps(rng, shape, beta=beta)
+        crossed = weight * np.abs(levy_steps(rng, shape, beta=beta)) > threshold
+        candidate = _repaired(scenario, choice, np.where(crossed, mutant, best))
+        fitness = _objective(scenario, slot, choice, candidate)
+        better = fitness < cost
+        best = np.where(better[:, None, None], candidate, best)
+        cost = np.where(better, fitness, cost)
+        history.append(cost.min())
+    winner = int(np.argmin(cost))
+    price = allocate(scenario, slot, choice).capacity_price
+    return SearchResult(
+        allocation=Allocation(*_decoded(scenario, choice, best[winner]), price),
+        objective=float(cost[winner]),
+        history=np.array(history),
+        evaluations=population * (generations + 1),
+    )
+
+
+def _repaired(
+    scenario: Scenario, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Bring fractions (P, 2, N) of server speed and of P^max back to eqs. (6) and (7)."""
+    legal = np.clip(fractions, SMALLEST_FRACTION, 1.0)
+    share = legal[:, 0]
+    choice = np.broadcast_to(assignment, share.shape)
+    used = sum_by_server(np, np.ascontiguousarray(share), choice, scenario.n_servers)
+    legal[:, 0] = share / entry_of_choice(np, np.maximum(used, 1.0), choice)
+    return legal
+
+
+def _decoded(
+    scenario: Scenario, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the powers and CPU speeds that fractions stand for."""
+    constants = constants_of(scenario, fractions)
+    speed = constants.frequency_by_choice[assignment]
+    local = assignment == 0
+    frequency = np.where(local, constants.local_frequency_hz, fractions[..., 0, :] * speed)
+    power = np.where(local, constants.local_power_w, fractions[..., 1, :] * constants.max_power_w)
+    return power, frequency
+
+
+def _objective(
+    scenario: Scenario,
+    slot: Slot,
+    assignment: NDArray[np.int64],
+    fractions: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    choice = np.broadcast_to(assignment, (len(fractions), scenario.n_devices))
+    constants = constants_of(scenario, slot.gains)
+    costs = settle(constants, slot, choice, *_decoded(scenario, choice, fractions), positive=True)
+    return np.asarray(costs.cost.sum(axis=-1))

@@ -1,0 +1,198 @@
+"""Evaluation: frozen slots that every policy is measured on, and the measure, NRR.
+
+NRR [E-1], the normalised reward rate of the paper, is the optimal objective over a policy's
+objective in the same slot: 1 is perfect. The paper divides by the result of a particle swarm;
+here it is the optimum, or where that is only bounded, the lower bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from mec_gym.model.layout import Layout, fixed_layout
+from mec_gym.model.slot import Slot
+from mec_gym.model.world import World
+from mec_gym.optimum import solve
+from mec_gym.outcome import evaluate
+from mec_gym.scenario import Scenario
+
+Decide = Callable[[Scenario, Slot, Layout, np.random.Generator], NDArray[np.int64]]
+"""A policy for measuring: the decisions for a batch of slots of one layout."""
+
+
+@dataclass(frozen=True, eq=False)
+class SlotSet:
+    """Slots of several layouts of one scenario, the same for everyone who asks.
+
+    Attributes
+    ----------
+    scenarios : tuple of Scenario
+        One per layout, that layout fixed.
+    slots : tuple of Slot
+        One batch of slots per layout.
+    optimum : ndarray, shape (layouts, slots), [1]
+        Lower bound of each slot; its optimum where the solver is exact.
+    offloaded : ndarray, shape (layouts, slots), [1]
+        Share of devices that the solver's decision offloads.
+    gap : float, [1]
+        Largest relative gap between the solver's decision and the bound.
+
+    Examples
+    --------
+    >>> slot_set(Scenario.preset("paper-30x2"), n_layouts=2, slots_per_layout=3).optimum.shape
+    (2, 3)
+    """
+
+    scenarios: tuple[Scenario, ...]
+    slots: tuple[Slot, ...]
+    optimum: NDArray[np.float64]
+    offloaded: NDArray[np.float64]
+    gap: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its confidence interval.
+
+    Attributes
+    ----------
+    mean : float
+        Over all slots.
+    low, high : float
+        Ends of the 95 % interval by Student's t over the means of layouts; NaN for one layout.
+
+    Examples
+    --------
+    >>> Estimate(0.9, 0.8, 1.0).mean
+    0.9
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+def slot_set(
+    scenario: Scenario, *, n_layouts: int = 20, slots_per_layout: int = 5, seed: int = 0
+) -> SlotSet:
+    """Return frozen slots of a scenario with their optima.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Layouts that are drawn are drawn anew for each of `n_layouts`.
+    n_layouts, slots_per_layout : int
+        How many.
+    seed : int
+        Other seeds, other slots: tune on one, judge on another.
+
+    Returns
+    -------
+    SlotSet
+
+    Raises
+    ------
+    ValueError
+        For a size below 1.
+
+    Examples
+    --------
+    >>> slot_set(Scenario.preset("paper-30x2"), n_layouts=1, slots_per_layout=2).gap
+    0.0
+    """
+    if min(n_layouts, slots_per_layout) < 1:
+        raise ValueError(
+            f"n_layouts and slots_per_layout must be >= 1; got {n_layouts} and {slots_per_layout}."
+        )
+    scenarios, slots, optima = [], [], []
+    for index in range(n_layouts):
+        one = scenario.replace(layout="fixed", layout_seed=_layout_seed(seed, index))
+        rngs = [np.random.default_rng([seed, index, copy]) for copy in range(slots_per_layout)]
+        world = World(one, slots_per_layout)
+        world.reset(rngs)
+        assert world.slot is not None
+        scenarios.append(one)
+        slots.append(world.slot)
+        optima.append(solve(one, world.slot))
+    return SlotSet(
+        scenarios=tuple(scenarios),
+        slots=tuple(slots),
+        optimum=np.stack([optimum.lower_bound for optimum in optima]),
+        offloaded=np.stack([(optimum.assignment > 0).mean(-1) for optimum in optima]),
+        gap=max(float(np.max(optimum.gap)) for optimum in optima),
+    )
+
+
+def _layout_seed(seed: int, index: int) -> int:
+    """Return a layout's seed, another for every pair."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+
+
+def nrr(slots: SlotSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]:
+    """Return the NRR of a policy in every slot of a set.
+
+    Parameters
+    ----------
+    slots : SlotSet
+        What to measure on.
+    decide : callable
+        ``decide(scenario, slot, layout, rng)`` returns assignments of shape (slots, N).
+    seed : int
+        Of the generator that the policy may use.
+
+    Returns
+    -------
+    ndarray, shape (layouts, slots), [1]
+        In (0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`mec_gym.evaluate`, for decisions that are not legal.
+
+    Examples
+    --------
+    >>> slots = slot_set(Scenario.preset("paper-30x2"), n_layouts=1, slots_per_layout=2)
+    >>> bool((nrr(slots, lambda s, slot, *_: solve(s, slot).assignment) > 1 - 1e-12).all())
+    True
+    """
+    rng = np.random.default_rng(seed)
+    objectives = [
+        evaluate(one, slot, decide(one, slot, fixed_layout(one), rng)).objective
+        for one, slot in zip(slots.scenarios, slots.slots, strict=True)
+    ]
+    return np.asarray(slots.optimum / np.stack(objectives))
+
+
+def estimate(values: NDArray[np.float64]) -> Estimate:
+    """Return the mean over layouts and slots with its 95 % interval.
+
+    Slots of one layout are not independent of each other, layouts are: the interval is Student's
+    t over the means of layouts.
+
+    Parameters
+    ----------
+    values : ndarray, shape (layouts, slots)
+        One figure per slot.
+
+    Returns
+    -------
+    Estimate
+
+    Examples
+    --------
+    >>> estimate(np.array([[1.0, 3.0], [2.0, 2.0]])).mean
+    2.0
+    """
+    means = values.mean(axis=1)
+    mean = float(means.mean())
+    if len(means) < 2:
+        return Estimate(mean, math.nan, math.nan)
+    half = float(stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means)))
+    return Estimate(mean, mean - half, mean + half)
