@@ -41,7 +41,7 @@ bench: $(READY) ## measure the benchmarks
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m benchmarks.run
 
 regimes: $(READY) ## recompute the presets' regimes, scripts/regimes.py
-	$(BIN)/python scripts/regimes.py
+	$(BIN)/python scripts/regimes.py --readme
 
 clean: ## remove caches and build products, but not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

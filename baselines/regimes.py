@@ -165,11 +165,12 @@ def verdict(regime: Regime) -> str:
     others = {name: r.mean for name, r in regime.nrr.items() if name not in FULL_KNOWLEDGE}
     best = max(others, key=lambda name: others[name])
     if regime.close_rules:
+        come = "comes" if len(regime.close_rules) == 1 else "come"
         return (
-            f"{regime.name} hardly separates policies: without any coordination, "
-            f"{' and '.join(regime.close_rules)} come within 1 % of the optimum."
+            f"{regime.name} hardly separates good policies: without any coordination, "
+            f"{' and '.join(map(repr, regime.close_rules))} {come} within 1 % of the optimum."
         )
     return (
-        f"{regime.name} separates policies: the best rule without coordination, {best}, "
+        f"{regime.name} separates policies: the best rule without coordination, {best!r}, "
         f"stays {100 * (1 - others[best]):.1f} % away from the optimum."
     )

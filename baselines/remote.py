@@ -27,8 +27,8 @@ def remote(
     distance_m : ndarray, shape (..., N, M), [m]
         From each device to each server.
     admission_limit : bool
-        Whether servers turn away the farthest devices that they have no resource for, as in the
-        paper.
+        Whether servers turn away devices that they have no resource for, as in the paper; those
+        with the least gain, which the paper leaves open.
 
     Returns
     -------
@@ -44,5 +44,5 @@ def remote(
     nearest = np.asarray(np.argmin(distance, axis=-1))
     if not admission_limit:
         return nearest + 1
-    near = np.take_along_axis(distance, nearest[..., None], axis=-1)[..., 0]
-    return admitted(scenario, nearest + 1, -near)
+    gain = np.take_along_axis(slot.gains, nearest[..., None], axis=-1)[..., 0]
+    return admitted(scenario, nearest + 1, gain)

@@ -67,9 +67,9 @@ def _draw_slot(path: Path) -> None:
     env.reset(seed=0)
     rng = np.random.default_rng(0)
     for _ in range(30):
-        # A wandering share of devices strays from the optimum, so that the history shows a gap.
+        # A few devices stray from the optimum, so that the history shows a gap.
         best = mec_gym.solve(env.unwrapped.scenario, env.unwrapped.slot).assignment
-        stray = rng.random(best.shape) < 0.1 * rng.random()
+        stray = rng.random(best.shape) < 0.02 * rng.random()
         env.step(np.where(stray, rng.integers(0, 11, best.shape), best))
     env.step(mec_gym.solve(env.unwrapped.scenario, env.unwrapped.slot).assignment)
     frame = np.asarray(env.render())

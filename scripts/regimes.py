@@ -17,9 +17,13 @@ Written by `make regimes`; do not edit. NRR is the optimum over a rule's objecti
 slot (1 is perfect), the mean over {slots} slots: {layouts} layouts with {per} slots each
 (metro: {metro} with {per}), ± half of the 95 % interval over layouts (Student's t). The quota is
 chosen on other slots. Rules but greedy and the optimum need no coordination between servers.
+Each slot shows a rule one layout, so relocating-200x10 equals bandlimited-200x10 here: it is
+harder for learners only, which cannot learn one map by heart.
 
 """
 METRO_LAYOUTS = 3
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- regimes: written by `make regimes` -->\n", "<!-- end of regimes -->"
 
 
 def main() -> None:
@@ -28,6 +32,7 @@ def main() -> None:
     parser.add_argument("--layouts", type=int, default=20, help="layouts per preset")
     parser.add_argument("--slots", type=int, default=5, help="slots per layout")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder to write to")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md, too")
     options = parser.parse_args()
     regimes = []
     for name in Scenario.presets():
@@ -54,6 +59,13 @@ def main() -> None:
     }
     (options.out / "regimes.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {page} and {page.with_suffix('.json')}")
+    if options.readme:
+        shown = [regime for regime in regimes if "metro" not in regime.name]
+        before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+        after = rest.split(END)[1]
+        table = regime_table(shown, intervals=False)
+        README.write_text(f"{before}{BEGIN}{table}\n{END}{after}", encoding="utf-8")
+        print(f"put the table into {README.name}")
 
 
 if __name__ == "__main__":
