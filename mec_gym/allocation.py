@@ -14,8 +14,7 @@ Transmit power [A-3]
 
         x e^x − (e^x − 1) = k,    k = φ_T g / φ_E,
 
-    which is x = 1 + W0((k − 1)/e), W0 being Lambert's function. :func:`optimal_nats` solves it
-    to double precision; p = (e^x − 1)/g.
+    which is x = 1 + W0((k − 1)/e), W0 being Lambert's function, and p = (e^x − 1)/g.
 
 :func:`allocate` is that optimum. The paper's own way, a Lévy search over f and p, stands in
 ``mec_gym.allocation_search`` for comparison.
@@ -23,17 +22,14 @@ Transmit power [A-3]
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
-
-import numpy as np
 
 from mec_gym.model.arrays import Array, chosen, entry_of_choice, sum_by_server
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.slot import Slot
+from mec_gym.model.stationary import stationary_nats
 from mec_gym.scenario import Scenario
 
 
@@ -99,11 +95,11 @@ def allocate(scenario: Scenario, slot: Slot, assignment: Any) -> Allocation:
     checked = checked_assignment(scenario, slot, assignment)
     constants = constants_of(scenario, slot.gains)
     snr = chosen(constants.xp, slot.gains, checked) / constants.noise
-    return optimal_allocation(constants, snr, slot.cycles, checked)
+    return optimal_allocation(constants, snr, root_work(constants, slot.cycles), checked)
 
 
 def optimal_allocation(
-    constants: Constants, snr_per_w: Array, cycles: Array, assignment: Array
+    constants: Constants, snr_per_w: Array, root: Array, assignment: Array
 ) -> Allocation:
     """Return the optimal allocation for checked input; the core of :func:`allocate`.
 
@@ -113,8 +109,8 @@ def optimal_allocation(
         The scenario's numbers.
     snr_per_w : array, shape (..., N), [1/W]
         h / σ² of each device's link to the server it uses; any legal number for local devices.
-    cycles : array, shape (..., N), [cycle]
-        F_i.
+    root : array, shape (..., N), [sqrt(cycle/s)]
+        s_i of :func:`root_work`.
     assignment : integer array, shape (..., N)
         0 = local, j = server j.
 
@@ -126,11 +122,11 @@ def optimal_allocation(
     --------
     >>> scenario = Scenario(n_devices=1, n_servers=1)
     >>> c = constants_of(scenario, np.zeros(1))
-    >>> optimal_allocation(c, np.full(1, 1e6), np.full(1, 1e9), np.array([1])).frequency_hz
+    >>> optimal_allocation(c, np.full(1, 1e6), np.full(1, 3e4), np.array([1])).frequency_hz
     array([1.e+10])
     """
     xp = constants.xp
-    power, share, load = optimal_resources(constants, snr_per_w, cycles, assignment)
+    power, share, load = optimal_resources(constants, snr_per_w, root, assignment)
     local = assignment == 0
     return Allocation(
         power_w=xp.where(local, constants.local_power_w, power),
@@ -140,13 +136,13 @@ def optimal_allocation(
 
 
 def optimal_resources(
-    constants: Constants, snr_per_w: Array, cycles: Array, assignment: Array
+    constants: Constants, snr_per_w: Array, root: Array, assignment: Array
 ) -> tuple[Array, Array, Array]:
     """Return power, CPU share and load of an optimal allocation, local devices unread.
 
     Parameters
     ----------
-    constants, snr_per_w, cycles, assignment
+    constants, snr_per_w, root, assignment
         As for :func:`optimal_allocation`.
 
     Returns
@@ -160,12 +156,11 @@ def optimal_resources(
     Examples
     --------
     >>> c = constants_of(Scenario(n_devices=1, n_servers=1), np.zeros(1))
-    >>> optimal_resources(c, np.full(1, 1e6), np.full(1, 1e9), np.array([1]))[1]
+    >>> optimal_resources(c, np.full(1, 1e6), np.full(1, 3e4), np.array([1]))[1]
     array([1.e+10])
     """
     xp = constants.xp
     power = optimal_power(constants, snr_per_w)
-    root = root_work(constants, cycles)
     if root.shape != assignment.shape:
         root = xp.broadcast_to(root, assignment.shape)
     load = sum_by_server(xp, root, assignment, constants.n_servers)
@@ -219,127 +214,8 @@ def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
     array([1.5])
     """
     xp = constants.xp
-    nats = optimal_nats(xp, constants.weight_ratio * snr_per_w)
+    nats = stationary_nats(constants.weight_ratio * snr_per_w)
     power = xp.minimum(xp.expm1(nats) / snr_per_w, constants.max_power_w)
     if constants.always_timed:
         return power
     return xp.where(constants.weight_latency > 0.0, power, xp.zeros_like(power))
-
-
-# Minimax fit of (1 + W0((k-1)/e)) / s over s = ln(1 + sqrt(k)), powers of s ascending; relative
-# error below 1.6e-6 for every k in [0, 1e121].
-_SQRT2 = math.sqrt(2.0)
-_TOP = tuple(
-    _SQRT2 * c for c in (1.0, 0.2436299, 0.04888927, 0.006548508, 0.0005346385, 6.188409e-06)
-)
-_BOTTOM = (1.0, 0.2150429, 0.04189284, 0.005419703, 0.0003922655, 4.381059e-06)
-
-
-def _branch_series(terms: int) -> tuple[float, ...]:
-    """Return the coefficients of 1 + W0((k-1)/e) in powers of sqrt(2k), from the first power.
-
-    The recurrence for W0 about its branch point: Corless et al., "On the Lambert W function",
-    Adv. Comput. Math. 5 (1996), eqs. (4.23) and (4.24).
-    """
-    mu, alpha = [-1.0, 1.0], [2.0, -1.0]
-    for k in range(2, terms + 1):
-        alpha.append(sum(mu[j] * mu[k + 1 - j] for j in range(2, k)))
-        mu.append(
-            (k - 1) / (k + 1) * (mu[k - 2] / 2 + alpha[k - 2] / 4)
-            - alpha[k] / 2
-            - mu[k - 1] / (k + 1)
-        )
-    return tuple(mu[1:])
-
-
-_SERIES = _branch_series(10)
-_SERIES_BELOW = 4.5e-4  # in k: the first dropped term and the cancellation above are both < 1e-14
-
-
-def optimal_nats(xp: Any, ratio: Array) -> Array:
-    r"""Solve x e^x − (e^x − 1) = k for x >= 0, [A-4]: x = 1 + W0((k − 1)/e).
-
-    Parameters
-    ----------
-    xp : module
-        Array namespace.
-    ratio : array, at least one axis, [1]
-        k = φ_T g / φ_E; 0 <= k <= 1e120.
-
-    Returns
-    -------
-    array, [nat]
-        x = ln(1 + p g) at the stationary power, within 1e-14 relative.
-
-    Notes
-    -----
-    A rational start within 1.6e-6, then one Halley step (cubic convergence) on
-    G(x) = x + ln(q/k) with q = x + e^-x − 1: the equation's logarithm, nearly linear for large x
-    and free of overflow. Below k = 4.5e-4 q cancels and the series about the branch point takes
-    over.
-
-    Examples
-    --------
-    >>> optimal_nats(np, np.array([1.0]))
-    array([1.])
-    """
-    if xp is np:
-        k, smallest = ratio, ratio.item(ratio.argmin())
-    else:
-        # In single precision a legal ratio may overflow; what it stands for is clipped anyway.
-        k = xp.clip(ratio, max=1e120 if xp.finfo(ratio.dtype).max > 1e120 else 1e37)
-        smallest = float(xp.min(k))
-    if smallest >= _SERIES_BELOW:
-        return _halley_step(xp, _start(xp, k), k)
-    small = k < _SERIES_BELOW
-    one, zero = xp.ones_like(k), xp.zeros_like(k)
-    root = xp.sqrt(2.0 * xp.where(small, k, zero))
-    series = _polynomial(xp, _SERIES, root) * root
-    k = xp.where(small, one, k)
-    return xp.where(small, series, _halley_step(xp, _start(xp, k), k))
-
-
-def _polynomial(xp: Any, coefficients: tuple[float, ...], x: Array) -> Array:
-    """Return the polynomial with ascending `coefficients` at `x` (Horner)."""
-    if xp is np:
-        coefficients = _zero_dimensional(coefficients)
-    value = x * coefficients[-1]
-    for coefficient in coefficients[-2:0:-1]:
-        value += coefficient
-        value *= x
-    value += coefficients[0]
-    return value
-
-
-@lru_cache
-def _zero_dimensional(numbers: tuple[float, ...]) -> tuple[Any, ...]:
-    """Return numbers as arrays without axes: NumPy meets those faster than Python's floats."""
-    return tuple(np.array(number) for number in numbers)
-
-
-def _start(xp: Any, k: Array) -> Array:
-    s = xp.log1p(xp.sqrt(k))
-    return s * _polynomial(xp, _TOP, s) / _polynomial(xp, _BOTTOM, s)
-
-
-def _halley_step(xp: Any, x: Array, k: Array) -> Array:
-    """Return one Halley step from `x` towards the root of G.
-
-    With q' = 1 − e^-x = −m and q'' = e^-x = 1 + m: G' = 1 − m/q, G'' = (1 + m)/q − (m/q)².
-    """
-    m = xp.expm1(-x)
-    q = x + m
-    slope = q - m  # G' q
-    newton = xp.log(q / k)
-    newton += x
-    newton *= q
-    newton /= slope
-    r = m / q
-    bend = m - r * m  # G'' q = 1 + m − m²/q
-    bend += 1.0
-    bend *= newton
-    bend /= slope
-    bend *= -0.5
-    bend += 1.0
-    newton /= bend
-    return x - newton

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mec_gym.allocation import Allocation, optimal_allocation, optimal_resources
+from mec_gym.allocation import Allocation, optimal_allocation, optimal_resources, root_work
 from mec_gym.model.arrays import Array, as_numpy, chosen, sum_by_server
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
@@ -133,12 +133,13 @@ def evaluate(
     xp = constants.xp
     if allocation is None:
         snr = chosen(xp, slot.gains, checked) / constants.noise
-        allocation = optimal_allocation(constants, snr, slot.cycles, checked)
+        root = root_work(constants, slot.cycles)
+        allocation = optimal_allocation(constants, snr, root, checked)
         costs = price(constants, slot, checked)
     else:
         allocation = _checked_allocation(constants, checked, allocation)
         resources = allocation.power_w, allocation.frequency_hz
-        costs = settle(constants, slot, checked, *resources, positive=False)
+        costs = settle(constants, slot, checked, *resources)
     shares, power = _offloaded(constants, checked, allocation)
     used = sum_by_server(xp, shares, checked, constants.n_servers)[..., 1:]
     over_f = _excess(xp, used, constants.server_frequency_hz)
@@ -158,7 +159,46 @@ def evaluate(
     return outcome
 
 
-def price(constants: Constants, slot: Slot, assignment: Array) -> Costs:
+class Work(NamedTuple):
+    """What follows from a slot's cycles alone.
+
+    Attributes
+    ----------
+    root : array, shape (..., N), [sqrt(cycle/s)]
+        s_i of [A-1].
+    local_time_s, local_energy_j : array, shape (..., N), [s], [J]
+        T_i and E_i of local execution, eqs. (8) and (9).
+    """
+
+    root: Array
+    local_time_s: Array
+    local_energy_j: Array
+
+
+def work_of(constants: Constants, cycles: Array) -> Work:
+    """Return what follows from a slot's cycles alone.
+
+    Parameters
+    ----------
+    constants : Constants
+        The scenario's numbers.
+    cycles : array, shape (..., N), [cycle]
+        F_i.
+
+    Returns
+    -------
+    Work
+
+    Examples
+    --------
+    >>> work_of(constants_of(Scenario(n_devices=1, n_servers=1), np.zeros(1)), np.array([1e9]))[1:]
+    (array([1.]), array([1.]))
+    """
+    time = computing_time(constants.xp, cycles, constants.local_frequency_hz, running=True)
+    return Work(root_work(constants, cycles), time, constants.local_power_w * time)
+
+
+def price(constants: Constants, slot: Slot, assignment: Array, work: Work | None = None) -> Costs:
     """Return what a checked decision costs under the optimal allocation; no checks.
 
     Parameters
@@ -169,6 +209,8 @@ def price(constants: Constants, slot: Slot, assignment: Array) -> Costs:
         Gains and tasks.
     assignment : integer array, shape (..., N)
         With the full batch shape.
+    work : Work, optional
+        Of the slot's cycles, where the caller has it.
 
     Returns
     -------
@@ -182,19 +224,15 @@ def price(constants: Constants, slot: Slot, assignment: Array) -> Costs:
     array([2.])
     """
     snr = chosen(constants.xp, slot.gains, assignment) / constants.noise
-    power, share, _ = optimal_resources(constants, snr, slot.cycles, assignment)
-    return settle(constants, slot, assignment, power, share, snr, positive=constants.always_timed)
+    work = work_of(constants, slot.cycles) if work is None else work
+    power, share, _ = optimal_resources(constants, snr, work.root, assignment)
+    return _settle(
+        constants, slot, assignment, power, share, snr, work, positive=constants.always_timed
+    )
 
 
 def settle(
-    constants: Constants,
-    slot: Slot,
-    assignment: Array,
-    power_w: Array,
-    share_hz: Array,
-    snr_per_w: Array | None = None,
-    *,
-    positive: bool,
+    constants: Constants, slot: Slot, assignment: Array, power_w: Array, share_hz: Array
 ) -> Costs:
     """Return what a checked decision costs under given powers and shares: eqs. (1), (7)-(10).
 
@@ -204,10 +242,6 @@ def settle(
         As for :func:`price`.
     power_w, share_hz : array, shape (..., N), [W], [cycle/s]
         Of offloading devices; entries of local devices are not read.
-    snr_per_w : array, shape (..., N), [1/W], optional
-        h / σ² of the links in use, where the caller has it.
-    positive : bool
-        Promise that no power or share is 0, which spares the search for zeros.
 
     Returns
     -------
@@ -218,19 +252,39 @@ def settle(
     >>> scenario = Scenario(n_devices=1, n_servers=1)
     >>> slot = Slot([[1e-6]], 8e5, 1e9)
     >>> c, one = constants_of(scenario, slot.gains), np.ones(1)
-    >>> settle(c, slot, np.array([1]), one, 1e9 * one, positive=True).latency_s.round(2)
+    >>> settle(c, slot, np.array([1]), one, 1e9 * one).latency_s.round(2)
     array([1.04])
     """
+    snr = chosen(constants.xp, slot.gains, assignment) / constants.noise
+    work = work_of(constants, slot.cycles)
+    return _settle(constants, slot, assignment, power_w, share_hz, snr, work, positive=False)
+
+
+def _settle(
+    constants: Constants,
+    slot: Slot,
+    assignment: Array,
+    power_w: Array,
+    share_hz: Array,
+    snr_per_w: Array,
+    work: Work,
+    *,
+    positive: bool,
+) -> Costs:
+    """Apply eqs. (1) and (7)-(10); `positive` promises that no power or share is 0."""
     xp = constants.xp
-    if snr_per_w is None:
-        snr_per_w = chosen(xp, slot.gains, assignment) / constants.noise
-    bandwidth = constants.bandwidth
-    sent = uplink(xp, power_w, snr_per_w, slot.data_bits, bandwidth_hz=bandwidth, audible=positive)
+    sent = uplink(
+        xp,
+        power_w,
+        snr_per_w,
+        slot.data_bits,
+        bandwidth_hz=constants.bandwidth,
+        audible=positive,
+    )
     remote = sent.time_s + computing_time(xp, slot.cycles, share_hz, running=positive)
-    own = slot.cycles / constants.local_frequency_hz
     away = assignment > 0
-    latency = xp.where(away, remote, own)
-    energy = xp.where(away, sent.energy_j, constants.local_power_w * own)
+    latency = xp.where(away, remote, work.local_time_s)
+    energy = xp.where(away, sent.energy_j, work.local_energy_j)
     cost = weighted_cost(
         xp, latency, energy, constants.weight_latency, constants.weight_energy, finite=positive
     )

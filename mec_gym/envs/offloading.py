@@ -17,9 +17,10 @@ from mec_gym.envs.simulator import Simulator
 from mec_gym.model.slot import Slot
 from mec_gym.outcome import Outcome, evaluate
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_choice
+from mec_gym.validation import require_choice, require_known
 
 RENDER_MODES = ("rgb_array", "human")
+ARGUMENTS = ("scenario", "reward", "observation", "optimum", "render_mode")
 
 
 class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
@@ -106,6 +107,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     ) -> None:
         if render_mode is not None:
             require_choice("render_mode", render_mode, RENDER_MODES)
+        require_known("argument", overrides, (*ARGUMENTS, *Scenario.fields()))
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
         self.render_mode = render_mode
         self._simulator = Simulator(

@@ -15,8 +15,8 @@ from mec_gym.model.constants import constants_of
 from mec_gym.model.slot import Slot
 from mec_gym.model.world import World
 from mec_gym.optimum import solve
-from mec_gym.outcome import Costs, price
-from mec_gym.scenario import Scenario
+from mec_gym.outcome import Costs, price, work_of
+from mec_gym.scenario import Scenario, Uniform
 from mec_gym.validation import require_choice
 
 REWARDS = ("reciprocal", "relative", "negative")
@@ -84,6 +84,9 @@ class Simulator:
         self._reward = reward
         self._with_optimum = bool(optimum)
         self._constants = constants_of(scenario, np.empty(0))
+        constant = not isinstance(scenario.cycles, Uniform)
+        # What constant cycles lead to is the same in every slot.
+        self._work = work_of(self._constants, scenario.per_device("cycles")) if constant else None
         self._must_offload = np.flatnonzero(~scenario.can_execute_locally)
         self._bounds: tuple[Any, Any] | None = None
 
@@ -236,7 +239,7 @@ class Simulator:
     def _priced(self, assignment: NDArray[np.int64]) -> tuple[dict[str, Any], Any]:
         """Return info and reward of a decision in the current slots."""
         slot = self.slot
-        costs = price(self._constants, slot, assignment)
+        costs = price(self._constants, slot, assignment, self._work)
         objective = np.add.reduce(costs.cost, axis=-1)
         info = _figures(costs, objective, assignment, self.scenario)
         if self._with_optimum:
@@ -251,7 +254,7 @@ class Simulator:
             return 1.0 / objective
         if self._reward == "negative":
             return objective / -self.scenario.n_devices
-        local = price(self._constants, self.slot, self.local_assignment())
+        local = price(self._constants, self.slot, self.local_assignment(), self._work)
         return np.add.reduce(local.cost, axis=-1) / objective
 
     def _optimum(self) -> tuple[Any, Any]:

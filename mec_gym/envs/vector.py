@@ -14,12 +14,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from mec_gym.envs.offloading import RENDER_MODES, legal_choices, require_same_scenario
+from mec_gym.envs.offloading import ARGUMENTS, RENDER_MODES, legal_choices, require_same_scenario
 from mec_gym.envs.picture import Picture
 from mec_gym.envs.simulator import Simulator
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_choice
+from mec_gym.validation import require_choice, require_known
 
 Arrays = NDArray[Any]
 
@@ -78,6 +78,8 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         if render_mode is not None:
             require_choice("render_mode", render_mode, RENDER_MODES[:1])
         self.num_envs = int(num_envs)
+        known = (*ARGUMENTS, "max_episode_steps", "autoreset_mode", *Scenario.fields())
+        require_known("argument", overrides, known)
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
         self.render_mode = render_mode
         self.max_episode_steps = max_episode_steps

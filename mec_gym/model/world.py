@@ -60,8 +60,7 @@ class World:
             for name in ("data_bits", "cycles")
             if not isinstance(getattr(scenario, name), Uniform)
         }
-        self._constant_rows = {id(array): array[0] for array in self._constant_tasks.values()}
-        self._slots: Slot | None = None
+        self._arrays: Sequence[NDArray[np.float64]] | None = None
         self.slot: Slot | None = None
 
     def layout(self, copy: int = 0) -> Layout:
@@ -142,23 +141,22 @@ class World:
             self._draw_task("data_bits", rngs, chosen),
             self._draw_task("cycles", rngs, chosen),
         ]
-        if copies is not None and self._slots is not None:
+        if copies is not None and self._arrays is not None:
             drawn = [
-                _with_rows(getattr(self._slots, name), chosen, rows)
-                for name, rows in zip(_SLOT_FIELDS, drawn, strict=True)
+                _with_rows(kept, chosen, rows)
+                for kept, rows in zip(self._arrays, drawn, strict=True)
             ]
         self._keep(drawn)
 
     def _keep(self, arrays: Sequence[NDArray[np.float64]] | None) -> None:
         """Make arrays with a batch axis the current slots."""
+        self._arrays = arrays
         if arrays is None:
-            self._slots = self.slot = None
-            return
-        self.slot = self._slots = Slot.trusted(*arrays)
-        if self._single:
-            # Constant tasks stay the same object, which spares what depends on them alone.
-            rows = [self._constant_rows.get(id(array), array[0]) for array in arrays]
-            self.slot = Slot.trusted(*rows)
+            self.slot = None
+        elif self._single:
+            self.slot = Slot.trusted(*[array[0] for array in arrays])
+        else:
+            self.slot = Slot.trusted(*arrays)
 
     def _draw_gains(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int]
@@ -213,11 +211,11 @@ class World:
         >>> World(Scenario.preset("paper-30x2")).get_state()["slot"] is None
         True
         """
-        slot = self._slots
+        kept = self._arrays
         return {
             "slot": None
-            if slot is None
-            else {name: np.array(getattr(slot, name)) for name in _SLOT_FIELDS},
+            if kept is None
+            else {name: np.array(array) for name, array in zip(_SLOT_FIELDS, kept, strict=True)},
             "layouts": [
                 (layout.device_positions_m, layout.server_positions_m, layout.path_gains)
                 for layout in self._layouts
@@ -244,17 +242,7 @@ class World:
             if self._layouts:
                 self._path_gains = self._stack_path_gains()
         values = state["slot"]
-        if values is None:
-            self._keep(None)
-            return
-        self._keep(
-            [
-                self._constant_tasks[name]
-                if name in self._constant_tasks
-                else np.array(values[name])
-                for name in _SLOT_FIELDS
-            ]
-        )
+        self._keep(None if values is None else [np.array(values[name]) for name in _SLOT_FIELDS])
 
 
 def _with_rows(

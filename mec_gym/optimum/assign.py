@@ -19,16 +19,16 @@ CERTIFICATE = 1e-12
 ENUMERATION_LIMIT = 20_000
 """Assignments up to which all are tried."""
 
-SMOOTHING = 1e-6
+SMOOTHING = 3e-6
 """Relative accuracy of the dual maximum where it is the bound."""
 
 MISMATCH = 1.0
 """Devices a server that the prices may misplace before shortest paths take over."""
 
-RESTARTS = 12
-"""Restarts of the local search, which take some 2 ms with 10 servers."""
+RESTARTS = 24
+"""Restarts of the local search, about 5 ms with 10 servers."""
 
-GOOD_ENOUGH = 1e-4
+GOOD_ENOUGH = 2e-4
 """Relative gap at which it is not restarted."""
 
 CORE_SIZE = 160

@@ -80,7 +80,7 @@ def dual_bound(problem: LoadProblem, prices: NDArray[np.float64]) -> float:
         weight = math.fsum(gains) + math.fsum(magnitude)
         bound = math.fsum(gains) - math.fsum(paid)
         bound -= 4.0 * np.finfo(np.float64).eps * weight
-    return max(bound, 0.0) if math.isfinite(bound) else 0.0
+    return max(float(bound), 0.0) if math.isfinite(bound) else 0.0
 
 
 def _conjugates(

@@ -41,12 +41,12 @@ class LoadProblem:
     @property
     def n_devices(self) -> int:
         """N."""
-        return self.cost.shape[0]
+        return len(self.cost)
 
     @property
     def n_servers(self) -> int:
         """M."""
-        return self.cost.shape[1] - 1
+        return len(self.server_frequency)
 
     @cached_property
     def equal_tasks(self) -> bool:
@@ -72,7 +72,7 @@ class LoadProblem:
         >>> LoadProblem(np.ones((2, 3)), np.array([1.0, 2.0]), np.ones(2)).loads(np.array([2, 2]))
         array([0., 3.])
         """
-        return self._batch_loads(assignment[None])[0]
+        return np.asarray(self._batch_loads(assignment[None])[0])
 
     def objective(self, assignment: NDArray[Any]) -> Any:
         """Return the value of one assignment or of several.
@@ -102,7 +102,8 @@ class LoadProblem:
         cells = batch + width * np.arange(len(batch))[:, None]
         weights = np.broadcast_to(self.root_work, batch.shape).ravel()
         loads = np.bincount(cells.ravel(), weights=weights, minlength=width * len(batch))
-        return loads.reshape(len(batch), width)[:, 1:]
+        # Of no devices at all, bincount counts in integers.
+        return loads.astype(np.float64, copy=False).reshape(len(batch), width)[:, 1:]
 
     def part(self, devices: NDArray[Any]) -> LoadProblem:
         """Return the problem of some of the devices alone.

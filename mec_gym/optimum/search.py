@@ -24,11 +24,18 @@ from numpy.typing import NDArray
 
 from mec_gym.optimum.problem import NormalForm
 
-OPTIONS = 1024
+OPTIONS = 400
 """Choices with regret that the search considers: at least so many, and 8 a server."""
 
-PAIRED = 160
-"""Moves of which all pairs are tried; those that could gain most."""
+PAIRED = 64
+"""Moves of which all pairs are tried; the most promising."""
+
+PULL = 0.1
+"""Weight, in what a move promises, of the load errors it mends, beside its regret.
+
+Another move may mend the same error, or undo what is too much: the full weight would keep only
+moves between the servers with the largest errors, which do not combine.
+"""
 
 ROUNDS = 8
 """Rounds of one search at most, a server."""
@@ -39,7 +46,7 @@ IMPROVEMENT = 1e-9
 KICKED = (2, 6)
 """A restart first makes 2 to 5 moves regardless."""
 
-KICK_SCALE = 0.05
+KICK_SCALE = 0.1
 """Mean of the random numbers that choose them, as a part of the excess."""
 
 
@@ -232,11 +239,10 @@ class _Moves:
     def _best(self, least: float) -> tuple[int, ...]:
         """Return the best move or pair of moves; none if it gains no more than `least`."""
         origin = self.choice[self._device]
-        alone, rigid = self._gains(origin)
+        alone, promise = self._gains(origin)
         kept = np.flatnonzero(self._to != origin)
         if len(kept) > PAIRED:
-            # Alone, the rigid part of a move is lost; together with its opposite it is not.
-            promise = (alone - rigid)[kept]
+            promise = promise[kept]
             kept = kept[np.argpartition(promise, PAIRED)[:PAIRED]]
         if not kept.size:
             return ()
@@ -251,16 +257,14 @@ class _Moves:
             return (int(kept[single]),)
         return int(kept[first]), int(kept[second])
 
-    def _gains(
-        self, origin: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what each move changes, and the part of it that another move may undo."""
+    def _gains(self, origin: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what each move changes in the excess, and a score of its promise in a pair."""
         priced = self._priced
         slope = 2.0 * priced.curvature * self._missed
+        regret = self._regret - priced.regret[origin, self._device]
+        pull = self._size * (slope[self._to] - slope[origin])
         rigid = self._size**2 * (priced.curvature[self._to] + priced.curvature[origin])
-        change = self._regret - priced.regret[origin, self._device]
-        change += self._size * (slope[self._to] - slope[origin]) + rigid
-        return change, rigid
+        return regret + pull + rigid, regret + PULL * pull
 
     def _pairs(
         self, kept: NDArray[np.int64], origin: NDArray[np.int64], alone: NDArray[np.float64]
@@ -292,7 +296,7 @@ def _options(priced: Priced, limit: float) -> tuple[NDArray[np.int64], NDArray[n
     close = np.flatnonzero(second <= limit)
     regret = priced.regret[:, close]
     # Every device has one choice without regret: leave room for these.
-    count = max(OPTIONS, len(priced.wanted)) + len(close)
+    count = max(OPTIONS, 8 * len(priced.wanted)) + len(close)
     if regret.size > count:
         limit = min(limit, float(np.partition(regret, count, axis=None)[count]))
         near = second[close] <= limit
@@ -310,11 +314,6 @@ class _Core(NamedTuple):
     missed: NDArray[np.float64]  # (M + 1,): load error of the other devices alone
     able: NDArray[np.float64]  # (devices, M + 1): what those after one may add to the loads
 
-    @property
-    def size(self) -> int:
-        """Return the number of choices of all devices."""
-        return sum(len(targets) for targets in self.options)
-
 
 class _Frontier(NamedTuple):
     """Partial assignments in which the first devices of the core are decided."""
@@ -327,12 +326,11 @@ class _Frontier(NamedTuple):
 
     def part(self, states: NDArray[np.int64]) -> _Frontier:
         """Return some of them."""
-        return _Frontier(*(field[states] for field in self))
+        reals = (self.total[states], self.missed[states], self.bound[states])
+        return _Frontier(*reals, self.parent[states], self.target[states])
 
 
-def tighten(
-    priced: Priced, choice: NDArray[np.int64], *, states: int, size: int
-) -> Tightened:
+def tighten(priced: Priced, choice: NDArray[np.int64], *, states: int, size: int) -> Tightened:
     """Enumerate the assignments better than one known, as far as a number of states allows.
 
     Devices are decided one after another, those first whose second choice costs most. A partial
@@ -377,11 +375,14 @@ def tighten(
             kept = kept[frontier.bound[kept] < edge]
             proven = min(proven, edge)
         if not kept.size:
-            return Tightened(choice, proven)
+            break
         frontier = frontier.part(kept)
         history.append(frontier)
-    found = _trace(core, history)
-    return Tightened(found if priced.excess(found) < best else choice, proven)
+    else:
+        found = _trace(core, history)
+        if priced.excess(found) < best:
+            choice, best = found, priced.excess(found)
+    return Tightened(choice, proven if proven < best else math.inf)
 
 
 def _core(priced: Priced, best: float, size: int) -> _Core | None:
@@ -395,9 +396,7 @@ def _core(priced: Priced, best: float, size: int) -> _Core | None:
     if np.count_nonzero(allowed) > size:
         return None
     easy = priced.regret.argmin(axis=0)
-    placed = np.bincount(
-        easy[devices], weights=priced.size[devices], minlength=len(priced.wanted)
-    )
+    placed = np.bincount(easy[devices], weights=priced.size[devices], minlength=len(priced.wanted))
     able = (allowed * priced.size[devices]).T
     later = np.cumsum(able[::-1], axis=0)[::-1] - able
     options = [np.flatnonzero(column) for column in allowed.T]

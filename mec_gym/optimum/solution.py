@@ -40,8 +40,8 @@ class Optimum:
     gap : float or ndarray, shape (...), [1]
         (objective − lower_bound) / objective.
     prices : ndarray, shape (..., M), [1/sqrt(cycle/s)]
-        Dual prices λ_j that prove the bound [S-2]: what one more unit of sqrt(φ_T F) costs server j,
-        about 2 L_j / F_j^max.
+        Dual prices λ_j that prove the bound [S-2]: what one more unit of sqrt(φ_T F) costs
+        server j, about 2 L_j / F_j^max.
     status : str or ndarray of str
         "optimal" (proven) or "bounded" (best found, bound proven).
 

@@ -143,7 +143,7 @@ class _Repair:
         return np.maximum(price[1:], 0.0)
 
     def _excess(self) -> NDArray[np.int64]:
-        excess = self._count - self._wanted
+        excess: NDArray[np.int64] = self._count - self._wanted
         excess[0] += self._wanted[1:].sum()
         return excess
 

@@ -325,9 +325,7 @@ def test_scores_are_voted_server_by_server() -> None:
 
 @pytest.mark.parametrize("scenario", [SMALL, FORCED, TASKS], ids=["small", "forced", "tasks"])
 def test_vector_scores_equal_single_scores(scenario: Scenario) -> None:
-    envs = VectorScoreAction(
-        gym.make_vec(ID, num_envs=3, scenario=scenario, max_episode_steps=4)
-    )
+    envs = VectorScoreAction(gym.make_vec(ID, num_envs=3, scenario=scenario, max_episode_steps=4))
     singles = gym.vector.SyncVectorEnv(
         [lambda: ScoreAction(gym.make(ID, scenario=scenario, max_episode_steps=4))] * 3
     )

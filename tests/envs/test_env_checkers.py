@@ -61,9 +61,7 @@ def test_gymnasium_check_of_every_preset(name: str) -> None:
 @pytest.mark.parametrize("observation", ["db", "raw", "flat"])
 def test_gymnasium_check_of_every_option(observation: str, reward: str, optimum: bool) -> None:
     for one in (USERS.replace(max_power_w=1.5), SMALL):
-        env = gym.make(
-            ID, scenario=one, observation=observation, reward=reward, optimum=optimum
-        )
+        env = gym.make(ID, scenario=one, observation=observation, reward=reward, optimum=optimum)
         official(env.unwrapped)
 
 
@@ -100,9 +98,7 @@ def test_sb3_check_of_every_preset(name: str) -> None:
 @pytest.mark.parametrize("reward", ["reciprocal", "relative", "negative"])
 def test_sb3_check_of_every_reward(reward: str) -> None:
     for optimum in (False, True):
-        sb3_check(
-            gym.make(ID, scenario=SMALL, observation="flat", reward=reward, optimum=optimum)
-        )
+        sb3_check(gym.make(ID, scenario=SMALL, observation="flat", reward=reward, optimum=optimum))
 
 
 # -- the project's own ------------------------------------------------------------------------
@@ -137,7 +133,9 @@ def test_users_scenarios_conform(scenario: Scenario, observation: str, reward: s
 
 
 def test_report_says_what_ran() -> None:
-    report = check_offloading_env(SMALL, seeds=(4, 2), episodes=1, steps=3, checks=["state", "info"])
+    report = check_offloading_env(
+        SMALL, seeds=(4, 2), episodes=1, steps=3, checks=["state", "info"]
+    )
     assert report == Report("custom", ("state", "info"), (), (4, 2), report.steps)
     assert report.steps == 2 * 3 + 2 * 2 * 3
     assert check_offloading_env(SMALL, checks=["optimum"]).skipped == (

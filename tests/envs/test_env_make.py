@@ -16,7 +16,6 @@ import pytest
 from gymnasium import wrappers
 from gymnasium.utils.env_checker import data_equivalence
 
-import mec_gym
 from mec_gym import Scenario, ScoreAction, Uniform, parallel_env
 from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.envs.registration import ENV_ID, MAX_EPISODE_STEPS, register
@@ -55,7 +54,6 @@ def test_every_form_of_scenario(tmp_path: Path) -> None:
         assert env.unwrapped.scenario == SMALL
         same(rollout(env), wanted)
         assert gym.make_vec(ENV_ID, num_envs=1, scenario=given).unwrapped.scenario == SMALL
-        assert mec_gym.testing.check_offloading_env(given, checks=["masks"]).steps == 0
         pytest.importorskip("pettingzoo")
         assert parallel_env(given).scenario == SMALL
 
@@ -206,7 +204,7 @@ def test_a_refused_action_takes_no_time() -> None:
     env = gym.make(ENV_ID, scenario=SMALL, max_episode_steps=2)
     env.reset(seed=0)
     for _ in range(5):
-        with pytest.raises(ValueError, match="0...2"):
+        with pytest.raises(ValueError, match=r"0\.\.\.2"):
             env.step([3] * 5)
     assert not env.step([0] * 5)[3]
     assert env.step([0] * 5)[3]

@@ -112,9 +112,7 @@ def test_equals_sync(name: str, optimum: bool, mode: AutoresetMode) -> None:
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 @pytest.mark.parametrize("reward", ["relative", "negative"])
 @pytest.mark.parametrize("observation", ["raw", "flat"])
-def test_equals_sync_with_every_option(
-    observation: str, reward: str, mode: AutoresetMode
-) -> None:
+def test_equals_sync_with_every_option(observation: str, reward: str, mode: AutoresetMode) -> None:
     for name in ("tasks", "must offload"):
         walk(*pair(SCENARIOS[name], mode, n=4, steps=3, observation=observation, reward=reward))
 

@@ -1,0 +1,63 @@
+"""The load problem: its objective and its normal form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mec_gym.optimum.problem import LoadProblem, normal_form
+
+
+def random_problem(seed: int, n: int = 7, m: int = 3) -> LoadProblem:
+    rng = np.random.default_rng(seed)
+    return LoadProblem(
+        rng.uniform(0, 3, (n, m + 1)), rng.uniform(0.5, 2, n), rng.uniform(1, 9, m)
+    )
+
+
+def test_objective_is_its_definition() -> None:
+    problem = random_problem(0)
+    assignment = np.array([0, 1, 1, 3, 3, 3, 0])
+    expected = sum(problem.cost[i, a] for i, a in enumerate(assignment))
+    for server in (1, 2, 3):
+        load = sum(s for s, a in zip(problem.root_work, assignment, strict=True) if a == server)
+        expected += load**2 / problem.server_frequency[server - 1]
+        assert problem.loads(assignment)[server - 1] == pytest.approx(load)
+    assert problem.objective(assignment) == pytest.approx(expected, rel=1e-14)
+
+
+def test_objective_of_a_batch_is_that_of_each() -> None:
+    problem = random_problem(1)
+    batch = np.random.default_rng(2).integers(0, 4, (50, 7))
+    values = problem.objective(batch)
+    assert values.shape == (50,)
+    np.testing.assert_allclose(values, [problem.objective(one) for one in batch], rtol=1e-14)
+
+
+def test_objective_may_be_infinite_but_never_nan() -> None:
+    problem = LoadProblem(np.array([[np.inf, 1.0]]), np.ones(1), np.ones(1))
+    assert problem.objective(np.array([[0], [1]])).tolist() == [np.inf, 2.0]
+
+
+def test_normal_form_keeps_differences_of_objectives() -> None:
+    problem = random_problem(3)
+    form = normal_form(problem)
+    devices = np.arange(problem.n_devices)
+    for assignment in np.random.default_rng(4).integers(0, 4, (20, 7)):
+        loads = np.bincount(assignment, weights=form.size, minlength=4)[1:]
+        value = form.excess[assignment, devices].sum() + (form.curvature * loads**2).sum()
+        assert value + form.base == pytest.approx(problem.objective(assignment), rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("works", "equal"),
+    [
+        ([1.0, 1.0], True),
+        ([1.0, 1.0 + 1e-14], True),
+        ([1.0, 1.0 + 1e-9], False),
+        ([0.0, 0.0], True),
+        ([0.0, 1.0], False),
+    ],
+)
+def test_equal_tasks(works: list[float], equal: bool) -> None:
+    assert LoadProblem(np.ones((2, 2)), np.array(works), np.ones(1)).equal_tasks is equal
