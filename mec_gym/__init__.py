@@ -9,10 +9,11 @@ from mec_gym.allocation import Allocation, allocate
 from mec_gym.envs.observation import slot_from_observation
 from mec_gym.envs.registration import ENV_ID, parallel_env, register
 from mec_gym.envs.scores import ScoreAction, vote
+from mec_gym.fields import Uniform
 from mec_gym.model.slot import Slot
 from mec_gym.optimum import Optimum, solve
 from mec_gym.outcome import Outcome, evaluate
-from mec_gym.scenario import Scenario, Uniform
+from mec_gym.scenario import Scenario
 
 __version__ = "0.1.0"
 

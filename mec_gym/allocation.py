@@ -48,6 +48,7 @@ class Allocation:
 
     Examples
     --------
+    >>> import numpy as np
     >>> Allocation(np.ones(1), np.ones(1), np.zeros(1)).power_w
     array([1.])
     """
@@ -155,6 +156,7 @@ def optimal_resources(
 
     Examples
     --------
+    >>> import numpy as np
     >>> c = constants_of(Scenario(n_devices=1, n_servers=1), np.zeros(1))
     >>> optimal_resources(c, np.full(1, 1e6), np.full(1, 3e4), np.array([1]))[1]
     array([1.e+10])
@@ -185,6 +187,7 @@ def root_work(constants: Constants, cycles: Array) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
     >>> c = constants_of(Scenario(n_devices=1, n_servers=1), np.zeros(1))
     >>> root_work(c, np.array([4.0]))
     array([2.])
@@ -209,6 +212,7 @@ def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
     >>> c = constants_of(Scenario(n_devices=1, n_servers=1, weight_energy=0.0), np.zeros(1))
     >>> optimal_power(c, np.array([1e6]))
     array([1.5])

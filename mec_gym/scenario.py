@@ -8,9 +8,6 @@ device in every slot.
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-import numbers
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +16,21 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mec_gym import scenario_json
+from mec_gym.fields import (
+    PerDevice,
+    PerServer,
+    Positions,
+    Uniform,
+    canonical_area,
+    canonical_entries,
+    canonical_integer,
+    canonical_number,
+    canonical_positions,
+    canonical_task,
+)
 from mec_gym.presets import PRESETS
-from mec_gym.sites import project, read_positions, read_sites
+from mec_gym.sites import project, read_sites
 from mec_gym.validation import (
     require_choice,
     require_known,
@@ -29,49 +39,8 @@ from mec_gym.validation import (
     suggestion,
 )
 
-PerDevice = float | tuple[float, ...]
-PerServer = float | tuple[float, ...]
-Positions = str | tuple[tuple[float, float], ...]
-
-FORMAT = "mec-gym/scenario"
-VERSION = 1
-
 DEVICE_POSITIONS = ("uniform", "gaussian", "levy")
 SERVER_POSITIONS = ("kmeans",)
-
-
-@dataclasses.dataclass(frozen=True)
-class Uniform:
-    """A range from which a task parameter is drawn, per device and slot.
-
-    Attributes
-    ----------
-    low, high : float
-        Ends of the range; 0 < low < high.
-
-    Raises
-    ------
-    ValueError
-        If the ends are not positive, finite and in this order.
-
-    Examples
-    --------
-    >>> Uniform(4e5, 1.2e6).high
-    1200000.0
-    """
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        for end in ("low", "high"):
-            number = _number(f"Uniform.{end}", getattr(self, end))
-            require_positive(f"Uniform.{end}", number, unit="unit of the field")
-            object.__setattr__(self, end, number)
-        if not self.low < self.high:
-            raise ValueError(
-                f"Uniform requires low < high; got low={self.low!r}, high={self.high!r}."
-            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -192,19 +161,21 @@ class Scenario:
     def _normalise(self) -> None:
         """Bring every field to its canonical, hashable type."""
         for field in ("n_devices", "n_servers"):
-            self._set(field, _integer(field, getattr(self, field), least=1))
-        self._set("layout_seed", _integer("layout_seed", self.layout_seed, least=0))
+            self._set(field, canonical_integer(field, getattr(self, field), least=1))
+        self._set("layout_seed", canonical_integer("layout_seed", self.layout_seed, least=0))
         for field in ("bandwidth_hz", "noise_w", "reference_gain", "min_distance_m"):
-            self._set(field, _number(field, getattr(self, field)))
+            self._set(field, canonical_number(field, getattr(self, field)))
         for field in self._PER_DEVICE:
-            self._set(field, _entries(field, getattr(self, field), self.n_devices, "n_devices"))
+            self._set(
+                field, canonical_entries(field, getattr(self, field), self.n_devices, "n_devices")
+            )
         for field in ("data_bits", "cycles"):
-            self._set(field, _task(field, getattr(self, field), self.n_devices))
-        speeds = _entries(
+            self._set(field, canonical_task(field, getattr(self, field), self.n_devices))
+        speeds = canonical_entries(
             "server_frequency_hz", self.server_frequency_hz, self.n_servers, "n_servers"
         )
         self._set("server_frequency_hz", speeds)
-        self._set("area_m", _area(self.area_m))
+        self._set("area_m", canonical_area(self.area_m))
         if not isinstance(self.name, str):
             raise TypeError(f"name must be a str; got {type(self.name).__name__}.")
 
@@ -244,7 +215,9 @@ class Scenario:
             ("device_positions", DEVICE_POSITIONS, self.n_devices),
             ("server_positions", SERVER_POSITIONS, self.n_servers),
         ):
-            self._set(field, _positions(field, getattr(self, field), names, rows, self.area_m))
+            self._set(
+                field, canonical_positions(field, getattr(self, field), names, rows, self.area_m)
+            )
         if self.server_positions == "kmeans" and self.n_servers > self.n_devices:
             raise ValueError(
                 "server_positions='kmeans' requires n_servers <= n_devices; "
@@ -374,7 +347,7 @@ class Scenario:
         if isinstance(scenario, Scenario):
             found = scenario
         elif isinstance(scenario, Mapping):
-            found = cls.from_json(json.dumps(dict(scenario)))
+            found = cls(**scenario_json.checked(scenario, cls.fields(), "scenario"))
         elif isinstance(scenario, str) and scenario in PRESETS:
             found = cls.preset(scenario)
         elif isinstance(scenario, (str, os.PathLike)):
@@ -499,11 +472,7 @@ class Scenario:
         >>> Scenario.from_json(scenario.to_json()) == scenario
         True
         """
-        values = self._values()
-        for field, value in values.items():
-            if isinstance(value, Uniform):
-                values[field] = {"uniform": [value.low, value.high]}
-        text = json.dumps({"format": FORMAT, "version": VERSION} | values, indent=1)
+        text = scenario_json.written(self._values())
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
@@ -533,28 +502,7 @@ class Scenario:
         >>> Scenario.from_json('{"n_devices": 5, "n_servers": 1}').n_devices
         5
         """
-        inline = isinstance(source, str) and source.lstrip().startswith("{")
-        text = str(source) if inline else Path(source).read_text(encoding="utf-8")
-        where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{where} is not valid JSON: {error}.") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{where} must be an object; got {type(values).__name__}.")
-        kind, version = values.pop("format", FORMAT), values.pop("version", VERSION)
-        if kind != FORMAT:
-            raise ValueError(f"{where} must have format {FORMAT!r}; got {kind!r}.")
-        if version != VERSION:
-            raise ValueError(
-                f"{where} has version {version!r}; this release reads version {VERSION}. "
-                "Install the mec-gym release that wrote it, or a later one."
-            )
-        require_known("Scenario field", values, cls.fields())
-        missing = [field for field in ("n_devices", "n_servers") if field not in values]
-        if missing:
-            raise ValueError(f"{where} lacks {' and '.join(missing)}.")
-        return cls(**values)
+        return cls(**scenario_json.read(source, cls.fields()))
 
     def _values(self) -> dict[str, Any]:
         return {field: getattr(self, field) for field in self.fields()}
@@ -565,85 +513,3 @@ class Scenario:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-
-
-def _number(name: str, value: object) -> float:
-    """Return `value` as a float; refuse what is not one real number."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number; got {type(value).__name__} {value!r}.")
-    return float(value)
-
-
-def _integer(name: str, value: object, *, least: int) -> int:
-    """Return `value` as an int of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an int; got {type(value).__name__} {value!r}.")
-    if value < least:
-        raise ValueError(f"{name} must be >= {least}; got {int(value)}.")
-    return int(value)
-
-
-def _entries(name: str, value: Any, size: int, size_name: str) -> float | tuple[float, ...]:
-    """Return one number, or a tuple of `size` numbers."""
-    if isinstance(value, numbers.Real) or np.ndim(value) == 0:
-        return _number(name, value)
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        array = np.empty(0, dtype=object)
-    if array.shape != (size,) or array.dtype.kind not in "iuf":
-        raise ValueError(
-            f"{name} must be one number or {size} numbers ({size_name}={size}); "
-            f"got shape {array.shape} of {array.dtype}."
-        )
-    return tuple(float(entry) for entry in array)
-
-
-def _task(name: str, value: Any, size: int) -> float | tuple[float, ...] | Uniform:
-    """Return a task parameter: a Uniform, one number, or one number per device."""
-    if isinstance(value, Uniform):
-        return value
-    if isinstance(value, Mapping):
-        ends = value.get("uniform")
-        if set(value) != {"uniform"} or not isinstance(ends, (list, tuple)) or len(ends) != 2:
-            raise ValueError(
-                f'{name} as a mapping must be {{"uniform": [low, high]}}; got {value}.'
-            )
-        return Uniform(*ends)
-    return _entries(name, value, size, "n_devices")
-
-
-def _area(value: Any) -> tuple[float, float]:
-    if np.shape(value) != (2,):
-        raise ValueError(f"area_m must be (width, height) [m]; got {value!r}.")
-    width, height = (_number("area_m", side) for side in value)
-    return (width, height)
-
-
-def _positions(
-    name: str, value: Any, names: tuple[str, ...], rows: int, area_m: tuple[float, float]
-) -> Positions:
-    """Return a law's name, or given positions as a tuple of pairs inside the area."""
-    if isinstance(value, str) and value in names:
-        return value
-    if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".csv")):
-        value = read_positions(value)
-    if isinstance(value, str):
-        require_choice(name, value, (*names, "<file>.csv"))
-    array = np.asarray(value, dtype=np.float64)
-    if array.shape != (rows, 2):
-        raise ValueError(
-            f"{name} must be one of {names}, a CSV path, or an array of shape ({rows}, 2) [m]; "
-            f"got shape {array.shape}."
-        )
-    slack = 1e-9 * math.hypot(*area_m)
-    inside = (array >= -slack) & (array <= np.array(area_m) + slack)
-    if not inside.all():
-        row, column = (int(i) for i in np.argwhere(~inside)[0])
-        raise ValueError(
-            f"{name} must lie inside the area of {area_m} [m]; "
-            f"got {float(array[row, column])!r} at index ({row}, {column})."
-        )
-    return tuple((float(x), float(y)) for x, y in array)

@@ -9,8 +9,9 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from mec_gym.fields import Uniform
 from mec_gym.model.slot import Slot
-from mec_gym.scenario import Scenario, Uniform
+from mec_gym.scenario import Scenario
 from mec_gym.validation import LARGEST, SMALLEST, require_choice
 
 OBSERVATIONS = ("db", "raw", "flat")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -333,7 +333,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         >>> env = MultiMECEnv("paper-30x2")
         >>> env.set_state(env.get_state())
         """
-        require_same_scenario(self.scenario, state)
+        require_own_state(self.scenario, state, ("world", "generator"))
         self._simulator.set_state(state["world"])
         self.np_random.bit_generator.state = state["generator"]
 
@@ -361,8 +361,8 @@ def legal_choices(scenario: Scenario) -> NDArray[np.bool_]:
     return masks.ravel()
 
 
-def require_same_scenario(scenario: Scenario, state: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` unless a state was taken from an env of an equal scenario.
+def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Raise ``ValueError`` unless a state was taken from such an env of an equal scenario.
 
     Parameters
     ----------
@@ -370,17 +370,24 @@ def require_same_scenario(scenario: Scenario, state: Mapping[str, Any]) -> None:
         Of the env that is to take the state.
     state : mapping
         From ``get_state``.
+    keys : sequence of str
+        What the state of this kind of env holds.
 
     Raises
     ------
     ValueError
-        Names the fields that differ.
+        Names what is missing, or the fields that differ.
 
     Examples
     --------
     >>> env = MultiMECEnv("paper-30x2")
-    >>> require_same_scenario(env.scenario, env.get_state())
+    >>> require_own_state(env.scenario, env.get_state(), ["world", "generator"])
     """
+    missing = [key for key in ("scenario", *keys) if key not in state]
+    if missing:
+        raise ValueError(
+            f"state must come from get_state() of the same kind of env; it lacks {missing}."
+        )
     other = Scenario.from_json(state["scenario"])
     if other != scenario:
         differ = [

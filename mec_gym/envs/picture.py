@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from typing import Any
 
@@ -45,7 +46,7 @@ class Picture:
         self._assignment: NDArray[np.int64] | None = None
         self._info: dict[str, Any] | None = None
 
-    def begin(self, simulator: Simulator, info: dict[str, Any], copy: int | None = None) -> None:
+    def begin(self, simulator: Simulator, info: dict[str, Any], index: int | None = None) -> None:
         """Take up an episode: no decision yet.
 
         Parameters
@@ -54,28 +55,28 @@ class Picture:
             Just reset.
         info : dict
             Of the reset.
-        copy : int, optional
+        index : int, optional
             Which copy of the simulator this is a picture of, where it has several.
         """
         self._history.clear()
         self._slots = 0
         self._assignment = None
-        self._info = info
-        self.remember(simulator, copy)
+        self._info = copy.deepcopy(info)
+        self.remember(simulator, index)
         self._show()
 
-    def remember(self, simulator: Simulator, copy: int | None = None) -> None:
+    def remember(self, simulator: Simulator, index: int | None = None) -> None:
         """Keep the slot that is about to be decided.
 
         Parameters
         ----------
         simulator : Simulator
             Before its step.
-        copy : int, optional
+        index : int, optional
             Which copy of the simulator this is a picture of, where it has several.
         """
-        self._slot = simulator.slot if copy is None else simulator.slot[copy]
-        self._layout = simulator.world.layout(copy or 0)
+        self._slot = simulator.slot if index is None else simulator.slot[index]
+        self._layout = simulator.world.layout(index or 0)
 
     def decided(self, assignment: NDArray[np.int64], info: dict[str, Any]) -> None:
         """Keep the decision of the slot last remembered.
@@ -89,7 +90,7 @@ class Picture:
         """
         self._slots += 1
         self._assignment = assignment.copy()
-        self._info = info
+        self._info = copy.deepcopy(info)
         self._history.append((info["objective"], info.get("optimum")))
         self._show()
 

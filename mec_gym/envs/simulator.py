@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mec_gym.envs.observation import ObservationCoder
+from mec_gym.fields import Uniform
 from mec_gym.model.arrays import sum_by_server
 from mec_gym.model.assignment import require_in_range
 from mec_gym.model.constants import constants_of
@@ -16,7 +17,7 @@ from mec_gym.model.slot import Slot
 from mec_gym.model.world import World
 from mec_gym.optimum import solve
 from mec_gym.outcome import Costs, price, work_of
-from mec_gym.scenario import Scenario, Uniform
+from mec_gym.scenario import Scenario
 from mec_gym.validation import require_choice
 
 REWARDS = ("reciprocal", "relative", "negative")

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from mec_gym.envs.offloading import ARGUMENTS, RENDER_MODES, legal_choices, require_same_scenario
+from mec_gym.envs.offloading import ARGUMENTS, RENDER_MODES, legal_choices, require_own_state
 from mec_gym.envs.picture import Picture
 from mec_gym.envs.simulator import Simulator
 from mec_gym.model.slot import Slot
@@ -218,7 +218,8 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         restart = self._ended & (self._mode is AutoresetMode.NEXT_STEP)
         if restart.any() and np.shape(actions) == shape:
             # The action of a copy that begins anew is ignored, whatever it is.
-            actions = np.where(restart[:, None], self._simulator.local_assignment(), actions)
+            actions = np.array(actions)
+            actions[restart] = self._simulator.local_assignment()[restart]
         assignment = self._simulator.checked(actions, shape)
         if self._mode is AutoresetMode.DISABLED and self._ended.any():
             raise RuntimeError(
@@ -356,7 +357,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         >>> envs = MultiMECVectorEnv(2, "paper-30x2")
         >>> envs.set_state(envs.get_state())
         """
-        require_same_scenario(self.scenario, state)
+        require_own_state(self.scenario, state, ("world", "generators", "elapsed", "ended"))
         if len(state["generators"]) != self.num_envs:
             raise ValueError(
                 f"state must have {self.num_envs} copies; got {len(state['generators'])}."

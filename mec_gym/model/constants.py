@@ -17,8 +17,6 @@ class Constants:
 
     Attributes
     ----------
-    xp : module
-        Array namespace.
     n_devices, n_servers : int
         N and M.
     bandwidth, noise : array without axes, or float
@@ -43,7 +41,6 @@ class Constants:
         Whether every φ_T > 0, so that no infimum at zero power can occur.
     """
 
-    xp: Any
     n_devices: int
     n_servers: int
     bandwidth: Any
@@ -58,6 +55,11 @@ class Constants:
     weight_ratio: Array
     load_floor: Array
     always_timed: bool
+
+    @property
+    def xp(self) -> Any:
+        """The array namespace; not a field, since modules do not pickle."""
+        return namespace_of(self.max_power_w)
 
 
 def constants_of(scenario: Scenario, reference: Array) -> Constants:
@@ -103,7 +105,6 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
         return np.array(value) if xp is np else value
 
     return Constants(
-        xp=xp,
         n_devices=scenario.n_devices,
         n_servers=scenario.n_servers,
         bandwidth=scalar(scenario.bandwidth_hz),

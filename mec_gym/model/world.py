@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mec_gym.fields import Uniform
 from mec_gym.model.layout import Layout, draw_layout, fixed_layout
 from mec_gym.model.slot import Slot
-from mec_gym.scenario import Scenario, Uniform
+from mec_gym.scenario import Scenario
 from mec_gym.validation import LARGEST, SMALLEST
 
 # Unit-mean exponential draws stay below 100 (the probability of more is 4e-44).
@@ -217,7 +218,7 @@ class World:
             if kept is None
             else {name: np.array(array) for name, array in zip(_SLOT_FIELDS, kept, strict=True)},
             "layouts": [
-                (layout.device_positions_m, layout.server_positions_m, layout.path_gains)
+                tuple(np.array(getattr(layout, name)) for name in _LAYOUT_FIELDS)
                 for layout in self._layouts
             ]
             if self.scenario.layout == "redrawn"
@@ -238,7 +239,7 @@ class World:
         >>> world.set_state(world.get_state())
         """
         if state["layouts"] is not None:
-            self._layouts = [Layout(*arrays) for arrays in state["layouts"]]
+            self._layouts = [Layout(*map(np.array, arrays)) for arrays in state["layouts"]]
             if self._layouts:
                 self._path_gains = self._stack_path_gains()
         values = state["slot"]
@@ -254,6 +255,7 @@ def _with_rows(
     return changed
 
 
+_LAYOUT_FIELDS = ("device_positions_m", "server_positions_m", "path_gains")
 _SLOT_FIELDS = ("gains", "data_bits", "cycles")
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym.optimum.dual import dual_bound, maximise_dual
+from mec_gym.optimum.dual import at_prices, dual_bound, maximise_dual
 from mec_gym.optimum.problem import LoadProblem, NormalForm, normal_form
-from mec_gym.optimum.search import at_prices, restart, search, tighten
+from mec_gym.optimum.search import restart, search, tighten
 from mec_gym.optimum.transport import transport
 
 CERTIFICATE = 1e-12
@@ -34,7 +34,7 @@ GOOD_ENOUGH = 2e-4
 CORE_SIZE = 160
 """Choices in question up to which the enumeration is worth its time."""
 
-CORE_STATES = 5000
+CORE_STATES = 2000
 """Partial assignments that it keeps."""
 
 
@@ -79,7 +79,7 @@ def minimise(problem: LoadProblem) -> Solution:
 
     Examples
     --------
-    >>> problem = LoadProblem(np.array([[2.0, 0.5], [2.0, 0.5]]), np.ones(2), np.ones(1))
+    >>> problem = LoadProblem(np.array([[2.0, 0.5], [3.0, 0.5]]), np.ones(2), np.ones(1))
     >>> solution = minimise(problem)
     >>> solution.assignment, solution.objective, solution.exact
     (array([0, 1]), 3.5, True)

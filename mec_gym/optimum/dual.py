@@ -23,16 +23,16 @@ from mec_gym.optimum.problem import LoadProblem, NormalForm
 START_TEMPERATURE = 0.02
 """First temperature as a part of the uniform price; larger ones only forget the good start."""
 
-COOLING = 0.15
-"""Ratio of successive temperatures: Newton's method follows with 3 steps a level."""
+COOLING = 0.25
+"""Ratio of successive temperatures; Newton's method loses the track below some 0.15."""
 
-LEVELS = 9
-"""Temperatures at most; the last is about 5e-9 of the uniform price."""
+LEVELS = 14
+"""Temperatures at most; the last is about 3e-10 of the uniform price."""
 
-STEPS = 3
-"""Newton steps a temperature."""
+STEPS = 8
+"""Newton steps a temperature at most; 1 to 3 are usual."""
 
-DECREMENT = 0.01
+DECREMENT = 0.1
 """A level ends when the next step promises less than this part of the temperature."""
 
 BACKTRACKS = 6
@@ -265,3 +265,65 @@ def _line_search(
             return there
         length *= SHRINK
     return there if there.value > here.value else None
+
+
+class Priced(NamedTuple):
+    """A problem at prices: minimise Σ regret + Σ_j curvature_j (ℓ_j − wanted_j)².
+
+    Index 0 is local execution, whose curvature is 0.
+
+    Attributes
+    ----------
+    regret : ndarray, shape (M + 1, N), [1]
+        Priced cost above the device's least.
+    wanted : ndarray, shape (M + 1,), [1]
+        The loads that the prices call for, p_j / (2 w_j).
+    curvature : ndarray, shape (M + 1,), [1]
+        w_j.
+    size : ndarray, shape (N,), [1]
+        What a device adds to the load of its server.
+    """
+
+    regret: NDArray[np.float64]
+    wanted: NDArray[np.float64]
+    curvature: NDArray[np.float64]
+    size: NDArray[np.float64]
+
+    def missed(self, choice: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return by how much an assignment's loads exceed those wanted, shape (M + 1,)."""
+        loads = np.bincount(choice, weights=self.size, minlength=len(self.wanted))
+        return np.asarray(loads - self.wanted)
+
+    def excess(self, choice: NDArray[np.int64]) -> float:
+        """Return by how much an assignment's objective exceeds the dual value."""
+        missed = self.missed(choice)
+        regret = self.regret[choice, np.arange(len(choice))].sum()
+        return float(regret + (self.curvature * missed * missed).sum())
+
+
+def at_prices(form: NormalForm, price: NDArray[np.float64]) -> Priced:
+    """Return a problem at prices.
+
+    Parameters
+    ----------
+    form : NormalForm
+        The problem.
+    price : ndarray, shape (M,), [1]
+        Prices of ℓ_j, not negative.
+
+    Returns
+    -------
+    Priced
+
+    Examples
+    --------
+    >>> form = NormalForm(np.array([[9.0], [0.0]]), np.ones(1), np.ones(1), 1.0, 0.0)
+    >>> at_prices(form, np.array([2.0])).regret.ravel()
+    array([7., 0.])
+    """
+    regret = form.excess.copy()
+    regret[1:] += np.multiply.outer(price, form.size)
+    regret -= regret.min(axis=0)
+    curvature = np.concatenate([[0.0], form.curvature])
+    wanted = np.concatenate([[0.0], price / (2.0 * form.curvature)])
+    return Priced(regret, wanted, curvature, form.size)

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 EQUAL_TOLERANCE = 1e-12
 """Relative difference up to which root works count as equal: rounding of the square roots."""
 
+LEAST_CURVATURE = 1e-200
+"""Curvatures below count as this: it costs nothing, and reciprocals of prices stay finite."""
+
 
 @dataclass(frozen=True, eq=False)
 class LoadProblem:
@@ -173,6 +176,5 @@ def normal_form(problem: LoadProblem) -> NormalForm:
     unit = float(problem.root_work.max())
     cost = np.ascontiguousarray(problem.cost.T)
     least = cost.min(axis=0)
-    # A curvature that underflows would divide by zero; the smallest normal number costs nothing.
-    curvature = np.maximum(unit * (unit / problem.server_frequency), np.finfo(np.float64).tiny)
+    curvature = np.maximum(unit * (unit / problem.server_frequency), LEAST_CURVATURE)
     return NormalForm(cost - least, problem.root_work / unit, curvature, unit, float(least.sum()))

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym.optimum.problem import NormalForm
+from mec_gym.optimum.dual import Priced
 
 OPTIONS = 400
 """Choices with regret that the search considers: at least so many, and 8 a server."""
@@ -50,40 +50,6 @@ KICK_SCALE = 0.1
 """Mean of the random numbers that choose them, as a part of the excess."""
 
 
-class Priced(NamedTuple):
-    """A problem at prices: minimise Σ regret + Σ_j curvature_j (ℓ_j − wanted_j)².
-
-    Index 0 is local execution, whose curvature is 0.
-
-    Attributes
-    ----------
-    regret : ndarray, shape (M + 1, N), [1]
-        Priced cost above the device's least.
-    wanted : ndarray, shape (M + 1,), [1]
-        The loads that the prices call for, p_j / (2 w_j).
-    curvature : ndarray, shape (M + 1,), [1]
-        w_j.
-    size : ndarray, shape (N,), [1]
-        What a device adds to the load of its server.
-    """
-
-    regret: NDArray[np.float64]
-    wanted: NDArray[np.float64]
-    curvature: NDArray[np.float64]
-    size: NDArray[np.float64]
-
-    def missed(self, choice: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return by how much an assignment's loads exceed those wanted, shape (M + 1,)."""
-        loads = np.bincount(choice, weights=self.size, minlength=len(self.wanted))
-        return np.asarray(loads - self.wanted)
-
-    def excess(self, choice: NDArray[np.int64]) -> float:
-        """Return by how much an assignment's objective exceeds the dual value."""
-        missed = self.missed(choice)
-        regret = self.regret[choice, np.arange(len(choice))].sum()
-        return float(regret + (self.curvature * missed * missed).sum())
-
-
 class Tightened(NamedTuple):
     """What the enumeration found.
 
@@ -97,34 +63,6 @@ class Tightened(NamedTuple):
 
     choice: NDArray[np.int64]
     proven: float
-
-
-def at_prices(form: NormalForm, price: NDArray[np.float64]) -> Priced:
-    """Return a problem at prices.
-
-    Parameters
-    ----------
-    form : NormalForm
-        The problem.
-    price : ndarray, shape (M,), [1]
-        Prices of ℓ_j, not negative.
-
-    Returns
-    -------
-    Priced
-
-    Examples
-    --------
-    >>> form = NormalForm(np.array([[9.0], [0.0]]), np.ones(1), np.ones(1), 1.0, 0.0)
-    >>> at_prices(form, np.array([2.0])).regret.ravel()
-    array([7., 0.])
-    """
-    regret = form.excess.copy()
-    regret[1:] += np.multiply.outer(price, form.size)
-    regret -= regret.min(axis=0)
-    curvature = np.concatenate([[0.0], form.curvature])
-    wanted = np.concatenate([[0.0], price / (2.0 * form.curvature)])
-    return Priced(regret, wanted, curvature, form.size)
 
 
 def search(priced: Priced) -> NDArray[np.int64]:
@@ -141,6 +79,8 @@ def search(priced: Priced) -> NDArray[np.int64]:
 
     Examples
     --------
+    >>> from mec_gym.optimum.dual import at_prices
+    >>> from mec_gym.optimum.problem import NormalForm
     >>> form = NormalForm(np.array([[9.0, 9.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0, 0.0)
     >>> search(at_prices(form, np.array([4.0])))
     array([1, 1])
@@ -177,6 +117,8 @@ def restart(
 
     Examples
     --------
+    >>> from mec_gym.optimum.dual import at_prices
+    >>> from mec_gym.optimum.problem import NormalForm
     >>> form = NormalForm(np.array([[9.0, 9.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0, 0.0)
     >>> restart(at_prices(form, np.array([4.0])), np.array([1, 1]), times=3, enough=0.0)
     array([1, 1])
@@ -355,6 +297,8 @@ def tighten(priced: Priced, choice: NDArray[np.int64], *, states: int, size: int
 
     Examples
     --------
+    >>> from mec_gym.optimum.dual import at_prices
+    >>> from mec_gym.optimum.problem import NormalForm
     >>> form = NormalForm(np.array([[9.0, 9.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0, 0.0)
     >>> priced = at_prices(form, np.array([3.0]))
     >>> tighten(priced, np.array([0, 1]), states=100, size=100)

@@ -177,7 +177,7 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
     --------
     >>> scenario = Scenario(n_devices=1, n_servers=1)
     >>> slot = Slot([[1e-6]], 8e5, 1e9)
-    >>> choice_costs(constants_of(scenario, slot.gains), slot, np.array([True]))[0, 0]
+    >>> choice_costs(constants_of(scenario, slot.gains), slot, np.array([True]))[0, 0].item()
     2.0
     """
     xp = constants.xp

@@ -16,7 +16,9 @@ from gymnasium.utils.env_checker import data_equivalence
 from mec_gym import Scenario, Uniform, parallel_env, vote
 from mec_gym.envs.offloading import MultiMECEnv
 
-pettingzoo = pytest.importorskip("pettingzoo")
+pytest.importorskip("pettingzoo")
+
+import pettingzoo
 
 from mec_gym.envs import parallel
 from mec_gym.envs.parallel import MultiMECParallelEnv
@@ -92,6 +94,7 @@ def test_official_max_cycles_test() -> None:
     official.max_cycles_test(parallel)
 
 
+@pytest.mark.slow
 def test_official_render_test(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pygame")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")

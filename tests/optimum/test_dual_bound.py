@@ -34,7 +34,7 @@ def exact_optimum(problem: LoadProblem) -> Fraction:
     for assignment in itertools.product(range(problem.n_servers + 1), repeat=problem.n_devices):
         if not np.isfinite(problem.cost[range(problem.n_devices), assignment]).all():
             continue
-        value = sum(Fraction(problem.cost[i, a]) for i, a in enumerate(assignment))
+        value = sum((Fraction(problem.cost[i, a]) for i, a in enumerate(assignment)), Fraction(0))
         for j, frequency in enumerate(problem.server_frequency, start=1):
             load = sum(Fraction(problem.root_work[i]) for i, a in enumerate(assignment) if a == j)
             value += load * load / Fraction(frequency)

@@ -10,9 +10,7 @@ from mec_gym.optimum.problem import LoadProblem, normal_form
 
 def random_problem(seed: int, n: int = 7, m: int = 3) -> LoadProblem:
     rng = np.random.default_rng(seed)
-    return LoadProblem(
-        rng.uniform(0, 3, (n, m + 1)), rng.uniform(0.5, 2, n), rng.uniform(1, 9, m)
-    )
+    return LoadProblem(rng.uniform(0, 3, (n, m + 1)), rng.uniform(0.5, 2, n), rng.uniform(1, 9, m))
 
 
 def test_objective_is_its_definition() -> None:

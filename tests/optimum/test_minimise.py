@@ -102,7 +102,8 @@ def test_method_for_larger_problems_on_small_ones(
     seed: int, spread: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assign, "ENUMERATION_LIMIT", 0)
-    monkeypatch.setattr(assign, "CORE_SIZE", [4, 160][seed % 2])
+    monkeypatch.setattr(assign, "CORE_SIZE", 4 if seed % 4 == 0 else 160)
+    monkeypatch.setattr(assign, "CORE_STATES", 3 if seed % 4 == 2 else 2000)
     problem = random_problem(seed, 7, 3, equal=False, spread=spread, zeros=0.2 * (seed % 3 == 0))
     solution = minimise(problem)
     check(problem, solution)
@@ -111,6 +112,19 @@ def test_method_for_larger_problems_on_small_ones(
     assert best * (1 - 1e-12) <= solution.objective <= best * 1.02
     if seed % 2:
         assert solution.exact
+
+
+def test_bound_raised_by_an_unfinished_enumeration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assign, "ENUMERATION_LIMIT", 0)
+    raised = 0
+    for seed, states in itertools.product(range(8), (1, 3, 8, 20, 45, 100, 200)):
+        problem = random_problem(seed, 7, 3, equal=False, spread=0.1)
+        monkeypatch.setattr(assign, "CORE_STATES", states)
+        solution = minimise(problem)
+        assert solution.lower_bound <= optimum(problem) * (1 + 1e-12)
+        weak = dual_bound(problem, solution.prices)
+        raised += weak < solution.lower_bound < solution.objective
+    assert raised > 0
 
 
 @pytest.mark.parametrize(("n", "m"), [(200, 10), (150, 4), (12, 30)])

@@ -1,0 +1,282 @@
+"""Canonical forms of scenario fields: one type for each, checked, hashable, ready for JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mec_gym.sites import read_positions
+from mec_gym.validation import require_choice, require_positive
+
+PerDevice = float | tuple[float, ...]
+PerServer = float | tuple[float, ...]
+Positions = str | tuple[tuple[float, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform:
+    """A range from which a task parameter is drawn, per device and slot.
+
+    Attributes
+    ----------
+    low, high : float
+        Ends of the range; 0 < low < high.
+
+    Raises
+    ------
+    ValueError
+        If the ends are not positive, finite and in this order.
+
+    Examples
+    --------
+    >>> Uniform(4e5, 1.2e6).high
+    1200000.0
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        for end in ("low", "high"):
+            number = canonical_number(f"Uniform.{end}", getattr(self, end))
+            require_positive(f"Uniform.{end}", number, unit="unit of the field")
+            object.__setattr__(self, end, number)
+        if not self.low < self.high:
+            raise ValueError(
+                f"Uniform requires low < high; got low={self.low!r}, high={self.high!r}."
+            )
+
+
+def canonical_number(name: str, value: object) -> float:
+    """Return a field that is one number.
+
+    Parameters
+    ----------
+    name : str
+        The field.
+    value : object
+        What came.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        For what is not one real number.
+
+    Examples
+    --------
+    >>> canonical_number("noise_w", 1)
+    1.0
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number; got {type(value).__name__} {value!r}.")
+    return float(value)
+
+
+def canonical_integer(name: str, value: object, *, least: int) -> int:
+    """Return a field that is a whole number.
+
+    Parameters
+    ----------
+    name : str
+        The field.
+    value : object
+        What came.
+    least : int
+        The smallest legal value.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not an integer, or below `least`.
+
+    Examples
+    --------
+    >>> canonical_integer("n_devices", np.int64(3), least=1)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an int; got {type(value).__name__} {value!r}.")
+    if value < least:
+        raise ValueError(f"{name} must be >= {least}; got {int(value)}.")
+    return int(value)
+
+
+def canonical_entries(
+    name: str, value: Any, size: int, size_name: str
+) -> float | tuple[float, ...]:
+    """Return a field that is one number, or one for each device or server.
+
+    Parameters
+    ----------
+    name : str
+        The field.
+    value : object
+        What came.
+    size : int
+        How many entries an array must have.
+    size_name : str
+        The field that says so.
+
+    Returns
+    -------
+    float or tuple of float
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other shapes or types.
+
+    Examples
+    --------
+    >>> canonical_entries("max_power_w", [1, 2], 2, "n_devices")
+    (1.0, 2.0)
+    """
+    if isinstance(value, numbers.Real) or np.ndim(value) == 0:
+        return canonical_number(name, value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, dtype=object)
+    if array.shape != (size,) or array.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{name} must be one number or {size} numbers ({size_name}={size}); "
+            f"got shape {array.shape} of {array.dtype}."
+        )
+    return tuple(float(entry) for entry in array)
+
+
+def canonical_task(name: str, value: Any, size: int) -> float | tuple[float, ...] | Uniform:
+    """Return a task field: a Uniform, one number, or one for each device.
+
+    Parameters
+    ----------
+    name : str
+        The field.
+    value : object
+        What came; a mapping ``{"uniform": [low, high]}`` is how JSON writes a Uniform.
+    size : int
+        N.
+
+    Returns
+    -------
+    float, tuple of float or Uniform
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other shapes or types.
+
+    Examples
+    --------
+    >>> canonical_task("cycles", {"uniform": [1, 2]}, 5)
+    Uniform(low=1.0, high=2.0)
+    """
+    if isinstance(value, Uniform):
+        return value
+    if isinstance(value, Mapping):
+        ends = value.get("uniform")
+        if set(value) != {"uniform"} or not isinstance(ends, (list, tuple)) or len(ends) != 2:
+            raise ValueError(
+                f'{name} as a mapping must be {{"uniform": [low, high]}}; got {value}.'
+            )
+        return Uniform(*ends)
+    return canonical_entries(name, value, size, "n_devices")
+
+
+def canonical_area(value: Any) -> tuple[float, float]:
+    """Return the field `area_m`.
+
+    Parameters
+    ----------
+    value : object
+        What came.
+
+    Returns
+    -------
+    tuple of two float, [m]
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a pair of numbers.
+
+    Examples
+    --------
+    >>> canonical_area([50, 40])
+    (50.0, 40.0)
+    """
+    if np.shape(value) != (2,):
+        raise ValueError(f"area_m must be (width, height) [m]; got {value!r}.")
+    width, height = (canonical_number("area_m", side) for side in value)
+    return (width, height)
+
+
+def canonical_positions(
+    name: str, value: Any, names: tuple[str, ...], rows: int, area_m: tuple[float, float]
+) -> Positions:
+    """Return a field of positions: the name of a law, or pairs inside the area.
+
+    Parameters
+    ----------
+    name : str
+        The field.
+    value : object
+        What came; a path names a CSV table with columns x and y.
+    names : tuple of str
+        The laws.
+    rows : int
+        How many pairs there must be.
+    area_m : (float, float), [m]
+        Width and height of the area.
+
+    Returns
+    -------
+    str or tuple of (float, float), [m]
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError
+        For other shapes, positions outside the area, or a table that cannot be read.
+
+    Examples
+    --------
+    >>> canonical_positions("device_positions", [[1, 2]], ("uniform",), 1, (50.0, 50.0))
+    ((1.0, 2.0),)
+    """
+    if isinstance(value, str) and value in names:
+        return value
+    if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".csv")):
+        value = read_positions(value)
+    if isinstance(value, str):
+        require_choice(name, value, (*names, "<file>.csv"))
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != (rows, 2):
+        raise ValueError(
+            f"{name} must be one of {names}, a CSV path, or an array of shape ({rows}, 2) [m]; "
+            f"got shape {array.shape}."
+        )
+    slack = 1e-9 * math.hypot(*area_m)
+    inside = (array >= -slack) & (array <= np.array(area_m) + slack)
+    if not inside.all():
+        row, column = (int(i) for i in np.argwhere(~inside)[0])
+        raise ValueError(
+            f"{name} must lie inside the area of {area_m} [m]; "
+            f"got {float(array[row, column])!r} at index ({row}, {column})."
+        )
+    return tuple((float(x), float(y)) for x, y in array)

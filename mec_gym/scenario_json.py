@@ -1,0 +1,123 @@
+"""The file format of scenarios: strict JSON with a format name and a version."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mec_gym.fields import Uniform
+from mec_gym.validation import require_known
+
+FORMAT = "mec-gym/scenario"
+VERSION = 1
+
+
+def written(values: Mapping[str, Any]) -> str:
+    """Return scenario fields as JSON.
+
+    Parameters
+    ----------
+    values : mapping
+        Canonical fields by name.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> written({"cycles": Uniform(1, 2)}).splitlines()[1]
+    ' "format": "mec-gym/scenario",'
+    """
+    plain = {
+        field: {"uniform": [value.low, value.high]} if isinstance(value, Uniform) else value
+        for field, value in values.items()
+    }
+    return json.dumps({"format": FORMAT, "version": VERSION} | plain, indent=1)
+
+
+def read(source: str | os.PathLike[str], fields: Iterable[str]) -> dict[str, Any]:
+    """Return the scenario fields that JSON text, or a file of it, holds.
+
+    Parameters
+    ----------
+    source : str or path
+        JSON text (it begins with a brace) or the path of a file.
+    fields : iterable of str
+        The fields that exist.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, of another format or version, or lacks a size.
+    TypeError
+        For an unknown field.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> read('{"n_devices": 5, "n_servers": 1}', ["n_devices", "n_servers"])
+    {'n_devices': 5, 'n_servers': 1}
+    """
+    inline = isinstance(source, str) and source.lstrip().startswith("{")
+    text = str(source) if inline else Path(source).read_text(encoding="utf-8")
+    where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where} is not valid JSON: {error}.") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} must be an object; got {type(values).__name__}.")
+    return checked(values, fields, where)
+
+
+def checked(mapping: Mapping[str, Any], fields: Iterable[str], where: str) -> dict[str, Any]:
+    """Return the scenario fields of a mapping, with format and version or without.
+
+    Parameters
+    ----------
+    mapping : mapping
+        Fields by name.
+    fields : iterable of str
+        The fields that exist.
+    where : str
+        What to call the mapping in messages.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        For another format or version, or a missing size.
+    TypeError
+        For an unknown field.
+
+    Examples
+    --------
+    >>> checked({"n_devices": 5, "n_servers": 1}, ["n_devices", "n_servers"], "scenario")
+    {'n_devices': 5, 'n_servers': 1}
+    """
+    values = dict(mapping)
+    kind, version = values.pop("format", FORMAT), values.pop("version", VERSION)
+    if kind != FORMAT:
+        raise ValueError(f"{where} must have format {FORMAT!r}; got {kind!r}.")
+    if version != VERSION:
+        raise ValueError(
+            f"{where} has version {version!r}; this release reads version {VERSION}. "
+            "Install the mec-gym release that wrote it, or a later one."
+        )
+    require_known("Scenario field", values, fields)
+    missing = [field for field in ("n_devices", "n_servers") if field not in values]
+    if missing:
+        raise ValueError(f"{where} lacks {' and '.join(missing)}.")
+    return values
