@@ -121,6 +121,7 @@ def optimal_allocation(
 
     Examples
     --------
+    >>> import numpy as np
     >>> scenario = Scenario(n_devices=1, n_servers=1)
     >>> c = constants_of(scenario, np.zeros(1))
     >>> optimal_allocation(c, np.full(1, 1e6), np.full(1, 3e4), np.array([1])).frequency_hz

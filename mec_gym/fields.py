@@ -18,6 +18,28 @@ PerDevice = float | tuple[float, ...]
 PerServer = float | tuple[float, ...]
 Positions = str | tuple[tuple[float, float], ...]
 
+POSITIVE_UNITS: Mapping[str, str] = {
+    "bandwidth_hz": "Hz",
+    "noise_w": "W",
+    "reference_gain": "1",
+    "min_distance_m": "m",
+    "local_frequency_hz": "cycle/s",
+    "switched_capacitance": "W s^v / cycle^v",
+    "max_power_w": "W",
+    "server_frequency_hz": "cycle/s",
+}
+"""Fields that must be positive, with their units."""
+
+PER_DEVICE_FIELDS = (
+    "local_frequency_hz",
+    "switched_capacitance",
+    "power_exponent",
+    "max_power_w",
+    "weight_latency",
+    "weight_energy",
+)
+"""Fields that take one number, or one for each device."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Uniform:
@@ -199,11 +221,13 @@ def canonical_task(name: str, value: Any, size: int) -> float | tuple[float, ...
     return canonical_entries(name, value, size, "n_devices")
 
 
-def canonical_area(value: Any) -> tuple[float, float]:
-    """Return the field `area_m`.
+def canonical_area(name: str, value: Any) -> tuple[float, float]:
+    """Return a field that is a width and a height.
 
     Parameters
     ----------
+    name : str
+        The field.
     value : object
         What came.
 
@@ -218,12 +242,12 @@ def canonical_area(value: Any) -> tuple[float, float]:
 
     Examples
     --------
-    >>> canonical_area([50, 40])
+    >>> canonical_area("area_m", [50, 40])
     (50.0, 40.0)
     """
     if np.shape(value) != (2,):
-        raise ValueError(f"area_m must be (width, height) [m]; got {value!r}.")
-    width, height = (canonical_number("area_m", side) for side in value)
+        raise ValueError(f"{name} must be (width, height) [m]; got {value!r}.")
+    width, height = (canonical_number(name, side) for side in value)
     return (width, height)
 
 

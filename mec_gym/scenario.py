@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mec_gym import scenario_json
 from mec_gym.fields import (
+    PER_DEVICE_FIELDS,
+    POSITIVE_UNITS,
     PerDevice,
     PerServer,
     Positions,
@@ -128,28 +130,9 @@ class Scenario:
     layout_seed: int = 0
     name: str = dataclasses.field(default="custom", compare=False)
 
-    _POSITIVE: ClassVar[Mapping[str, str]] = {
-        "bandwidth_hz": "Hz",
-        "noise_w": "W",
-        "reference_gain": "1",
-        "min_distance_m": "m",
-        "local_frequency_hz": "cycle/s",
-        "switched_capacitance": "W s^v / cycle^v",
-        "max_power_w": "W",
-        "server_frequency_hz": "cycle/s",
-    }
-    _PER_DEVICE: ClassVar[tuple[str, ...]] = (
-        "local_frequency_hz",
-        "switched_capacitance",
-        "power_exponent",
-        "max_power_w",
-        "weight_latency",
-        "weight_energy",
-    )
-
     def __post_init__(self) -> None:
         self._normalise()
-        for field, unit in self._POSITIVE.items():
+        for field, unit in POSITIVE_UNITS.items():
             require_positive(field, getattr(self, field), unit=unit)
         for field, unit in (("data_bits", "bit"), ("cycles", "cycle")):
             if not isinstance(getattr(self, field), Uniform):
@@ -161,26 +144,21 @@ class Scenario:
     def _normalise(self) -> None:
         """Bring every field to its canonical, hashable type."""
         for field in ("n_devices", "n_servers"):
-            self._set(field, canonical_integer(field, getattr(self, field), least=1))
-        self._set("layout_seed", canonical_integer("layout_seed", self.layout_seed, least=0))
+            self._set(field, canonical_integer, least=1)
+        self._set("layout_seed", canonical_integer, least=0)
         for field in ("bandwidth_hz", "noise_w", "reference_gain", "min_distance_m"):
-            self._set(field, canonical_number(field, getattr(self, field)))
-        for field in self._PER_DEVICE:
-            self._set(
-                field, canonical_entries(field, getattr(self, field), self.n_devices, "n_devices")
-            )
+            self._set(field, canonical_number)
+        for field in PER_DEVICE_FIELDS:
+            self._set(field, canonical_entries, self.n_devices, "n_devices")
         for field in ("data_bits", "cycles"):
-            self._set(field, canonical_task(field, getattr(self, field), self.n_devices))
-        speeds = canonical_entries(
-            "server_frequency_hz", self.server_frequency_hz, self.n_servers, "n_servers"
-        )
-        self._set("server_frequency_hz", speeds)
-        self._set("area_m", canonical_area(self.area_m))
+            self._set(field, canonical_task, self.n_devices)
+        self._set("server_frequency_hz", canonical_entries, self.n_servers, "n_servers")
+        self._set("area_m", canonical_area)
         if not isinstance(self.name, str):
             raise TypeError(f"name must be a str; got {type(self.name).__name__}.")
 
-    def _set(self, field: str, value: object) -> None:
-        object.__setattr__(self, field, value)
+    def _set(self, field: str, canonical: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        object.__setattr__(self, field, canonical(field, getattr(self, field), *args, **kwargs))
 
     def _check_weights(self) -> None:
         require_nonnegative("weight_latency", self.weight_latency, unit="1/s")
@@ -215,9 +193,7 @@ class Scenario:
             ("device_positions", DEVICE_POSITIONS, self.n_devices),
             ("server_positions", SERVER_POSITIONS, self.n_servers),
         ):
-            self._set(
-                field, canonical_positions(field, getattr(self, field), names, rows, self.area_m)
-            )
+            self._set(field, canonical_positions, names, rows, self.area_m)
         if self.server_positions == "kmeans" and self.n_servers > self.n_devices:
             raise ValueError(
                 "server_positions='kmeans' requires n_servers <= n_devices; "

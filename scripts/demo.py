@@ -7,12 +7,12 @@ import os
 import time
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 
 import mec_gym
 from baselines.regimes import measure_regime, regime_table, verdict
 from mec_gym import Scenario
+from mec_gym.envs.offloading import MultiMECEnv
 
 SHOWN = [name for name in Scenario.presets() if not name.startswith("metro")]
 
@@ -63,15 +63,15 @@ def _draw_slot(path: Path) -> None:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     import pygame
 
-    env = gym.make(mec_gym.ENV_ID, scenario="unequal-200x10", optimum=True, render_mode="rgb_array")
+    env = MultiMECEnv("unequal-200x10", optimum=True, render_mode="rgb_array")
     env.reset(seed=0)
     rng = np.random.default_rng(0)
     for _ in range(30):
         # A few devices stray from the optimum, so that the history shows a gap.
-        best = mec_gym.solve(env.unwrapped.scenario, env.unwrapped.slot).assignment
+        best = mec_gym.solve(env.scenario, env.slot).assignment
         stray = rng.random(best.shape) < 0.02 * rng.random()
         env.step(np.where(stray, rng.integers(0, 11, best.shape), best))
-    env.step(mec_gym.solve(env.unwrapped.scenario, env.unwrapped.slot).assignment)
+    env.step(mec_gym.solve(env.scenario, env.slot).assignment)
     frame = np.asarray(env.render())
     pygame.image.save(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), str(path))
     env.close()

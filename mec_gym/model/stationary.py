@@ -82,7 +82,7 @@ def _fitted() -> NDArray[np.float64]:
     nodes = 0.5 - 0.5 * np.cos(np.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))
     s = (np.arange(LARGEST_S * PIECES_PER_UNIT)[:, None] + nodes) / PIECES_PER_UNIT
     slow = solved_by_iteration(np.expm1(s) ** 2) / s
-    return np.linalg.solve(np.vander(nodes), slow.T)
+    return np.asarray(np.linalg.solve(np.vander(nodes), slow.T), dtype=np.float64)
 
 
 def solved_by_iteration(k: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,6 +16,9 @@ from mec_gym.optimum.transport import transport
 CERTIFICATE = 1e-12
 """Relative gap between objective and bound that counts as rounding: the optimum is proven."""
 
+CONSISTENT = 1e-11
+"""Relative rounding up to which the excess at prices agrees with objective less bound."""
+
 ENUMERATION_LIMIT = 20_000
 """Assignments up to which all are tried."""
 
@@ -155,6 +158,9 @@ def _unequal(problem: LoadProblem, form: NormalForm) -> Solution:
         choice = restart(priced, found.choice, times=RESTARTS, enough=GOOD_ENOUGH * bound)
         found = tighten(priced, choice, states=CORE_STATES, size=CORE_SIZE)
     value = problem.objective(found.choice)
+    if abs(value - bound - priced.excess(found.choice)) > CONSISTENT * value:
+        # Prices far above all costs at stake have drowned the regrets in rounding.
+        return _judged(problem, found.choice, prices, bound)
     if math.isinf(found.proven):
         return Solution(found.choice, value, value, prices, True)
     # What is proven sums at most 2 N + M + 1 terms >= 0, loads being sums of N themselves, and

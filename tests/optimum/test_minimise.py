@@ -286,6 +286,26 @@ def test_extreme_magnitudes(seed: int, equal: bool) -> None:
         assert solution.objective == pytest.approx(optimum(problem), rel=1e-12)
 
 
+def test_no_false_proof_at_extreme_magnitudes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assign, "ENUMERATION_LIMIT", 0)
+    exact = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        width = 25.0 if seed % 2 else 6.0
+        cost = 10.0 ** rng.uniform(-width, width, (6, 3))
+        cost[rng.random(6) < 0.3, 0] = np.inf
+        work = 10.0 ** rng.uniform(-width / 3, width / 3, 6)
+        problem = LoadProblem(cost, work, 10.0 ** rng.uniform(-width / 3, width / 3, 2))
+        solution = minimise(problem)
+        check(problem, solution)
+        best = optimum(problem)
+        assert solution.lower_bound <= best * (1 + 1e-12)
+        if solution.exact:
+            assert solution.objective == pytest.approx(best, rel=1e-11)
+        exact += solution.exact
+    assert exact > 75
+
+
 @pytest.mark.parametrize(("n", "m"), [(30, 2), (180, 8), (200, 10)])
 @pytest.mark.parametrize("noise", [1e-12, 1e-6], ids=["paper", "bandlimited"])
 @pytest.mark.parametrize("kind", ["equal", "unequal", "weighted"])
