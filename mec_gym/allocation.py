@@ -219,8 +219,9 @@ def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
     array([1.5])
     """
     xp = constants.xp
-    nats = stationary_nats(constants.weight_ratio * snr_per_w)
-    power = xp.minimum(xp.expm1(nats) / snr_per_w, constants.max_power_w)
+    power = xp.expm1(stationary_nats(constants.weight_ratio * snr_per_w))
+    power /= snr_per_w
+    power = xp.minimum(power, constants.max_power_w)
     if constants.always_timed:
         return power
     return xp.where(constants.weight_latency > 0.0, power, xp.zeros_like(power))

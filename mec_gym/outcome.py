@@ -281,7 +281,8 @@ def _settle(
         bandwidth_hz=constants.bandwidth,
         audible=positive,
     )
-    remote = sent.time_s + computing_time(xp, slot.cycles, share_hz, running=positive)
+    remote = computing_time(xp, slot.cycles, share_hz, running=positive)
+    remote += sent.time_s
     away = assignment > 0
     latency = xp.where(away, remote, work.local_time_s)
     energy = xp.where(away, sent.energy_j, work.local_energy_j)

@@ -28,7 +28,7 @@ from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.envs.registration import ENV_ID, parallel_env
 from mec_gym.envs.scores import ScoreAction
 from mec_gym.envs.vector import MultiMECVectorEnv
-from mec_gym.scenario import Uniform
+from mec_gym.fields import Uniform
 from mec_gym.validation import require_choice
 
 Env = gym.Env[Any, Any]

@@ -24,8 +24,10 @@ SCALE_DB = 10.0
 
 # (10 log10(h) - CENTRE_DB) / SCALE_DB = ln(h) / LN + OFFSET
 # Without axes: NumPy meets such arrays faster than Python's floats.
-_PER_NEPER = np.array(10.0 / (math.log(10.0) * SCALE_DB))
-_OFFSET = np.array(-CENTRE_DB / SCALE_DB)
+_PER_NEPER = np.array(10.0 / (math.log(10.0) * SCALE_DB), dtype=np.float32)
+_OFFSET = np.array(-CENTRE_DB / SCALE_DB, dtype=np.float32)
+_SLACK = 0.001
+"""Room at the ends of the space for the rounding of the model's extreme gains."""
 
 TASKS = ("data_bits", "cycles")
 
@@ -116,8 +118,8 @@ class ObservationCoder:
             high = [LARGEST] * n_gains + [law.high for law in laws]
         else:
             ends = np.log([SMALLEST, LARGEST]) * _PER_NEPER + _OFFSET
-            low = [ends[0]] * n_gains + [-1.0] * len(laws)
-            high = [ends[1]] * n_gains + [1.0] * len(laws)
+            low = [ends[0] - _SLACK] * n_gains + [-1.0] * len(laws)
+            high = [ends[1] + _SLACK] * n_gains + [1.0] * len(laws)
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
     def encode(self, slot: Slot) -> NDArray[np.float32]:
@@ -140,15 +142,14 @@ class ObservationCoder:
         ...                  "db").encode(slot)
         array([[0., 1.]], dtype=float32)
         """
-        if self.kind == "raw":
-            gains = slot.gains
-        else:
-            gains = np.log(slot.gains)
+        gains = slot.gains.astype(np.float32)
+        if self.kind != "raw":
+            # In single precision from here: the result has no more digits, and it is faster.
+            np.log(gains, out=gains)
             gains *= _PER_NEPER
             gains += _OFFSET
-        if not self._drawn:
-            coded = gains.astype(np.float32)
-        else:
+        coded = gains
+        if self._drawn:
             coded = np.empty((*gains.shape[:-1], self.n_columns), dtype=np.float32)
             coded[..., : self.n_servers] = gains
             for column, (name, law) in enumerate(self._drawn.items(), self.n_servers):
@@ -157,7 +158,7 @@ class ObservationCoder:
                     middle, half = (law.low + law.high) / 2, (law.high - law.low) / 2
                     values = np.clip((values - middle) / half, -1.0, 1.0)
                 coded[..., column] = values
-        return np.asarray(coded.reshape(*slot.batch_shape, *self.shape))
+        return coded.reshape(*slot.batch_shape, -1) if self.kind == "flat" else coded
 
     def decode(self, observation: Any) -> Slot:
         """Return the slot that an observation shows.

@@ -146,7 +146,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         """
         super().reset(seed=seed)
         begun = self._simulator.reset([self.np_random])
-        info = _python_numbers(begun.info)
+        info = begun.info
         if self._picture:
             self._picture.begin(self._simulator, info)
         return begun.observation, info
@@ -189,10 +189,9 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         if self._picture:
             self._picture.remember(self._simulator)
         step = self._simulator.step(assignment, [self.np_random])
-        info = _python_numbers(step.info)
         if self._picture:
-            self._picture.decided(assignment, info)
-        return step.observation, float(step.reward), False, False, info
+            self._picture.decided(assignment, step.info)
+        return step.observation, float(step.reward), False, False, step.info
 
     def render(self) -> NDArray[np.uint8] | None:
         """Draw the slot that was decided last.
@@ -398,10 +397,3 @@ def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequen
         raise ValueError(
             f"state must come from an env of an equal scenario; it differs in {', '.join(differ)}."
         )
-
-
-def _python_numbers(info: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures with NumPy's scalars as Python numbers; arrays stay."""
-    return {
-        key: value if type(value) is np.ndarray else value.item() for key, value in info.items()
-    }

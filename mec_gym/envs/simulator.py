@@ -242,13 +242,33 @@ class Simulator:
         slot = self.slot
         costs = price(self._constants, slot, assignment, self._work)
         objective = np.add.reduce(costs.cost, axis=-1)
-        info = _figures(costs, objective, assignment, self.scenario)
+        info = self._figures(costs, objective, assignment)
         if self._with_optimum:
             best, bound = self._optimum()
-            info["optimum"] = best.copy()
-            info["lower_bound"] = bound.copy()
-            info["nrr"] = best / objective
+            # Fresh objects at every call; a float is one anyway.
+            info["optimum"] = best if self._batch == () else best.copy()
+            info["lower_bound"] = bound if self._batch == () else bound.copy()
+            info["nrr"] = best / info["objective"]
         return info, self._rewarded(objective)
+
+    def _figures(
+        self, costs: Costs, objective: Any, assignment: NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """Return the info that every env has; Python numbers where there is no batch axis."""
+        counts = sum_by_server(np, None, assignment, self.scenario.n_servers)
+        latency = np.add.reduce(costs.latency_s, axis=-1)
+        energy = np.add.reduce(costs.energy_j, axis=-1)
+        offloaded = self.scenario.n_devices - counts[..., 0]
+        if not self._batch:
+            latency, energy = float(latency), float(energy)
+            objective, offloaded = float(objective), int(offloaded)
+        return {
+            "latency_s": latency,
+            "energy_j": energy,
+            "objective": objective,
+            "n_offloaded": offloaded,
+            "devices_per_server": counts[..., 1:].copy(),
+        }
 
     def _rewarded(self, objective: Any) -> Any:
         if self._reward == "reciprocal":
@@ -262,7 +282,7 @@ class Simulator:
         """Return optimum and bound of the current slots, solved once per slot."""
         if self._bounds is None:
             found = solve(self.scenario, self.slot)
-            self._bounds = np.asarray(found.objective)[()], np.asarray(found.lower_bound)[()]
+            self._bounds = found.objective, found.lower_bound
         return self._bounds
 
     # -- state ----------------------------------------------------------------------------------
@@ -297,19 +317,3 @@ class Simulator:
         """
         self.world.set_state(state)
         self._bounds = None
-
-
-def _figures(
-    costs: Costs,
-    objective: Any,
-    assignment: NDArray[np.int64],
-    scenario: Scenario,
-) -> dict[str, Any]:
-    counts = sum_by_server(np, None, assignment, scenario.n_servers)
-    return {
-        "latency_s": np.add.reduce(costs.latency_s, axis=-1),
-        "energy_j": np.add.reduce(costs.energy_j, axis=-1),
-        "objective": objective,
-        "n_offloaded": scenario.n_devices - counts[..., 0],
-        "devices_per_server": counts[..., 1:].copy(),
-    }

@@ -94,7 +94,9 @@ def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bandwidth_hz: Any) ->
 
     Examples
     --------
-    >>> float(rate_bps(np, np.float64(1.0), np.float64(3.0), bandwidth_hz=1e6))
-    2000000.0
+    >>> rate_bps(np, np.array([1.0]), np.array([3.0]), bandwidth_hz=1e6)
+    array([2000000.])
     """
-    return bandwidth_hz / LN2 * spectral_nats(xp, power_w, snr_per_w)
+    rate = spectral_nats(xp, power_w, snr_per_w)
+    rate *= bandwidth_hz / LN2
+    return rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,14 @@ class Constants:
     load_floor: Array
     always_timed: bool
 
-    @property
+    @cached_property
     def xp(self) -> Any:
-        """The array namespace; not a field, since modules do not pickle."""
+        """The array namespace."""
         return namespace_of(self.max_power_w)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Modules do not pickle.
+        return {name: value for name, value in self.__dict__.items() if name != "xp"}
 
 
 def constants_of(scenario: Scenario, reference: Array) -> Constants:

@@ -111,7 +111,9 @@ def weighted_cost(
     """
     if not finite:
         latency_s = xp.where(weight_latency > 0.0, latency_s, xp.zeros_like(latency_s))
-    return weight_latency * latency_s + weight_energy * energy_j
+    cost = weight_latency * latency_s
+    cost += weight_energy * energy_j
+    return cost
 
 
 def computing_time(xp: Any, cycles: Array, frequency_hz: Array, *, running: bool = False) -> Array:
