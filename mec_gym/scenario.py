@@ -426,7 +426,9 @@ class Scenario:
         require_known("Scenario field", changes, self.fields())
         values = self._values() | changes
         if "name" not in changes and changes:
-            values["name"] = f"{self.name.split(' (changed')[0]} (changed: {', '.join(changes)})"
+            name, _, before = self.name.removesuffix(")").partition(" (changed: ")
+            changed = dict.fromkeys([*filter(None, before.split(", ")), *changes])
+            values["name"] = f"{name} (changed: {', '.join(changed)})"
         return Scenario(**values)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:

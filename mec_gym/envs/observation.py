@@ -158,7 +158,8 @@ class ObservationCoder:
                     middle, half = (law.low + law.high) / 2, (law.high - law.low) / 2
                     values = np.clip((values - middle) / half, -1.0, 1.0)
                 coded[..., column] = values
-        return coded.reshape(*slot.batch_shape, -1) if self.kind == "flat" else coded
+        flat: NDArray[np.float32] = coded.reshape(*slot.batch_shape, -1)
+        return flat if self.kind == "flat" else coded
 
     def decode(self, observation: Any) -> Slot:
         """Return the slot that an observation shows.

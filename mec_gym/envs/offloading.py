@@ -227,8 +227,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
 
     @property
     def slot(self) -> Slot:
-        """The current slot: what the next action will be priced in. It never changes later."""
-        return self._simulator.slot
+        """The current slot: what the next action will be priced in. Read-only, and for good."""
+        return read_only(self._simulator.slot)
 
     @property
     def coder(self) -> ObservationCoder:
@@ -335,6 +335,29 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         require_own_state(self.scenario, state, ("world", "generator"))
         self._simulator.set_state(state["world"])
         self.np_random.bit_generator.state = state["generator"]
+
+
+def read_only(slot: Slot) -> Slot:
+    """Return a slot that shares its arrays with another and cannot be written to.
+
+    Parameters
+    ----------
+    slot : Slot
+        NumPy arrays.
+
+    Returns
+    -------
+    Slot
+
+    Examples
+    --------
+    >>> read_only(Slot([[1e-6]], 8e5, 1e9)).gains.flags.writeable
+    False
+    """
+    views = [array.view() for array in (slot.gains, slot.data_bits, slot.cycles)]
+    for view in views:
+        view.flags.writeable = False
+    return Slot.trusted(*views)
 
 
 def legal_choices(scenario: Scenario) -> NDArray[np.bool_]:

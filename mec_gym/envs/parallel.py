@@ -34,7 +34,7 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
     :class:`~mec_gym.envs.offloading.MultiMECEnv` ("flat" is "db"). **Action**: Box [0, 1], shape
     (N,): a score for every device. The decision is the paper's :func:`mec_gym.vote`.
     **Reward**: the central env's, the same for every agent. **State**: the central env's
-    observation. **Info** of every agent: the central env's.
+    observation as a vector, row by row. **Info** of every agent: the central env's.
 
     Episodes truncate after `max_cycles` slots. For the same seed and decisions, observations,
     rewards and infos equal those of the central env.
@@ -84,7 +84,8 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         self.agents: list[str] = []
         coder = self._central.coder
         self._table = (self.scenario.n_devices, coder.n_columns)
-        self.state_space = coder.space()
+        central = coder.space()
+        self.state_space = Box(central.low.ravel(), central.high.ravel(), dtype=np.float32)
         self._observation_spaces = {agent: coder.column_space() for agent in self.possible_agents}
         self._action_spaces = {
             agent: Box(0.0, 1.0, (self.scenario.n_devices,), np.float32)
@@ -213,21 +214,28 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         return results
 
     def state(self) -> Observation:
-        """Return the central env's observation of the current slot.
+        """Return the central env's observation of the current slot, as a vector.
 
         Returns
         -------
-        ndarray, float32
-            In ``state_space``.
+        ndarray, shape (N · (M + T),), float32
+            In ``state_space``, row by row.
+
+        Raises
+        ------
+        RuntimeError
+            Before the first ``reset``.
 
         Examples
         --------
         >>> env = MultiMECParallelEnv("paper-30x2")
         >>> _ = env.reset(seed=0)
         >>> env.state().shape
-        (30, 2)
+        (60,)
         """
-        return self._state.copy()
+        if not self._state.size:
+            raise RuntimeError("there is no state before the first reset().")
+        return self._state.ravel().copy()
 
     def render(self) -> NDArray[np.uint8] | None:
         """Draw the slot that was decided last, as the central env does."""

@@ -186,8 +186,17 @@ class SB3VecEnv(VecEnv):
         -------
         list
             ``result[index]`` for every copy.
+
+        Raises
+        ------
+        TypeError
+            If the method does not give one row per copy.
         """
         result = getattr(self.venv.unwrapped, method_name)(*method_args, **method_kwargs)
+        if not isinstance(result, (np.ndarray, tuple, list)) or len(result) != self.num_envs:
+            raise TypeError(
+                f"{method_name}() gives no row per copy; call it on venv.unwrapped instead."
+            )
         return [result[index] for index in self._get_indices(indices)]
 
     def env_is_wrapped(

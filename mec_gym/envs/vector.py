@@ -14,7 +14,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from mec_gym.envs.offloading import ARGUMENTS, RENDER_MODES, legal_choices, require_own_state
+from mec_gym.envs.offloading import (
+    ARGUMENTS,
+    RENDER_MODES,
+    legal_choices,
+    read_only,
+    require_own_state,
+)
 from mec_gym.envs.picture import Picture
 from mec_gym.envs.simulator import Simulator
 from mec_gym.model.slot import Slot
@@ -128,9 +134,9 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             begun = [seeding.np_random(None) for _ in range(self.num_envs)]
             self._rngs = [rng for rng, _ in begun]
             self._seeds = [seed for _, seed in begun]
-        for index in copies:
-            if seeds[index] is not None:
-                self._rngs[index], self._seeds[index] = seeding.np_random(seeds[index])
+        restarted = {i: seeding.np_random(seeds[i]) for i in copies if seeds[i] is not None}
+        for index, (rng, seed) in restarted.items():  # all seeds are good: nothing is half done
+            self._rngs[index], self._seeds[index] = rng, seed
 
     # -- the Gymnasium interface ----------------------------------------------------------------
 
@@ -300,8 +306,8 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
 
     @property
     def slot(self) -> Slot:
-        """The current slots, batch shape (B,)."""
-        return self._simulator.slot
+        """The current slots, batch shape (B,); read-only."""
+        return read_only(self._simulator.slot)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which choices are legal in each copy.

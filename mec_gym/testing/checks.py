@@ -1,9 +1,4 @@
-"""Conformance checks of the environments, bit by bit, for the presets and for users' scenarios.
-
-Gymnasium's and PettingZoo's own checkers compare a step or two within 1e-5. These compare every
-bit over many steps and seeds: results, spaces, infos, randomness, state, refusals, and all faces
-of the world with each other.
-"""
+"""The checks, one function each; each returns why it does not apply, if so."""
 
 from __future__ import annotations
 
@@ -11,294 +6,30 @@ import copy
 import importlib.util
 import pickle
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
-from numpy.typing import NDArray
 
 from mec_gym.envs.observation import slot_from_observation
-from mec_gym.envs.offloading import MultiMECEnv
-from mec_gym.envs.registration import ENV_ID, parallel_env
+from mec_gym.envs.registration import parallel_env
 from mec_gym.envs.scores import ScoreAction
 from mec_gym.envs.vector import MultiMECVectorEnv
 from mec_gym.fields import Uniform
-from mec_gym.validation import require_choice
-
-Env = gym.Env[Any, Any]
-
-OPTIONS = ("reward", "observation", "optimum")
-RESOLUTION = 5e-6  # relative, of gains that went through an observation: float32 decibels
-SLACK = 1e-9  # relative rounding up to which the optimum may exceed a decision's objective
-
-
-class ConformanceError(AssertionError):
-    """An environment broke a promise.
-
-    Attributes
-    ----------
-    check : str
-        Which check, of :data:`CHECKS`.
-    message : str
-        What is wrong.
-    seed, step : int or None
-        Where it showed: the seed of the run, and its step counted from 0.
-
-    Examples
-    --------
-    >>> print(ConformanceError("info", "the key 'objective' is missing", 3, 0))
-    check 'info' failed: the key 'objective' is missing (seed 3, step 0)
-    """
-
-    def __init__(
-        self, check: str, message: str, seed: int | None = None, step: int | None = None
-    ) -> None:
-        super().__init__(check, message, seed, step)
-        self.check, self.message, self.seed, self.step = check, message, seed, step
-
-    def __str__(self) -> str:
-        places = {"seed": self.seed, "step": self.step}
-        known = [f"{name} {value}" for name, value in places.items() if value is not None]
-        where = f" ({', '.join(known)})" if known else ""
-        return f"check {self.check!r} failed: {self.message}{where}"
+from mec_gym.testing.trial import (
+    RESOLUTION,
+    SLACK,
+    Trial,
+    described,
+    overwrite,
+)
 
 
-@dataclass(frozen=True)
-class Report:
-    """What :func:`check_offloading_env` ran; it returns only when all of it passed.
-
-    Attributes
-    ----------
-    scenario : str
-        Its name.
-    checks : tuple of str
-        The checks that ran, of :data:`CHECKS`.
-    skipped : tuple of str
-        Those that do not apply, each with the reason.
-    seeds : tuple of int
-        The seeds that each check ran with.
-    steps : int
-        Steps that were compared in total.
-
-    Examples
-    --------
-    >>> check_offloading_env(checks=["reward"], seeds=[0, 1], steps=5).steps
-    10
-    """
-
-    scenario: str
-    checks: tuple[str, ...]
-    skipped: tuple[str, ...]
-    seeds: tuple[int, ...]
-    steps: int
-
-
-def check_offloading_env(
-    scenario: Any = "paper-30x2",
-    *,
-    seeds: Sequence[int] = (0, 1, 2),
-    episodes: int = 2,
-    steps: int = 20,
-    checks: Sequence[str] | None = None,
-    **make_kwargs: Any,
-) -> Report:
-    """Check that an environment keeps its promises, bit by bit.
-
-    Parameters
-    ----------
-    scenario : str, path, mapping, Scenario or env
-        What ``gym.make`` takes as ``scenario``; or an env to check copies of: a MultiMECEnv (or a
-        subclass), plain or as ``gym.make`` returns it.
-    seeds : sequence of int
-        Every check runs once with each.
-    episodes, steps : int
-        Resets per seed, and steps after each reset.
-    checks : sequence of str, optional
-        Names of :data:`CHECKS`; all by default.
-    **make_kwargs
-        As for ``gym.make``: reward, observation, optimum and any Scenario field. For an env
-        that ``gym.make`` did not make, what it was made with.
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    ConformanceError
-        At the first promise that is broken; names the check, the seed and the step.
-
-    Examples
-    --------
-    >>> report = check_offloading_env("paper-30x2", seeds=[0], steps=3, n_devices=4)
-    >>> "determinism" in report.checks
-    True
-    """
-    if not seeds or episodes < 1 or steps < 1:
-        raise ValueError("check_offloading_env needs at least one seed, one episode and one step.")
-    for name in checks or ():
-        require_choice("checks", name, CHECKS)
-    trial = _Trial(*_subject(scenario, make_kwargs), tuple(seeds), episodes, steps)
-    reasons = {name: trial.run(name) for name in (CHECKS if checks is None else checks)}
-    return Report(
-        scenario=trial.scenario.name,
-        checks=tuple(name for name, reason in reasons.items() if not reason),
-        skipped=tuple(f"{name}: {reason}" for name, reason in reasons.items() if reason),
-        seeds=trial.seeds,
-        steps=trial.taken,
-    )
-
-
-def _subject(scenario: Any, kwargs: dict[str, Any]) -> tuple[Callable[[], Env], dict[str, Any]]:
-    """Return what makes a new env, and the options it has beside its scenario."""
-    make: Callable[[], Env] = partial(gym.make, ENV_ID, scenario=scenario, **kwargs)
-    if isinstance(scenario, gym.Env):
-        if not isinstance(scenario.unwrapped, MultiMECEnv):
-            raise TypeError(f"the env must be a MultiMECEnv; got {scenario.unwrapped}.")
-        make = partial(copy.deepcopy, scenario)
-        kwargs = (dict(scenario.spec.kwargs) if scenario.spec else {}) | kwargs
-    return make, {name: kwargs[name] for name in OPTIONS if name in kwargs}
-
-
-class _Trial:
-    """One run of the checks: what they look at, and where they are."""
-
-    def __init__(
-        self,
-        make: Callable[[], Env],
-        options: dict[str, Any],
-        seeds: tuple[int, ...],
-        episodes: int,
-        steps: int,
-    ) -> None:
-        self.make, self.options, self.scenario = make, options, make().get_wrapper_attr("scenario")
-        self.seeds, self.episodes, self.steps, self.taken = seeds, episodes, steps, 0
-        self._place: tuple[str, int | None, int | None] = ("", None, None)
-
-    def run(self, name: str) -> str | None:
-        """Run one check; return why it does not apply, if so."""
-        self._place = (name, None, None)
-        try:
-            return CHECKS[name](self)
-        except ConformanceError:
-            raise
-        except Exception as error:
-            self.require(False, f"{type(error).__name__}: {error}", error)
-            raise
-
-    def env(self) -> MultiMECEnv:
-        """Return a new env without wrappers."""
-        env = self.make().unwrapped
-        assert isinstance(env, MultiMECEnv)
-        return env
-
-    def each_seed(self) -> Iterator[int]:
-        for seed in self.seeds:
-            self._place = (self._place[0], seed, None)
-            yield seed
-
-    def each_step(self) -> Iterator[int]:
-        for index in range(self.steps):
-            check, seed, step = self._place
-            self._place = (check, seed, 0 if step is None else step + 1)
-            self.taken += 1
-            yield index
-
-    def each_start(self) -> Iterator[tuple[MultiMECEnv, np.random.Generator]]:
-        """Give for each seed a new env, one step into an episode."""
-        for seed in self.each_seed():
-            env, rng = self.env(), np.random.default_rng(seed)
-            env.reset(seed=seed)
-            env.step(self.actions(rng))
-            yield env, rng
-
-    def actions(self, rng: np.random.Generator, *batch: int) -> NDArray[np.int64]:
-        """Return random decisions that eq. (7) allows."""
-        least = np.where(self.scenario.can_execute_locally, 0, 1)
-        shape = (*batch, self.scenario.n_devices)
-        return rng.integers(least, self.scenario.n_servers + 1, shape)
-
-    def rollout(self, env: Env, seed: int, *, spoil: bool = False) -> list[tuple[Any, ...]]:
-        """Return copies of all that an env gives over the episodes of a seed."""
-        rng, found = np.random.default_rng(seed), []
-        for episode in range(self.episodes):
-            result: tuple[Any, ...] = env.reset(seed=None if episode else seed)
-            found.append(copy.deepcopy(result))
-            for _ in self.each_step():
-                _spoil(*result if spoil else ())
-                result = env.step(self.actions(rng))
-                found.append(copy.deepcopy(result))
-        return found
-
-    def require(self, holds: Any, message: str, cause: Exception | None = None) -> None:
-        """Raise ConformanceError with the present place unless `holds`."""
-        if not holds:
-            check, seed, step = self._place
-            raise ConformanceError(check, message, seed, step) from cause
-
-    def require_same(self, got: Any, wanted: Any, what: str) -> None:
-        """Raise ConformanceError unless two results are equal in every bit and type."""
-        if differs := _difference(got, wanted, "it"):
-            self.require(False, f"{what}: {differs}")
-
-    def require_refusal(self, env: Any, action: Any, core: MultiMECEnv, state: Any) -> None:
-        """Raise ConformanceError unless `env` refuses an action and its core stays as it was."""
-        try:
-            env.step(action)
-        except (TypeError, ValueError):
-            self.require_same(core.get_state(), state, f"refusing {action!r:.60} left a trace")
-        else:
-            self.require(False, f"an illegal action was accepted: {action!r:.60}")
-
-
-def _difference(got: Any, wanted: Any, path: str) -> str | None:
-    """Return where and how two results differ, or None where every bit and type is equal."""
-    form = _form(got)
-    if form != _form(wanted):
-        return f"{path} is {form}, not {_form(wanted)}"
-    if isinstance(got, dict):
-        pairs = [(got[key], wanted[key], f"{path}[{key!r}]") for key in got]
-    elif isinstance(got, (tuple, list)) or (isinstance(got, np.ndarray) and got.dtype == object):
-        pairs = [(one, wanted[index], f"{path}[{index}]") for index, one in enumerate(got)]
-    elif isinstance(got, np.ndarray):
-        return None if got.tobytes() == wanted.tobytes() else f"{path} has other values"
-    else:
-        return None if repr(got) == repr(wanted) else f"{path} is {got!r}, not {wanted!r}"
-    return next((found for pair in pairs if (found := _difference(*pair))), None)
-
-
-def _form(value: Any) -> str:
-    """Return the type of a value, with keys, length, dtype and shape where it has them."""
-    if isinstance(value, np.ndarray):
-        return f"an array {value.dtype}{value.shape}"
-    if isinstance(value, dict):
-        return f"a dict of {sorted(value)}"
-    size = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
-    return f"a {type(value).__name__}{size}"
-
-
-def _spoil(*results: Any) -> None:
-    """Overwrite what a caller got: arrays with zeros, dicts with nothing."""
-    for result in results:
-        if isinstance(result, np.ndarray) and result.flags.writeable:
-            result[...] = 0
-        elif isinstance(result, dict):
-            _spoil(*result.values())
-            result.clear()
-        elif isinstance(result, (tuple, list)):
-            _spoil(*result)
-
-
-# -- the checks; each returns why it does not apply, if so ---------------------------------------
-
-
-def _check_gymnasium(trial: _Trial) -> None:
+def _check_gymnasium(trial: Trial) -> None:
     env = trial.env()
     # What eq. (7) forbids is in the action space, and must not be sampled from it.
     masks = env.action_masks().reshape(trial.scenario.n_devices, -1).astype(np.int8)
@@ -308,7 +39,7 @@ def _check_gymnasium(trial: _Trial) -> None:
         check_env(env, skip_render_check=True)
 
 
-def _check_spaces(trial: _Trial) -> None:
+def _check_spaces(trial: Trial) -> None:
     env = trial.env()
     space = env.observation_space
     for seed in trial.each_seed():
@@ -324,18 +55,18 @@ def _check_spaces(trial: _Trial) -> None:
                 trial.require(rest[1:] == [False, False], "an endless process ended")
 
 
-def _check_info(trial: _Trial) -> None:
+def _check_info(trial: Trial) -> None:
     env = trial.env()
     for seed in trial.each_seed():
         forms = [
-            {key: _form(value) for key, value in info.items()}
+            {key: described(value) for key, value in info.items()}
             for *_, info in trial.rollout(env, seed)
         ]
         for index, form in enumerate(forms):
             trial.require_same(form, forms[0], f"info of result {index} against that of reset")
 
 
-def _check_fresh(trial: _Trial) -> None:
+def _check_fresh(trial: Trial) -> None:
     for seed in trial.each_seed():
         env, rng = trial.env(), np.random.default_rng(seed)
         held: list[tuple[Any, ...]] = [env.reset(seed=seed)]
@@ -351,7 +82,7 @@ def _check_fresh(trial: _Trial) -> None:
         trial.require_same(spoilt, clean, "writing into a result changed what came later")
 
 
-def _check_determinism(trial: _Trial) -> None:
+def _check_determinism(trial: Trial) -> None:
     scenario, firsts = trial.scenario, set()
     random = scenario.fading == "rayleigh" or any(
         isinstance(task, Uniform) for task in (scenario.data_bits, scenario.cycles)
@@ -369,7 +100,7 @@ def _check_determinism(trial: _Trial) -> None:
         trial.require(len(firsts) == len(set(trial.seeds)), "two seeds began with the same bits")
 
 
-def _check_reward(trial: _Trial) -> None:
+def _check_reward(trial: Trial) -> None:
     n_devices, kind = trial.scenario.n_devices, trial.options.get("reward", "reciprocal")
     for env, rng in trial.each_start():
         for _ in trial.each_step():
@@ -382,7 +113,7 @@ def _check_reward(trial: _Trial) -> None:
             trial.require_same(reward, rewards[kind], f"{kind} reward of objective {value!r}")
 
 
-def _check_evaluate(trial: _Trial) -> None:
+def _check_evaluate(trial: Trial) -> None:
     for env, rng in trial.each_start():
         twin = copy.deepcopy(env)
         for _ in trial.each_step():
@@ -392,14 +123,14 @@ def _check_evaluate(trial: _Trial) -> None:
             trial.require(same, "evaluate() prices a decision among others differently")
             names = ("objective", "latency_s", "energy_j")
             wanted = {name: float(getattr(one, name).sum()) for name in names}
-            _spoil(*vars(many).values(), *vars(one).values())
+            overwrite(*vars(many).values(), *vars(one).values())
             trial.require_same(env.get_state(), state, "evaluate() changed the state")
             found = env.step(actions[0])
             trial.require_same(found, twin.step(actions[0]), "evaluate() changed the next step")
             trial.require_same({name: found[-1][name] for name in names}, wanted, "step's info")
 
 
-def _check_slot(trial: _Trial) -> None:
+def _check_slot(trial: Trial) -> None:
     kind = trial.options.get("observation", "db")
     for env, rng in trial.each_start():
         for _ in trial.each_step():
@@ -413,7 +144,7 @@ def _check_slot(trial: _Trial) -> None:
                 trial.require(close, f"slot_from_observation() does not give {name} back")
 
 
-def _check_refusals(trial: _Trial) -> None:
+def _check_refusals(trial: Trial) -> None:
     scenario = trial.scenario
     for env, rng in trial.each_start():
         twin, state, legal = copy.deepcopy(env), env.get_state(), trial.actions(rng)
@@ -432,18 +163,18 @@ def _check_refusals(trial: _Trial) -> None:
             trial.require_same(env.step(action), twin.step(action), "a refusal changed the future")
 
 
-def _check_masks(trial: _Trial) -> None:
+def _check_masks(trial: Trial) -> None:
     masks = trial.env().action_masks()
     wanted = np.ones((trial.scenario.n_devices, trial.scenario.n_servers + 1), dtype=bool)
     wanted[:, 0] = trial.scenario.can_execute_locally
     trial.require_same(masks, wanted.ravel(), "action_masks()")
 
 
-def _check_state(trial: _Trial) -> None:
+def _check_state(trial: Trial) -> None:
     for env, rng in trial.each_start():
         state = env.get_state()
         kept = pickle.loads(pickle.dumps(state))
-        _spoil(env.get_state())
+        overwrite(env.get_state())
         trial.require_same(env.get_state(), kept, "get_state() after its result was changed")
         actions = [trial.actions(rng) for _ in range(trial.steps)]
         wanted = [env.step(action) for action in actions]
@@ -453,14 +184,14 @@ def _check_state(trial: _Trial) -> None:
             given = copy.deepcopy(kept)
             target.set_state(given)
             trial.require_same(given, kept, "set_state() changed its argument")
-            _spoil(given)
+            overwrite(given)
             trial.require_same(target.get_state(), state, "get_state() after set_state()")
             found = [target.step(actions[index]) for index in trial.each_step()]
             trial.require_same(found, wanted, "steps after set_state()")
             trial.require_same(target.reset(), last, "reset after set_state()")
 
 
-def _check_copies(trial: _Trial) -> None:
+def _check_copies(trial: Trial) -> None:
     for seed in trial.each_seed():
         env, rng = trial.make(), np.random.default_rng(seed)
         env.reset(seed=seed)
@@ -473,7 +204,7 @@ def _check_copies(trial: _Trial) -> None:
                 trial.require_same(twin.step(action), wanted, f"a {name} goes on differently")
 
 
-def _check_vector(trial: _Trial) -> None:
+def _check_vector(trial: Trial) -> None:
     limit = max(2, trial.steps // 4)
     for mode in AutoresetMode:
         singles = SyncVectorEnv(
@@ -486,7 +217,7 @@ def _check_vector(trial: _Trial) -> None:
 
 
 def _compare_batches(
-    trial: _Trial, batches: tuple[Any, Any], seed: int, mode: AutoresetMode
+    trial: Trial, batches: tuple[Any, Any], seed: int, mode: AutoresetMode
 ) -> None:
     """Step and reset two vector envs side by side across the ends of episodes."""
     rng, ended = np.random.default_rng(seed), np.zeros(3, dtype=bool)
@@ -510,7 +241,7 @@ def _compare_batches(
     reset()
 
 
-def _check_pettingzoo(trial: _Trial) -> str | None:
+def _check_pettingzoo(trial: Trial) -> str | None:
     if importlib.util.find_spec("pettingzoo") is None:
         return "PettingZoo is not installed"
     servers = np.arange(1, trial.scenario.n_servers + 1)[:, None]
@@ -530,9 +261,9 @@ def _check_pettingzoo(trial: _Trial) -> str | None:
     return None
 
 
-def _compare_agents(trial: _Trial, apart: Any, result: Any, wanted: Any) -> None:
+def _compare_agents(trial: Trial, apart: Any, result: Any, wanted: Any) -> None:
     """Compare what the agents see with what the central env gives."""
-    trial.require_same(apart.state(), wanted[0], "state()")
+    trial.require_same(apart.state(), wanted[0].ravel(), "state()")
     columns = wanted[0].reshape(trial.scenario.n_devices, -1).T
     for j, agent in enumerate(apart.possible_agents):
         own = np.concatenate([columns[j], *columns[trial.scenario.n_servers :]])
@@ -542,7 +273,7 @@ def _compare_agents(trial: _Trial, apart: Any, result: Any, wanted: Any) -> None
         trial.require_same(result[-1][agent], wanted[-1], f"info of {agent}")
 
 
-def _check_optimum(trial: _Trial) -> str | None:
+def _check_optimum(trial: Trial) -> str | None:
     if not trial.options.get("optimum"):
         return "it needs optimum=True"
     env = trial.env()
