@@ -129,7 +129,9 @@ class Simulator:
             raise ValueError(f"action must have shape {shape}; got shape {array.shape}.")
         checked = array.astype(np.int64, copy=False)
         # Read as unsigned, a negative entry is huge: one pass finds both ends.
-        if checked.view(np.uint64).max() > self.scenario.n_servers or self._must_offload.size:
+        unsigned = checked.view(np.uint64)
+        largest = unsigned.item(unsigned.argmax())
+        if largest > self.scenario.n_servers or self._must_offload.size:
             require_in_range(array, self.scenario)
         return checked
 
