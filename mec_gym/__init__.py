@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from mec_gym.allocation import Allocation, allocate
 from mec_gym.envs.observation import slot_from_observation
-from mec_gym.envs.registration import ENV_ID, parallel_env, register
+from mec_gym.envs.offloading import ENV_ID
+from mec_gym.envs.registration import parallel_env, register
 from mec_gym.envs.scores import ScoreAction, vote
 from mec_gym.fields import Uniform
 from mec_gym.model.slot import Slot

@@ -19,6 +19,8 @@ from mec_gym.outcome import Outcome, evaluate
 from mec_gym.scenario import Scenario
 from mec_gym.validation import require_choice, require_known
 
+ENV_ID = "mec_gym/MultiMEC-v0"
+MAX_EPISODE_STEPS = 100
 RENDER_MODES = ("rgb_array", "human")
 ARGUMENTS = ("scenario", "reward", "observation", "optimum", "render_mode")
 

@@ -16,8 +16,7 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import wrappers
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from mec_gym.envs.offloading import MultiMECEnv
-from mec_gym.envs.registration import ENV_ID, MAX_EPISODE_STEPS, parallel_env
+from mec_gym.envs.offloading import ENV_ID, MAX_EPISODE_STEPS, MultiMECEnv
 from mec_gym.envs.scores import vote
 from mec_gym.scenario import Scenario
 
@@ -284,6 +283,26 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         }
 
 
+def parallel_env(scenario: Any = "paper-200x10", **kwargs: Any) -> MultiMECParallelEnv:
+    """Return the env with agents that act at once; :func:`mec_gym.parallel_env` is this.
+
+    Parameters
+    ----------
+    scenario, **kwargs
+        As for :class:`MultiMECParallelEnv`.
+
+    Returns
+    -------
+    MultiMECParallelEnv
+
+    Examples
+    --------
+    >>> parallel_env("paper-30x2", max_cycles=3).max_cycles
+    3
+    """
+    return MultiMECParallelEnv(scenario, **kwargs)
+
+
 def raw_env(scenario: Any = "paper-200x10", **kwargs: Any) -> AECEnv[str, Any, Any]:
     """Return the env with agents that act in turn (AEC), without PettingZoo's guards.
 
@@ -328,6 +347,6 @@ if hasattr(pettingzoo, "register"):  # from PettingZoo 1.27 on
     pettingzoo.register(
         "parallel",
         ENV_ID,
-        "mec_gym.envs.registration:parallel_env",
+        "mec_gym.envs.parallel:parallel_env",
         max_cycles=MAX_EPISODE_STEPS,
     )

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from mec_gym.envs.offloading import ENV_ID, MAX_EPISODE_STEPS
+
 if TYPE_CHECKING:
     from mec_gym.envs.parallel import MultiMECParallelEnv
-
-ENV_ID = "mec_gym/MultiMEC-v0"
-MAX_EPISODE_STEPS = 100
 
 
 def register() -> None:

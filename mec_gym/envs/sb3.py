@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-from mec_gym.envs.registration import ENV_ID
+from mec_gym.envs.offloading import ENV_ID
 from mec_gym.envs.scores import VectorScoreAction
 
 

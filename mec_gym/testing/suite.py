@@ -10,8 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from mec_gym.envs.offloading import MultiMECEnv
-from mec_gym.envs.registration import ENV_ID
+from mec_gym.envs.offloading import ENV_ID, MultiMECEnv
 from mec_gym.testing.checks import CHECKS
 from mec_gym.testing.trial import OPTIONS, Env, Trial
 from mec_gym.validation import require_choice

@@ -17,8 +17,8 @@ from gymnasium import wrappers
 from gymnasium.utils.env_checker import data_equivalence
 
 from mec_gym import Scenario, ScoreAction, Uniform, parallel_env
-from mec_gym.envs.offloading import MultiMECEnv
-from mec_gym.envs.registration import ENV_ID, MAX_EPISODE_STEPS, register
+from mec_gym.envs.offloading import ENV_ID, MAX_EPISODE_STEPS, MultiMECEnv
+from mec_gym.envs.registration import register
 from mec_gym.envs.vector import MultiMECVectorEnv
 
 SMALL = Scenario(n_devices=5, n_servers=2, name="small")
