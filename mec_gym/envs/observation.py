@@ -142,7 +142,7 @@ class ObservationCoder:
         ...                  "db").encode(slot)
         array([[0., 1.]], dtype=float32)
         """
-        gains = slot.gains.astype(np.float32)
+        gains: NDArray[np.float32] = slot.gains.astype(np.float32)
         if self.kind != "raw":
             # In single precision from here: the result has no more digits, and it is faster.
             np.log(gains, out=gains)
@@ -158,8 +158,9 @@ class ObservationCoder:
                     middle, half = (law.low + law.high) / 2, (law.high - law.low) / 2
                     values = np.clip((values - middle) / half, -1.0, 1.0)
                 coded[..., column] = values
-        flat: NDArray[np.float32] = coded.reshape(*slot.batch_shape, -1)
-        return flat if self.kind == "flat" else coded
+        if self.kind == "flat":
+            coded = coded.reshape(*slot.batch_shape, -1)
+        return coded
 
     def decode(self, observation: Any) -> Slot:
         """Return the slot that an observation shows.

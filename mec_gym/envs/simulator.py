@@ -260,10 +260,11 @@ class Simulator:
         counts = sum_by_server(np, None, assignment, self.scenario.n_servers)
         latency = np.add.reduce(costs.latency_s, axis=-1)
         energy = np.add.reduce(costs.energy_j, axis=-1)
-        offloaded = self.scenario.n_devices - counts[..., 0]
-        if not self._batch:
-            latency, energy = float(latency), float(energy)
-            objective, offloaded = float(objective), int(offloaded)
+        if self._batch:
+            offloaded = self.scenario.n_devices - counts[..., 0]
+        else:
+            latency, energy, objective = float(latency), float(energy), float(objective)
+            offloaded = self.scenario.n_devices - counts.item(0)
         return {
             "latency_s": latency,
             "energy_j": energy,

@@ -39,28 +39,30 @@ def stationary_nats(ratio: Array) -> Array:
     >>> stationary_nats(np.array([1.0])).round(15)
     array([1.])
     """
-    xp = namespace_of(ratio)
-    numpy = xp is np
-    if not numpy and xp.finfo(ratio.dtype).max < 1e121:
-        # In single precision a legal ratio may overflow; a power limit clips what it stands for.
-        ratio = xp.clip(ratio, max=1e37)
-    pieces, *coefficients = _table(ratio)
-    s = xp.log1p(xp.sqrt(ratio))
-    place = s * pieces
-    piece = place.astype(np.intp) if numpy else xp.astype(place, xp.int64)
+    if isinstance(ratio, np.ndarray):
+        pieces, *coefficients = _table(ratio)
+        s = np.log1p(np.sqrt(ratio))
+        place = s * pieces
+        piece = place.astype(np.intp)
+        entries = (row.take(piece) for row in coefficients)
+    else:
+        xp = namespace_of(ratio)
+        if xp.finfo(ratio.dtype).max < 1e121:
+            # In single precision a ratio may overflow; a power limit clips what it stands for.
+            ratio = xp.clip(ratio, max=1e37)
+        pieces, *coefficients = _table(ratio)
+        s = xp.log1p(xp.sqrt(ratio))
+        place = s * pieces
+        piece = xp.astype(place, xp.int64)
+        flat = xp.reshape(piece, (-1,))
+        entries = (xp.reshape(xp.take(row, flat), piece.shape) for row in coefficients)
     place -= piece
-    value = _entries(xp, coefficients[0], piece)
-    for coefficient in coefficients[1:]:
+    value = next(entries)
+    for entry in entries:
         value *= place
-        value += _entries(xp, coefficient, piece)
+        value += entry
     value *= s
     return value
-
-
-def _entries(xp: Any, row: Array, piece: Array) -> Array:
-    if xp is np:
-        return row.take(piece)
-    return xp.reshape(xp.take(row, xp.reshape(piece, (-1,))), piece.shape)
 
 
 _TABLES: dict[tuple[Any, Any], tuple[Array, ...]] = {}
