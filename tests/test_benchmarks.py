@@ -1,0 +1,30 @@
+"""The benchmarks run and report; what they assert about optima holds. No test asserts a speed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_a_quick_run_writes_the_whole_report(tmp_path: Path) -> None:
+    for package in ("cvxpy", "pymoo", "matplotlib"):
+        pytest.importorskip(package)
+    command = [sys.executable, "-m", "benchmarks.run", "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    raw = json.loads((tmp_path / "results.json").read_text())
+    page = (tmp_path / "README.md").read_text()
+    assert set(raw["results"]) == {
+        "single step", "vector env", "memory", "allocation", "optimum", "gaps",
+    }  # fmt: skip
+    for rows in raw["results"].values():
+        assert rows
+        for row in rows:
+            assert row["name"] in page
+            assert row["ratio"] >= 0
+    assert (tmp_path / "solve_scaling.png").read_bytes().startswith(b"\x89PNG")
+    assert len(raw["scaling"]) == 4
