@@ -132,7 +132,7 @@ class ScoreAction(
         return _voted(action, self._scenario, ())
 
 
-class VectorScoreAction(VectorActionWrapper[NDArray[Any], NDArray[Any], NDArray[np.int64], Any]):
+class VectorScoreAction(VectorActionWrapper):  # not generic before Gymnasium 1.4
     """:class:`ScoreAction` for the vector env: actions of shape (B, M·N).
 
     Parameters
