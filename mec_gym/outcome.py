@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mec_gym.allocation import Allocation, optimal_allocation, optimal_resources, root_work
-from mec_gym.model.arrays import Array, as_numpy, chosen, sum_by_server
+from mec_gym.model.arrays import Array, as_numpy, chosen, replaced, sum_by_server
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.cost import computing_time, uplink, weighted_cost
@@ -283,9 +283,9 @@ def _settle(
     )
     remote = computing_time(xp, slot.cycles, share_hz, running=positive)
     remote += sent.time_s
-    away = assignment > 0
-    latency = xp.where(away, remote, work.local_time_s)
-    energy = xp.where(away, sent.energy_j, work.local_energy_j)
+    local = assignment == constants.local_choice
+    latency = replaced(xp, remote, local, work.local_time_s)
+    energy = replaced(xp, sent.energy_j, local, work.local_energy_j)
     cost = weighted_cost(
         xp, latency, energy, constants.weight_latency, constants.weight_energy, finite=positive
     )

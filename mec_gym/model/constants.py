@@ -36,6 +36,8 @@ class Constants:
         The same behind a 1 for choice 0, so that an assignment indexes it.
     weight_ratio : array, shape (N,), [J/s]
         φ_T / φ_E, capped at the largest usable number where φ_E = 0.
+    local_choice : int or integer array without axes
+        0, in the form that compares fastest with an assignment.
     load_floor : array without axes
         Far below every load of a busy server, far above 0.
     always_timed : bool
@@ -54,6 +56,7 @@ class Constants:
     server_frequency_hz: Array
     frequency_by_choice: Array
     weight_ratio: Array
+    local_choice: Any
     load_floor: Array
     always_timed: bool
 
@@ -122,6 +125,7 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
         server_frequency_hz=array(speeds),
         frequency_by_choice=array(np.concatenate([[1.0], speeds])),
         weight_ratio=array(ratio),
+        local_choice=np.array(0) if xp is np else 0,
         load_floor=array(1e-60 if xp.finfo(reference.dtype).max > 1e60 else 1e-20),
         always_timed=bool((latency > 0.0).all()),
     )
