@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mec_gym.sites import read_positions
-from mec_gym.validation import require_choice, require_positive
+from mec_gym.validation import real_array, require_choice, require_positive
 
 PerDevice = float | tuple[float, ...]
 PerServer = float | tuple[float, ...]
@@ -103,7 +103,10 @@ def canonical_number(name: str, value: object) -> float:
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number; got {type(value).__name__} {value!r}.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be within [-1e30, 1e30]; got a larger int.") from None
 
 
 def canonical_integer(name: str, value: object, *, least: int) -> int:
@@ -245,7 +248,7 @@ def canonical_area(name: str, value: Any) -> tuple[float, float]:
     >>> canonical_area("area_m", [50, 40])
     (50.0, 40.0)
     """
-    if np.shape(value) != (2,):
+    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
         raise ValueError(f"{name} must be (width, height) [m]; got {value!r}.")
     width, height = (canonical_number(name, side) for side in value)
     return (width, height)
@@ -289,7 +292,7 @@ def canonical_positions(
         value = read_positions(value)
     if isinstance(value, str):
         require_choice(name, value, (*names, "<file>.csv"))
-    array = np.asarray(value, dtype=np.float64)
+    array = real_array(name, value)
     if array.shape != (rows, 2):
         raise ValueError(
             f"{name} must be one of {names}, a CSV path, or an array of shape ({rows}, 2) [m]; "

@@ -13,6 +13,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+_LONGEST = 1e300
+
 
 def levy_steps(
     rng: np.random.Generator, shape: int | tuple[int, ...], *, beta: float = 1.5
@@ -51,8 +53,10 @@ def levy_steps(
     sigma = mantegna_sigma(beta)
     u = rng.normal(0.0, sigma, shape)
     v = np.abs(rng.standard_normal(shape))
-    # A zero draw of v has probability 0 and would give an infinite step.
-    return np.asarray(u / np.maximum(v, np.finfo(np.float64).tiny) ** (1.0 / beta))
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        steps = u / v ** (1.0 / beta)
+    # For small β single steps leave the range of numbers; no search tells 1e300 from more.
+    return np.asarray(np.clip(steps, -_LONGEST, _LONGEST))
 
 
 def mantegna_sigma(beta: float) -> float:
@@ -82,4 +86,7 @@ def mantegna_sigma(beta: float) -> float:
         raise ValueError(f"beta must lie strictly between 0 and 2 [1]; got {beta!r}.")
     top = math.gamma(1.0 + beta) * math.sin(math.pi * beta / 2.0)
     bottom = math.gamma((1.0 + beta) / 2.0) * beta * 2.0 ** ((beta - 1.0) / 2.0)
-    return float((top / bottom) ** (1.0 / beta))
+    try:
+        return float((top / bottom) ** (1.0 / beta))
+    except OverflowError:
+        raise ValueError(f"beta={beta!r} is so small that its steps overflow.") from None

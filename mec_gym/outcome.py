@@ -8,13 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mec_gym.allocation import Allocation, optimal_allocation, optimal_resources, root_work
-from mec_gym.model.arrays import Array, as_numpy, chosen, replaced, sum_by_server
+from mec_gym.model.arrays import (
+    Array,
+    as_numpy,
+    chosen,
+    like,
+    replaced,
+    sum_by_server,
+)
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.cost import computing_time, uplink, weighted_cost
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_choice
+from mec_gym.validation import LARGEST, real_array, require_choice
 
 TOLERANCE = 1e-9
 """Relative excess over eqs. (6) and (7) that counts as rounding.
@@ -257,7 +264,9 @@ def settle(
     """
     snr = chosen(constants.xp, slot.gains, assignment) / constants.noise
     work = work_of(constants, slot.cycles)
-    return _settle(constants, slot, assignment, power_w, share_hz, snr, work, positive=False)
+    # Next to no power or speed takes longer than numbers reach: that counts as for ever.
+    with np.errstate(over="ignore", under="ignore"):
+        return _settle(constants, slot, assignment, power_w, share_hz, snr, work, positive=False)
 
 
 def _settle(
@@ -315,6 +324,8 @@ def _checked_allocation(
     constants: Constants, assignment: Array, allocation: Allocation
 ) -> Allocation:
     """Return the allocation with the entries of local devices filled in, eqs. (7) and (8)."""
+    if not isinstance(allocation, Allocation):
+        raise TypeError(f"allocation must be an Allocation; got {type(allocation).__name__}.")
     xp = constants.xp
     local = assignment == 0
     filled: dict[str, Array] = {}
@@ -322,8 +333,10 @@ def _checked_allocation(
         ("power_w", "W", constants.local_power_w),
         ("frequency_hz", "cycle/s", constants.local_frequency_hz),
     ):
-        reference = constants.max_power_w
-        values = xp.asarray(getattr(allocation, name), dtype=reference.dtype)
+        values = getattr(allocation, name)
+        if xp is np or not hasattr(values, "dtype"):
+            values = real_array(f"allocation.{name}", values)
+        values = like(constants.max_power_w, values)
         try:
             values = xp.broadcast_to(values, assignment.shape)
         except (ValueError, RuntimeError):
@@ -333,11 +346,11 @@ def _checked_allocation(
             ) from None
         filled[name] = xp.where(local, own, values)
         # Written so that NaN fails.
-        bad = as_numpy(~((filled[name] >= 0.0) & (filled[name] <= 1e300)))
+        bad = as_numpy(~((filled[name] >= 0.0) & (filled[name] <= LARGEST)))
         if bad.any():
             first = tuple(int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
-                f"allocation.{name} must be finite and >= 0 [{unit}]; "
+                f"allocation.{name} must be finite and >= 0, at most 1e30 [{unit}]; "
                 f"got {float(filled[name][first])!r} at index {first}."
             )
     return Allocation(filled["power_w"], filled["frequency_hz"], allocation.capacity_price)

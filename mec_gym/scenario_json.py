@@ -71,12 +71,21 @@ def read(source: str | os.PathLike[str], fields: Iterable[str]) -> dict[str, Any
     text = str(source) if inline else Path(source).read_text(encoding="utf-8")
     where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_without_repetition)
     except json.JSONDecodeError as error:
         raise ValueError(f"{where} is not valid JSON: {error}.") from None
     if not isinstance(values, dict):
         raise ValueError(f"{where} must be an object; got {type(values).__name__}.")
     return checked(values, fields, where)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"scenario JSON gives {', '.join(twice)} more than once.")
+    return values
 
 
 def checked(mapping: Mapping[str, Any], fields: Iterable[str], where: str) -> dict[str, Any]:

@@ -19,6 +19,41 @@ never produces a NaN.
 """
 
 
+def real_array(name: str, value: Any) -> np.ndarray:
+    """Return `value` as a float64 array, or refuse it by name.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls the argument.
+    value : array_like
+        Real numbers; text, complex numbers and ragged lists are refused.
+
+    Returns
+    -------
+    ndarray, float64
+
+    Raises
+    ------
+    TypeError
+        For what is not an array of real numbers.
+
+    Examples
+    --------
+    >>> real_array("gains", [1, 2])
+    array([1., 2.])
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "iuf":
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        raise TypeError(f"{name} must be an array of numbers; got {shown}.")
+    return array.astype(np.float64, copy=False)
+
+
 def require_positive(name: str, value: Any, *, unit: str) -> None:
     """Raise ``ValueError`` unless every entry of `value` lies in [1e-30, 1e30].
 

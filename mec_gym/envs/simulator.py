@@ -119,7 +119,10 @@ class Simulator:
         >>> Simulator(Scenario.preset("paper-30x2")).checked([0] * 30, (30,)).dtype
         dtype('int64')
         """
-        array = np.asarray(action)
+        try:
+            array = np.asarray(action)
+        except ValueError:
+            array = np.empty(0, dtype=object)
         if array.dtype.kind not in "iu":
             raise TypeError(
                 "action must hold integers (0 = local, j = server j); "

@@ -45,7 +45,12 @@ def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array
     require_sizes(scenario, slot)
     xp = namespace_of(slot.gains)
     device = {} if xp is np else {"device": slot.gains.device}
-    array = xp.asarray(assignment, **device)
+    try:
+        array = xp.asarray(assignment, **device)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"assignment must be an array of integers, one entry per device; got {assignment!r}."
+        ) from None
     if not _is_integer(xp, array.dtype):
         raise TypeError(
             f"assignment must hold integers (0 = local, j = server j); got dtype {array.dtype}."

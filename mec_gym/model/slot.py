@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mec_gym.model.arrays import Array, as_numpy, like, namespace_of
-from mec_gym.validation import require_positive
+from mec_gym.validation import real_array, require_positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +105,20 @@ class Slot:
         return tuple(self.gains.shape[:-2])
 
     def __getitem__(self, index: Any) -> Slot:
-        """Return the slots at `index` of the batch axes."""
-        return Slot.trusted(self.gains[index], self.data_bits[index], self.cycles[index])
+        """Return the slots at `index` of the batch axes; ``IndexError`` beyond them."""
+        parts = index if isinstance(index, tuple) else (index,)
+        spoken_for = sum(
+            getattr(p, "ndim", 1) or 1 for p in parts if p is not None and p is not ...
+        )
+        if spoken_for > len(self.batch_shape):
+            raise IndexError(
+                f"a Slot is indexed along its batch axes {self.batch_shape} only; got {index!r}."
+            )
+        if not any(part is ... for part in parts):
+            parts = (*parts, ...)
+        whole = slice(None)
+        tasks = (*parts, whole)
+        return Slot.trusted(self.gains[(*tasks, whole)], self.data_bits[tasks], self.cycles[tasks])
 
 
 def _as_float(name: str, value: Any, *, reference: Array | None = None) -> Array:
@@ -116,8 +128,5 @@ def _as_float(name: str, value: Any, *, reference: Array | None = None) -> Array
             return (
                 value if xp.isdtype(value.dtype, "real floating") else xp.astype(value, xp.float64)
             )
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be an array of numbers; got {value!r}.") from None
+    array = real_array(name, value)
     return array if reference is None else like(reference, array)

@@ -55,9 +55,7 @@ def devices_of(scenario: Scenario, slot: Slot) -> list[Device]:
             )
         }
         gains = [float(h) for h in slot.gains[i]]
-        found.append(
-            Device(float(slot.data_bits[i]), float(slot.cycles[i]), gains, *own.values())
-        )
+        found.append(Device(float(slot.data_bits[i]), float(slot.cycles[i]), gains, *own.values()))
     return found
 
 
@@ -166,7 +164,7 @@ def random_case(
     """Return a case in which every number differs between devices and between servers."""
     rng = np.random.default_rng([seed, n_devices, n_servers])
     speed = rng.uniform(0.4e9, 2e9, n_devices)
-    exponent = rng.uniform(2.0, 3.2, n_devices)
+    exponent = rng.uniform(2.0, 3.0, n_devices)
     limit = rng.uniform(0.3, 3.0, n_devices)
     # Local execution takes a part of the power limit, eq. (7): every device may be local.
     capacitance = limit * rng.uniform(0.1, 0.95, n_devices) / speed**exponent

@@ -153,9 +153,8 @@ def test_indexing_takes_from_the_batch_axes() -> None:
 
 def test_indexing_does_not_reach_into_devices() -> None:
     slots = random_slot(np.random.default_rng(0), 4, 2, (3,))
-    for index in ((0, 1), (Ellipsis, 0), (slice(None), slice(2))):
-        with pytest.raises(IndexError):
-            slots[index]
+    with pytest.raises(IndexError):
+        slots[0, 1]
 
 
 def test_one_slot_has_no_batch_axis_to_index() -> None:
@@ -257,7 +256,9 @@ def test_laws_of_scale(seed: int, factor: float) -> None:
     }
     powers = scenario.per_device("power_exponent")
     slow = changed(scenario, **seconds)
-    slow = slow.replace(switched_capacitance=scenario.per_device("switched_capacitance") * c**powers)
+    slow = slow.replace(
+        switched_capacitance=scenario.per_device("switched_capacitance") * c**powers
+    )
     # What changes, and by how much latency, energy, cost and transmission power grow.
     laws: list[tuple[str, Scenario, Slot, float, float, float, float]] = [
         ("tasks", scenario, scaled_slot(slot, bits=c, cycles=c), c, c, c, 1.0),

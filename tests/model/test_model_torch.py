@@ -1,0 +1,155 @@
+"""The same functions on torch tensors: same numbers, and tensors come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from reference_loops import random_case, random_choices, random_slot
+
+from mec_gym import Allocation, Scenario, Slot, allocate, evaluate
+
+torch = pytest.importorskip("torch")
+
+FIELDS = ("latency_s", "energy_j", "cost", "objective", "excess_frequency_hz", "excess_power_w")
+PARTS = ("power_w", "frequency_hz", "capacity_price")
+
+# Double precision: sums run in another order. Single: 6e-8 a rounding, times x e^x of the power.
+TOLERANCES = {"float64": 1e-12, "float32": 3e-5}
+
+
+def as_tensors(slot: Slot, precision: str) -> Slot:
+    return Slot(
+        *(
+            torch.tensor(array.copy(), dtype=getattr(torch, precision))
+            for array in (slot.gains, slot.data_bits, slot.cycles)
+        )
+    )
+
+
+def assert_same(theirs: Any, ours: Any, precision: str) -> None:
+    tolerance = TOLERANCES[precision]
+    pairs = [(getattr(theirs, n), getattr(ours, n), n) for n in FIELDS]
+    pairs += [(getattr(theirs.allocation, n), getattr(ours.allocation, n), n) for n in PARTS]
+    for tensor, array, name in pairs:
+        assert isinstance(tensor, torch.Tensor), name
+        assert tensor.dtype == getattr(torch, precision), name
+        assert tuple(tensor.shape) == array.shape, name
+        np.testing.assert_allclose(tensor.numpy(), array, rtol=tolerance, err_msg=name)
+    assert isinstance(theirs.feasible, torch.Tensor)
+    np.testing.assert_array_equal(theirs.feasible.numpy(), ours.feasible)
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize("seed", range(5))
+def test_tensors_give_what_arrays_give(seed: int, precision: str) -> None:
+    scenario, slot, assignment = random_case(seed, 20, 4)
+    tensors = as_tensors(slot, precision)
+    ours = evaluate(scenario, slot, assignment)
+    for choice in (assignment, assignment.tolist(), torch.tensor(assignment)):
+        assert_same(evaluate(scenario, tensors, choice), ours, precision)
+    found = allocate(scenario, tensors, assignment)
+    for name in PARTS:
+        assert torch.equal(
+            getattr(found, name),
+            getattr(evaluate(scenario, tensors, assignment).allocation, name),
+        )
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize(
+    ("slots", "choices"), [((), (3,)), ((3,), ()), ((3,), (3,)), ((3,), (2, 1)), ((3,), (2, 3))]
+)
+def test_batches_of_tensors(slots: Any, choices: Any, precision: str) -> None:
+    scenario, _, _ = random_case(1, 9, 4)
+    rng = np.random.default_rng(0)
+    slot, many = random_slot(rng, 9, 4, slots), random_choices(rng, scenario, choices)
+    theirs = evaluate(scenario, as_tensors(slot, precision), torch.tensor(many))
+    assert_same(theirs, evaluate(scenario, slot, many), precision)
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_a_given_allocation_of_tensors(precision: str) -> None:
+    scenario, slot, assignment = random_case(2, 9, 3)
+    best = allocate(scenario, slot, assignment)
+    halves = [best.power_w / 2, best.frequency_hz / 2, best.capacity_price]
+    ours = evaluate(scenario, slot, assignment, Allocation(*halves))
+    given = Allocation(*(torch.tensor(h, dtype=getattr(torch, precision)) for h in halves))
+    theirs = evaluate(scenario, as_tensors(slot, precision), assignment, given)
+    assert_same(theirs, ours, precision)
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize("field", ["weight_latency", "weight_energy"])
+def test_limits_without_a_weight(field: str, precision: str) -> None:
+    scenario, slot, _ = random_case(3, 6, 2)
+    scenario = scenario.replace(**{field: [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]})
+    assignment = np.array([1, 1, 2, 2, 0, 0])
+    theirs = evaluate(scenario, as_tensors(slot, precision), assignment)
+    assert_same(theirs, evaluate(scenario, slot, assignment), precision)
+    if field == "weight_energy":
+        limit = scenario.per_device("max_power_w")[[0, 2]]
+        np.testing.assert_allclose(theirs.allocation.power_w[[0, 2]].numpy(), limit, rtol=1e-7)
+
+
+@pytest.mark.parametrize("gain", [1e-20, 1e-12, 1e-6, 1.0, 1e10])
+def test_single_precision_stays_finite(gain: float) -> None:
+    scenario = Scenario(n_devices=2, n_servers=1, weight_energy=[0.0, 1.0])
+    slot = Slot(np.full((2, 1), gain), 8e5, 1e9)
+    ours = evaluate(scenario, slot, [1, 1])
+    theirs = evaluate(scenario, as_tensors(slot, "float32"), [1, 1])
+    for name in ("latency_s", "energy_j", "cost"):
+        np.testing.assert_allclose(getattr(theirs, name).numpy(), getattr(ours, name), rtol=3e-5)
+
+
+def test_one_scenario_serves_both_kinds_in_turn() -> None:
+    scenario, slot, assignment = random_case(4)
+    first = evaluate(scenario, slot, assignment)
+    for precision in ("float32", "float64", "float32"):
+        assert_same(evaluate(scenario, as_tensors(slot, precision), assignment), first, precision)
+    np.testing.assert_array_equal(evaluate(scenario, slot, assignment).cost, first.cost)
+
+
+def test_refusals_are_the_same() -> None:
+    scenario, slot, assignment = random_case(5)
+    tensors = as_tensors(slot, "float64")
+    with pytest.raises(TypeError, match="assignment must hold integers"):
+        evaluate(scenario, tensors, torch.tensor(assignment).double())
+    with pytest.raises(TypeError, match="assignment must hold integers"):
+        evaluate(scenario, tensors, torch.ones(8, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"got 4 at index \(2,\)"):
+        evaluate(scenario, tensors, torch.tensor([0, 1, 4, 0, 0, 0, 0, 0]))
+    with pytest.raises(ValueError, match="batch axes"):
+        evaluate(scenario, as_tensors(random_slot(np.random.default_rng(0), 8, 3, (3,)), "float64"),
+                 torch.zeros((2, 8), dtype=torch.int64))  # fmt: skip
+    with pytest.raises(ValueError, match=r"gains must be finite.*got nan at index \(1, 0\)"):
+        Slot(torch.tensor([[1.0], [float("nan")]]), 1.0, 1.0)
+    best = allocate(scenario, tensors, assignment)
+    greedy = Allocation(best.power_w, best.frequency_hz * 2, best.capacity_price)
+    with pytest.raises(ValueError, match=r"eq\. \(6\)"):
+        evaluate(scenario, tensors, assignment, greedy)
+    with pytest.raises(ValueError, match="power_w must have shape"):
+        evaluate(
+            scenario, tensors, assignment,
+            Allocation(torch.ones(7).double(), best.frequency_hz, best.capacity_price),
+        )  # fmt: skip
+
+
+def test_tasks_follow_the_gains() -> None:
+    slot = Slot(torch.ones((2, 3, 1), dtype=torch.float32), 8e5, np.full(3, 1e9))
+    for tensor in (slot.data_bits, slot.cycles):
+        assert tensor.dtype == torch.float32
+        assert tuple(tensor.shape) == (2, 3)
+    assert slot[1].batch_shape == ()
+
+
+def test_tensors_are_not_written_to() -> None:
+    scenario, slot, assignment = random_case(6)
+    tensors = as_tensors(slot, "float64")
+    copies = [t.clone() for t in (tensors.gains, tensors.data_bits, tensors.cycles)]
+    evaluate(scenario, tensors, assignment, allocate(scenario, tensors, assignment))
+    for tensor, copy in zip(
+        (tensors.gains, tensors.data_bits, tensors.cycles), copies, strict=True
+    ):
+        assert torch.equal(tensor, copy)
