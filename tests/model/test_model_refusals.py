@@ -212,6 +212,10 @@ def test_a_limit_that_is_just_met_allows_local_execution(slot: Slot) -> None:
     assert scenario.can_execute_locally.all()
     assert evaluate(scenario, slot, [0, 0, 0]).feasible
     assert not scenario_of(max_power_w=0.999).can_execute_locally.any()
+    # 1e-27 * (1.5e9)^3 is above 3.375 by its rounding.
+    rounded = scenario_of(local_frequency_hz=1.5e9, max_power_w=3.375)
+    assert (rounded.local_power_w > 3.375).all()
+    assert rounded.can_execute_locally.all()
 
 
 def test_the_local_power_is_of_each_device() -> None:
