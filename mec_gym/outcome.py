@@ -106,8 +106,9 @@ def evaluate(
         0 = local, j = server j. Batch axes broadcast against those of `slot`: (K, N) prices K
         decisions of one slot at once.
     allocation : Allocation, optional
-        Powers and CPU speeds; the optimal ones of :func:`~mec_gym.allocate` by default. Entries
-        of local devices are not read: eqs. (7) and (8) fix them.
+        Powers and CPU speeds, broadcast to the decision's shape; the optimal ones of
+        :func:`~mec_gym.allocate` by default. Entries of local devices are not read: eqs. (7) and
+        (8) fix them.
     violations : {"raise", "report"}
         What to do with an allocation that violates eq. (6) or (7).
 

@@ -462,7 +462,7 @@ class Scenario:
         Parameters
         ----------
         source : str or path
-            JSON text (it begins with a brace) or the path of a file.
+            JSON text (it begins with a bracket) or the path of a file.
 
         Returns
         -------

@@ -67,7 +67,7 @@ def read(source: str | os.PathLike[str], fields: Iterable[str]) -> dict[str, Any
     >>> read('{"n_devices": 5, "n_servers": 1}', ["n_devices", "n_servers"])
     {'n_devices': 5, 'n_servers': 1}
     """
-    inline = isinstance(source, str) and source.lstrip().startswith("{")
+    inline = isinstance(source, str) and (not source.strip() or source.lstrip()[0] in "{[")
     text = str(source) if inline else Path(source).read_text(encoding="utf-8")
     where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
     try:
@@ -120,7 +120,7 @@ def checked(mapping: Mapping[str, Any], fields: Iterable[str], where: str) -> di
     kind, version = values.pop("format", FORMAT), values.pop("version", VERSION)
     if kind != FORMAT:
         raise ValueError(f"{where} must have format {FORMAT!r}; got {kind!r}.")
-    if version != VERSION:
+    if version != VERSION or isinstance(version, bool):
         raise ValueError(
             f"{where} has version {version!r}; this release reads version {VERSION}. "
             "Install the mec-gym release that wrote it, or a later one."

@@ -84,7 +84,9 @@ def as_numpy(array: Array) -> NDArray[Any]:
     """
     if isinstance(array, np.ndarray):
         return array
-    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)
+    if hasattr(array, "detach"):  # a tensor, which may record gradients
+        array = array.detach().cpu()
+    return np.asarray(array)
 
 
 def pick(xp: Any, values: Array, index: Array) -> Array:

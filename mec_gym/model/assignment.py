@@ -84,6 +84,8 @@ def require_sizes(scenario: Scenario, slot: Slot) -> None:
 
     Raises
     ------
+    TypeError
+        If one is not what it should be.
     ValueError
         Names both sizes.
 
@@ -91,6 +93,11 @@ def require_sizes(scenario: Scenario, slot: Slot) -> None:
     --------
     >>> require_sizes(Scenario(n_devices=1, n_servers=1), Slot([[1e-6]], 8e5, 1e9))
     """
+    if not isinstance(scenario, Scenario):
+        raise TypeError(
+            f"scenario must be a Scenario; got {type(scenario).__name__} {scenario!r:.60}. "
+            "Scenario.resolve() turns a preset's name or a path into one."
+        )
     if not isinstance(slot, Slot):
         raise TypeError(f"slot must be a Slot; got {type(slot).__name__}.")
     wanted, got = (scenario.n_devices, scenario.n_servers), tuple(slot.gains.shape[-2:])

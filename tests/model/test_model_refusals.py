@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mec_gym import Scenario, Slot, allocate, evaluate
+from mec_gym import Scenario, Slot, allocate, evaluate, solve
 
 GOOD: dict[str, Any] = {"gains": np.full((3, 2), 1e-6), "data_bits": 8e5, "cycles": 1e9}
 UNITS = {"gains": "[1]", "data_bits": "[bit]", "cycles": "[cycle]"}
@@ -228,3 +228,9 @@ def test_the_local_power_is_of_each_device() -> None:
     # A power of ten or two, rounded once or twice.
     np.testing.assert_allclose(scenario.local_power_w, [1.0, 4.0, 3.0], rtol=1e-14)
     np.testing.assert_array_equal(scenario.can_execute_locally, [False, True, False])
+
+
+def test_a_name_is_not_a_scenario(slot: Slot) -> None:
+    for call in (lambda s: evaluate(s, slot, [0]), lambda s: solve(s, slot)):
+        with pytest.raises(TypeError, match=r"scenario must be a Scenario; got str 'paper-30x2'"):
+            call("paper-30x2")

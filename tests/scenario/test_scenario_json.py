@@ -184,3 +184,11 @@ def test_arrays_and_lists_are_written_alike() -> None:
         for kind in (np.array, list)
     )
     assert by_array.to_json() == by_list.to_json()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "[1]", '{"n_devices": 1, "n_servers": 1, "version": true}']
+)
+def test_text_that_is_no_scenario_is_refused_as_text(text: str) -> None:
+    with pytest.raises(ValueError, match="scenario JSON"):
+        Scenario.from_json(text)
