@@ -116,7 +116,7 @@ def _solve_one(scenario: Scenario, slot: Slot) -> Optimum:
     constants = constants_of(scenario, slot.gains)
     solution = minimise(load_problem(scenario, slot))
     objective = float(price(constants, slot, solution.assignment).cost.sum())
-    bound = objective if solution.exact else min(solution.lower_bound, objective)
+    bound = objective if solution.exact else min(float(solution.lower_bound), objective)
     return Optimum(
         assignment=solution.assignment,
         objective=objective,

@@ -72,3 +72,14 @@ def test_devices_that_must_offload_do() -> None:
     scenario = Scenario(n_devices=2, n_servers=1, max_power_w=[1.5, 0.9], noise_w=1.0)
     slot = Slot([[1e-6], [1e-6]], 8e5, 1e9)
     np.testing.assert_array_equal(solve(scenario, slot).assignment, [0, 1])
+
+
+def test_figures_are_python_floats_whether_proven_or_bounded() -> None:
+    scenario = Scenario.preset("unequal-200x10", noise_w=1e-12)
+    sample = slot_set(scenario, n_layouts=1, slots_per_layout=1)
+    bounded = solve(sample.scenarios[0], sample.slots[0][0])
+    assert bounded.status == "bounded"
+    small = Scenario(n_devices=1, n_servers=1)
+    proven = solve(small, Slot([[1e-6]], 8e5, 1e9))
+    for optimum in (bounded, proven):
+        assert {type(getattr(optimum, n)) for n in ("objective", "lower_bound", "gap")} == {float}
