@@ -30,6 +30,8 @@ class Regime:
         By rule.
     quota : int
         Devices per server of the quota rule, chosen on other slots.
+    optimum : Estimate
+        Mean optimal objective (its lower bound where not proven).
     offloaded : float
         Share of devices offloaded at the solver's decision.
     gap : float
@@ -46,6 +48,7 @@ class Regime:
     name: str
     nrr: dict[str, Estimate]
     quota: int
+    optimum: Estimate
     offloaded: float
     gap: float
     n_layouts: int
@@ -98,6 +101,7 @@ def measure_regime(
         name=scenario.name,
         nrr={name: estimate(nrr(sample, rule)) for name, rule in rules(size).items()},
         quota=size,
+        optimum=estimate(sample.optimum),
         offloaded=float(np.mean(sample.offloaded)),
         gap=sample.gap,
         n_layouts=n_layouts,
@@ -131,6 +135,8 @@ def regime_table(regimes: Sequence[Regime], *, intervals: bool = True) -> str:
         cells = [_cell(regime.nrr[rule], intervals=intervals) for regime in regimes]
         lines.append(f"| {rule} | " + " | ".join(cells) + " |")
     lines.append("| *quota* | " + " | ".join(str(regime.quota) for regime in regimes) + " |")
+    means = [_objective(regime.optimum, intervals=intervals) for regime in regimes]
+    lines.append("| *mean optimal objective* | " + " | ".join(means) + " |")
     shares = [f"{regime.offloaded:.2f}" for regime in regimes]
     lines.append("| *share offloaded at the optimum* | " + " | ".join(shares) + " |")
     gaps = ["proven" if regime.gap == 0 else f"gap <= {regime.gap:.1e}" for regime in regimes]
@@ -142,6 +148,11 @@ def _cell(result: Estimate, *, intervals: bool) -> str:
     shown = f"{result.mean:.4f}" if result.mean > 0.98 else f"{result.mean:.3f}"
     half = (result.high - result.low) / 2
     return f"{shown} ± {half:.1g}" if intervals and half > 0 else shown
+
+
+def _objective(result: Estimate, *, intervals: bool) -> str:
+    half = (result.high - result.low) / 2
+    return f"{result.mean:.5g} ± {half:.1g}" if intervals and half > 0 else f"{result.mean:.5g}"
 
 
 def verdict(regime: Regime) -> str:

@@ -79,7 +79,12 @@ class Estimate:
 
 
 def slot_set(
-    scenario: Scenario, *, n_layouts: int = 20, slots_per_layout: int = 5, seed: int = 0
+    scenario: Scenario,
+    *,
+    n_layouts: int = 20,
+    slots_per_layout: int = 5,
+    seed: int = 0,
+    own_layout: bool = False,
 ) -> SlotSet:
     """Return frozen slots of a scenario with their optima.
 
@@ -91,6 +96,9 @@ def slot_set(
         How many.
     seed : int
         Other seeds, other slots: tune on one, judge on another.
+    own_layout : bool
+        Stay on the scenario's own map, the one that its env shows: for a policy that was trained
+        there. Every "layout" is then the same map with other slots.
 
     Returns
     -------
@@ -112,7 +120,8 @@ def slot_set(
         )
     scenarios, slots, optima = [], [], []
     for index in range(n_layouts):
-        one = scenario.replace(layout="fixed", layout_seed=_layout_seed(seed, index))
+        drawn = scenario.layout_seed if own_layout else _layout_seed(seed, index)
+        one = scenario.replace(layout="fixed", layout_seed=drawn)
         rngs = [np.random.default_rng([seed, index, copy]) for copy in range(slots_per_layout)]
         world = World(one, slots_per_layout)
         world.reset(rngs)

@@ -221,7 +221,10 @@ def canonical_task(name: str, value: Any, size: int) -> float | tuple[float, ...
                 f'{name} as a mapping must be {{"uniform": [low, high]}}; got {value}.'
             )
         return Uniform(*ends)
-    return canonical_entries(name, value, size, "n_devices")
+    try:
+        return canonical_entries(name, value, size, "n_devices")
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error} A range is mec_gym.Uniform(low, high).") from None
 
 
 def canonical_area(name: str, value: Any) -> tuple[float, float]:

@@ -429,7 +429,7 @@ def _header_cure(header: Sequence[str], columns: _Columns) -> str:
     try:
         [float(title) for title in header]
     except ValueError:
-        return f"Rename the columns. {columns.advice}"
+        return f"Rename the columns. Or else: {columns.advice}"
     return "Write a header line above the first row."
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import mec_gym
-from baselines.regimes import measure_regime, regime_table, verdict
+from baselines.regimes import measure_regime, regime_table
 from mec_gym import Scenario
 from mec_gym.envs.offloading import MultiMECEnv
 
@@ -38,9 +38,12 @@ def main() -> None:
         for name in SHOWN
     ]
     print(_aligned(regime_table(regimes, intervals=False)))
-    print()
-    for regime in regimes:
-        print(f"- {verdict(regime)}")
+    print(
+        "\nquota: devices a server takes, tuned on other slots. admission limit: a server takes "
+        "devices, best gains first,\nonly while each would still get at least its own CPU speed. "
+        "proven: the bound met the decision in every slot.\n"
+        "More slots, intervals and what they say about each preset: docs/regimes.md"
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     picture = options.out / "slot.png"
     _draw_slot(picture)
@@ -50,12 +53,13 @@ def main() -> None:
 
 def _aligned(table: str) -> str:
     """Return a Markdown table with its columns padded for a terminal."""
-    rows = [line.strip("|").split("|") for line in table.splitlines()]
+    plain = [line for line in table.replace("*", "").splitlines() if "---" not in line]
+    rows = [line.strip("|").split("|") for line in plain]
     widths = [max(len(row[i].strip()) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [cell.strip().ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join(cell.replace("---", "-" * 3) for cell in cells).rstrip())
+        lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
 

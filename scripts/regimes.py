@@ -18,7 +18,12 @@ slot (1 is perfect), the mean over {slots} slots: {layouts} layouts with {per} s
 (metro: {metro} with {per}), ± half of the 95 % interval over layouts (Student's t). The quota is
 chosen on other slots. Rules but greedy and the optimum need no coordination between servers.
 Each slot shows a rule one layout, so relocating-200x10 equals bandlimited-200x10 here: it is
-harder for learners only, which cannot learn one map by heart.
+harder for learners only, which cannot learn one map by heart. "Proven" says that the solver's
+bound met its decision in every slot measured.
+
+The paper gives no weights, tasks or noise to compare these rules with, but its Table III implies a
+mean objective of 281.6 for 180 devices and 8 servers (295.27 times 0.9536): compare the mean
+optimal objective of paper-180x8 below, which no policy can undercut with these parameters.
 
 """
 METRO_LAYOUTS = 3

@@ -11,7 +11,10 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("
 NAMES = re.findall(
     r"`((?:mec_gym|baselines)\.[\w.]+)` \|$", (ROOT / "docs/paper-to-code.md").read_text(), re.M
 )
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+def snippets(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES)))
@@ -55,8 +58,20 @@ def test_the_snippets_of_the_readme_run(
     )
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for snippet in SNIPPETS:
+    for snippet in snippets("README.md"):
         exec(compile(snippet, "README.md", "exec"), names)
     printed = capsys.readouterr().out
     assert "optimal" in printed
     assert names["s"].n_devices == 3  # type: ignore[attr-defined]
+
+
+def test_the_snippets_of_the_guide_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for snippet in snippets("docs/guide.md"):
+        exec(compile(snippet, "guide.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "29 of 30 can execute locally" in printed
+    assert "Estimate(mean=" in printed

@@ -9,12 +9,20 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import pettingzoo
+from gymnasium.error import DependencyNotInstalled
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
-from pettingzoo import AECEnv, ParallelEnv
-from pettingzoo.utils import wrappers
-from pettingzoo.utils.conversions import parallel_to_aec
+
+try:
+    import pettingzoo
+    from pettingzoo import AECEnv, ParallelEnv
+    from pettingzoo.utils import wrappers
+    from pettingzoo.utils.conversions import parallel_to_aec
+except ModuleNotFoundError as error:
+    raise DependencyNotInstalled(
+        "the parallel env needs PettingZoo: "
+        'pip install "mec-gym[multiagent]", or in a clone pip install ".[multiagent]".'
+    ) from error
 
 from mec_gym.envs.offloading import ENV_ID, MAX_EPISODE_STEPS, MultiMECEnv
 from mec_gym.envs.scores import vote

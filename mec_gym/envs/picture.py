@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import deque
 from typing import Any
 
@@ -109,6 +110,7 @@ class Picture:
         if self._slot is None or self._layout is None or self._info is None:
             raise RuntimeError("there is nothing to draw before the first reset().")
         n_servers = self._scenario.n_servers
+        decided = self._assignment is not None
         load = np.zeros(n_servers)
         if self._assignment is not None:
             work = sum_by_server(np, self._slot.cycles, self._assignment, n_servers)[1:]
@@ -121,10 +123,11 @@ class Picture:
             assignment=self._assignment,
             server_load=load,
             devices_per_server=self._info["devices_per_server"],
-            objective=self._info["objective"],
+            # Before a decision the info describes all-local execution, which nobody chose.
+            objective=self._info["objective"] if decided else math.nan,
             optimum=self._info.get("optimum"),
-            latency_s=self._info["latency_s"],
-            energy_j=self._info["energy_j"],
+            latency_s=self._info["latency_s"] if decided else math.nan,
+            energy_j=self._info["energy_j"] if decided else math.nan,
             slot=self._slots,
             history=tuple(self._history),
         )

@@ -63,6 +63,7 @@ def parallel_env(
         from mec_gym.envs.parallel import MultiMECParallelEnv
     except ModuleNotFoundError as error:
         raise gym.error.DependencyNotInstalled(
-            'parallel_env needs PettingZoo: pip install "mec-gym[multiagent]".'
+            "the parallel env needs PettingZoo: "
+            'pip install "mec-gym[multiagent]", or in a clone pip install ".[multiagent]".'
         ) from error
     return MultiMECParallelEnv(scenario, max_cycles=max_cycles, **kwargs)

@@ -9,8 +9,15 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+try:
+    from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+except ModuleNotFoundError as error:
+    raise gym.error.DependencyNotInstalled(
+        "mec_gym.envs.sb3 needs Stable-Baselines3: "
+        'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
+    ) from error
 
 from mec_gym.envs.offloading import ENV_ID
 from mec_gym.envs.scores import VectorScoreAction
