@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 _Size = tuple[int, int]
 _Color = tuple[int, ...]
-
 _DESIGN = (960, 600)
 _PAPER, _CARD, _RIM, _GROUND = (240, 242, 245), (255, 255, 255), (222, 226, 232), (248, 249, 251)
 _INK, _SOFT, _FAINT = (28, 37, 51), (112, 120, 133), (233, 236, 240)
@@ -472,7 +471,8 @@ class _Painter:
         values = np.array(past, float).reshape(-1, 2)  # None becomes NaN
         values[~(np.abs(values) < 1e300)] = math.nan
         if np.isnan(values).all():
-            self.text("no finite objective yet", middle, plot.y + plot.height / 2, 15, align=0.5)
+            said = "no finite objective yet" if past else "no decision yet"
+            self.text(said, middle, plot.y + plot.height / 2, 15, align=0.5)
             return
         last = self.frame.slot - self.undecided
         self.text(str(last), plot.right, foot, 14, align=0.5)
