@@ -90,7 +90,7 @@ def test_files_name_no_registry_and_no_machine() -> None:
 )
 def test_patterns_recognise_what_they_are_for(what: str, text: str) -> None:
     assert UNWANTED[what].search(text)
-    assert not UNWANTED[what].search("see ../work/x, https://example.org/home/x and python.org")
+    assert not UNWANTED[what].search("see ../homework/x, https://example.org/home/x and python.org")
 
 
 def test_versions_agree() -> None:
