@@ -125,7 +125,7 @@ def plot(path: Path, *, quick: bool) -> dict[str, list[tuple[int, int, float, fl
         axes[1, column].set_ylim(0.7e-5, 5)
         for ax in axes[:, column]:
             ax.grid(visible=True, which="major", color="0.9")
-    axes[1, 0].annotate("proven optimal", (0.02, 0.04), xycoords="axes fraction", fontsize=8)
+    axes[1, 0].annotate("proven optimal", (0.02, 0.09), xycoords="axes fraction", fontsize=8)
     axes[0, 0].legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
