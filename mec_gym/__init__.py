@@ -9,7 +9,7 @@ from mec_gym.allocation import Allocation, allocate
 from mec_gym.envs.observation import slot_from_observation
 from mec_gym.envs.offloading import ENV_ID
 from mec_gym.envs.registration import parallel_env, register
-from mec_gym.envs.scores import ScoreAction, vote
+from mec_gym.envs.scores import ScoreAction, VectorScoreAction, vote
 from mec_gym.fields import Uniform
 from mec_gym.model.slot import Slot
 from mec_gym.optimum import Optimum, solve
@@ -27,6 +27,7 @@ __all__ = [
     "ScoreAction",
     "Slot",
     "Uniform",
+    "VectorScoreAction",
     "allocate",
     "evaluate",
     "parallel_env",
