@@ -141,9 +141,11 @@ def evaluate(
     xp = constants.xp
     if allocation is None:
         snr = chosen(xp, slot.gains, checked) / constants.noise
-        root = root_work(constants, slot.cycles)
-        allocation = optimal_allocation(constants, snr, root, checked)
-        costs = price(constants, slot, checked)
+        work = work_of(constants, slot.cycles)
+        allocation = optimal_allocation(constants, snr, work.root, checked)
+        resources = allocation.power_w, allocation.frequency_hz
+        timed = constants.always_timed
+        costs = _settle(constants, slot, checked, *resources, snr, work, positive=timed)
     else:
         allocation = _checked_allocation(constants, checked, allocation)
         resources = allocation.power_w, allocation.frequency_hz

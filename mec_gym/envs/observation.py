@@ -155,7 +155,7 @@ class ObservationCoder:
             for column, (name, law) in enumerate(self._drawn.items(), self.n_servers):
                 values = getattr(slot, name)
                 if self.kind != "raw":
-                    middle, half = (law.low + law.high) / 2, (law.high - law.low) / 2
+                    middle, half = _middle_and_half(law)
                     values = np.clip((values - middle) / half, -1.0, 1.0)
                 coded[..., column] = values
         if self.kind == "flat":
@@ -205,10 +205,15 @@ class ObservationCoder:
                 continue
             tasks[name] = values[..., self.n_servers + list(self._drawn).index(name)]
             if self.kind != "raw":
-                middle, half = (law.low + law.high) / 2, (law.high - law.low) / 2
+                middle, half = _middle_and_half(law)
                 tasks[name] = middle + half * tasks[name]
         # float32 may round the ends of the model's range outwards.
         return Slot(np.clip(gains, SMALLEST, LARGEST), **tasks)
+
+
+def _middle_and_half(law: Uniform) -> tuple[float, float]:
+    """Return the middle of a range and half its width: what [O-2] scales by."""
+    return (law.low + law.high) / 2, (law.high - law.low) / 2
 
 
 def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "db") -> Slot:

@@ -59,11 +59,6 @@ def parallel_env(
     >>> env.possible_agents
     ['mec_0', 'mec_1']
     """
-    try:
-        from mec_gym.envs.parallel import MultiMECParallelEnv
-    except ModuleNotFoundError as error:
-        raise gym.error.DependencyNotInstalled(
-            "the parallel env needs PettingZoo: "
-            'pip install "mec-gym[multiagent]", or in a clone pip install ".[multiagent]".'
-        ) from error
+    from mec_gym.envs.parallel import MultiMECParallelEnv
+
     return MultiMECParallelEnv(scenario, max_cycles=max_cycles, **kwargs)

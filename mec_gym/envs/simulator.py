@@ -33,7 +33,7 @@ class Step(NamedTuple):
     reward : float or ndarray, shape ([B])
         For the decision just priced; 0 after a reset.
     info : dict of numbers or ndarray, shape ([B,] ...)
-        Figures of the decision just costs.
+        Figures of the decision just priced.
     """
 
     observation: NDArray[np.float32]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -110,7 +111,8 @@ def test_registry() -> None:
 
 
 def test_without_pettingzoo_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "mec_gym.envs.parallel", None)
+    monkeypatch.delitem(sys.modules, "mec_gym.envs.parallel")
+    monkeypatch.setitem(sys.modules, "pettingzoo", None)
     with pytest.raises(DependencyNotInstalled, match=r"mec-gym\[multiagent\]"):
         parallel_env("paper-30x2")
 

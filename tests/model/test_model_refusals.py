@@ -42,7 +42,8 @@ def test_a_wrong_entry_is_named_with_its_place(name: str, wrong: float) -> None:
 def test_the_ends_of_the_range_are_legal(name: str) -> None:
     shape = (3, 2) if name == "gains" else 3
     for value in (1e-30, 1e30):
-        Slot(**GOOD | {name: np.full(shape, value)})
+        slot = Slot(**GOOD | {name: np.full(shape, value)})
+        assert (getattr(slot, name) == value).all()
 
 
 @pytest.mark.parametrize("shape", [(), (3,)])
