@@ -119,61 +119,145 @@ def allocate_by_levy_search(
     if slot.batch_shape:
         raise ValueError(f"slot must be one slot; got batch shape {slot.batch_shape}.")
     choice = checked_assignment(scenario, slot, assignment)
-    shape = (population, 2, scenario.n_devices)
-    best = _repaired(scenario, choice, rng.uniform(SMALLEST_FRACTION, 1.0, shape))
-    cost = _objective(scenario, slot, choice, best)
+    choices = np.broadcast_to(choice, (1, population, scenario.n_devices))
+    batch = Slot.trusted(slot.gains[None], slot.data_bits[None], slot.cycles[None])
+    problem = FractionProblem(scenario, batch)
+    best = problem.random(choices, rng)
+    cost = problem.objective(choices, best)
     history = [cost.min()]
     for generation in range(1, generations + 1):
         weight = 2.0 - 2.0 * generation / generations
-        mutant = best + step_scale * levy_steps(rng, shape, beta=beta)
-        crossed = weight * np.abs(levy_steps(rng, shape, beta=beta)) > threshold
-        candidate = _repaired(scenario, choice, np.where(crossed, mutant, best))
-        fitness = _objective(scenario, slot, choice, candidate)
+        mutant = best + step_scale * levy_steps(rng, best.shape, beta=beta)
+        crossed = weight * np.abs(levy_steps(rng, best.shape, beta=beta)) > threshold
+        candidate = problem.repaired(choices, np.where(crossed, mutant, best))
+        fitness = problem.objective(choices, candidate)
         better = fitness < cost
-        best = np.where(better[:, None, None], candidate, best)
+        best = np.where(better[..., None, None], candidate, best)
         cost = np.where(better, fitness, cost)
         history.append(cost.min())
     winner = int(np.argmin(cost))
     price = allocate(scenario, slot, choice).capacity_price
     return SearchResult(
-        allocation=Allocation(*_decoded(scenario, choice, best[winner]), price),
-        objective=float(cost[winner]),
+        allocation=Allocation(*problem.decoded(choice, best[0, winner]), price),
+        objective=float(cost[0, winner]),
         history=np.array(history),
         evaluations=population * (generations + 1),
     )
 
 
-def _repaired(
-    scenario: Scenario, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Bring fractions (P, 2, N) of server speed and of P^max back to eqs. (6) and (7)."""
-    legal = np.clip(fractions, SMALLEST_FRACTION, 1.0)
-    share = legal[:, 0]
-    choice = np.broadcast_to(assignment, share.shape)
-    used = sum_by_server(np, np.ascontiguousarray(share), choice, scenario.n_servers)
-    legal[:, 0] = share / entry_of_choice(np, np.maximum(used, 1.0), choice)
-    return legal
+class FractionProblem:
+    """Problem (13) over fractions of the servers' speeds and of P^max, for searches.
 
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    slots : Slot
+        Gains and tasks, NumPy arrays with one batch axis.
 
-def _decoded(
-    scenario: Scenario, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the powers and CPU speeds that fractions stand for."""
-    constants = constants_of(scenario, fractions)
-    speed = constants.frequency_by_choice[assignment]
-    local = assignment == 0
-    frequency = np.where(local, constants.local_frequency_hz, fractions[..., 0, :] * speed)
-    power = np.where(local, constants.local_power_w, fractions[..., 1, :] * constants.max_power_w)
-    return power, frequency
+    Notes
+    -----
+    Fractions have shape (B, P, 2, N): row 0 CPU shares, row 1 powers, of P candidates in each of B
+    slots.
 
+    Examples
+    --------
+    >>> slots = Slot(gains=[[[1e-6], [1e-6]]], data_bits=8e5, cycles=1e9)
+    >>> problem = FractionProblem(Scenario(n_devices=2, n_servers=1), slots)
+    >>> both = np.ones((1, 3, 2), dtype=np.int64)
+    >>> problem.objective(both, problem.random(both, np.random.default_rng(0))).shape
+    (1, 3)
+    """
 
-def _objective(
-    scenario: Scenario,
-    slot: Slot,
-    assignment: NDArray[np.int64],
-    fractions: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    choice = np.broadcast_to(assignment, (len(fractions), scenario.n_devices))
-    constants = constants_of(scenario, slot.gains)
-    costs = settle(constants, slot, choice, *_decoded(scenario, choice, fractions))
-    return np.asarray(costs.cost.sum(axis=-1))
+    def __init__(self, scenario: Scenario, slots: Slot) -> None:
+        self.scenario = scenario
+        self._constants = constants_of(scenario, slots.gains)
+        self._slots = Slot.trusted(
+            *[array[:, None] for array in (slots.gains, slots.data_bits, slots.cycles)]
+        )
+
+    def random(
+        self, assignment: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Return random feasible fractions.
+
+        Parameters
+        ----------
+        assignment : ndarray, shape (B, P, N), int64
+            0 = local, j = server j.
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        ndarray, shape (B, P, 2, N), [1]
+        """
+        shape = (*assignment.shape[:-1], 2, assignment.shape[-1])
+        return self.repaired(assignment, rng.uniform(SMALLEST_FRACTION, 1.0, shape))
+
+    def repaired(
+        self, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Bring fractions back to eqs. (6) and (7).
+
+        Parameters
+        ----------
+        assignment : ndarray, shape (B, P, N), int64
+            0 = local, j = server j.
+        fractions : ndarray, shape (B, P, 2, N), [1]
+            Any numbers.
+
+        Returns
+        -------
+        ndarray, shape (B, P, 2, N), [1]
+        """
+        legal = np.clip(fractions, SMALLEST_FRACTION, 1.0)
+        share = np.ascontiguousarray(legal[..., 0, :])
+        used = sum_by_server(np, share, assignment, self.scenario.n_servers)
+        legal[..., 0, :] = share / entry_of_choice(np, np.maximum(used, 1.0), assignment)
+        return legal
+
+    def decoded(
+        self, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the powers and CPU speeds that fractions stand for.
+
+        Parameters
+        ----------
+        assignment : ndarray, shape (..., N), int64
+            0 = local, j = server j.
+        fractions : ndarray, shape (..., 2, N), [1]
+            As above.
+
+        Returns
+        -------
+        power_w, frequency_hz : ndarray, shape (..., N), [W], [cycle/s]
+        """
+        c = self._constants
+        local = assignment == 0
+        speed = c.frequency_by_choice[assignment] * fractions[..., 0, :]
+        frequency = np.where(local, c.local_frequency_hz, speed)
+        power = np.where(local, c.local_power_w, fractions[..., 1, :] * c.max_power_w)
+        return power, frequency
+
+    def objective(
+        self, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return Σ Φ_i of every candidate.
+
+        Parameters
+        ----------
+        assignment : ndarray, shape (B, P, N), int64
+            0 = local, j = server j.
+        fractions : ndarray, shape (B, P, 2, N), [1]
+            Feasible.
+
+        Returns
+        -------
+        ndarray, shape (B, P), [1]
+        """
+        slots = self._slots
+        links = np.broadcast_to(slots.gains, (*assignment.shape, self.scenario.n_servers))
+        wide = Slot.trusted(links, slots.data_bits, slots.cycles)
+        costs = settle(self._constants, wide, assignment, *self.decoded(assignment, fractions))
+        return np.asarray(costs.cost.sum(axis=-1))

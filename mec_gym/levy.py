@@ -9,9 +9,12 @@ field use. A step is d = u / |v|^(1/β) with u ~ N(0, σ_u²), v ~ N(0, 1) and
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 _LONGEST = 1e300
 
@@ -90,3 +93,77 @@ def mantegna_sigma(beta: float) -> float:
         return float((top / bottom) ** (1.0 / beta))
     except OverflowError:
         raise ValueError(f"beta={beta!r} is so small that its steps overflow.") from None
+
+
+class LevyTail:
+    r"""P(\|d\| > x) of a Lévy step, [L-3], for searches that only compare steps with thresholds.
+
+    A comparison γ\|d\| > x has two outcomes: drawing it by its probability costs one uniform number
+    and a look into a table in place of two normal numbers and a power.
+
+    Parameters
+    ----------
+    beta : float, [1]
+        Stability index β; 0 < β < 2.
+
+    Raises
+    ------
+    ValueError
+        If `beta` is outside (0, 2).
+
+    Notes
+    -----
+    P(\|d\| > x) = E_v[erfc(x v^(1/β) / (σ_u √2))] over a half-normal v, by quadrature at 2,048
+    places of ln x and linear between them: within 2e-4 of the law of :func:`levy_steps`.
+
+    Examples
+    --------
+    >>> tail = LevyTail(1.5)
+    >>> float(tail(np.array(1e-9))), float(tail(np.array(1e30)))
+    (1.0, 0.0)
+    """
+
+    def __init__(self, beta: float) -> None:
+        self.beta = beta
+        # |d| spreads over more decades the smaller β is.
+        self._start = math.log(1e-6) / min(1.0, beta)
+        self._per_neper = (_PLACES - 1) / (math.log(1e8) / min(1.0, beta) - self._start)
+        self._table = _tail_table(beta, self._start, self._per_neper)
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """Return P(|d| > x).
+
+        Parameters
+        ----------
+        x : ndarray, any shape, [1]
+            x > 0.
+
+        Returns
+        -------
+        ndarray, shape of `x`
+        """
+        with np.errstate(divide="ignore"):
+            place = np.clip((np.log(x) - self._start) * self._per_neper, 0.0, _PLACES - 1.0)
+        left = place.astype(np.intp)
+        low = self._table.take(left)
+        high = self._table.take(left + 1, mode="clip")
+        return np.asarray(low + (place - left) * (high - low))
+
+
+_PLACES = 2048
+
+
+@lru_cache
+def _tail_table(beta: float, start: float, per_neper: float) -> NDArray[np.float64]:
+    sigma = mantegna_sigma(beta)
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    # v = 9 t³ puts nodes where a small v makes a long step.
+    t = (nodes + 1.0) / 2.0
+    v = 9.0 * t**3
+    weights = weights * t**2 * np.exp(-(v**2) / 2.0)
+    weights /= weights.sum()
+    x = np.exp(start + np.arange(_PLACES) / per_neper)
+    table = special.erfc(x[:, None] * v ** (1.0 / beta) / (sigma * math.sqrt(2.0))) @ weights
+    table[0], table[-1] = 1.0, 0.0
+    table.flags.writeable = False
+    return np.asarray(table)

@@ -10,6 +10,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from mec_gym.fields import Uniform
+from mec_gym.model.arrays import Array, namespace_of
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 from mec_gym.validation import LARGEST, SMALLEST, require_choice
@@ -53,6 +54,8 @@ class ObservationCoder:
         Of one observation.
     n_columns : int
         M plus the number of task columns.
+    drawn : dict of str to Uniform
+        The task columns, in order: what is drawn per slot.
 
     Raises
     ------
@@ -70,10 +73,10 @@ class ObservationCoder:
         self.scenario = scenario
         self.kind = kind
         self.n_servers = scenario.n_servers
-        self._drawn = {
+        self.drawn = {
             name: law for name in TASKS if isinstance(law := getattr(scenario, name), Uniform)
         }
-        self.n_columns = scenario.n_servers + len(self._drawn)
+        self.n_columns = scenario.n_servers + len(self.drawn)
         rows = scenario.n_devices
         self.shape = (rows * self.n_columns,) if kind == "flat" else (rows, self.n_columns)
 
@@ -112,7 +115,7 @@ class ObservationCoder:
 
     def _ends(self, n_gains: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the bounds of one row with so many gain columns."""
-        laws = list(self._drawn.values())
+        laws = list(self.drawn.values())
         if self.kind == "raw":
             low = [SMALLEST] * n_gains + [law.low for law in laws]
             high = [LARGEST] * n_gains + [law.high for law in laws]
@@ -121,6 +124,21 @@ class ObservationCoder:
             low = [ends[0] - _SLACK] * n_gains + [-1.0] * len(laws)
             high = [ends[1] + _SLACK] * n_gains + [1.0] * len(laws)
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
+
+    def task_scales(self) -> list[tuple[float, float]]:
+        """Return what [O-2] scales each task column by.
+
+        Returns
+        -------
+        list of (float, float)
+            Middle and half the width of each range, in the task's unit.
+
+        Examples
+        --------
+        >>> ObservationCoder(Scenario.preset("unequal-200x10")).task_scales()
+        [(800000.0, 400000.0), (1000000000.0, 500000000.0)]
+        """
+        return [_middle_and_half(law) for law in self.drawn.values()]
 
     def encode(self, slot: Slot) -> NDArray[np.float32]:
         """Return the observations of a batch of slots.
@@ -149,10 +167,10 @@ class ObservationCoder:
             gains *= _PER_NEPER
             gains += _OFFSET
         coded = gains
-        if self._drawn:
+        if self.drawn:
             coded = np.empty((*gains.shape[:-1], self.n_columns), dtype=np.float32)
             coded[..., : self.n_servers] = gains
-            for column, (name, law) in enumerate(self._drawn.items(), self.n_servers):
+            for column, (name, law) in enumerate(self.drawn.items(), self.n_servers):
                 values = getattr(slot, name)
                 if self.kind != "raw":
                     middle, half = _middle_and_half(law)
@@ -196,19 +214,59 @@ class ObservationCoder:
         values = values.reshape(*batch, self.scenario.n_devices, self.n_columns)
         gains = values[..., : self.n_servers]
         if self.kind != "raw":
-            gains = np.exp((gains - _OFFSET) / _PER_NEPER)
+            gains = gains_of_units(gains)
         tasks = {}
         for name in TASKS:
             law = getattr(self.scenario, name)
             if not isinstance(law, Uniform):
                 tasks[name] = self.scenario.per_device(name)
                 continue
-            tasks[name] = values[..., self.n_servers + list(self._drawn).index(name)]
+            tasks[name] = values[..., self.n_servers + list(self.drawn).index(name)]
             if self.kind != "raw":
                 middle, half = _middle_and_half(law)
                 tasks[name] = middle + half * tasks[name]
         # float32 may round the ends of the model's range outwards.
         return Slot(np.clip(gains, SMALLEST, LARGEST), **tasks)
+
+
+def units_of_gains(gains: Array) -> Array:
+    """Return gains as entries of a "db" observation, [O-1].
+
+    Parameters
+    ----------
+    gains : array, any shape, [1]
+        A NumPy array or a torch tensor.
+
+    Returns
+    -------
+    array, [10 dB]
+
+    Examples
+    --------
+    >>> units_of_gains(np.array([1e-6, 1e-5])).round(6)
+    array([1., 2.])
+    """
+    return namespace_of(gains).log(gains) * float(_PER_NEPER) + float(_OFFSET)
+
+
+def gains_of_units(units: Array) -> Array:
+    """Return the gains that entries of a "db" observation stand for, the inverse of [O-1].
+
+    Parameters
+    ----------
+    units : array, any shape, [10 dB]
+        A NumPy array or a torch tensor.
+
+    Returns
+    -------
+    array, [1]
+
+    Examples
+    --------
+    >>> gains_of_units(np.array([0.0])).round(9)
+    array([1.e-07])
+    """
+    return namespace_of(units).exp((units - float(_OFFSET)) / float(_PER_NEPER))
 
 
 def _middle_and_half(law: Uniform) -> tuple[float, float]:

@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
 
 from mec_gym.envs.offloading import ENV_ID
 from mec_gym.envs.scores import VectorScoreAction
+from mec_gym.envs.vector import MultiMECVectorEnv
 
 
 class SB3VecEnv(VecEnv):
@@ -32,12 +33,13 @@ class SB3VecEnv(VecEnv):
     Parameters
     ----------
     venv : gymnasium.vector.VectorEnv
-        With SAME_STEP autoreset, the mode that Stable-Baselines3 implies.
+        With SAME_STEP autoreset, the mode that Stable-Baselines3 implies, or the native vector
+        env in any mode: an ended copy is then reset at once.
 
     Raises
     ------
     ValueError
-        For another autoreset mode.
+        For another autoreset mode of an env that is not native.
 
     Examples
     --------
@@ -48,7 +50,8 @@ class SB3VecEnv(VecEnv):
 
     def __init__(self, venv: VectorEnv[Any, Any, Any]) -> None:
         mode = venv.metadata.get("autoreset_mode")
-        if mode is not AutoresetMode.SAME_STEP:
+        self._resets_itself = mode is AutoresetMode.SAME_STEP
+        if not self._resets_itself and not isinstance(venv.unwrapped, MultiMECVectorEnv):
             raise ValueError(
                 f"venv must have autoreset_mode=SAME_STEP; got {getattr(mode, 'name', mode)}. "
                 "Use make_sb3_vec_env, or gym.make_vec(..., autoreset_mode='SameStep')."
@@ -95,14 +98,20 @@ class SB3VecEnv(VecEnv):
             An ended copy's has ``terminal_observation`` and ``TimeLimit.truncated``.
         """
         observations, rewards, terminated, truncated, infos = self.venv.step(self._actions)
-        rows = self._rows(infos)
         dones = np.asarray(terminated | truncated)
-        final = self._rows(infos["final_info"]) if dones.any() else rows
+        final = rows = self._rows(infos)
+        last = observations
+        if dones.any() and self._resets_itself:
+            final, last = self._rows(infos["final_info"]), infos["final_obs"]
+        elif dones.any():
+            observations, infos = self.venv.reset(options={"reset_mask": dones})
+            begun = self._rows(infos)
+            rows = [begun[i] if done else rows[i] for i, done in enumerate(dones)]
         for index, row in enumerate(rows):
             if dones[index]:
                 self.reset_infos[index] = row
                 rows[index] = row = final[index]
-                row["terminal_observation"] = infos["final_obs"][index]
+                row["terminal_observation"] = last[index]
             row["TimeLimit.truncated"] = bool(truncated[index] and not terminated[index])
         return observations, np.asarray(rewards, dtype=np.float32), dones, rows
 

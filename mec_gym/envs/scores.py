@@ -12,11 +12,13 @@ from gymnasium.vector import VectorActionWrapper, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from mec_gym.model.arrays import as_numpy, namespace_of
+
 THRESHOLD = 0.5
 """A device follows its highest score if it is at least this; below, it executes locally."""
 
 
-def vote(scores: Any, can_execute_locally: Any = True) -> NDArray[np.int64]:
+def vote(scores: Any, can_execute_locally: Any = True) -> Any:
     """Return the decision that the servers' scores lead to, [V-1].
 
     Agent j answers with one score for each device. A device goes to the server with the highest
@@ -25,15 +27,15 @@ def vote(scores: Any, can_execute_locally: Any = True) -> NDArray[np.int64]:
 
     Parameters
     ----------
-    scores : array_like, shape (..., M, N), [1]
+    scores : array_like or torch tensor, shape (..., M, N), [1]
         Row j holds the answers of server j + 1.
     can_execute_locally : bool array_like, shape (N,)
         Devices for which this is False follow their highest score whatever it is.
 
     Returns
     -------
-    ndarray, shape (..., N), int64
-        0 = local, j = server j.
+    ndarray or torch tensor, shape (..., N), int64
+        0 = local, j = server j; of the kind of `scores`.
 
     Raises
     ------
@@ -45,16 +47,20 @@ def vote(scores: Any, can_execute_locally: Any = True) -> NDArray[np.int64]:
     >>> vote([[0.9, 0.2, 0.5], [0.7, 0.4, 0.6]])
     array([1, 0, 2])
     """
-    array = np.asarray(scores, dtype=np.float64)
+    array = scores if hasattr(scores, "detach") else np.asarray(scores, dtype=np.float64)
+    xp = namespace_of(array)
     if array.ndim < 2:
-        raise ValueError(f"scores must have shape (..., M, N); got shape {array.shape}.")
-    if np.isnan(array).any():
-        first = tuple(int(i) for i in np.argwhere(np.isnan(array))[0])
+        raise ValueError(f"scores must have shape (..., M, N); got shape {tuple(array.shape)}.")
+    top = xp.max(array, axis=-2)
+    if xp.any(xp.isnan(top)):
+        first = tuple(int(i) for i in np.argwhere(np.isnan(as_numpy(array)))[0])
         raise ValueError(f"scores must not be NaN; got nan at index {first}.")
-    best = array.argmax(axis=-2)
-    top = np.take_along_axis(array, best[..., None, :], axis=-2)[..., 0, :]
-    follows = (top >= THRESHOLD) | ~np.asarray(can_execute_locally, dtype=bool)
-    return np.where(follows, best + 1, 0)
+    follows = top >= THRESHOLD
+    if not np.all(can_execute_locally):
+        must = ~np.asarray(can_execute_locally, dtype=bool)
+        follows = follows | (must if xp is np else xp.asarray(must, device=array.device))
+    best = xp.argmax(array, axis=-2)
+    return xp.where(follows, best + 1, xp.zeros_like(best))
 
 
 def _score_space(n_servers: int, n_devices: int) -> Box:
@@ -81,7 +87,7 @@ def _voted(action: Any, scenario: Any, batch: tuple[int, ...]) -> NDArray[np.int
             f"({int(bad.sum())} of {scores.size} entries)."
         )
     scores = scores.reshape(*batch, scenario.n_servers, scenario.n_devices)
-    return vote(scores, scenario.can_execute_locally)
+    return np.asarray(vote(scores, scenario.can_execute_locally))
 
 
 class ScoreAction(

@@ -89,6 +89,27 @@ def as_numpy(array: Array) -> NDArray[Any]:
     return np.asarray(array)
 
 
+def contiguous(array: Array) -> Array:
+    """Return an array whose entries lie in memory in the order of its axes.
+
+    Parameters
+    ----------
+    array : array
+        A NumPy array or a torch tensor.
+
+    Returns
+    -------
+    array
+        Itself where it is so already.
+
+    Examples
+    --------
+    >>> contiguous(np.zeros((2, 3)).T).flags.c_contiguous
+    True
+    """
+    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array.contiguous()
+
+
 def pick(xp: Any, values: Array, index: Array) -> Array:
     """Return ``values[index]`` for one-dimensional `values` and an index of any shape.
 

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from mec_gym.optimum.admission import paying
+from mec_gym.optimum.batch import LoadProblems, load_problems
 from mec_gym.optimum.solution import Optimum, choice_costs, load_problem, solve
 
-__all__ = ["Optimum", "choice_costs", "load_problem", "solve"]
+__all__ = [
+    "LoadProblems",
+    "Optimum",
+    "choice_costs",
+    "load_problem",
+    "load_problems",
+    "paying",
+    "solve",
+]

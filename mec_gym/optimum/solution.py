@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mec_gym.allocation import optimal_power, root_work
-from mec_gym.model.arrays import Array, as_numpy
+from mec_gym.model.arrays import Array, as_numpy, contiguous
 from mec_gym.model.assignment import require_sizes
 from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.cost import computing_time, uplink, weighted_cost
@@ -163,9 +163,9 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
     constants : Constants
         The scenario's numbers.
     slot : Slot
-        Gains and tasks in NumPy arrays.
+        Gains and tasks, NumPy arrays or torch tensors.
     can_execute_locally : bool array, shape (N,)
-        Eq. (7).
+        Eq. (7); of the same kind where one is False.
 
     Returns
     -------
@@ -183,7 +183,7 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
     xp = constants.xp
     positive = constants.always_timed
     # Devices last, so that per-device numbers broadcast.
-    snr = np.ascontiguousarray(np.swapaxes(slot.gains, -1, -2)) / constants.noise
+    snr = contiguous(xp.moveaxis(slot.gains, -1, -2)) / constants.noise
     power = optimal_power(constants, snr)
     sent = uplink(
         xp,
@@ -197,6 +197,7 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
     links = weighted_cost(xp, sent.time_s, sent.energy_j, *weights, finite=positive)
     time = computing_time(xp, slot.cycles, constants.local_frequency_hz, running=True)
     local = weighted_cost(xp, time, constants.local_power_w * time, *weights, finite=True)
-    local = np.where(can_execute_locally, local, np.inf)
-    costs = np.concatenate([local[..., None, :], links], axis=-2)
-    return np.ascontiguousarray(np.swapaxes(costs, -1, -2))
+    if not np.all(can_execute_locally):
+        local = xp.where(can_execute_locally, local, xp.full_like(local, float("inf")))
+    costs = xp.concat([local[..., None, :], links], axis=-2)
+    return contiguous(xp.moveaxis(costs, -1, -2))

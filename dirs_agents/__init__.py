@@ -1,0 +1,35 @@
+"""DIRS: distributed resource scheduling by an ensemble of agents, one per server."""
+
+from __future__ import annotations
+
+try:
+    import stable_baselines3  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "dirs_agents needs PyTorch and Stable-Baselines3: "
+        'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
+    ) from error
+
+from dirs_agents.agent import Agent
+from dirs_agents.demonstrations import demonstrate, demonstration_slots
+from dirs_agents.dirs import DIRS
+from dirs_agents.levy_search import LevySearch, Refined, levy_search
+from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
+from dirs_agents.refinement import refine
+from dirs_agents.replay import PrioritisedReplay
+
+__all__ = [
+    "DIRS",
+    "Agent",
+    "CentralPolicy",
+    "EnsemblePolicy",
+    "LevySearch",
+    "PricePolicy",
+    "PrioritisedReplay",
+    "Refined",
+    "VotingPolicy",
+    "demonstrate",
+    "demonstration_slots",
+    "levy_search",
+    "refine",
+]

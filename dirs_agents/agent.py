@@ -1,0 +1,242 @@
+"""What one server runs: its own network on its own gains, and the resources of what it serves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dirs_agents.columns import ColumnCoder
+from mec_gym import Allocation, Scenario
+from mec_gym.allocation import optimal_resources, root_work
+from mec_gym.envs.observation import ObservationCoder
+from mec_gym.model.arrays import chosen
+from mec_gym.model.constants import constants_of
+
+
+class Agent(nn.Module):
+    """The agent of one server.
+
+    It takes what the PettingZoo env shows to ``mec_{server - 1}``: its gains to all devices, then
+    each task column, where tasks vary. Nothing of another server goes in.
+
+    Parameters
+    ----------
+    server : int
+        j, from 1: as in an assignment.
+    bank : nn.Module
+        A bank of networks for this server alone.
+    scenario : Scenario
+        The system.
+    observation : {"db", "raw", "flat"}
+        Units of what it takes.
+    admission : bool
+        Whether the server turns away devices that do not pay.
+
+    Examples
+    --------
+    >>> import gymnasium as gym
+    >>> from dirs_agents import DIRS
+    >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
+    >>> model = DIRS("EnsemblePolicy", env, seed=0)
+    >>> observation, _ = env.reset(seed=0)
+    >>> agent = model.agent(2)
+    >>> agent.scores(observation[:, 1]).shape
+    (30,)
+    """
+
+    def __init__(
+        self,
+        server: int,
+        bank: Any,
+        scenario: Scenario,
+        *,
+        observation: str = "db",
+        admission: bool = False,
+    ) -> None:
+        super().__init__()
+        self.server, self.scenario, self.admission = server, scenario, admission
+        self.bank = bank
+        self.coder = ColumnCoder(scenario, observation)
+
+    @property
+    def size(self) -> int:
+        """Number of entries of what the agent takes, N · (1 + T)."""
+        return self.coder.n_rows * self.scenario.n_devices
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Return the agent's scores.
+
+        Parameters
+        ----------
+        observation : Tensor, shape (B, N · (1 + T))
+            Its gains, then each task column.
+
+        Returns
+        -------
+        Tensor, shape (B, N), [1]
+            In [0, 1]; at least 0.5 claims the device.
+        """
+        scores: Tensor = self.bank.scores(self._columns(observation))
+        return scores[:, 0]
+
+    def _columns(self, observation: Tensor) -> Tensor:
+        table = observation.reshape(-1, self.coder.n_rows, self.scenario.n_devices)
+        return self.coder.scaled(table, 1)[:, None]
+
+    def scores(self, observation: Any) -> NDArray[np.float32]:
+        """Return the agent's scores for one slot or for a batch.
+
+        Parameters
+        ----------
+        observation : array_like, shape (N · (1 + T),) or (B, N · (1 + T))
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        ndarray, shape (N,) or (B, N), float32, [1]
+
+        Raises
+        ------
+        ValueError
+            For another shape.
+        """
+        batch = self._checked(observation)
+        with torch.inference_mode():
+            scores = self(batch).cpu().numpy()
+        return np.asarray(scores[0] if np.ndim(observation) == 1 else scores)
+
+    def admits(self, observation: Any, offered: Any) -> NDArray[np.bool_]:
+        """Return which of the devices that the vote sent here the server serves.
+
+        Parameters
+        ----------
+        observation : array_like, shape (N · (1 + T),)
+            As for :meth:`forward`.
+        offered : bool array_like, shape (N,)
+            Which devices were sent.
+
+        Returns
+        -------
+        ndarray, shape (N,), bool
+            All of them, unless the policy has an admission step, [P-2].
+        """
+        mask = self._mask("offered", offered)
+        if not self.admission:
+            return mask
+        columns = self._columns(self._checked(observation))
+        with torch.inference_mode():
+            kept = self.bank.admitted(
+                columns, torch.from_numpy(mask).to(columns.device)[None, None]
+            )
+        return np.asarray(kept.cpu().numpy()[0, 0])
+
+    def allocate(self, observation: Any, served: Any) -> Allocation:
+        """Return the optimal powers and CPU shares of the devices served, problem (13).
+
+        Parameters
+        ----------
+        observation : array_like, shape (N · (1 + T),)
+            As for :meth:`forward`.
+        served : bool array_like, shape (N,)
+            Which devices.
+
+        Returns
+        -------
+        Allocation
+            power_w and frequency_hz of the K devices served, in their order, shape (K,), and this
+            server's capacity_price, shape (1,).
+        """
+        mask = self._mask("served", served)
+        column = self._checked(observation)[0].cpu().numpy()
+        coder = ObservationCoder(self._own_system(), self.coder.coder.kind)
+        table = column.reshape(self.coder.n_rows, -1).T
+        slot = coder.decode(table.ravel() if coder.kind == "flat" else table)
+        constants = constants_of(coder.scenario, slot.gains)
+        assignment = mask.astype(np.int64)
+        snr = chosen(np, slot.gains, assignment) / constants.noise
+        power, share, price = optimal_resources(
+            constants, snr, root_work(constants, slot.cycles), assignment
+        )
+        return Allocation(power[mask], share[mask], np.asarray(price))
+
+    def _own_system(self) -> Scenario:
+        """Return the scenario with this server alone."""
+        speed = float(self.scenario.server_frequencies_hz[self.server - 1])
+        # Positions play no part: gains are given.
+        return self.scenario.replace(
+            n_servers=1,
+            server_frequency_hz=speed,
+            server_positions="kmeans",
+            device_positions="uniform",
+        )
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> Path:
+        """Write the agent's scores as an ONNX model.
+
+        Parameters
+        ----------
+        path : path
+            Of the file.
+
+        Returns
+        -------
+        Path
+            Input ``observation``, shape (batch, N · (1 + T)), float32; output ``scores``, shape
+            (batch, N).
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Without the extra: ``pip install "mec-gym[onnx]"``.
+        """
+        try:
+            import onnx  # noqa: F401
+            import onnxscript  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                'to_onnx needs onnx and onnxscript: pip install "mec-gym[onnx]", or in a clone '
+                'pip install ".[onnx]".'
+            ) from error
+        example = torch.zeros(2, self.size)
+        model = self.cpu().eval()
+        with torch.no_grad():
+            model(example)  # fills caches of constants with real tensors before tracing
+            program = torch.onnx.export(
+                model,
+                (example,),
+                input_names=["observation"],
+                output_names=["scores"],
+                dynamic_shapes={"observation": {0: torch.export.Dim("batch")}},
+                dynamo=True,
+                verbose=False,
+            )
+        if program is None:
+            raise RuntimeError("torch.onnx.export gave no program.")
+        target = Path(path)
+        program.save(str(target))
+        return target
+
+    def _checked(self, observation: Any) -> Tensor:
+        values = np.asarray(observation, dtype=np.float32)
+        if values.ndim not in (1, 2) or values.shape[-1] != self.size:
+            raise ValueError(
+                f"observation must have shape ({self.size},) or (B, {self.size}): this server's "
+                f"gains, then each task column; got shape {values.shape}."
+            )
+        device = next(self.parameters()).device
+        return torch.as_tensor(values, device=device).reshape(-1, self.size)
+
+    def _mask(self, name: str, mask: Any) -> NDArray[np.bool_]:
+        array = np.asarray(mask)
+        if array.dtype != np.bool_ or array.shape != (self.scenario.n_devices,):
+            raise ValueError(
+                f"{name} must be a bool array of shape ({self.scenario.n_devices},); got dtype "
+                f"{array.dtype}, shape {array.shape}."
+            )
+        return array

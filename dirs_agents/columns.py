@@ -1,0 +1,127 @@
+"""What each server's agent sees of an observation: its own gains and the tasks offered to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mec_gym import Scenario
+from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_gains
+
+
+class ColumnCoder:
+    """Splits observations into the servers' columns, and turns columns into physics.
+
+    A column holds one server's gains in the units of the "db" observation [O-1], then each task
+    column in [-1, 1] [O-2], where tasks vary: what the PettingZoo env shows an agent.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    kind : {"db", "raw", "flat"}
+        Of the observations.
+
+    Attributes
+    ----------
+    n_rows : int
+        1 + the number of task columns.
+
+    Examples
+    --------
+    >>> coder = ColumnCoder(Scenario.preset("unequal-200x10"), "db")
+    >>> coder.columns(torch.zeros(5, 200, 12)).shape
+    torch.Size([5, 10, 3, 200])
+    """
+
+    def __init__(self, scenario: Scenario, kind: str = "db") -> None:
+        self.scenario = scenario
+        self.coder = ObservationCoder(scenario, kind)
+        self.n_rows = 1 + self.coder.n_columns - scenario.n_servers
+
+    def columns(self, observations: Tensor) -> Tensor:
+        """Return what every server sees.
+
+        Parameters
+        ----------
+        observations : Tensor, shape (B, ...)
+            Of the env.
+
+        Returns
+        -------
+        Tensor, shape (B, M, 1 + T, N)
+        """
+        servers, devices = self.scenario.n_servers, self.scenario.n_devices
+        table = observations.reshape(-1, devices, self.coder.n_columns).transpose(1, 2)
+        table = self.scaled(table, servers)
+        gains = table[:, :servers, None]
+        if self.n_rows == 1:
+            return gains
+        tasks = table[:, None, servers:].expand(-1, servers, -1, -1)
+        return torch.cat([gains, tasks], dim=2)
+
+    def scaled(self, table: Tensor, n_gains: int) -> Tensor:
+        """Bring raw gains and tasks to the units of the "db" observation, if they are raw.
+
+        Parameters
+        ----------
+        table : Tensor, shape (B, n_gains + T, N)
+            Gains of some servers, then each task column.
+        n_gains : int
+            How many rows hold gains.
+
+        Returns
+        -------
+        Tensor, shape (B, n_gains + T, N)
+        """
+        if self.coder.kind != "raw":
+            return table
+        gains: Tensor = units_of_gains(table[:, :n_gains])
+        tasks = [
+            (table[:, n_gains + row, None] - middle) / half
+            for row, (middle, half) in enumerate(self.coder.task_scales())
+        ]
+        return torch.cat([gains, *tasks], dim=1)
+
+    def gains(self, columns: Tensor) -> Tensor:
+        """Return the gains that columns stand for.
+
+        Parameters
+        ----------
+        columns : Tensor, shape (..., 1 + T, N)
+            From :meth:`columns`.
+
+        Returns
+        -------
+        Tensor, shape (..., N), [1]
+        """
+        gains: Tensor = gains_of_units(columns[..., 0, :])
+        return gains
+
+    def tasks(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the tasks that columns show, or the scenario's own where tasks do not vary.
+
+        Parameters
+        ----------
+        columns : Tensor, shape (..., 1 + T, N)
+            From :meth:`columns`.
+
+        Returns
+        -------
+        data_bits, cycles : Tensor, shape (..., N), [bit], [cycle]
+        """
+        shape = columns[..., 0, :].shape
+        scales = iter(enumerate(self.coder.task_scales(), 1))
+        found: dict[str, Any] = {}
+        for name in ("data_bits", "cycles"):
+            if name in self.coder.drawn:
+                row, (middle, half) = next(scales)
+                found[name] = middle + half * columns[..., row, :]
+            else:
+                constant = torch.as_tensor(
+                    self.scenario.per_device(name), dtype=columns.dtype, device=columns.device
+                )
+                found[name] = constant.expand(shape)
+        return found["data_bits"], found["cycles"]

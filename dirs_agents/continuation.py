@@ -1,0 +1,223 @@
+"""What an env's future depends on, read from and written to Stable-Baselines3's vector envs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize, unwrap_vec_wrapper
+
+from mec_gym import Scenario
+from mec_gym.envs.observation import ObservationCoder
+from mec_gym.envs.sb3 import SB3VecEnv
+
+_COUNTERS = ("_elapsed_steps", "rewards", "needs_reset")
+"""What a TimeLimit and a Monitor around a single env remember of the running episode."""
+
+_MONITOR_COUNTERS = ("episode_returns", "episode_lengths", "episode_count")
+"""What a VecMonitor remembers."""
+
+
+def world_of(env: VecEnv) -> tuple[Scenario, str]:
+    """Return the scenario of an env and the kind of its observations, or refuse the env.
+
+    Parameters
+    ----------
+    env : VecEnv
+        Copies of a MultiMEC env.
+
+    Returns
+    -------
+    scenario : Scenario
+    observation : {"db", "raw", "flat"}
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another env, copies of several scenarios, another action space, or observations that
+        are not the env's own.
+
+    Examples
+    --------
+    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
+    >>> world_of(make_sb3_vec_env("paper-30x2"))[1]
+    'db'
+    """
+    try:
+        scenarios, coders = env.get_attr("scenario"), env.get_attr("coder")
+    except AttributeError:
+        raise TypeError(
+            "env must be the env of mec_gym: gym.make('mec_gym/MultiMEC-v0', scenario=...), its "
+            f"vector form, or make_sb3_vec_env(...); got {env!r:.80}."
+        ) from None
+    scenario, coder = scenarios[0], coders[0]
+    if not (isinstance(scenario, Scenario) and isinstance(coder, ObservationCoder)):
+        raise TypeError(f"env.scenario must be a Scenario; got {type(scenario).__name__}.")
+    if any(other != scenario for other in scenarios):
+        raise ValueError("the copies of env must have equal scenarios; got different ones.")
+    nvec = np.full(scenario.n_devices, scenario.n_servers + 1)
+    if not np.array_equal(getattr(env.action_space, "nvec", None), nvec):
+        raise ValueError(
+            f"env must have the action space MultiDiscrete([{scenario.n_servers + 1}] * "
+            f"{scenario.n_devices}); got {env.action_space}. DIRS votes by itself: leave out "
+            "ScoreAction and scores=True."
+        )
+    if unwrap_vec_wrapper(env, VecNormalize) is not None or env.observation_space != coder.space():
+        raise ValueError(
+            "env must show the observations of mec_gym as they are, since gains are read off them: "
+            "leave out VecNormalize and other observation wrappers (the 'db' observation is scaled "
+            "already)."
+        )
+    return scenario, coder.kind
+
+
+def env_state(env: VecEnv) -> dict[str, Any]:
+    """Return all that the future of an env depends on.
+
+    Parameters
+    ----------
+    env : VecEnv
+        Copies of a MultiMEC env.
+
+    Returns
+    -------
+    dict
+        Plain numbers, strings and arrays.
+
+    Examples
+    --------
+    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
+    >>> envs = make_sb3_vec_env("paper-30x2", n_envs=2, seed=0)
+    >>> _ = envs.reset()
+    >>> sorted(env_state(envs))
+    ['monitor', 'native']
+    """
+    state: dict[str, Any] = {"monitor": None}
+    monitor = unwrap_vec_wrapper(env, VecMonitor)
+    if monitor is not None:
+        state["monitor"] = {name: np.array(getattr(monitor, name)) for name in _MONITOR_COUNTERS}
+    native = unwrapped(env)
+    if isinstance(native, SB3VecEnv):
+        venv: Any = native.venv.unwrapped
+        return state | {"native": venv.get_state()}
+    copies = [{"world": world} for world in env.env_method("get_state")]
+    for name in _COUNTERS:
+        if _has(env, name):
+            for copy, value in zip(copies, env.get_attr(name), strict=True):
+                copy[name] = list(value) if isinstance(value, list) else value
+    return state | {"copies": copies}
+
+
+def set_env_state(env: VecEnv, state: Mapping[str, Any]) -> None:
+    """Bring an env to where another was, episodes under way included.
+
+    Parameters
+    ----------
+    env : VecEnv
+        As many copies of an equal scenario, wrapped alike.
+    state : mapping
+        From :func:`env_state`.
+
+    Raises
+    ------
+    ValueError
+        If the env differs in kind, number of copies or scenario.
+
+    Examples
+    --------
+    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
+    >>> envs = make_sb3_vec_env("paper-30x2", n_envs=2, seed=0)
+    >>> _ = envs.reset()
+    >>> set_env_state(envs, env_state(envs))
+    """
+    env.reset()
+    native = unwrapped(env)
+    if isinstance(native, SB3VecEnv) != ("native" in state):
+        raise ValueError(
+            "the model was trained on the other kind of vector env (native batch or single envs): "
+            "give the same kind to continue exactly, or force_reset=True to begin new episodes."
+        )
+    if isinstance(native, SB3VecEnv):
+        venv: Any = native.venv.unwrapped
+        venv.set_state(state["native"])
+    else:
+        copies = state["copies"]
+        if len(copies) != env.num_envs:
+            raise ValueError(f"the model was trained on {len(copies)} copies; got {env.num_envs}.")
+        for index, copy in enumerate(copies):
+            env.env_method("set_state", copy["world"], indices=index)
+            for name in _COUNTERS:
+                if name in copy and _has(env, name):
+                    _set_where_it_is(env, name, copy[name], index)
+    monitor = unwrap_vec_wrapper(env, VecMonitor)
+    if monitor is not None and state["monitor"] is not None:
+        for name, value in state["monitor"].items():
+            setattr(monitor, name, value.copy() if value.ndim else int(value))
+
+
+def unwrapped(env: VecEnv) -> VecEnv:
+    """Return the vector env inside its wrappers.
+
+    Parameters
+    ----------
+    env : VecEnv
+        Any.
+
+    Returns
+    -------
+    VecEnv
+
+    Examples
+    --------
+    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
+    >>> envs = make_sb3_vec_env("paper-30x2")
+    >>> unwrapped(VecMonitor(envs)) is envs
+    True
+    """
+    while hasattr(env, "venv") and isinstance(env.venv, VecEnv):
+        env = env.venv
+    return env
+
+
+def _has(env: VecEnv, name: str) -> bool:
+    try:
+        env.get_attr(name, indices=0)
+    except AttributeError:
+        return False
+    return True
+
+
+def _set_where_it_is(env: VecEnv, name: str, value: Any, index: int) -> None:
+    """Set an attribute on the wrapper that has it, where this process can reach it."""
+    envs = getattr(unwrapped(env), "envs", None)
+    if envs is None:  # in another process: Stable-Baselines3 finds the wrapper
+        env.set_attr(name, value, indices=index)
+        return
+    layer = envs[index]
+    while layer is not layer.unwrapped:
+        if name in vars(layer):
+            setattr(layer, name, value)
+            return
+        layer = layer.env
+
+
+def episode_infos(buffer: deque[Any] | None) -> list[dict[str, float]]:
+    """Return the statistics of finished episodes as plain numbers.
+
+    Parameters
+    ----------
+    buffer : deque or None
+        Stable-Baselines3's ``ep_info_buffer``.
+
+    Returns
+    -------
+    list of dict
+
+    Examples
+    --------
+    >>> episode_infos(deque([{"r": np.float32(1.0), "l": 3}]))
+    [{'r': 1.0, 'l': 3.0}]
+    """
+    return [{key: float(value) for key, value in info.items()} for info in buffer or ()]

@@ -1,0 +1,132 @@
+"""Algorithm 2's demonstrations: slots of the env's world with decisions to imitate."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from dirs_agents.levy_search import LevySearch, levy_search
+from mec_gym import ENV_ID, Scenario, Slot, solve
+from mec_gym.optimum import load_problems
+
+SOURCES = ("levy", "exhaustive", "optimal", "none")
+
+DEMONSTRATION_SEARCH = LevySearch(population=5, generations=1000, beta=0.5)
+"""The paper asks for a small β and prints no budget: a hundred times the online search's."""
+
+LARGEST_ENUMERATION = 300_000
+_CHUNK = 20_000
+
+
+def demonstration_slots(
+    scenario: Scenario, count: int, seed: int, *, observation: str = "db"
+) -> tuple[NDArray[np.float32], Slot]:
+    """Return observations and slots that the env's world may show, from copies of their own.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system; where layouts are redrawn each slot has its own.
+    count : int
+        How many.
+    seed : int
+        Of the copies.
+    observation : {"db", "raw", "flat"}
+        The env's `observation` argument.
+
+    Returns
+    -------
+    observations : ndarray, shape (count, ...), float32
+    slots : Slot
+        Batch shape (count,).
+
+    Examples
+    --------
+    >>> demonstration_slots(Scenario.preset("paper-30x2"), 4, 0)[0].shape
+    (4, 30, 2)
+    """
+    envs: Any = gym.make_vec(ENV_ID, num_envs=count, scenario=scenario, observation=observation)
+    observations, _ = envs.reset(seed=seed)
+    slots = envs.unwrapped.slot
+    envs.close()
+    return observations, slots
+
+
+def demonstrate(
+    scenario: Scenario,
+    slots: Slot,
+    start: NDArray[np.int64],
+    rng: np.random.Generator,
+    *,
+    source: str = "levy",
+    search: LevySearch | None = None,
+) -> NDArray[np.int64]:
+    """Return decisions to imitate for a batch of slots.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    slots : Slot
+        Gains and tasks, one batch axis.
+    start : ndarray, shape (B, N), int
+        Where the Lévy search begins: the untrained ensemble's decisions.
+    rng : numpy.random.Generator
+        Source of randomness.
+    source : {"levy", "exhaustive", "optimal"}
+        Lévy flight search with a small β, the paper's choice; all (M + 1)^N decisions of a tiny
+        slot; :func:`mec_gym.solve`.
+    search : LevySearch, optional
+        Settings of the Lévy search.
+
+    Returns
+    -------
+    ndarray, shape (B, N), int64
+
+    Raises
+    ------
+    ValueError
+        For an unknown source, or too many decisions to enumerate.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=4, n_servers=1)
+    >>> slots = Slot(gains=np.full((1, 4, 1), 1e-6), data_bits=8e5, cycles=1e9)
+    >>> start = np.zeros((1, 4), dtype=np.int64)
+    >>> demonstrate(scenario, slots, start, np.random.default_rng(0), source="exhaustive")
+    array([[1, 1, 1, 1]])
+    """
+    if source == "levy":
+        return levy_search(scenario, slots, start, rng, search or DEMONSTRATION_SEARCH).assignment
+    if source == "optimal":
+        return np.asarray(solve(scenario, slots).assignment)
+    if source != "exhaustive":
+        raise ValueError(f"source must be one of {', '.join(SOURCES)}; got {source!r}.")
+    return _exhaustive(scenario, slots)
+
+
+def _exhaustive(scenario: Scenario, slots: Slot) -> NDArray[np.int64]:
+    choices, devices = scenario.n_servers + 1, scenario.n_devices
+    if choices**devices > LARGEST_ENUMERATION:
+        raise ValueError(
+            f'demonstrations="exhaustive" would enumerate {choices}^{devices} decisions per slot, '
+            f'more than {LARGEST_ENUMERATION:,}. Use "optimal" or "levy".'
+        )
+    problems = load_problems(scenario, slots)
+    batch = len(problems.cost)
+    best = np.full(batch, np.inf)
+    found = np.zeros((batch, devices), dtype=np.int64)
+    everything = itertools.product(range(choices), repeat=devices)
+    while chunk := list(itertools.islice(everything, _CHUNK // batch + 1)):
+        candidates = np.broadcast_to(np.array(chunk), (batch, len(chunk), devices))
+        values = problems.objective(candidates)
+        winner = values.argmin(axis=1)
+        value = values[np.arange(batch), winner]
+        better = value < best
+        found[better] = candidates[0, winner[better]]
+        best = np.minimum(best, value)
+    return found

@@ -1,0 +1,891 @@
+"""DIRS, Algorithm 1: distributed agents, imitation, voting, refinement and replay in one loop."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import safe_mean
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from torch import Tensor
+
+from dirs_agents.agent import Agent
+from dirs_agents.continuation import env_state, episode_infos, set_env_state, world_of
+from dirs_agents.demonstrations import (
+    DEMONSTRATION_SEARCH,
+    SOURCES,
+    demonstrate,
+    demonstration_slots,
+)
+from dirs_agents.levy_search import LevySearch
+from dirs_agents.losses import LOSSES, decision_loss, total_loss
+from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
+from dirs_agents.records import Averages
+from dirs_agents.refinement import REFINEMENTS, refine
+from dirs_agents.replay import PrioritisedReplay
+from dirs_agents.storage import read_model, write_model
+from mec_gym import ENV_ID, Scenario, slot_from_observation
+from mec_gym.envs.observation import ObservationCoder
+from mec_gym.envs.sb3 import SB3VecEnv
+from mec_gym.validation import require_choice, require_known
+
+SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
+
+MEC_FIGURES = ("latency_s", "energy_j", "objective", "nrr")
+"""Figures of the env's info that are logged; nrr where the env knows the optimum."""
+
+
+class DIRS(BaseAlgorithm):
+    r"""Distributed intelligent resource scheduling, the framework of the paper.
+
+    An agent on each server scores the devices by its own gains; the devices follow the highest
+    score of at least 0.5. Training is central: demonstrations first (Algorithm 2), then, every φ
+    slots, a refined decision (Algorithm 4) joins the replay buffer and the agents learn from it
+    (Algorithm 3). Slots are independent of each other, so there is no discount and no value
+    function: the agents learn to imitate the best decisions found.
+
+    Parameters
+    ----------
+    policy : {"EnsemblePolicy", "PricePolicy", "CentralPolicy"} or a VotingPolicy class
+        The paper's networks; price-posting agents for any number of devices; one network over all
+        gains (the ablation of the ensemble).
+    env : gymnasium.Env, gymnasium.vector.VectorEnv, VecEnv or str
+        The env of mec_gym, single or vectorised.
+    learning_rate : float or callable
+        Of Adam; a callable takes the remaining progress, 1 → 0. The paper does not print it.
+    demonstrations : {"levy", "exhaustive", "optimal", "none"}
+        Where Algorithm 2's decisions come from: the Lévy search with a small β (the paper),
+        enumeration of tiny cases, :func:`mec_gym.solve`, or no imitation at all (Fig. 5).
+    n_demonstrations : int
+        Data quantity of Table II.
+    pretrain_steps : int
+        T_D of Algorithm 2.
+    l2_weight : float, [1]
+        λ1 of eq. (14); 0 is L_D alone (Table II).
+    demonstration_population, demonstration_generations : int
+        P and G_max of the demonstrations' Lévy search.
+    demonstration_beta : float, [1]
+        Its β, "small". The paper prints no number.
+    buffer_size : int
+        Pairs in the replay buffer.
+    batch_size : int
+        K + S of eqs. (14) and (17).
+    train_interval : int, [slot]
+        φ of Algorithm 1.
+    train_steps : int
+        T_M of Algorithm 3.
+    refine_interval : int, optional, [slot]
+        How often a slot's decision is refined and stored; φ by default, as in Algorithm 1.
+    agent_loss_weight : float, [1]
+        λ2 of eq. (16).
+    loss : {"binary", "vote"}, optional
+        Cross-entropy per agent, eqs. (14) and (17), or of the vote [T-1]; the policy's choice by
+        default (the paper's for the paper's networks).
+    priority_exponent : float, [1]
+        τ of eq. (15).
+    agent_priority, demonstration_priority : float, [nat]
+        ε_A and ε_D of eq. (15).
+    refinement : {"levy", "classic-levy", "epsilon-greedy", "none", "optimal"}
+        How a^e becomes a*: Algorithm 4, eq. (18) alone (Fig. 4), random changes (Fig. 5), not at
+        all, or :func:`mec_gym.solve`.
+    population, generations : int
+        P and G_max of Algorithm 4.
+    beta : float, [1]
+        β of its steps, large.
+    threshold : float, [1]
+        th of eq. (22).
+    step_scale : float, [1]
+        η of eq. (18), in units of each variable's range. The paper does not print it.
+    allocation : {"exact", "levy"}
+        Whether the searches price decisions with the optimal f and p or search those, too, as
+        the vector (19) has it.
+    epsilon : float, [1]
+        Probability of a random choice in "epsilon-greedy".
+    policy_kwargs : dict, optional
+        For the policy, e.g. ``{"net_arch": [80, 60]}`` or ``{"admission": False}``.
+    stats_window_size : int
+        Episodes that ``rollout/ep_rew_mean`` averages over.
+    tensorboard_log : str, optional
+        Folder for TensorBoard.
+    verbose : {0, 1, 2}
+        1 prints the logged figures.
+    seed : int, optional
+        Of weights, searches, replay and env.
+    device : str or torch.device
+        "cpu", "cuda" or "auto".
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an env that is not mec_gym's, is wrapped so that gains cannot be read, or has another
+        action space; for a hyper-parameter outside its range.
+
+    Examples
+    --------
+    >>> import gymnasium as gym
+    >>> import mec_gym
+    >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
+    >>> model = DIRS("EnsemblePolicy", env, n_demonstrations=8, pretrain_steps=2, seed=0)
+    >>> action, _ = model.learn(20).predict(env.reset(seed=1)[0], deterministic=True)
+    >>> action.shape
+    (30,)
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "EnsemblePolicy": EnsemblePolicy,
+        "PricePolicy": PricePolicy,
+        "CentralPolicy": CentralPolicy,
+    }
+    policy: VotingPolicy
+    scenario: Scenario
+    observation_kind: str
+
+    def __init__(
+        self,
+        policy: str | type[VotingPolicy] = "EnsemblePolicy",
+        env: GymEnv | gym.vector.VectorEnv[Any, Any, Any] | str | None = None,
+        learning_rate: float | Schedule = 1e-3,
+        *,
+        demonstrations: str = "levy",
+        n_demonstrations: int = 256,
+        pretrain_steps: int = 500,
+        l2_weight: float = 1e-4,
+        demonstration_population: int = DEMONSTRATION_SEARCH.population,
+        demonstration_generations: int = DEMONSTRATION_SEARCH.generations,
+        demonstration_beta: float = DEMONSTRATION_SEARCH.beta,
+        buffer_size: int = 1024,
+        batch_size: int = 256,
+        train_interval: int = 10,
+        train_steps: int = 2,
+        refine_interval: int | None = None,
+        agent_loss_weight: float = 0.5,
+        loss: str | None = None,
+        priority_exponent: float = 0.6,
+        agent_priority: float = 0.08,
+        demonstration_priority: float = 0.02,
+        refinement: str = "levy",
+        population: int = 5,
+        generations: int = 10,
+        beta: float = 1.5,
+        threshold: float = 0.4,
+        step_scale: float = 0.01,
+        allocation: str = "exact",
+        epsilon: float = 0.1,
+        policy_kwargs: dict[str, Any] | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
+    ) -> None:
+        super().__init__(
+            policy,  # type: ignore[arg-type]
+            env,  # type: ignore[arg-type]
+            learning_rate,
+            policy_kwargs=policy_kwargs,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            support_multi_env=True,
+            seed=seed,
+        )
+        self.demonstrations, self.n_demonstrations = demonstrations, n_demonstrations
+        self.pretrain_steps, self.l2_weight = pretrain_steps, l2_weight
+        self.demonstration_population = demonstration_population
+        self.demonstration_generations = demonstration_generations
+        self.demonstration_beta = demonstration_beta
+        self.buffer_size, self.batch_size = buffer_size, batch_size
+        self.train_interval, self.train_steps = train_interval, train_steps
+        self.refine_interval = train_interval if refine_interval is None else refine_interval
+        self.agent_loss_weight = agent_loss_weight
+        self.loss = loss
+        self.priority_exponent = priority_exponent
+        self.agent_priority, self.demonstration_priority = agent_priority, demonstration_priority
+        self.refinement = refinement
+        self.population, self.generations, self.beta = population, generations, beta
+        self.threshold, self.step_scale = threshold, step_scale
+        self.allocation, self.epsilon = allocation, epsilon
+        self._check_hyperparameters()
+        self.pretrained = False
+        self._averages = Averages()
+        if env is not None:
+            assert self.env is not None
+            self.scenario, self.observation_kind = world_of(self.env)
+        if _init_setup_model:
+            self._setup_model()
+
+    # -- construction ---------------------------------------------------------------------------
+
+    def _check_hyperparameters(self) -> None:
+        require_choice("demonstrations", self.demonstrations, SOURCES)
+        require_choice("refinement", self.refinement, REFINEMENTS)
+        if self.loss is not None:
+            require_choice("loss", self.loss, LOSSES)
+        for name, least in _LEAST_INTEGERS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+                raise ValueError(f"{name} must be an integer >= {least}; got {value!r}.")
+        for name in ("l2_weight", "agent_loss_weight", "epsilon"):
+            value = getattr(self, name)
+            if not 0.0 <= value < np.inf:
+                raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
+        imitates = self.demonstrations != "none"
+        if imitates and self.n_demonstrations > self.buffer_size:
+            raise ValueError(
+                f"buffer_size must hold the demonstrations, which are kept; got buffer_size="
+                f"{self.buffer_size} for n_demonstrations={self.n_demonstrations}."
+            )
+        # Refuse the searches' settings now, not after the demonstrations.
+        self._online_search()
+        self._demonstration_search()
+
+    def _online_search(self) -> LevySearch:
+        """Return Algorithm 4 as it runs online, with a large β."""
+        classic = self.refinement == "classic-levy"
+        return LevySearch(
+            method="classic-levy" if classic else "levy",
+            population=self.population,
+            generations=self.generations,
+            beta=self.beta,
+            threshold=self.threshold,
+            step_scale=self.step_scale,
+            allocation=self.allocation,
+        )
+
+    def _demonstration_search(self) -> LevySearch:
+        """Return Algorithm 4 as it makes demonstrations, with a small β."""
+        return LevySearch(
+            population=self.demonstration_population,
+            generations=self.demonstration_generations,
+            beta=self.demonstration_beta,
+            threshold=self.threshold,
+            step_scale=self.step_scale,
+            allocation=self.allocation,
+        )
+
+    def _setup_model(self) -> None:
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        self.rng = np.random.default_rng(self.seed)
+        policy_class: Any = self.policy_class
+        self.policy = policy_class(
+            self.observation_space,
+            self.action_space,
+            self.lr_schedule,
+            scenario=self.scenario,
+            observation=self.observation_kind,
+            **self.policy_kwargs,
+        ).to(self.device)
+        # λ1 ‖θ‖² of eq. (14): its gradient is 2 λ1 θ.
+        self.optimizer = torch.optim.Adam(
+            self.policy.parameters(),
+            lr=float(self.lr_schedule(1.0)),
+            weight_decay=2.0 * self.l2_weight,
+            fused=True,
+        )
+        observation_shape: Any = self.observation_space.shape
+        self.replay_buffer = PrioritisedReplay(
+            self.buffer_size,
+            observation_shape,
+            n_devices=self.scenario.n_devices,
+            n_servers=self.scenario.n_servers,
+            exponent=self.priority_exponent,
+            agent_constant=self.agent_priority,
+            demonstration_constant=self.demonstration_priority,
+        )
+
+    @staticmethod
+    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        if isinstance(env, gym.vector.VectorEnv):
+            env = SB3VecEnv(env)
+            return VecMonitor(env) if monitor_wrapper else env
+        return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
+
+    def set_env(self, env: Any, force_reset: bool = True) -> None:
+        """Change the env; it must have the scenario's numbers of devices and servers.
+
+        Parameters
+        ----------
+        env : as for the constructor
+            The new one.
+        force_reset : bool
+            Begin new episodes when training goes on.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For an env that does not fit.
+        """
+        wrapped = self._wrap_env(env, self.verbose)
+        scenario, kind = world_of(wrapped)
+        self._require_same_sizes(scenario, kind)
+        super().set_env(wrapped, force_reset)
+        self.scenario = scenario
+
+    def _require_same_sizes(self, scenario: Scenario, kind: str) -> None:
+        mine, theirs = _sizes(self.scenario), _sizes(scenario)
+        if mine != theirs or kind != self.observation_kind:
+            raise ValueError(
+                f"the model is for N={mine[0]} devices, M={mine[1]} servers, {mine[2]} task "
+                f"columns and observation={self.observation_kind!r}; the env has N={theirs[0]}, "
+                f"M={theirs[1]}, {theirs[2]} task columns and observation={kind!r}."
+            )
+
+    # -- Algorithm 1 ----------------------------------------------------------------------------
+
+    def learn(
+        self: SelfDIRS,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 100,
+        tb_log_name: str = "DIRS",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfDIRS:
+        """Run Algorithm 1: imitate once, then decide in every slot and train every φ slots.
+
+        Parameters
+        ----------
+        total_timesteps : int, [slot]
+            T_DRL, counted over all copies of the env. 0 runs the offline stage alone.
+        callback : callback or list of them, optional
+            Stable-Baselines3's; called once per step of the (vector) env.
+        log_interval : int, [slot]
+            How often figures are logged.
+        tb_log_name : str
+            Name of the run for TensorBoard.
+        reset_num_timesteps : bool
+            Count from 0 and reset the env, or go on.
+        progress_bar : bool
+            Needs tqdm and rich.
+
+        Returns
+        -------
+        DIRS
+            Itself.
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss is not finite: names slot, gradient step and agent.
+        """
+        if self.env is None:
+            raise ValueError("learn() needs an env: DIRS.load(path, env=env) or set_env(env).")
+        total_timesteps, callback = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        callback.on_training_start(locals(), globals())
+        # Offline pre-training stage, lines 3 and 4.
+        if not self.pretrained:
+            self._imitate()
+        callback.on_rollout_start()
+        while self.num_timesteps < total_timesteps:
+            # Online distributed inference stage, lines 7 to 11.
+            observations: Any = self._last_obs
+            decisions, scores = self._decide(observations)
+            # Online training stage, lines 12 to 14.
+            refining = self._due(self.refine_interval)
+            if refining:
+                self._refine(observations[refining], decisions[refining])
+            rounds = len(self._due(self.train_interval))
+            if rounds and self.replay_buffer.size:
+                callback.on_rollout_end()
+                self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+                self._averages.add("vote/margin", _margin(scores))
+                self._train(rounds * self.train_steps)
+                callback.on_rollout_start()
+            infos = self._act(decisions)
+            callback.update_locals(locals())
+            if not callback.on_step():
+                break
+            if self._passed(log_interval):
+                self.dump_logs()
+        callback.on_rollout_end()
+        callback.on_training_end()
+        return self
+
+    def _due(self, interval: int) -> list[int]:
+        """Return the copies whose slot t has t mod interval = 0; copy i is in slot t0 + i."""
+        first = -self.num_timesteps % interval
+        return list(range(first, self.n_envs, interval))
+
+    def _passed(self, interval: int) -> bool:
+        """Return whether the last step crossed a multiple of `interval`."""
+        return self.num_timesteps % interval < self.n_envs
+
+    def _decide(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.int64], Tensor]:
+        """Let every agent score its devices, and vote."""
+        with torch.inference_mode():
+            columns = self.policy.columns(torch.as_tensor(observations, device=self.device))
+            decisions, scores = self.policy.decide(columns)
+        return decisions.cpu().numpy(), scores
+
+    def _act(self, decisions: NDArray[np.int64]) -> list[dict[str, Any]]:
+        """Carry out the decisions of one slot in every copy, and move on."""
+        assert self.env is not None
+        observations, _, dones, infos = self.env.step(decisions)
+        self._last_obs = observations
+        self._last_episode_starts = dones
+        self.num_timesteps += self.n_envs
+        self._update_info_buffer(infos, dones)
+        for info in infos:
+            for name in MEC_FIGURES:
+                if name in info:
+                    self._averages.add(f"mec/{name}", info[name])
+        return infos
+
+    # -- Algorithm 2 ----------------------------------------------------------------------------
+
+    def _imitate(self) -> None:
+        """Make demonstrations and train on them alone, Algorithm 2."""
+        self.pretrained = True
+        if self.demonstrations == "none" or not self.n_demonstrations:
+            return
+        observations, slots = demonstration_slots(
+            self.scenario,
+            self.n_demonstrations,
+            int(self.rng.integers(2**31)),
+            observation=self.observation_kind,
+        )
+        start, _ = self._decide(observations)
+        decisions = demonstrate(
+            self.scenario,
+            slots,
+            start,
+            self.rng,
+            source=self.demonstrations,
+            search=self._demonstration_search(),
+        )
+        self.replay_buffer.add(observations, decisions, demonstrated=True)
+        for _ in range(self.pretrain_steps // _PRETRAIN_LOG):
+            self._train(_PRETRAIN_LOG)
+            self._log_pretraining()
+        self._train(self.pretrain_steps % _PRETRAIN_LOG)
+        self._log_pretraining()
+
+    def _log_pretraining(self) -> None:
+        """Log under "pretrain/", against gradient steps: no slot has passed yet."""
+        for name, value in self._averages.take().items():
+            self.logger.record(name.replace("train/", "pretrain/"), value)
+        self.logger.dump(step=self._n_updates)
+
+    # -- Algorithms 3 and 4 ---------------------------------------------------------------------
+
+    def _refine(self, observations: NDArray[np.float32], decisions: NDArray[np.int64]) -> None:
+        """Find better decisions and keep them, Algorithm 3, lines 1 to 3."""
+        slots = slot_from_observation(self.scenario, observations, self.observation_kind)
+        found = refine(
+            self.scenario,
+            slots,
+            decisions,
+            self.rng,
+            method=self.refinement,
+            search=self._online_search(),
+            epsilon=self.epsilon,
+        )
+        self.replay_buffer.add(observations, found.assignment)
+        before, after = found.history[0], found.history[-1]
+        self._averages.add("refine/objective_before", before.mean())
+        self._averages.add("refine/objective_after", after.mean())
+        self._averages.add("refine/gain", (1.0 - after / before).mean())
+
+    def _train(self, steps: int) -> None:
+        """Take gradient steps on prioritised samples, Algorithm 3, lines 4 to 11."""
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.optimizer)
+        kind = self.loss or self.policy.default_loss
+        for _ in range(steps):
+            batch = self.replay_buffer.sample(self.batch_size, self.rng)
+            observations = torch.as_tensor(batch.observations, device=self.device)
+            assignments = torch.as_tensor(batch.assignments, device=self.device)
+            demonstrated = torch.as_tensor(batch.demonstrated, device=self.device)
+            logits = self.policy.bank(self.policy.columns(observations))
+            losses = decision_loss(logits, assignments, kind)
+            per_agent = total_loss(losses, demonstrated, self.agent_loss_weight)
+            self._require_finite(per_agent, logits)
+            self.optimizer.zero_grad(set_to_none=True)
+            per_agent.sum().backward()
+            self.optimizer.step()
+            self._n_updates += 1
+            average = losses.detach().mean(1).cpu().numpy()
+            self.replay_buffer.update(batch.places, average)
+            self._note_losses(per_agent.detach(), average, batch.demonstrated)
+        self.policy.set_training_mode(False)
+
+    def _require_finite(self, per_agent: Tensor, logits: Tensor) -> None:
+        if bool(torch.isfinite(per_agent).all()):
+            return
+        bad = ~torch.isfinite(logits).all(dim=2).all(dim=0)
+        agent = (
+            int(bad.nonzero()[0])
+            if bool(bad.any())
+            else int((~torch.isfinite(per_agent)).nonzero()[0])
+        )
+        raise FloatingPointError(
+            f"the loss of agent {agent + 1} (mec_{agent}) became {float(per_agent.sum())} in "
+            f"gradient step {self._n_updates + 1}, at slot {self.num_timesteps}. Training stopped; "
+            "checkpoints written before are good. A smaller learning_rate is the usual cure."
+        )
+
+    def _note_losses(
+        self, per_agent: Tensor, average: NDArray[Any], demonstrated: NDArray[np.bool_]
+    ) -> None:
+        values = per_agent.cpu().numpy()
+        if len(values) == 1:
+            self._averages.add("train/loss", values[0])
+        else:
+            for agent, value in enumerate(values):
+                self._averages.add(f"train/loss_mec_{agent}", value)
+        # As in eqs. (14) and (17): the mean over the batch's demonstrations and own pairs.
+        for name, own in (("demonstration", demonstrated), ("agent", ~demonstrated)):
+            if own.any():
+                self._averages.add(f"train/{name}_loss", average[own].mean())
+
+    # -- logging --------------------------------------------------------------------------------
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write what has been noted since the last time to the logger.
+
+        Parameters
+        ----------
+        iteration : int
+            Not used.
+        """
+        del iteration
+        for name, value in self._averages.take().items():
+            self.logger.record(name, value)
+        if self.ep_info_buffer:
+            for key, name in (("r", "ep_rew_mean"), ("l", "ep_len_mean")):
+                mean = safe_mean([info[key] for info in self.ep_info_buffer])
+                self.logger.record(f"rollout/{name}", mean)
+        with torch.no_grad():
+            square = sum(float(p.square().sum()) for p in self.policy.parameters())
+        self.logger.record("train/l2", square)
+        self.logger.record("train/learning_rate", self.optimizer.param_groups[0]["lr"])
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        if self.replay_buffer.size:
+            weights = self.replay_buffer.weights()
+            self.logger.record("replay/size", self.replay_buffer.size)
+            self.logger.record("replay/priority_mean", weights.mean())
+            self.logger.record("replay/priority_max", weights.max())
+        elapsed = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
+        steps = self.num_timesteps - self._num_timesteps_at_start
+        self.logger.record("time/fps", int(steps / elapsed))
+        self.logger.record("time/time_elapsed", int(elapsed), exclude="tensorboard")
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(step=self.num_timesteps)
+
+    # -- distributed inference ------------------------------------------------------------------
+
+    def agent(self, server: int) -> Agent:
+        """Return what one server runs: its network, on its own gains.
+
+        Parameters
+        ----------
+        server : int
+            j in 1...M, as in an assignment; ``mec_{j - 1}`` of the PettingZoo env.
+
+        Returns
+        -------
+        Agent
+            A copy: training on does not change it.
+
+        Raises
+        ------
+        ValueError
+            For a server that there is not.
+        TypeError
+            For a central policy, which has no agents.
+        """
+        if not 1 <= server <= self.scenario.n_servers:
+            raise ValueError(f"server must lie in 1...{self.scenario.n_servers}; got {server!r}.")
+        return Agent(
+            server,
+            self.policy.bank.single(server - 1),
+            self.scenario,
+            observation=self.observation_kind,
+            admission=getattr(self.policy, "admission", False),
+        )
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
+        """Write model and training state to a file that runs no code when loaded.
+
+        Weights, optimizer, replay buffer, generators and the env's state: enough to continue
+        exactly. The file is complete or, if writing fails, as it was before.
+
+        Parameters
+        ----------
+        path : path
+            ``.zip`` is added where no suffix is given.
+        exclude : iterable of str, optional
+            Parts to leave out: "training" (all but the weights) or "env".
+        include : None
+            Not used.
+
+        Raises
+        ------
+        FloatingPointError
+            If a weight is not finite: an earlier file at `path` is kept.
+        ValueError
+            For an unknown part in `exclude`.
+        """
+        del include
+        left_out = set(exclude or ())
+        require_known("part to exclude", left_out, ("training", "env"))
+        for name, parameter in self.policy.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise FloatingPointError(
+                    f"the model is not saved: {name} is not finite at slot {self.num_timesteps}."
+                )
+        content: dict[str, Any] = {
+            "policy": _policy_name(self),
+            "hyperparameters": self._hyperparameters(),
+            "scenario": self.scenario.to_json(),
+            "observation": self.observation_kind,
+            "weights": dict(self.policy.state_dict()),
+        }
+        if "training" not in left_out:
+            content["training"] = self._training_state(with_env="env" not in left_out)
+        write_model(path, content)
+
+    def _hyperparameters(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in _HYPERPARAMETERS}
+        if callable(values["learning_rate"]):
+            # A function is code: who loads the file gives it again.
+            values["learning_rate"] = None
+        return values
+
+    def _training_state(self, *, with_env: bool) -> dict[str, Any]:
+        optimizer = self.optimizer.state_dict()
+        state = {
+            "optimizer": {str(key): value for key, value in optimizer["state"].items()},
+            "replay": self.replay_buffer.get_state(),
+            "generator": self.rng.bit_generator.state,
+            "averages": self._averages.get_state(),
+            "counters": {name: getattr(self, name) for name in _COUNTERS},
+            "episodes": episode_infos(self.ep_info_buffer),
+            "env": None,
+        }
+        if with_env and self.env is not None and self._last_obs is not None:
+            state["env"] = {"last": self._last_obs, "state": env_state(self.env)}
+        return state
+
+    @classmethod
+    def load(
+        cls: type[SelfDIRS],
+        path: str | os.PathLike[str] | Any,
+        env: GymEnv | gym.vector.VectorEnv[Any, Any, Any] | None = None,
+        device: torch.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> SelfDIRS:
+        """Read a model that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            Of the file.
+        env : as for the constructor, optional
+            To train on or to decide in. A model of price-posting agents takes any N and M;
+            its replay buffer then begins empty.
+        device : str or torch.device
+            "cpu", "cuda" or "auto".
+        custom_objects : dict, optional
+            "policy": the class of a policy of your own; "learning_rate": a schedule.
+        print_system_info : bool
+            Not used: the file holds none.
+        force_reset : bool
+            True begins new episodes. False brings `env` to where it was: with
+            ``learn(remaining, reset_num_timesteps=False)`` training then goes on exactly as if it
+            had never stopped.
+        **kwargs
+            Hyper-parameters that replace the file's.
+
+        Returns
+        -------
+        DIRS
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        TypeError, ValueError
+            For a damaged or foreign file, or one for another N or M.
+
+        Examples
+        --------
+        >>> DIRS.load("no-such-model")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: there is no model file no-such-model or no-such-model.zip.
+        """
+        del print_system_info
+        content = read_model(path)
+        objects = custom_objects or {}
+        require_known("argument", kwargs, _HYPERPARAMETERS)
+        settings = content["hyperparameters"] | kwargs
+        if settings["learning_rate"] is None:
+            settings["learning_rate"] = objects.get("learning_rate")
+        if settings["learning_rate"] is None:
+            raise ValueError(
+                "the model was trained with a function as learning_rate, which no file holds: give "
+                "custom_objects={'learning_rate': function}."
+            )
+        policy = objects.get("policy", content["policy"])
+        if isinstance(policy, str) and policy not in cls.policy_aliases:
+            raise ValueError(
+                f"the model has a policy of its own, {policy}: give custom_objects="
+                "{'policy': the class}."
+            )
+        model = cls(policy, None, device=device, _init_setup_model=False, **settings)
+        model.scenario = Scenario.from_json(content["scenario"])
+        model.observation_kind = content["observation"]
+        other_size = model._take_env(env)
+        model._setup_model()
+        model._take_weights(content["weights"], Path(path))
+        if "training" in content and not other_size:
+            model._take_training_state(content["training"], force_reset=force_reset)
+        return model
+
+    def _take_env(self, env: Any) -> bool:
+        """Take the env of a loaded model; return whether its sizes are others."""
+        scenario, kind = self.scenario, self.observation_kind
+        wrapped = None
+        if env is not None:
+            wrapped = self._wrap_env(env, self.verbose)
+            scenario, kind = world_of(wrapped)
+        policy_class: Any = self.policy_class
+        columns = _sizes(scenario)[2] == _sizes(self.scenario)[2]
+        other = (_sizes(scenario), kind) != (_sizes(self.scenario), self.observation_kind)
+        if other and not (policy_class.any_size and columns):
+            self._require_same_sizes(scenario, kind)
+        self.scenario, self.observation_kind = scenario, kind
+        spaces: Any = wrapped
+        if spaces is None:
+            spaces = gym.make(ENV_ID, scenario=scenario, observation=kind).unwrapped
+        self.observation_space, self.action_space = spaces.observation_space, spaces.action_space
+        self.env = wrapped
+        self.n_envs = wrapped.num_envs if wrapped is not None else 1
+        return other
+
+    def _take_weights(self, weights: dict[str, Tensor], path: Path) -> None:
+        try:
+            self.policy.load_state_dict(weights)
+        except (RuntimeError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"{path} does not fit the policy that it names: {str(error).splitlines()[-1].strip()}"
+            ) from error
+
+    def _take_training_state(self, state: dict[str, Any], *, force_reset: bool) -> None:
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {int(key): value for key, value in state["optimizer"].items()}
+        self.optimizer.load_state_dict(optimizer)
+        self.replay_buffer.set_state(state["replay"])
+        self.rng.bit_generator.state = state["generator"]
+        self._averages.set_state(state["averages"])
+        for name in _COUNTERS:
+            setattr(self, name, state["counters"][name])
+        self.ep_info_buffer = deque(state["episodes"], maxlen=self._stats_window_size)
+        self.ep_success_buffer = deque(maxlen=self._stats_window_size)
+        if self.env is None or force_reset or state["env"] is None:
+            return
+        set_env_state(self.env, state["env"]["state"])
+        self._last_obs = state["env"]["last"]
+        self._last_episode_starts = np.zeros(self.n_envs, dtype=bool)
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", "optimizer"], []
+
+
+def _policy_name(model: DIRS) -> str:
+    for name, known in model.policy_aliases.items():
+        if known is model.policy_class:
+            return name
+    return f"{model.policy_class.__module__}:{model.policy_class.__qualname__}"
+
+
+def _sizes(scenario: Scenario) -> tuple[int, int, int]:
+    """Return N, M and the number of task columns."""
+    columns = ObservationCoder(scenario).n_columns - scenario.n_servers
+    return scenario.n_devices, scenario.n_servers, columns
+
+
+def _margin(scores: Tensor) -> float:
+    """Return by how much the highest score leads the second on the average; alone, 0.5."""
+    if scores.shape[1] == 1:
+        return float((scores - 0.5).abs().mean())
+    first, second = scores.topk(2, dim=1).values.unbind(1)
+    return float((first - second).mean())
+
+
+_PRETRAIN_LOG = 25
+"""Gradient steps of Algorithm 2 between two log entries."""
+
+_LEAST_INTEGERS = {
+    "n_demonstrations": 0,
+    "pretrain_steps": 0,
+    "buffer_size": 1,
+    "batch_size": 1,
+    "train_interval": 1,
+    "train_steps": 1,
+    "refine_interval": 1,
+}
+
+_HYPERPARAMETERS = (
+    "learning_rate",
+    "demonstrations",
+    "n_demonstrations",
+    "pretrain_steps",
+    "l2_weight",
+    "demonstration_population",
+    "demonstration_generations",
+    "demonstration_beta",
+    "buffer_size",
+    "batch_size",
+    "train_interval",
+    "train_steps",
+    "refine_interval",
+    "agent_loss_weight",
+    "loss",
+    "priority_exponent",
+    "agent_priority",
+    "demonstration_priority",
+    "refinement",
+    "population",
+    "generations",
+    "beta",
+    "threshold",
+    "step_scale",
+    "allocation",
+    "epsilon",
+    "policy_kwargs",
+    "tensorboard_log",
+    "verbose",
+    "seed",
+)
+"""Constructor arguments that a file holds."""
+
+_COUNTERS = ("num_timesteps", "_total_timesteps", "_n_updates", "_episode_num", "pretrained")

@@ -1,0 +1,317 @@
+r"""Algorithm 4: the Lévy flight search that refines an offloading decision, and the classic one.
+
+A candidate is an offloading decision. The powers and CPU shares that go with it are the optimal
+ones of problem (13), or, with ``allocation="levy"``, part of the candidate as in the paper's vector
+(19). A population searches every slot of a batch at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mec_gym import Scenario, Slot
+from mec_gym.allocation_search import FractionProblem
+from mec_gym.levy import LevyTail, levy_steps
+from mec_gym.optimum import LoadProblems, load_problems
+from mec_gym.validation import require_choice
+
+METHODS = ("levy", "classic-levy")
+ALLOCATIONS = ("exact", "levy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevySearch:
+    r"""Settings of the search; the paper's where it prints them.
+
+    Attributes
+    ----------
+    method : {"levy", "classic-levy"}
+        h mutation and Lévy crossover, eqs. (20)-(23); or eq. (18) alone on real numbers that are
+        rounded to choices, the comparison of Fig. 4.
+    population : int
+        P, the candidates that search a slot side by side.
+    generations : int
+        G_max.
+    beta : float, [1]
+        β of the Lévy steps; 0 < β < 2. Large searches locally, small globally.
+    threshold : float, [1]
+        th of eq. (22).
+    step_scale : float, [1]
+        η of eq. (18), in units of each variable's range. The paper does not print it.
+    allocation : {"exact", "levy"}
+        Powers and CPU shares by the closed form, or searched as part of the vector (19).
+
+    Raises
+    ------
+    ValueError
+        For an unknown choice or a number outside its range.
+
+    Examples
+    --------
+    >>> LevySearch(generations=100).population
+    5
+    """
+
+    method: str = "levy"
+    population: int = 5
+    generations: int = 10
+    beta: float = 1.5
+    threshold: float = 0.4
+    step_scale: float = 0.01
+    allocation: str = "exact"
+
+    def __post_init__(self) -> None:
+        require_choice("method", self.method, METHODS)
+        require_choice("allocation", self.allocation, ALLOCATIONS)
+        for name in ("population", "generations"):
+            size = getattr(self, name)
+            if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+                raise ValueError(f"{name} must be an integer >= 1; got {size!r}.")
+        if not 0.0 < self.beta < 2.0:
+            raise ValueError(f"beta must lie strictly between 0 and 2 [1]; got {self.beta!r}.")
+        for name in ("threshold", "step_scale"):
+            value = getattr(self, name)
+            if not 0.0 < value < np.inf:
+                raise ValueError(f"{name} must be finite and > 0 [1]; got {value!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """Where a search ended.
+
+    Attributes
+    ----------
+    assignment : ndarray, shape (B, N), int64
+        a*, the best decision found in each slot: 0 = local, j = server j.
+    objective : ndarray, shape (B,), [1]
+        Its Σ Φ_i under the optimal allocation.
+    history : ndarray, shape (G + 1, B), [1]
+        Best fitness after each generation, the start first. It never rises. With
+        ``allocation="levy"`` the fitness is that of the searched allocation.
+    evaluations : int
+        How many candidates were priced in each slot.
+
+    Examples
+    --------
+    >>> Refined(np.zeros((1, 2), dtype=np.int64), np.ones(1), np.ones((1, 1)), 1).evaluations
+    1
+    """
+
+    assignment: NDArray[np.int64]
+    objective: NDArray[np.float64]
+    history: NDArray[np.float64]
+    evaluations: int
+
+
+def levy_search(
+    scenario: Scenario,
+    slots: Slot,
+    start: NDArray[np.int64],
+    rng: np.random.Generator,
+    settings: LevySearch | None = None,
+) -> Refined:
+    r"""Refine the offloading decision of every slot of a batch, Algorithm 4.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    slots : Slot
+        Gains and tasks, one batch axis.
+    start : ndarray, shape (B, N), int
+        a^e, the ensemble's decision; every candidate begins there.
+    rng : numpy.random.Generator
+        Source of randomness.
+    settings : LevySearch, optional
+        The paper's by default.
+
+    Returns
+    -------
+    Refined
+        Never worse than `start` where the allocation is exact.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `slots` or `start` does not fit the scenario.
+
+    Notes
+    -----
+    Open points of the paper, and what stands here: the draws d of eqs. (20) and (22) are separate,
+    and their magnitude counts; h_{i,a_i} of a local device is the average share 1/(M+1); mutation
+    and crossover work device by device, selection on whole decisions. As mutation and crossover
+    compare steps with thresholds only, they are drawn by the probability that a step exceeds them
+    (:class:`mec_gym.levy.LevyTail`); γ is 0 in the last generation, which leaves it idle.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=4, n_servers=1)
+    >>> slots = Slot(gains=np.full((2, 4, 1), 1e-6), data_bits=8e5, cycles=1e9)
+    >>> start = np.zeros((2, 4), dtype=int)
+    >>> found = levy_search(scenario, slots, start, np.random.default_rng(0),
+    ...                     LevySearch(generations=200))
+    >>> found.assignment
+    array([[1, 1, 1, 1],
+           [1, 1, 1, 1]])
+    """
+    settings = settings or LevySearch()
+    problems = load_problems(scenario, slots)
+    start = np.asarray(start)
+    wanted = slots.gains.shape[:-1]
+    if start.dtype.kind not in "iu" or start.shape != wanted:
+        raise ValueError(
+            f"start must hold integers, shape {wanted}, one decision per slot; got dtype "
+            f"{start.dtype}, shape {start.shape}."
+        )
+    search = _SEARCHES[settings.method](scenario, slots, problems, start, rng, settings)
+    history = [search.best()]
+    for generation in range(1, settings.generations + 1):
+        # Eq. (21).
+        search.advance(2.0 - 2.0 * generation / settings.generations)
+        history.append(search.best())
+    winner = search.fitness.argmin(axis=1)
+    assignment = search.choices()[np.arange(len(start)), winner]
+    return Refined(
+        assignment=assignment,
+        objective=problems.objective(assignment[:, None])[:, 0],
+        history=np.array(history),
+        evaluations=settings.population * (settings.generations + 1),
+    )
+
+
+class _Search:
+    """What both searches share: candidates, their fitness, greedy selection, eq. (23)."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        slots: Slot,
+        problems: LoadProblems,
+        start: NDArray[np.int64],
+        rng: np.random.Generator,
+        settings: LevySearch,
+    ) -> None:
+        self.rng, self.settings = rng, settings
+        self.n_choices = scenario.n_servers + 1
+        self.must_offload = ~scenario.can_execute_locally
+        shape = (len(start), settings.population, start.shape[-1])
+        self.assignment = np.array(np.broadcast_to(start[:, None], shape), dtype=np.int64)
+        self.fractions: NDArray[np.float64] | None = None
+        self._problems = problems
+        self._searched = None
+        if settings.allocation == "levy":
+            self._searched = FractionProblem(scenario, slots)
+            self.fractions = self._searched.random(self.assignment, rng)
+        self.fitness = self.priced(self.assignment, self.fractions)
+
+    def choices(self) -> NDArray[np.int64]:
+        """Return the candidates' decisions, shape (B, P, N)."""
+        return self.assignment
+
+    def best(self) -> NDArray[np.float64]:
+        """Return the best fitness in each slot."""
+        return np.asarray(self.fitness.min(axis=1))
+
+    def random_choices(self, shape: Any) -> NDArray[np.int64]:
+        """Return ``randm`` of eq. (20)."""
+        return self.rng.integers(self.n_choices, size=shape)
+
+    def legal(self, choices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Send devices that cannot execute locally, eq. (7), to a random server instead."""
+        if self.must_offload.any():
+            servers = self.rng.integers(1, self.n_choices, size=choices.shape)
+            choices = np.where((choices == 0) & self.must_offload, servers, choices)
+        return choices
+
+    def priced(
+        self, assignment: NDArray[np.int64], fractions: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Return the objective of eq. (11) for each candidate, shape (B, P)."""
+        if fractions is None or self._searched is None:
+            return self._problems.objective(assignment)
+        return self._searched.objective(assignment, fractions)
+
+    def moved_fractions(
+        self, assignment: NDArray[np.int64], crossed: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64] | None:
+        """Return f and p after eq. (18), where crossed over, within eqs. (6) and (7)."""
+        if self.fractions is None or self._searched is None:
+            return None
+        steps = levy_steps(self.rng, self.fractions.shape, beta=self.settings.beta)
+        moved = self.fractions + self.settings.step_scale * steps
+        if crossed is not None:
+            moved = np.where(crossed[:, :, None], moved, self.fractions)
+        return self._searched.repaired(assignment, moved)
+
+    def select(
+        self, candidate: NDArray[np.int64], fractions: NDArray[np.float64] | None
+    ) -> NDArray[np.bool_]:
+        """Keep candidates that are better than what they came from, eq. (23)."""
+        fitness = self.priced(candidate, fractions)
+        better = fitness < self.fitness
+        self.assignment = np.where(better[..., None], candidate, self.assignment)
+        if fractions is not None and self.fractions is not None:
+            self.fractions = np.where(better[..., None, None], fractions, self.fractions)
+        self.fitness = np.where(better, fitness, self.fitness)
+        return better
+
+
+class _HMutation(_Search):
+    """The paper's search, eqs. (20)-(23)."""
+
+    def __init__(self, scenario: Scenario, slots: Slot, *args: Any) -> None:
+        super().__init__(scenario, slots, *args)
+        self._tail = LevyTail(self.settings.beta)
+        shares = slots.gains / slots.gains.sum(axis=-1, keepdims=True)
+        local = np.full((*shares.shape[:-1], 1), 1.0 / self.n_choices)
+        self._shares = np.concatenate([local, shares], axis=-1)
+        batch, devices, _ = self._shares.shape
+        first = np.arange(0, batch * devices * self.n_choices, self.n_choices)
+        self._first_cell = np.broadcast_to(
+            first.reshape(batch, 1, devices), self.assignment.shape
+        ).reshape(-1)
+
+    def advance(self, weight: float) -> None:
+        """Run one generation with γ = `weight`."""
+        if weight <= 0.0:
+            return
+        threshold = self.settings.threshold
+        crossing = float(self._tail(np.array(threshold / weight)))
+        draw = self.rng.random(self.assignment.shape)
+        crossed = draw < crossing
+        places = np.flatnonzero(crossed)
+        current = self.assignment.reshape(-1)[places]
+        shares = self._shares.reshape(-1).take(self._first_cell[places] + current)
+        # The draw is uniform below `crossing`: one number decides both comparisons.
+        mutates = draw.reshape(-1)[places] < crossing * self._tail(shares / weight)
+        places = places[mutates]
+        candidate = self.assignment.copy()
+        candidate.reshape(-1)[places] = self.random_choices(len(places))
+        candidate = self.legal(candidate)
+        self.select(candidate, self.moved_fractions(candidate, crossed))
+
+
+class _Classic(_Search):
+    """The classic search: eq. (18) on real numbers in [0, M + 1), which stand for choices."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # The middle of a choice's interval: equally far from both neighbours.
+        self._position = self.assignment + 0.5
+
+    def advance(self, weight: float) -> None:
+        """Run one generation; the classic search has no weight."""
+        del weight
+        steps = levy_steps(self.rng, self._position.shape, beta=self.settings.beta)
+        moved = self._position + self.settings.step_scale * self.n_choices * steps
+        moved = np.clip(moved, 0.0, np.nextafter(self.n_choices, 0.0))
+        candidate = self.legal(moved.astype(np.int64))
+        better = self.select(candidate, self.moved_fractions(candidate))
+        self._position = np.where(better[..., None], moved, self._position)
+
+
+_SEARCHES = {"levy": _HMutation, "classic-levy": _Classic}

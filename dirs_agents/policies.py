@@ -1,0 +1,450 @@
+"""Policies of DIRS: what the servers' agents answer with, the vote, and what servers turn away."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from gymnasium.spaces import Space
+from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor, nn
+
+from dirs_agents.columns import ColumnCoder
+from dirs_agents.networks import StackedMLP
+from dirs_agents.prices import PriceBank
+from mec_gym import Scenario, vote
+
+PAPER_WIDTHS = {30: (80, 60), 180: (260, 200), 200: (300, 250)}
+"""Hidden widths of Sections V-B to V-D, by the number of devices N."""
+
+LARGEST_BANK = 500_000_000
+"""Parameters beyond which a bank of networks is refused: 2 GB of weights, 8 GB with Adam's."""
+
+
+def paper_widths(n_devices: int) -> tuple[int, int]:
+    """Return the hidden widths of the paper, or widths in its proportions for another N.
+
+    Parameters
+    ----------
+    n_devices : int
+        N.
+
+    Returns
+    -------
+    (int, int)
+
+    Examples
+    --------
+    >>> paper_widths(200), paper_widths(100)
+    ((300, 250), (150, 125))
+    """
+    return PAPER_WIDTHS.get(n_devices, (round(1.5 * n_devices), round(1.25 * n_devices)))
+
+
+class EnsembleBank(nn.Module):
+    """One network per server, on that server's column alone, Section IV-C.
+
+    Parameters
+    ----------
+    n_servers, n_rows, n_devices : int
+        M networks with (1 + T) · N inputs and N outputs.
+    net_arch : sequence of int
+        Hidden widths.
+
+    Examples
+    --------
+    >>> EnsembleBank(2, 1, 30, [80, 60])(torch.zeros(5, 2, 1, 30)).shape
+    torch.Size([5, 2, 30])
+    """
+
+    def __init__(
+        self, n_servers: int, n_rows: int, n_devices: int, net_arch: Sequence[int]
+    ) -> None:
+        super().__init__()
+        sizes = [n_rows * n_devices, *net_arch, n_devices]
+        require_moderate(n_servers, sizes)
+        self.networks = StackedMLP(n_servers, sizes)
+
+    def forward(self, columns: Tensor) -> Tensor:
+        """Return the logits of the agents' scores.
+
+        Parameters
+        ----------
+        columns : Tensor, shape (B, M, 1 + T, N)
+            Of :class:`~dirs_agents.columns.ColumnCoder`.
+
+        Returns
+        -------
+        Tensor, shape (B, M, N)
+        """
+        outputs: Tensor = self.networks(columns.flatten(2).transpose(0, 1))
+        return outputs.transpose(0, 1)
+
+    def scores(self, columns: Tensor) -> Tensor:
+        """Return the agents' scores.
+
+        Parameters
+        ----------
+        columns : Tensor, shape (B, M, 1 + T, N)
+            As above.
+
+        Returns
+        -------
+        Tensor, shape (B, M, N), [1]
+            In [0, 1].
+        """
+        return torch.sigmoid(self(columns))
+
+    def single(self, index: int) -> EnsembleBank:
+        """Return a copy of one server's agent.
+
+        Parameters
+        ----------
+        index : int
+            0...M - 1.
+
+        Returns
+        -------
+        EnsembleBank
+            With M = 1.
+        """
+        one = EnsembleBank.__new__(EnsembleBank)
+        nn.Module.__init__(one)
+        one.networks = self.networks.single(index)
+        return one
+
+
+class CentralBank(nn.Module):
+    """One network that sees all gains, for comparison: what the ensemble takes apart.
+
+    Parameters
+    ----------
+    n_servers, n_rows, n_devices : int
+        One network with (M + T) · N inputs and M · N outputs.
+    net_arch : sequence of int
+        Hidden widths.
+
+    Examples
+    --------
+    >>> CentralBank(2, 1, 30, [80, 60])(torch.zeros(5, 2, 1, 30)).shape
+    torch.Size([5, 2, 30])
+    """
+
+    def __init__(
+        self, n_servers: int, n_rows: int, n_devices: int, net_arch: Sequence[int]
+    ) -> None:
+        super().__init__()
+        sizes = [(n_servers + n_rows - 1) * n_devices, *net_arch, n_servers * n_devices]
+        require_moderate(1, sizes)
+        self.networks = StackedMLP(1, sizes)
+
+    def forward(self, columns: Tensor) -> Tensor:
+        """Return the logits of all scores.
+
+        Parameters
+        ----------
+        columns : Tensor, shape (B, M, 1 + T, N)
+            As for :class:`EnsembleBank`.
+
+        Returns
+        -------
+        Tensor, shape (B, M, N)
+        """
+        gains, tasks = columns[:, :, 0], columns[:, 0, 1:]
+        inputs = torch.cat([gains.flatten(1), tasks.flatten(1)], dim=1)
+        outputs: Tensor = self.networks(inputs[None])
+        return outputs[0].reshape(gains.shape)
+
+    def scores(self, columns: Tensor) -> Tensor:
+        """Return all scores.
+
+        Parameters
+        ----------
+        columns : Tensor, shape (B, M, 1 + T, N)
+            As above.
+
+        Returns
+        -------
+        Tensor, shape (B, M, N), [1]
+        """
+        return torch.sigmoid(self(columns))
+
+    def single(self, index: int) -> nn.Module:
+        """Refuse: there is no agent that sees one column only.
+
+        Parameters
+        ----------
+        index : int
+            Not used.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError(
+            "CentralPolicy decides with all servers' gains in one network: there is nothing that "
+            'one server could run alone. Use "EnsemblePolicy" or "PricePolicy".'
+        )
+
+
+def require_moderate(n_networks: int, sizes: Sequence[int]) -> None:
+    """Raise ``ValueError`` for networks that no machine holds.
+
+    Parameters
+    ----------
+    n_networks : int
+        How many.
+    sizes : sequence of int
+        Inputs, hidden widths, outputs.
+
+    Raises
+    ------
+    ValueError
+        Beyond 500 million parameters; names the cures.
+
+    Examples
+    --------
+    >>> require_moderate(10, [200, 300, 250, 200])
+    """
+    parameters = n_networks * sum(a * b for a, b in itertools.pairwise(sizes))
+    if parameters > LARGEST_BANK:
+        raise ValueError(
+            f"{n_networks} networks of widths {list(sizes)} have {parameters:.3g} parameters, "
+            f"more than {LARGEST_BANK:.3g}. Give policy_kwargs={{'net_arch': [...]}} of smaller "
+            'widths, or use "PricePolicy", whose size does not depend on the number of devices.'
+        )
+
+
+class VotingPolicy(BasePolicy):
+    """What all policies of DIRS share: a score per server and device, then the paper's vote.
+
+    Parameters
+    ----------
+    observation_space, action_space : gymnasium.spaces.Space
+        Of the env.
+    lr_schedule : callable
+        Not used: the algorithm owns the optimizer.
+    scenario : Scenario
+        The system.
+    observation : {"db", "raw", "flat"}
+        The env's `observation` argument.
+
+    Attributes
+    ----------
+    bank : nn.Module
+        The agents: columns (B, M, 1 + T, N) in, logits (B, M, N) out.
+    """
+
+    default_loss: ClassVar[str] = "binary"
+    any_size: ClassVar[bool] = False
+    """Whether weights fit scenarios with other numbers of devices and servers."""
+
+    bank: Any
+
+    def __init__(
+        self,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        lr_schedule: Any = None,
+        *,
+        scenario: Scenario,
+        observation: str = "db",
+    ) -> None:
+        del lr_schedule
+        super().__init__(observation_space, action_space)
+        self.scenario = scenario
+        self.coder = ColumnCoder(scenario, observation)
+
+    def columns(self, observations: Tensor) -> Tensor:
+        """Return what every server sees of observations.
+
+        Parameters
+        ----------
+        observations : Tensor, shape (B, ...)
+            Of the env.
+
+        Returns
+        -------
+        Tensor, shape (B, M, 1 + T, N)
+        """
+        return self.coder.columns(observations)
+
+    def decide(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the joint decision a^e and the scores it comes from, [V-1].
+
+        Parameters
+        ----------
+        columns : Tensor, shape (B, M, 1 + T, N)
+            From :meth:`columns`.
+
+        Returns
+        -------
+        decision : Tensor, shape (B, N), int64
+            0 = local, j = server j.
+        scores : Tensor, shape (B, M, N), [1]
+            In [0, 1].
+        """
+        scores = self.bank.scores(columns)
+        return vote(scores, self.scenario.can_execute_locally), scores
+
+    def forward(self, observations: Tensor, deterministic: bool = True) -> Tensor:
+        """Return the joint decision for observations.
+
+        Parameters
+        ----------
+        observations : Tensor, shape (B, ...)
+            Of the env.
+        deterministic : bool
+            Decisions have no randomness.
+
+        Returns
+        -------
+        Tensor, shape (B, N), int64
+        """
+        del deterministic
+        return self.decide(self.columns(observations))[0]
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
+        return self(observation, deterministic)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "scenario": self.scenario,
+            "observation": self.coder.coder.kind,
+        }
+
+
+class EnsemblePolicy(VotingPolicy):
+    """The paper's agents: a fully connected network per server over its own column.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As :class:`VotingPolicy`.
+    net_arch : sequence of int, optional
+        Hidden widths; the paper's by default (:func:`paper_widths`).
+
+    Examples
+    --------
+    >>> from mec_gym.envs.offloading import MultiMECEnv
+    >>> env = MultiMECEnv("paper-30x2")
+    >>> policy = EnsemblePolicy(env.observation_space, env.action_space, scenario=env.scenario)
+    >>> policy.predict(env.reset(seed=0)[0])[0].shape
+    (30,)
+    """
+
+    _bank: ClassVar[type[nn.Module]] = EnsembleBank
+
+    def __init__(self, *args: Any, net_arch: Sequence[int] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        devices = self.scenario.n_devices
+        self.net_arch = tuple(paper_widths(devices) if net_arch is None else net_arch)
+        bank: Any = self._bank
+        self.bank = bank(self.scenario.n_servers, self.coder.n_rows, devices, self.net_arch)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | {"net_arch": self.net_arch}
+
+
+class CentralPolicy(EnsemblePolicy):
+    """One network over all gains in place of the ensemble: the ablation of Section IV-C.
+
+    Its widths are the ensemble's, which gives it about as many parameters in all.
+
+    Examples
+    --------
+    >>> from mec_gym.envs.offloading import MultiMECEnv
+    >>> env = MultiMECEnv("paper-30x2")
+    >>> policy = CentralPolicy(env.observation_space, env.action_space, scenario=env.scenario)
+    >>> policy.predict(env.reset(seed=0)[0])[0].shape
+    (30,)
+    """
+
+    _bank: ClassVar[type[nn.Module]] = CentralBank
+
+
+class PricePolicy(VotingPolicy):
+    r"""Agents that post a price for their server's time, [P-1], and turn away what does not pay.
+
+    Agent j scores device i by what offloading saves it, w_ij = c_i0 − c_ij, less the price of its
+    work, λ_j s_i: with the prices of the dual problem [S-2] the vote is then the optimal decision
+    of that problem. The agent reads λ_j off its own column: see
+    :class:`~dirs_agents.prices.PriceBank`. Its few weights are shared by all servers and do not
+    depend on N or M, so a trained model decides for any number of devices.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As :class:`VotingPolicy`.
+    hidden : int
+        Width of the small network's two hidden layers.
+    admission : bool
+        Whether each server, once the vote has sent it devices, keeps those that pay at its actual
+        load, [P-2], and returns the others to local execution. Local knowledge, but a second
+        message to each device.
+    markdown : float, [1]
+        With admission, scores use this fraction of λ_j: a device too many can be turned away, one
+        too few cannot be called back. In (0, 1].
+
+    Raises
+    ------
+    ValueError
+        If `markdown` is outside (0, 1].
+
+    Examples
+    --------
+    >>> from mec_gym.envs.offloading import MultiMECEnv
+    >>> env = MultiMECEnv("unequal-200x10")
+    >>> policy = PricePolicy(env.observation_space, env.action_space, scenario=env.scenario)
+    >>> policy.predict(env.reset(seed=0)[0])[0].shape
+    (200,)
+    """
+
+    default_loss: ClassVar[str] = "vote"
+    any_size: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *args: Any,
+        hidden: int = 16,
+        admission: bool = True,
+        markdown: float = 0.75,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if not 0.0 < markdown <= 1.0:
+            raise ValueError(f"markdown must lie in (0, 1] [1]; got {markdown!r}.")
+        self.hidden, self.admission, self.markdown = hidden, bool(admission), float(markdown)
+        self.bank = PriceBank(
+            self.coder, hidden=hidden, markdown=self.markdown if admission else 1.0
+        )
+
+    def decide(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the joint decision, admission included, and the scores it comes from.
+
+        Parameters
+        ----------
+        columns : Tensor, shape (B, M, 1 + T, N)
+            From :meth:`columns`.
+
+        Returns
+        -------
+        decision : Tensor, shape (B, N), int64
+        scores : Tensor, shape (B, M, N), [1]
+        """
+        decision, scores = super().decide(columns)
+        if self.admission:
+            servers = torch.arange(1, scores.shape[1] + 1, device=scores.device)
+            offered = decision[:, None] == servers[:, None]
+            kept = self.bank.admitted(columns, offered)
+            decision = torch.where(kept.any(dim=1), decision, torch.zeros_like(decision))
+        return decision, scores
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        own = {"hidden": self.hidden, "admission": self.admission, "markdown": self.markdown}
+        return super()._get_constructor_parameters() | own

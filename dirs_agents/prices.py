@@ -1,0 +1,273 @@
+r"""The network of a price-posting agent, [P-1].
+
+Server j knows its own gains and the tasks offered to it: what offloading would save each device,
+w_i = c_i0 − c_ij, the root work s_i that the device would bring, and its own speed F_j. It does not
+know which devices other servers will win. A small network guesses, device by device, the
+probability q_i that a device which pays here comes here. The price is then the one at which the
+work that is expected to come costs what it is worth:
+
+    [P-1]  λ F_j / 2 = Σ_i q_i s_i [w_i > λ s_i],
+
+the stationary condition λ = 2 L / F_j of the dual problem [S-2] with the server's own expectation
+in place of L. The left side rises with λ, the right side falls: there is one solution.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dirs_agents.columns import ColumnCoder
+from mec_gym import Scenario, Slot
+from mec_gym.allocation import root_work
+from mec_gym.model.constants import constants_of
+from mec_gym.model.world import World
+from mec_gym.optimum import choice_costs, load_problems, paying
+
+N_FEATURES = 5
+_SAMPLED_LINKS = 200_000
+
+
+class PriceBank(nn.Module):
+    """Price-posting agents of all servers, or of some of them.
+
+    Parameters
+    ----------
+    coder : ColumnCoder
+        Gives the scenario.
+    hidden : int
+        Width of the two hidden layers.
+    markdown : float, [1]
+        Scores use this fraction of the price.
+
+    Examples
+    --------
+    >>> coder = ColumnCoder(Scenario.preset("unequal-200x10"))
+    >>> PriceBank(coder)(torch.zeros(2, 10, 3, 200)).shape
+    torch.Size([2, 10, 200])
+    """
+
+    frequency: Tensor
+
+    def __init__(self, coder: ColumnCoder, *, hidden: int = 16, markdown: float = 1.0) -> None:
+        super().__init__()
+        scenario = coder.scenario
+        self.coder, self.markdown = coder, markdown
+        speeds = scenario.server_frequencies_hz
+        # Buffers of the scenario, not of the model: they are not part of what is saved.
+        self.register_buffer(
+            "frequency", torch.as_tensor(speeds, dtype=torch.float32), persistent=False
+        )
+        self._mean_frequency = float(speeds.mean())
+        self._prior = math.log(1.0 / (scenario.n_servers - 1)) if scenario.n_servers > 1 else 7.0
+        self._unit = saving_spread(scenario)
+        self.network = nn.Sequential(
+            nn.Linear(N_FEATURES, hidden),
+            nn.Tanh(),
+            nn.Linear(hidden, hidden),
+            nn.Tanh(),
+            nn.Linear(hidden, 1),
+        )
+        nn.init.zeros_(self.network[-1].weight)
+        nn.init.zeros_(self.network[-1].bias)
+        self.log_temperature = nn.Parameter(torch.zeros(()))
+
+    # -- what a server knows --------------------------------------------------------------------
+
+    def savings(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what offloading to each server saves, computation there apart, and the work.
+
+        Parameters
+        ----------
+        columns : Tensor, shape (B, M, 1 + T, N)
+            Of :class:`~dirs_agents.columns.ColumnCoder`.
+
+        Returns
+        -------
+        saving : Tensor, shape (B, M, N), [1]
+            w_ij = c_i0 − c_ij; of local execution as if eq. (7) allowed it everywhere.
+        root_work : Tensor, shape (B, M, N), [sqrt(cycle/s)]
+            s_i.
+        """
+        gains = self.coder.gains(columns).transpose(1, 2)
+        data_bits, cycles = self.coder.tasks(columns[:, 0])
+        constants = constants_of(self.coder.scenario, gains)
+        everywhere = np.array(True)
+        costs = choice_costs(constants, Slot.trusted(gains, data_bits, cycles), everywhere)
+        saving = (costs[..., :1] - costs[..., 1:]).transpose(1, 2)
+        root = root_work(constants, cycles)
+        return saving, root[:, None].expand(saving.shape)
+
+    def prices(self, saving: Tensor, root: Tensor) -> Tensor:
+        """Return the price λ that each server posts, [P-1].
+
+        Parameters
+        ----------
+        saving, root : Tensor, shape (B, M, N)
+            From :meth:`savings`.
+
+        Returns
+        -------
+        Tensor, shape (B, M, 1), [1/sqrt(cycle/s)]
+
+        Notes
+        -----
+        Devices in falling order of w_i / s_i, the work expected up to device k is C_k. Between
+        two devices it is taken as linear in λ, which makes the solution a quotient, and its
+        gradient that of the condition itself.
+        """
+        ratio, order = (saving / root.clamp(min=1e-30)).sort(dim=-1, descending=True)
+        work = root.gather(-1, order)
+        chance = torch.sigmoid(self.network(self._features(ratio, work))[..., 0] + self._prior)
+        expected = (chance * work).cumsum(-1)
+        half = self.frequency[:, None] / 2.0
+        # A point before the first device, where no work comes, and one at price 0 behind the last.
+        ratio = torch.cat([ratio[..., :1], ratio, ratio[..., -1:].clamp(max=0.0)], dim=-1)
+        nothing = torch.zeros_like(expected[..., :1])
+        expected = torch.cat([nothing, expected, expected[..., -1:]], dim=-1)
+        with torch.no_grad():
+            # The last point at which the work that is expected costs less than the ratio.
+            place = (ratio * half > expected).sum(-1, keepdim=True) - 1
+            place = place.clamp(0, ratio.shape[-1] - 2)
+        left, right = ratio.gather(-1, place), ratio.gather(-1, place + 1)
+        before, behind = expected.gather(-1, place), expected.gather(-1, place + 1)
+        slope = (behind - before) + (left - right) * half
+        part = ((left * half - before) / slope.clamp(min=1e-30)).clamp(0.0, 1.0)
+        return (left + part * (right - left)).clamp(min=0.0)
+
+    def _features(self, ratio: Tensor, work: Tensor) -> Tensor:
+        """Return what the network sees of each device, free of units and of N."""
+        devices = ratio.shape[-1]
+        rank = torch.arange(devices, device=ratio.device, dtype=ratio.dtype)
+        rank = ((rank + 0.5) / devices * 2.0 - 1.0).expand(ratio.shape)
+        centred = ratio - ratio.mean(-1, keepdim=True)
+        spread = centred.square().mean(-1, keepdim=True).sqrt()
+        speed = torch.log(self.frequency / self._mean_frequency)[:, None].expand(ratio.shape)
+        best = ratio[..., :1].abs().clamp(min=1e-30)
+        return torch.stack(
+            [
+                rank,
+                (centred / spread.clamp(min=1e-30)).clamp(-3.0, 3.0),
+                work / work.mean(-1, keepdim=True).clamp(min=1e-30) - 1.0,
+                speed,
+                (ratio / best).clamp(-1.0, 1.0),
+            ],
+            dim=-1,
+        )
+
+    # -- what an agent answers ------------------------------------------------------------------
+
+    def forward(self, columns: Tensor) -> Tensor:
+        """Return the logits of the vote: (w_ij − λ_j s_i) in units of the learned temperature.
+
+        Parameters
+        ----------
+        columns : Tensor, shape (B, M, 1 + T, N)
+            As above.
+
+        Returns
+        -------
+        Tensor, shape (B, M, N), [1]
+        """
+        with torch.no_grad():
+            saving, root = self.savings(columns)
+        margin = saving - self.prices(saving, root) * root
+        return margin / (self._unit * self.log_temperature.exp())
+
+    def scores(self, columns: Tensor) -> Tensor:
+        """Return the agents' scores: a squashed w_ij − m λ_j s_i, with the markdown m.
+
+        Parameters
+        ----------
+        columns : Tensor, shape (B, M, 1 + T, N)
+            As above.
+
+        Returns
+        -------
+        Tensor, shape (B, M, N), [1]
+            In (0, 1), at least 0.5 where offloading pays. Not the logistic function, which would
+            round large margins to the same 1.
+        """
+        saving, root = self.savings(columns)
+        margin = saving - self.markdown * self.prices(saving, root) * root
+        return 0.5 + 0.5 * margin / (1.0 + margin.abs())
+
+    def admitted(self, columns: Tensor, offered: Tensor) -> Tensor:
+        """Return which of the offered devices each server keeps, [P-2].
+
+        Parameters
+        ----------
+        columns : Tensor, shape (B, M, 1 + T, N)
+            As above.
+        offered : bool Tensor, shape (B, M, N)
+            What the vote sends to each server.
+
+        Returns
+        -------
+        bool Tensor, shape (B, M, N)
+        """
+        saving, root = self.savings(columns)
+        must = torch.as_tensor(~self.coder.scenario.can_execute_locally, device=saving.device)
+        saving = saving.masked_fill(must, math.inf)
+        kept: Tensor = paying(saving, root, self.frequency, offered)
+        return kept
+
+    def single(self, index: int) -> PriceBank:
+        """Return a copy of one server's agent.
+
+        Parameters
+        ----------
+        index : int
+            0...M - 1.
+
+        Returns
+        -------
+        PriceBank
+            For columns of shape (B, 1, 1 + T, N).
+        """
+        one = PriceBank.__new__(PriceBank)
+        nn.Module.__init__(one)
+        one.coder, one.markdown, one._unit = self.coder, self.markdown, self._unit
+        one._mean_frequency, one._prior = self._mean_frequency, self._prior
+        one.register_buffer(
+            "frequency", self.frequency[index : index + 1].clone(), persistent=False
+        )
+        one.network = copy.deepcopy(self.network)
+        one.log_temperature = nn.Parameter(self.log_temperature.detach().clone())
+        return one
+
+
+def saving_spread(scenario: Scenario) -> float:
+    """Return by how much the savings of a server's likely devices differ, a unit for margins.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+
+    Returns
+    -------
+    float, [1]
+        A quarter of the standard deviation among a server's 2 N / M largest savings, averaged over
+        servers and a few slots that are the same at every call.
+
+    Examples
+    --------
+    >>> 0 < saving_spread(Scenario.preset("paper-30x2")) < 0.1
+    True
+    """
+    links = scenario.n_devices * scenario.n_servers
+    copies = max(1, min(16, _SAMPLED_LINKS // links))
+    world = World(scenario, copies)
+    world.reset([np.random.default_rng([7, copy]) for copy in range(copies)])
+    slots: Any = world.slot
+    cost = load_problems(scenario, slots).cost
+    links_cost = np.sort(cost[..., 1:], axis=1)
+    likely = max(2, -(-2 * scenario.n_devices // scenario.n_servers))
+    spread = float(links_cost[:, :likely].std(axis=1).mean()) / 4.0
+    return max(spread, 1e-6 * float(np.abs(links_cost).mean()), 1e-30)

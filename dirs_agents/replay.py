@@ -1,0 +1,263 @@
+"""The replay buffer of Section IV-C: demonstrations kept, prioritised sampling by eq. (15)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Batch(NamedTuple):
+    """Samples for one gradient step.
+
+    Attributes
+    ----------
+    places : ndarray, shape (K,), int64
+        Where in the buffer they lie.
+    observations : ndarray, shape (K, ...), float32
+        Of the env.
+    assignments : ndarray, shape (K, N), int64
+        a*, the decisions to imitate.
+    demonstrated : ndarray, shape (K,), bool
+        Which are demonstrations.
+    """
+
+    places: NDArray[np.int64]
+    observations: NDArray[np.float32]
+    assignments: NDArray[np.int64]
+    demonstrated: NDArray[np.bool_]
+
+
+class PrioritisedReplay:
+    r"""Pairs {h, a*}, sampled with P_i = w_i^τ / Σ w_k^τ, w_i = \|Δδ_i\| + ε, eq. (15).
+
+    Δδ_i is by how much the agents' average loss on pair i changed between its last two visits;
+    before that it counts as the largest seen, so that new pairs are soon visited. Demonstrations
+    come first and are never overwritten; the agents' own pairs fill the rest as a ring.
+
+    Parameters
+    ----------
+    capacity : int
+        Pairs in all.
+    observation_shape : tuple of int
+        Of one observation.
+    n_devices, n_servers : int
+        N and M.
+    exponent : float, [1]
+        τ; 0 samples uniformly. The paper does not print it.
+    agent_constant, demonstration_constant : float, [nat]
+        ε_A and ε_D.
+
+    Raises
+    ------
+    ValueError
+        For a capacity below 1, a negative τ, or an ε that is not positive.
+
+    Examples
+    --------
+    >>> replay = PrioritisedReplay(4, (2, 1), n_devices=2, n_servers=1)
+    >>> replay.add(np.zeros((1, 2, 1)), np.array([[1, 0]]), demonstrated=True)
+    >>> replay.sample(3, np.random.default_rng(0)).assignments.shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        observation_shape: tuple[int, ...],
+        *,
+        n_devices: int,
+        n_servers: int,
+        exponent: float = 0.6,
+        agent_constant: float = 0.08,
+        demonstration_constant: float = 0.02,
+    ) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity must be >= 1; got {capacity}.")
+        if not 0.0 <= exponent < np.inf:
+            raise ValueError(f"exponent (tau) must be finite and >= 0 [1]; got {exponent!r}.")
+        for name, value in (
+            ("agent_constant (epsilon_A)", agent_constant),
+            ("demonstration_constant (epsilon_D)", demonstration_constant),
+        ):
+            if not 0.0 < value < np.inf:
+                raise ValueError(f"{name} must be finite and > 0; got {value!r}.")
+        self.capacity = capacity
+        self.exponent = exponent
+        self._constants = (agent_constant, demonstration_constant)
+        small = np.uint8 if n_servers < 256 else np.uint16 if n_servers < 65536 else np.uint32
+        self._observations = np.zeros((capacity, *observation_shape), dtype=np.float32)
+        self._assignments = np.zeros((capacity, n_devices), dtype=small)
+        self._change = np.zeros(capacity)
+        self._loss = np.full(capacity, np.nan)
+        self._largest = 1.0
+        self.n_demonstrations = 0
+        self.size = 0
+        self._next = 0
+
+    def add(
+        self,
+        observations: NDArray[Any],
+        assignments: NDArray[np.int64],
+        *,
+        demonstrated: bool = False,
+    ) -> None:
+        """Append pairs.
+
+        Parameters
+        ----------
+        observations : ndarray, shape (B, ...)
+            Of the env.
+        assignments : ndarray, shape (B, N), int
+            Decisions to imitate.
+        demonstrated : bool
+            Whether they are demonstrations, which have to come before anything else.
+
+        Raises
+        ------
+        ValueError
+            For demonstrations that leave no room for the agents' own pairs, or that come late.
+        """
+        count = len(observations)
+        if demonstrated:
+            if self.size > self.n_demonstrations:
+                raise ValueError("demonstrations must be added before the agents' own pairs.")
+            if self.size + count > self.capacity:
+                raise ValueError(
+                    f"buffer_size must hold the demonstrations; got {self.capacity} for "
+                    f"{self.size + count} demonstrations."
+                )
+            places = np.arange(self.size, self.size + count)
+            self.n_demonstrations = self.size = self._next = self.size + count
+        elif self.n_demonstrations == self.capacity:
+            return
+        else:
+            room = self.capacity - self.n_demonstrations
+            first = self._next - self.n_demonstrations
+            places = self.n_demonstrations + (first + np.arange(count)) % room
+            self._next = int(self.n_demonstrations + (first + count) % room)
+            self.size = min(self.capacity, self.size + count)
+        self._observations[places] = observations
+        self._assignments[places] = assignments
+        self._change[places] = self._largest
+        self._loss[places] = np.nan
+
+    def weights(self) -> NDArray[np.float64]:
+        """Return w_i = |Δδ_i| + ε of eq. (15).
+
+        Returns
+        -------
+        ndarray, shape (size,), [nat]
+        """
+        constants = np.full(self.size, self._constants[0])
+        constants[: self.n_demonstrations] = self._constants[1]
+        return self._change[: self.size] + constants
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return P_i of eq. (15).
+
+        Returns
+        -------
+        ndarray, shape (size,), [1]
+            They add up to 1.
+        """
+        raised = self.weights() ** self.exponent
+        return np.asarray(raised / raised.sum())
+
+    def sample(self, count: int, rng: np.random.Generator) -> Batch:
+        """Draw pairs with replacement.
+
+        Parameters
+        ----------
+        count : int
+            K + S.
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        Batch
+
+        Raises
+        ------
+        ValueError
+            If the buffer is empty.
+        """
+        if not self.size:
+            raise ValueError("the replay buffer is empty: add pairs before sampling.")
+        edges = np.cumsum(self.probabilities())
+        places = np.searchsorted(edges, rng.random(count) * edges[-1], side="right")
+        places = np.minimum(places, self.size - 1)
+        return Batch(
+            places=places,
+            observations=self._observations[places],
+            assignments=self._assignments[places].astype(np.int64),
+            demonstrated=places < self.n_demonstrations,
+        )
+
+    def update(self, places: NDArray[np.int64], losses: NDArray[Any]) -> None:
+        """Note the agents' average losses on pairs just visited, and from them Δδ.
+
+        Parameters
+        ----------
+        places : ndarray, shape (K,), int
+            From :meth:`sample`; may repeat.
+        losses : ndarray, shape (K,), [nat]
+            Average over the agents.
+        """
+        places, first = np.unique(places, return_index=True)
+        losses = np.asarray(losses, dtype=np.float64)[first]
+        change = np.abs(losses - self._loss[places])
+        seen = ~np.isnan(change)
+        self._change[places[seen]] = change[seen]
+        self._loss[places] = losses
+        if seen.any():
+            self._largest = max(self._largest, float(change[seen].max()))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all of it, for an exact continuation.
+
+        Returns
+        -------
+        dict
+            Arrays (cut to what is filled) and numbers.
+        """
+        return {
+            "observations": self._observations[: self.size].copy(),
+            "assignments": self._assignments[: self.size].copy(),
+            "change": self._change[: self.size].copy(),
+            "loss": self._loss[: self.size].copy(),
+            "largest": self._largest,
+            "n_demonstrations": self.n_demonstrations,
+            "next": self._next,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state.
+
+        Parameters
+        ----------
+        state : mapping
+            From :meth:`get_state` of a buffer of equal shape.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit.
+        """
+        size = len(state["loss"])
+        if size > self.capacity or state["observations"].shape[1:] != self._observations.shape[1:]:
+            raise ValueError(
+                f"the state holds {size} pairs of shape {state['observations'].shape[1:]}; the "
+                f"buffer has room for {self.capacity} of shape {self._observations.shape[1:]}."
+            )
+        self._observations[:size] = state["observations"]
+        self._assignments[:size] = state["assignments"]
+        self._change[:size] = state["change"]
+        self._loss[:size] = state["loss"]
+        self._largest = float(state["largest"])
+        self.n_demonstrations = int(state["n_demonstrations"])
+        self._next = int(state["next"])
+        self.size = size
