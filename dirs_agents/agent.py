@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dirs_agents.columns import ColumnCoder
+from dirs_agents.export import export_onnx
 from mec_gym import Allocation, Scenario
 from mec_gym.allocation import optimal_resources, root_work
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.model.arrays import chosen
 from mec_gym.model.constants import constants_of
+from mec_gym.validation import require_choice
 
 
 class Agent(nn.Module):
@@ -129,12 +131,27 @@ class Agent(nn.Module):
         mask = self._mask("offered", offered)
         if not self.admission:
             return mask
-        columns = self._columns(self._checked(observation))
+        values = self._checked(observation)
         with torch.inference_mode():
-            kept = self.bank.admitted(
-                columns, torch.from_numpy(mask).to(columns.device)[None, None]
-            )
-        return np.asarray(kept.cpu().numpy()[0, 0])
+            kept = self.served(values, torch.as_tensor(mask, device=values.device)[None])
+        return np.asarray(kept.cpu().numpy()[0])
+
+    def served(self, observation: Tensor, offered: Tensor) -> Tensor:
+        """Return which of the offered devices the server keeps, [P-2].
+
+        Parameters
+        ----------
+        observation : Tensor, shape (B, N · (1 + T))
+            As for :meth:`forward`.
+        offered : bool Tensor, shape (B, N)
+            Which devices were sent.
+
+        Returns
+        -------
+        bool Tensor, shape (B, N)
+        """
+        kept: Tensor = self.bank.admitted(self._columns(observation), offered[:, None])
+        return kept[:, 0]
 
     def allocate(self, observation: Any, served: Any) -> Allocation:
         """Return the optimal powers and CPU shares of the devices served, problem (13).
@@ -176,51 +193,40 @@ class Agent(nn.Module):
             device_positions="uniform",
         )
 
-    def to_onnx(self, path: str | os.PathLike[str]) -> Path:
-        """Write the agent's scores as an ONNX model.
+    def to_onnx(self, path: str | os.PathLike[str], *, step: str = "scores") -> Path:
+        """Write the agent, or its admission step, as an ONNX model.
 
         Parameters
         ----------
         path : path
             Of the file.
+        step : {"scores", "admission"}
+            What the model computes: ``scores``, or which devices are ``served`` of those
+            ``offered``.
 
         Returns
         -------
         Path
-            Input ``observation``, shape (batch, N · (1 + T)), float32; output ``scores``, shape
-            (batch, N).
+            For scores: input ``observation``, shape (batch, N · (1 + T)), float32; output
+            ``scores``, shape (batch, N). For admission: inputs ``observation`` and ``offered``
+            (bool), output ``served``, of one slot, so with a first axis of 1.
 
         Raises
         ------
         ModuleNotFoundError
             Without the extra: ``pip install "mec-gym[onnx]"``.
+        ValueError
+            For the admission step of a policy that has none.
         """
-        try:
-            import onnx  # noqa: F401
-            import onnxscript  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                'to_onnx needs onnx and onnxscript: pip install "mec-gym[onnx]", or in a clone '
-                'pip install ".[onnx]".'
-            ) from error
-        example = torch.zeros(2, self.size)
-        model = self.cpu().eval()
-        with torch.no_grad():
-            model(example)  # fills caches of constants with real tensors before tracing
-            program = torch.onnx.export(
-                model,
-                (example,),
-                input_names=["observation"],
-                output_names=["scores"],
-                dynamic_shapes={"observation": {0: torch.export.Dim("batch")}},
-                dynamo=True,
-                verbose=False,
-            )
-        if program is None:
-            raise RuntimeError("torch.onnx.export gave no program.")
-        target = Path(path)
-        program.save(str(target))
-        return target
+        require_choice("step", step, ("scores", "admission"))
+        if step == "admission" and not self.admission:
+            raise ValueError('step="admission" needs a PricePolicy with admission=True.')
+        if step == "scores":
+            batch = {"observation": torch.zeros(2, self.size)}
+            return export_onnx(self, path, batch, step, any_batch=True)
+        offered = torch.zeros(1, self.scenario.n_devices, dtype=torch.bool)
+        one = {"observation": torch.zeros(1, self.size), "offered": offered}
+        return export_onnx(_Admission(self), path, one, "served", any_batch=False)
 
     def _checked(self, observation: Any) -> Tensor:
         values = np.asarray(observation, dtype=np.float32)
@@ -240,3 +246,15 @@ class Agent(nn.Module):
                 f"{array.dtype}, shape {array.shape}."
             )
         return array
+
+
+class _Admission(nn.Module):
+    """The admission step of an agent, as a module of its own."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__()
+        self.agent: Any = agent
+
+    def forward(self, observation: Tensor, offered: Tensor) -> Tensor:
+        served: Tensor = self.agent.served(observation, offered)
+        return served

@@ -58,7 +58,8 @@ def world_of(env: VecEnv) -> tuple[Scenario, str]:
     if any(other != scenario for other in scenarios):
         raise ValueError("the copies of env must have equal scenarios; got different ones.")
     nvec = np.full(scenario.n_devices, scenario.n_servers + 1)
-    if not np.array_equal(getattr(env.action_space, "nvec", None), nvec):
+    asked: Any = getattr(env.action_space, "nvec", ())
+    if not np.array_equal(asked, nvec):
         raise ValueError(
             f"env must have the action space MultiDiscrete([{scenario.n_servers + 1}] * "
             f"{scenario.n_devices}); got {env.action_space}. DIRS votes by itself: leave out "

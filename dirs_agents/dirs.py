@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections import deque
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import safe_mean
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from torch import Tensor
 
-from dirs_agents.agent import Agent
-from dirs_agents.continuation import env_state, episode_infos, set_env_state, world_of
+from dirs_agents.algorithm import OffloadingAlgorithm
+from dirs_agents.continuation import world_of
 from dirs_agents.demonstrations import (
     DEMONSTRATION_SEARCH,
-    SOURCES,
     demonstrate,
     demonstration_slots,
 )
-from dirs_agents.levy_search import LevySearch
-from dirs_agents.losses import LOSSES, decision_loss, total_loss
+from dirs_agents.hyperparameters import (
+    check_hyperparameters,
+    demonstration_search,
+    online_search,
+)
+from dirs_agents.losses import decision_loss, total_loss
 from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
-from dirs_agents.records import Averages
-from dirs_agents.refinement import REFINEMENTS, refine
+from dirs_agents.records import Averages, record_progress
+from dirs_agents.refinement import refine
 from dirs_agents.replay import PrioritisedReplay
-from dirs_agents.storage import read_model, write_model
-from mec_gym import ENV_ID, Scenario, slot_from_observation
-from mec_gym.envs.observation import ObservationCoder
-from mec_gym.envs.sb3 import SB3VecEnv
-from mec_gym.validation import require_choice, require_known
+from mec_gym import slot_from_observation
 
 SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
 
@@ -47,7 +37,7 @@ MEC_FIGURES = ("latency_s", "energy_j", "objective", "nrr")
 """Figures of the env's info that are logged; nrr where the env knows the optimum."""
 
 
-class DIRS(BaseAlgorithm):
+class DIRS(OffloadingAlgorithm):
     r"""Distributed intelligent resource scheduling, the framework of the paper.
 
     An agent on each server scores the devices by its own gains; the devices follow the highest
@@ -148,9 +138,6 @@ class DIRS(BaseAlgorithm):
         "PricePolicy": PricePolicy,
         "CentralPolicy": CentralPolicy,
     }
-    policy: VotingPolicy
-    scenario: Scenario
-    observation_kind: str
 
     def __init__(
         self,
@@ -192,7 +179,7 @@ class DIRS(BaseAlgorithm):
         _init_setup_model: bool = True,
     ) -> None:
         super().__init__(
-            policy,  # type: ignore[arg-type]
+            policy,
             env,  # type: ignore[arg-type]
             learning_rate,
             policy_kwargs=policy_kwargs,
@@ -219,7 +206,7 @@ class DIRS(BaseAlgorithm):
         self.population, self.generations, self.beta = population, generations, beta
         self.threshold, self.step_scale = threshold, step_scale
         self.allocation, self.epsilon = allocation, epsilon
-        self._check_hyperparameters()
+        check_hyperparameters(self)
         self.pretrained = False
         self._averages = Averages()
         if env is not None:
@@ -229,53 +216,6 @@ class DIRS(BaseAlgorithm):
             self._setup_model()
 
     # -- construction ---------------------------------------------------------------------------
-
-    def _check_hyperparameters(self) -> None:
-        require_choice("demonstrations", self.demonstrations, SOURCES)
-        require_choice("refinement", self.refinement, REFINEMENTS)
-        if self.loss is not None:
-            require_choice("loss", self.loss, LOSSES)
-        for name, least in _LEAST_INTEGERS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{name} must be an integer >= {least}; got {value!r}.")
-        for name in ("l2_weight", "agent_loss_weight", "epsilon"):
-            value = getattr(self, name)
-            if not 0.0 <= value < np.inf:
-                raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
-        imitates = self.demonstrations != "none"
-        if imitates and self.n_demonstrations > self.buffer_size:
-            raise ValueError(
-                f"buffer_size must hold the demonstrations, which are kept; got buffer_size="
-                f"{self.buffer_size} for n_demonstrations={self.n_demonstrations}."
-            )
-        # Refuse the searches' settings now, not after the demonstrations.
-        self._online_search()
-        self._demonstration_search()
-
-    def _online_search(self) -> LevySearch:
-        """Return Algorithm 4 as it runs online, with a large β."""
-        classic = self.refinement == "classic-levy"
-        return LevySearch(
-            method="classic-levy" if classic else "levy",
-            population=self.population,
-            generations=self.generations,
-            beta=self.beta,
-            threshold=self.threshold,
-            step_scale=self.step_scale,
-            allocation=self.allocation,
-        )
-
-    def _demonstration_search(self) -> LevySearch:
-        """Return Algorithm 4 as it makes demonstrations, with a small β."""
-        return LevySearch(
-            population=self.demonstration_population,
-            generations=self.demonstration_generations,
-            beta=self.demonstration_beta,
-            threshold=self.threshold,
-            step_scale=self.step_scale,
-            allocation=self.allocation,
-        )
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
@@ -307,43 +247,6 @@ class DIRS(BaseAlgorithm):
             agent_constant=self.agent_priority,
             demonstration_constant=self.demonstration_priority,
         )
-
-    @staticmethod
-    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        if isinstance(env, gym.vector.VectorEnv):
-            env = SB3VecEnv(env)
-            return VecMonitor(env) if monitor_wrapper else env
-        return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
-
-    def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Change the env; it must have the scenario's numbers of devices and servers.
-
-        Parameters
-        ----------
-        env : as for the constructor
-            The new one.
-        force_reset : bool
-            Begin new episodes when training goes on.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an env that does not fit.
-        """
-        wrapped = self._wrap_env(env, self.verbose)
-        scenario, kind = world_of(wrapped)
-        self._require_same_sizes(scenario, kind)
-        super().set_env(wrapped, force_reset)
-        self.scenario = scenario
-
-    def _require_same_sizes(self, scenario: Scenario, kind: str) -> None:
-        mine, theirs = _sizes(self.scenario), _sizes(scenario)
-        if mine != theirs or kind != self.observation_kind:
-            raise ValueError(
-                f"the model is for N={mine[0]} devices, M={mine[1]} servers, {mine[2]} task "
-                f"columns and observation={self.observation_kind!r}; the env has N={theirs[0]}, "
-                f"M={theirs[1]}, {theirs[2]} task columns and observation={kind!r}."
-            )
 
     # -- Algorithm 1 ----------------------------------------------------------------------------
 
@@ -438,7 +341,7 @@ class DIRS(BaseAlgorithm):
         """Carry out the decisions of one slot in every copy, and move on."""
         assert self.env is not None
         observations, _, dones, infos = self.env.step(decisions)
-        self._last_obs = observations
+        self._last_obs = np.asarray(observations)
         self._last_episode_starts = dones
         self.num_timesteps += self.n_envs
         self._update_info_buffer(infos, dones)
@@ -468,7 +371,7 @@ class DIRS(BaseAlgorithm):
             start,
             self.rng,
             source=self.demonstrations,
-            search=self._demonstration_search(),
+            search=demonstration_search(self),
         )
         self.replay_buffer.add(observations, decisions, demonstrated=True)
         for _ in range(self.pretrain_steps // _PRETRAIN_LOG):
@@ -494,7 +397,7 @@ class DIRS(BaseAlgorithm):
             decisions,
             self.rng,
             method=self.refinement,
-            search=self._online_search(),
+            search=online_search(self),
             epsilon=self.epsilon,
         )
         self.replay_buffer.add(observations, found.assignment)
@@ -518,7 +421,7 @@ class DIRS(BaseAlgorithm):
             per_agent = total_loss(losses, demonstrated, self.agent_loss_weight)
             self._require_finite(per_agent, logits)
             self.optimizer.zero_grad(set_to_none=True)
-            per_agent.sum().backward()
+            per_agent.sum().backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self._n_updates += 1
             average = losses.detach().mean(1).cpu().numpy()
@@ -566,271 +469,8 @@ class DIRS(BaseAlgorithm):
             Not used.
         """
         del iteration
-        for name, value in self._averages.take().items():
-            self.logger.record(name, value)
-        if self.ep_info_buffer:
-            for key, name in (("r", "ep_rew_mean"), ("l", "ep_len_mean")):
-                mean = safe_mean([info[key] for info in self.ep_info_buffer])
-                self.logger.record(f"rollout/{name}", mean)
-        with torch.no_grad():
-            square = sum(float(p.square().sum()) for p in self.policy.parameters())
-        self.logger.record("train/l2", square)
-        self.logger.record("train/learning_rate", self.optimizer.param_groups[0]["lr"])
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        if self.replay_buffer.size:
-            weights = self.replay_buffer.weights()
-            self.logger.record("replay/size", self.replay_buffer.size)
-            self.logger.record("replay/priority_mean", weights.mean())
-            self.logger.record("replay/priority_max", weights.max())
-        elapsed = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
-        steps = self.num_timesteps - self._num_timesteps_at_start
-        self.logger.record("time/fps", int(steps / elapsed))
-        self.logger.record("time/time_elapsed", int(elapsed), exclude="tensorboard")
-        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        record_progress(self, self._averages)
         self.logger.dump(step=self.num_timesteps)
-
-    # -- distributed inference ------------------------------------------------------------------
-
-    def agent(self, server: int) -> Agent:
-        """Return what one server runs: its network, on its own gains.
-
-        Parameters
-        ----------
-        server : int
-            j in 1...M, as in an assignment; ``mec_{j - 1}`` of the PettingZoo env.
-
-        Returns
-        -------
-        Agent
-            A copy: training on does not change it.
-
-        Raises
-        ------
-        ValueError
-            For a server that there is not.
-        TypeError
-            For a central policy, which has no agents.
-        """
-        if not 1 <= server <= self.scenario.n_servers:
-            raise ValueError(f"server must lie in 1...{self.scenario.n_servers}; got {server!r}.")
-        return Agent(
-            server,
-            self.policy.bank.single(server - 1),
-            self.scenario,
-            observation=self.observation_kind,
-            admission=getattr(self.policy, "admission", False),
-        )
-
-    # -- files ----------------------------------------------------------------------------------
-
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        exclude: Iterable[str] | None = None,
-        include: Iterable[str] | None = None,
-    ) -> None:
-        """Write model and training state to a file that runs no code when loaded.
-
-        Weights, optimizer, replay buffer, generators and the env's state: enough to continue
-        exactly. The file is complete or, if writing fails, as it was before.
-
-        Parameters
-        ----------
-        path : path
-            ``.zip`` is added where no suffix is given.
-        exclude : iterable of str, optional
-            Parts to leave out: "training" (all but the weights) or "env".
-        include : None
-            Not used.
-
-        Raises
-        ------
-        FloatingPointError
-            If a weight is not finite: an earlier file at `path` is kept.
-        ValueError
-            For an unknown part in `exclude`.
-        """
-        del include
-        left_out = set(exclude or ())
-        require_known("part to exclude", left_out, ("training", "env"))
-        for name, parameter in self.policy.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                raise FloatingPointError(
-                    f"the model is not saved: {name} is not finite at slot {self.num_timesteps}."
-                )
-        content: dict[str, Any] = {
-            "policy": _policy_name(self),
-            "hyperparameters": self._hyperparameters(),
-            "scenario": self.scenario.to_json(),
-            "observation": self.observation_kind,
-            "weights": dict(self.policy.state_dict()),
-        }
-        if "training" not in left_out:
-            content["training"] = self._training_state(with_env="env" not in left_out)
-        write_model(path, content)
-
-    def _hyperparameters(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in _HYPERPARAMETERS}
-        if callable(values["learning_rate"]):
-            # A function is code: who loads the file gives it again.
-            values["learning_rate"] = None
-        return values
-
-    def _training_state(self, *, with_env: bool) -> dict[str, Any]:
-        optimizer = self.optimizer.state_dict()
-        state = {
-            "optimizer": {str(key): value for key, value in optimizer["state"].items()},
-            "replay": self.replay_buffer.get_state(),
-            "generator": self.rng.bit_generator.state,
-            "averages": self._averages.get_state(),
-            "counters": {name: getattr(self, name) for name in _COUNTERS},
-            "episodes": episode_infos(self.ep_info_buffer),
-            "env": None,
-        }
-        if with_env and self.env is not None and self._last_obs is not None:
-            state["env"] = {"last": self._last_obs, "state": env_state(self.env)}
-        return state
-
-    @classmethod
-    def load(
-        cls: type[SelfDIRS],
-        path: str | os.PathLike[str] | Any,
-        env: GymEnv | gym.vector.VectorEnv[Any, Any, Any] | None = None,
-        device: torch.device | str = "auto",
-        custom_objects: dict[str, Any] | None = None,
-        print_system_info: bool = False,
-        force_reset: bool = True,
-        **kwargs: Any,
-    ) -> SelfDIRS:
-        """Read a model that :meth:`save` wrote.
-
-        Parameters
-        ----------
-        path : path
-            Of the file.
-        env : as for the constructor, optional
-            To train on or to decide in. A model of price-posting agents takes any N and M;
-            its replay buffer then begins empty.
-        device : str or torch.device
-            "cpu", "cuda" or "auto".
-        custom_objects : dict, optional
-            "policy": the class of a policy of your own; "learning_rate": a schedule.
-        print_system_info : bool
-            Not used: the file holds none.
-        force_reset : bool
-            True begins new episodes. False brings `env` to where it was: with
-            ``learn(remaining, reset_num_timesteps=False)`` training then goes on exactly as if it
-            had never stopped.
-        **kwargs
-            Hyper-parameters that replace the file's.
-
-        Returns
-        -------
-        DIRS
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        TypeError, ValueError
-            For a damaged or foreign file, or one for another N or M.
-
-        Examples
-        --------
-        >>> DIRS.load("no-such-model")
-        Traceback (most recent call last):
-        ...
-        FileNotFoundError: there is no model file no-such-model or no-such-model.zip.
-        """
-        del print_system_info
-        content = read_model(path)
-        objects = custom_objects or {}
-        require_known("argument", kwargs, _HYPERPARAMETERS)
-        settings = content["hyperparameters"] | kwargs
-        if settings["learning_rate"] is None:
-            settings["learning_rate"] = objects.get("learning_rate")
-        if settings["learning_rate"] is None:
-            raise ValueError(
-                "the model was trained with a function as learning_rate, which no file holds: give "
-                "custom_objects={'learning_rate': function}."
-            )
-        policy = objects.get("policy", content["policy"])
-        if isinstance(policy, str) and policy not in cls.policy_aliases:
-            raise ValueError(
-                f"the model has a policy of its own, {policy}: give custom_objects="
-                "{'policy': the class}."
-            )
-        model = cls(policy, None, device=device, _init_setup_model=False, **settings)
-        model.scenario = Scenario.from_json(content["scenario"])
-        model.observation_kind = content["observation"]
-        other_size = model._take_env(env)
-        model._setup_model()
-        model._take_weights(content["weights"], Path(path))
-        if "training" in content and not other_size:
-            model._take_training_state(content["training"], force_reset=force_reset)
-        return model
-
-    def _take_env(self, env: Any) -> bool:
-        """Take the env of a loaded model; return whether its sizes are others."""
-        scenario, kind = self.scenario, self.observation_kind
-        wrapped = None
-        if env is not None:
-            wrapped = self._wrap_env(env, self.verbose)
-            scenario, kind = world_of(wrapped)
-        policy_class: Any = self.policy_class
-        columns = _sizes(scenario)[2] == _sizes(self.scenario)[2]
-        other = (_sizes(scenario), kind) != (_sizes(self.scenario), self.observation_kind)
-        if other and not (policy_class.any_size and columns):
-            self._require_same_sizes(scenario, kind)
-        self.scenario, self.observation_kind = scenario, kind
-        spaces: Any = wrapped
-        if spaces is None:
-            spaces = gym.make(ENV_ID, scenario=scenario, observation=kind).unwrapped
-        self.observation_space, self.action_space = spaces.observation_space, spaces.action_space
-        self.env = wrapped
-        self.n_envs = wrapped.num_envs if wrapped is not None else 1
-        return other
-
-    def _take_weights(self, weights: dict[str, Tensor], path: Path) -> None:
-        try:
-            self.policy.load_state_dict(weights)
-        except (RuntimeError, AttributeError, TypeError) as error:
-            raise ValueError(
-                f"{path} does not fit the policy that it names: {str(error).splitlines()[-1].strip()}"
-            ) from error
-
-    def _take_training_state(self, state: dict[str, Any], *, force_reset: bool) -> None:
-        optimizer = self.optimizer.state_dict()
-        optimizer["state"] = {int(key): value for key, value in state["optimizer"].items()}
-        self.optimizer.load_state_dict(optimizer)
-        self.replay_buffer.set_state(state["replay"])
-        self.rng.bit_generator.state = state["generator"]
-        self._averages.set_state(state["averages"])
-        for name in _COUNTERS:
-            setattr(self, name, state["counters"][name])
-        self.ep_info_buffer = deque(state["episodes"], maxlen=self._stats_window_size)
-        self.ep_success_buffer = deque(maxlen=self._stats_window_size)
-        if self.env is None or force_reset or state["env"] is None:
-            return
-        set_env_state(self.env, state["env"]["state"])
-        self._last_obs = state["env"]["last"]
-        self._last_episode_starts = np.zeros(self.n_envs, dtype=bool)
-
-    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy", "optimizer"], []
-
-
-def _policy_name(model: DIRS) -> str:
-    for name, known in model.policy_aliases.items():
-        if known is model.policy_class:
-            return name
-    return f"{model.policy_class.__module__}:{model.policy_class.__qualname__}"
-
-
-def _sizes(scenario: Scenario) -> tuple[int, int, int]:
-    """Return N, M and the number of task columns."""
-    columns = ObservationCoder(scenario).n_columns - scenario.n_servers
-    return scenario.n_devices, scenario.n_servers, columns
 
 
 def _margin(scores: Tensor) -> float:
@@ -843,49 +483,3 @@ def _margin(scores: Tensor) -> float:
 
 _PRETRAIN_LOG = 25
 """Gradient steps of Algorithm 2 between two log entries."""
-
-_LEAST_INTEGERS = {
-    "n_demonstrations": 0,
-    "pretrain_steps": 0,
-    "buffer_size": 1,
-    "batch_size": 1,
-    "train_interval": 1,
-    "train_steps": 1,
-    "refine_interval": 1,
-}
-
-_HYPERPARAMETERS = (
-    "learning_rate",
-    "demonstrations",
-    "n_demonstrations",
-    "pretrain_steps",
-    "l2_weight",
-    "demonstration_population",
-    "demonstration_generations",
-    "demonstration_beta",
-    "buffer_size",
-    "batch_size",
-    "train_interval",
-    "train_steps",
-    "refine_interval",
-    "agent_loss_weight",
-    "loss",
-    "priority_exponent",
-    "agent_priority",
-    "demonstration_priority",
-    "refinement",
-    "population",
-    "generations",
-    "beta",
-    "threshold",
-    "step_scale",
-    "allocation",
-    "epsilon",
-    "policy_kwargs",
-    "tensorboard_log",
-    "verbose",
-    "seed",
-)
-"""Constructor arguments that a file holds."""
-
-_COUNTERS = ("num_timesteps", "_total_timesteps", "_n_updates", "_episode_num", "pretrained")

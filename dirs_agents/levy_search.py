@@ -218,7 +218,7 @@ class _Search:
 
     def random_choices(self, shape: Any) -> NDArray[np.int64]:
         """Return ``randm`` of eq. (20)."""
-        return self.rng.integers(self.n_choices, size=shape)
+        return np.asarray(self.rng.integers(self.n_choices, size=shape))
 
     def legal(self, choices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Send devices that cannot execute locally, eq. (7), to a random server instead."""

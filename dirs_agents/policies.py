@@ -305,10 +305,11 @@ class VotingPolicy(BasePolicy):
         Tensor, shape (B, N), int64
         """
         del deterministic
-        return self.decide(self.columns(observations))[0]
+        decision: Tensor = self.decide(self.columns(observations))[0]
+        return decision
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
-        return self(observation, deterministic)
+        return self.forward(observation, deterministic)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {

@@ -73,8 +73,11 @@ class PriceBank(nn.Module):
             nn.Tanh(),
             nn.Linear(hidden, 1),
         )
-        nn.init.zeros_(self.network[-1].weight)
-        nn.init.zeros_(self.network[-1].bias)
+        # The guess begins at 1/M everywhere.
+        last = self.network[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         self.log_temperature = nn.Parameter(torch.zeros(()))
 
     # -- what a server knows --------------------------------------------------------------------

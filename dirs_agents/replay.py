@@ -153,7 +153,7 @@ class PrioritisedReplay:
         """
         constants = np.full(self.size, self._constants[0])
         constants[: self.n_demonstrations] = self._constants[1]
-        return self._change[: self.size] + constants
+        return np.asarray(self._change[: self.size] + constants)
 
     def probabilities(self) -> NDArray[np.float64]:
         """Return P_i of eq. (15).

@@ -151,8 +151,7 @@ def _split(value: Any, place: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, (torch.Tensor, np.ndarray)):
         is_array = isinstance(value, np.ndarray)
         # A tensor of its own, not a view that would drag its whole storage into the file.
-        tensor = torch.from_numpy(np.array(value)) if is_array else value.detach().cpu().clone()
-        tensors[place] = tensor
+        tensors[place] = torch.as_tensor(value).detach().cpu().clone()
         return {"$array" if is_array else "$tensor": place}
     if isinstance(value, np.generic):
         return value.item()

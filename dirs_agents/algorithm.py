@@ -1,0 +1,250 @@
+"""What Stable-Baselines3 expects of an algorithm, fitted to the env of mec_gym: envs and files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import gymnasium as gym
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+
+from dirs_agents.agent import Agent
+from dirs_agents.continuation import world_of
+from dirs_agents.model_file import (
+    model_content,
+    settings_of,
+    take_training_state,
+    take_weights,
+)
+from dirs_agents.policies import VotingPolicy
+from dirs_agents.storage import read_model, write_model
+from mec_gym import ENV_ID, Scenario
+from mec_gym.envs.observation import ObservationCoder
+from mec_gym.envs.sb3 import SB3VecEnv
+
+SelfAlgorithm = TypeVar("SelfAlgorithm", bound="OffloadingAlgorithm")
+
+
+class OffloadingAlgorithm(BaseAlgorithm):
+    """An algorithm with a voting policy on the env of mec_gym; a subclass brings the training.
+
+    Attributes
+    ----------
+    scenario : Scenario
+        The system.
+    observation_kind : {"db", "raw", "flat"}
+        The env's `observation` argument.
+
+    Examples
+    --------
+    >>> from dirs_agents import DIRS
+    >>> issubclass(DIRS, OffloadingAlgorithm)
+    True
+    """
+
+    policy: VotingPolicy
+    scenario: Scenario
+    observation_kind: str
+
+    @staticmethod
+    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        if isinstance(env, gym.vector.VectorEnv):
+            env = SB3VecEnv(env)
+            return VecMonitor(env) if monitor_wrapper else env
+        return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
+
+    def set_env(self, env: Any, force_reset: bool = True) -> None:
+        """Change the env; it must have the scenario's numbers of devices and servers.
+
+        Parameters
+        ----------
+        env : as for the constructor
+            The new one.
+        force_reset : bool
+            Begin new episodes when training goes on.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For an env that does not fit.
+        """
+        wrapped = self._wrap_env(env, self.verbose)
+        scenario, kind = world_of(wrapped)
+        self._require_same_sizes(scenario, kind)
+        super().set_env(wrapped, force_reset)
+        self.scenario = scenario
+
+    def _require_same_sizes(self, scenario: Scenario, kind: str) -> None:
+        mine, theirs = _sizes(self.scenario), _sizes(scenario)
+        if mine != theirs or kind != self.observation_kind:
+            raise ValueError(
+                f"the model is for N={mine[0]} devices, M={mine[1]} servers, {mine[2]} task "
+                f"columns and observation={self.observation_kind!r}; the env has N={theirs[0]}, "
+                f"M={theirs[1]}, {theirs[2]} task columns and observation={kind!r}."
+            )
+
+    # -- distributed inference ------------------------------------------------------------------
+
+    def agent(self, server: int) -> Agent:
+        """Return what one server runs: its network, on its own gains.
+
+        Parameters
+        ----------
+        server : int
+            j in 1...M, as in an assignment; ``mec_{j - 1}`` of the PettingZoo env.
+
+        Returns
+        -------
+        Agent
+            A copy: training on does not change it.
+
+        Raises
+        ------
+        ValueError
+            For a server that there is not.
+        TypeError
+            For a central policy, which has no agents.
+        """
+        if not 1 <= server <= self.scenario.n_servers:
+            raise ValueError(f"server must lie in 1...{self.scenario.n_servers}; got {server!r}.")
+        return Agent(
+            server,
+            self.policy.bank.single(server - 1),
+            self.scenario,
+            observation=self.observation_kind,
+            admission=getattr(self.policy, "admission", False),
+        )
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def save(
+        self,
+        path: Any,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
+        """Write model and training state to a file that runs no code when loaded.
+
+        Weights, optimizer, replay buffer, generators and the env's state: enough to continue
+        exactly. The file is complete or, if writing fails, as it was before.
+
+        Parameters
+        ----------
+        path : path
+            ``.zip`` is added where no suffix is given.
+        exclude : iterable of str, optional
+            Parts to leave out: "training" (all but the weights) or "env".
+        include : None
+            Not used.
+
+        Raises
+        ------
+        FloatingPointError
+            If a weight is not finite: an earlier file at `path` is kept.
+        ValueError
+            For an unknown part in `exclude`.
+        """
+        del include
+        write_model(path, model_content(self, left_out=set(exclude or ())))
+
+    @classmethod
+    def load(
+        cls: type[SelfAlgorithm],
+        path: str | os.PathLike[str] | Any,
+        env: GymEnv | gym.vector.VectorEnv[Any, Any, Any] | None = None,
+        device: torch.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> SelfAlgorithm:
+        """Read a model that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            Of the file.
+        env : as for the constructor, optional
+            To train on or to decide in. A model of price-posting agents takes any N and M;
+            its replay buffer then begins empty.
+        device : str or torch.device
+            "cpu", "cuda" or "auto".
+        custom_objects : dict, optional
+            "policy": the class of a policy of your own; "learning_rate": a schedule.
+        print_system_info : bool
+            Not used: the file holds none.
+        force_reset : bool
+            True begins new episodes. False brings `env` to where it was: with
+            ``learn(remaining, reset_num_timesteps=False)`` training then goes on exactly as if it
+            had never stopped.
+        **kwargs
+            Hyper-parameters that replace the file's.
+
+        Returns
+        -------
+        DIRS
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        TypeError, ValueError
+            For a damaged or foreign file, or one for another N or M.
+
+        Examples
+        --------
+        >>> from dirs_agents import DIRS
+        >>> DIRS.load("no-such-model")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: there is no model file no-such-model or no-such-model.zip.
+        """
+        del print_system_info
+        content = read_model(path)
+        settings, policy = settings_of(content, kwargs, custom_objects or {}, cls.policy_aliases)
+        build: Any = cls
+        model: SelfAlgorithm = build(
+            policy, None, device=device, _init_setup_model=False, **settings
+        )
+        model.scenario = Scenario.from_json(content["scenario"])
+        model.observation_kind = content["observation"]
+        same_size = model._take_env(env)
+        model._setup_model()
+        take_weights(model, content["weights"], str(path))
+        if "training" in content and same_size:
+            take_training_state(model, content["training"], force_reset=force_reset)
+        return model
+
+    def _take_env(self, env: Any) -> bool:
+        """Take the env of a loaded model; return whether it has the model's sizes."""
+        scenario, kind = self.scenario, self.observation_kind
+        wrapped = None
+        if env is not None:
+            wrapped = self._wrap_env(env, self.verbose)
+            scenario, kind = world_of(wrapped)
+        policy_class: Any = self.policy_class
+        columns = _sizes(scenario)[2] == _sizes(self.scenario)[2]
+        other = (_sizes(scenario), kind) != (_sizes(self.scenario), self.observation_kind)
+        if other and not (policy_class.any_size and columns):
+            self._require_same_sizes(scenario, kind)
+        self.scenario, self.observation_kind = scenario, kind
+        spaces: Any = wrapped
+        if spaces is None:
+            spaces = gym.make(ENV_ID, scenario=scenario, observation=kind).unwrapped
+        self.observation_space, self.action_space = spaces.observation_space, spaces.action_space
+        self.env = wrapped
+        self.n_envs = wrapped.num_envs if wrapped is not None else 1
+        return not other
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", "optimizer"], []
+
+
+def _sizes(scenario: Scenario) -> tuple[int, int, int]:
+    """Return N, M and the number of task columns."""
+    columns = ObservationCoder(scenario).n_columns - scenario.n_servers
+    return scenario.n_devices, scenario.n_servers, columns

@@ -1,0 +1,157 @@
+"""DIRS's hyper-parameters: which there are, what they must be, the searches they describe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dirs_agents.demonstrations import SOURCES
+from dirs_agents.levy_search import LevySearch
+from dirs_agents.losses import LOSSES
+from dirs_agents.refinement import REFINEMENTS
+from mec_gym.validation import require_choice
+
+HYPERPARAMETERS = (
+    "learning_rate",
+    "demonstrations",
+    "n_demonstrations",
+    "pretrain_steps",
+    "l2_weight",
+    "demonstration_population",
+    "demonstration_generations",
+    "demonstration_beta",
+    "buffer_size",
+    "batch_size",
+    "train_interval",
+    "train_steps",
+    "refine_interval",
+    "agent_loss_weight",
+    "loss",
+    "priority_exponent",
+    "agent_priority",
+    "demonstration_priority",
+    "refinement",
+    "population",
+    "generations",
+    "beta",
+    "threshold",
+    "step_scale",
+    "allocation",
+    "epsilon",
+    "policy_kwargs",
+    "tensorboard_log",
+    "verbose",
+    "seed",
+)
+"""Constructor arguments that a file holds."""
+
+_LEAST_INTEGERS = {
+    "n_demonstrations": 0,
+    "pretrain_steps": 0,
+    "buffer_size": 1,
+    "batch_size": 1,
+    "train_interval": 1,
+    "train_steps": 1,
+    "refine_interval": 1,
+}
+
+
+def check_hyperparameters(model: Any) -> None:
+    """Raise ``ValueError`` for a hyper-parameter that no training could use.
+
+    Parameters
+    ----------
+    model : DIRS
+        With its constructor's arguments as attributes.
+
+    Raises
+    ------
+    ValueError
+        Names the argument, what is required and what came.
+
+    Examples
+    --------
+    >>> from dirs_agents import DIRS
+    >>> DIRS(train_interval=0, _init_setup_model=False)
+    Traceback (most recent call last):
+    ...
+    ValueError: train_interval must be an integer >= 1; got 0.
+    """
+    require_choice("demonstrations", model.demonstrations, SOURCES)
+    require_choice("refinement", model.refinement, REFINEMENTS)
+    if model.loss is not None:
+        require_choice("loss", model.loss, LOSSES)
+    for name, least in _LEAST_INTEGERS.items():
+        value = getattr(model, name)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"{name} must be an integer >= {least}; got {value!r}.")
+    for name in ("l2_weight", "agent_loss_weight", "epsilon"):
+        value = getattr(model, name)
+        if not 0.0 <= value < np.inf:
+            raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
+    if model.demonstrations != "none" and model.n_demonstrations > model.buffer_size:
+        raise ValueError(
+            f"buffer_size must hold the demonstrations, which are kept; got buffer_size="
+            f"{model.buffer_size} for n_demonstrations={model.n_demonstrations}."
+        )
+    # Refuse the searches' settings now, not after the demonstrations.
+    online_search(model)
+    demonstration_search(model)
+
+
+def online_search(model: Any) -> LevySearch:
+    """Return Algorithm 4 as it runs online, with a large β.
+
+    Parameters
+    ----------
+    model : DIRS
+        With its constructor's arguments as attributes.
+
+    Returns
+    -------
+    LevySearch
+
+    Examples
+    --------
+    >>> from dirs_agents import DIRS
+    >>> online_search(DIRS(_init_setup_model=False)).beta
+    1.5
+    """
+    return LevySearch(
+        method="classic-levy" if model.refinement == "classic-levy" else "levy",
+        population=model.population,
+        generations=model.generations,
+        beta=model.beta,
+        threshold=model.threshold,
+        step_scale=model.step_scale,
+        allocation=model.allocation,
+    )
+
+
+def demonstration_search(model: Any) -> LevySearch:
+    """Return Algorithm 4 as it makes demonstrations, with a small β.
+
+    Parameters
+    ----------
+    model : DIRS
+        With its constructor's arguments as attributes.
+
+    Returns
+    -------
+    LevySearch
+
+    Examples
+    --------
+    >>> from dirs_agents import DIRS
+    >>> demonstration_search(DIRS(_init_setup_model=False)).beta
+    0.5
+    """
+    return LevySearch(
+        population=model.demonstration_population,
+        generations=model.demonstration_generations,
+        beta=model.demonstration_beta,
+        threshold=model.threshold,
+        step_scale=model.step_scale,
+        allocation=model.allocation,
+    )
