@@ -14,12 +14,14 @@ from dirs_agents.agent import Agent
 from dirs_agents.demonstrations import demonstrate, demonstration_slots
 from dirs_agents.dirs import DIRS
 from dirs_agents.levy_search import LevySearch, Refined, levy_search
+from dirs_agents.options import OPTIONS, options
 from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
 from dirs_agents.refinement import refine
 from dirs_agents.replay import PrioritisedReplay
 
 __all__ = [
     "DIRS",
+    "OPTIONS",
     "Agent",
     "CentralPolicy",
     "EnsemblePolicy",
@@ -31,5 +33,6 @@ __all__ = [
     "demonstrate",
     "demonstration_slots",
     "levy_search",
+    "options",
     "refine",
 ]

@@ -10,11 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from mec_gym.envs.observation import ObservationCoder
+from mec_gym.envs.scores import vote
 from mec_gym.model.layout import Layout, fixed_layout
 from mec_gym.model.slot import Slot
 from mec_gym.model.world import World
@@ -177,6 +180,71 @@ def nrr(slots: SlotSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]
         for one, slot in zip(slots.scenarios, slots.slots, strict=True)
     ]
     return np.asarray(slots.optimum / np.stack(objectives))
+
+
+class Predictor(Protocol):
+    """Anything with Stable-Baselines3's ``predict``."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Return actions for a batch of observations, and a state.
+
+        Parameters
+        ----------
+        observation : ndarray, shape (B, ...)
+            Of the env.
+        state, episode_start
+            Of recurrent policies.
+        deterministic : bool
+            Without exploration.
+
+        Returns
+        -------
+        actions : ndarray
+        state
+        """
+
+
+def decide_with(model: Predictor, observation: str = "db") -> Decide:
+    """Return a trained model as a policy for :func:`nrr`.
+
+    Parameters
+    ----------
+    model : object with ``predict``
+        E.g. a Stable-Baselines3 algorithm. Float actions are scores and are voted on.
+    observation : {"db", "raw", "flat"}
+        The `observation` argument of the env that it was trained on.
+
+    Returns
+    -------
+    callable
+
+    Examples
+    --------
+    >>> class AllLocal:
+    ...     def predict(self, observation, *_, **__):
+    ...         return np.zeros(observation.shape[:2], dtype=int), None
+    >>> slots = slot_set(Scenario.preset("paper-30x2"), n_layouts=1, slots_per_layout=2)
+    >>> nrr(slots, decide_with(AllLocal())).shape
+    (1, 2)
+    """
+
+    def decide(
+        scenario: Scenario, slot: Slot, _layout: Layout, _rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        coded = ObservationCoder(scenario, observation).encode(slot)
+        actions = np.asarray(model.predict(coded, deterministic=True)[0])
+        if actions.dtype.kind == "f":
+            shape = (len(actions), scenario.n_servers, scenario.n_devices)
+            actions = np.asarray(vote(actions.reshape(shape), scenario.can_execute_locally))
+        return actions
+
+    return decide
 
 
 def estimate(values: NDArray[np.float64]) -> Estimate:

@@ -1,0 +1,337 @@
+"""Train DIRS in all its variants and write what each reaches: docs/dirs-results.md and .json.
+
+Every figure there comes from here. A run that is already on disk is not repeated, so the script
+can be interrupted; delete the folder of runs to begin anew.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import multiprocessing  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Iterable, Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import gymnasium as gym  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from scipy import stats  # noqa: E402
+
+import mec_gym  # noqa: E402
+from baselines.rules import rules, tuned_quota  # noqa: E402
+from dirs_agents import DIRS, options  # noqa: E402
+from mec_gym import Scenario  # noqa: E402
+from mec_gym.evaluation import SlotSet, decide_with, nrr, slot_set  # noqa: E402
+
+SLOTS = {"paper-30x2": 3000, "paper-180x8": 4000}
+"""T_DRL of Sections V-B and V-C; 5,000, that of V-D, elsewhere."""
+
+PRESETS = (
+    "paper-30x2",
+    "paper-180x8",
+    "paper-200x10",
+    "bandlimited-200x10",
+    "unequal-200x10",
+    "relocating-200x10",
+)
+NO_ADMISSION = {"policy_kwargs": {"admission": False}}
+MAIN = {
+    "the paper's options": options("paper"),
+    "the paper's agents, optimal labels, loss of the vote": options("ensemble"),
+    "price-posting agents": options("prices"),
+    "price-posting agents, no admission": options("prices", **NO_ADMISSION),
+}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "no imitation": {"demonstrations": "none"},
+    "one central network": {"policy": "CentralPolicy"},
+    "classic Lévy search": {"refinement": "classic-levy"},
+    "epsilon-greedy": {"refinement": "epsilon-greedy"},
+    "no refinement": {"refinement": "none"},
+    "f and p searched": {"allocation": "levy"},
+    "demonstrations by solve": {"demonstrations": "optimal"},
+    "labels by solve": {"refinement": "optimal"},
+    "loss of the vote": {"loss": "vote"},
+}
+SIZES = (50, 200, 800)
+PRICE_SLOTS = 1000
+"""Slots for price-posting agents, whose few weights have long settled by then."""
+
+
+def main() -> None:
+    """Run what is missing, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5, help="training seeds per variant")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--presets", nargs="*", default=PRESETS, help="scenarios of the main table")
+    parser.add_argument("--ablations", nargs="*", default=["paper-30x2"], help="their scenarios")
+    parser.add_argument("--slots", type=int, help="train for so many slots instead (a test)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/dirs-results"), help="for runs")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the page")
+    parser.add_argument("--list", action="store_true", help="say what is missing, and stop")
+    given = parser.parse_args()
+    wanted = list(_wanted(given))
+    missing = [run for run in wanted if not _file(given.runs, run).exists()]
+    print(f"{len(wanted)} runs, {len(missing)} to do", flush=True)
+    if given.list:
+        return
+    given.runs.mkdir(parents=True, exist_ok=True)
+    jobs = [(run, given.runs) for run in missing]
+    with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=8) as pool:
+        for done, text in enumerate(pool.imap_unordered(_run_and_keep, jobs), 1):
+            print(f"{done}/{len(missing)} {text}", flush=True)
+    records = [json.loads(_file(given.runs, run).read_text(encoding="utf-8")) for run in wanted]
+    print("wrote", _write(records, given))
+
+
+# -- runs -----------------------------------------------------------------------------------------
+
+
+def _wanted(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
+    """Yield every run, those of the main table first."""
+    for seed in range(given.seeds):
+        for preset in given.presets:
+            for variant in MAIN:
+                yield _described("main", preset, variant, seed, given.slots)
+        for preset in given.ablations:
+            for variant in ABLATIONS:
+                if variant != "as it is":
+                    yield _described("ablation", preset, variant, seed, given.slots)
+
+
+def _described(
+    table: str, preset: str, variant: str, seed: int, slots: int | None
+) -> dict[str, Any]:
+    arguments = MAIN[variant] if table == "main" else options("paper") | ABLATIONS[variant]
+    priced = arguments["policy"] == "PricePolicy"
+    timesteps = slots or (PRICE_SLOTS if priced else SLOTS.get(preset, 5000))
+    return {
+        "table": table,
+        "preset": preset,
+        "variant": variant,
+        "seed": seed,
+        "slots": timesteps,
+        "arguments": arguments,
+    }
+
+
+def _file(folder: Path, run: dict[str, Any]) -> Path:
+    words = f"{run['table']} {run['preset']} {run['variant']} {run['slots']} seed {run['seed']}"
+    return folder / ("-".join("".join(c if c.isalnum() else " " for c in words).split()) + ".json")
+
+
+def _run_and_keep(job: tuple[dict[str, Any], Path]) -> str:
+    run, folder = job
+    torch.set_num_threads(1)
+    record = run | _measured(run)
+    target = _file(folder, run)
+    partial = target.with_suffix(".part")
+    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    partial.replace(target)
+    return f"{target.stem}: NRR {record['nrr']['final']:.4f} in {record['seconds']['all']:.0f} s"
+
+
+def _measured(run: dict[str, Any]) -> dict[str, Any]:
+    """Train once; return what the policy reaches untrained, imitating, and in the end."""
+    scenario = Scenario.preset(run["preset"])
+    env = gym.make(mec_gym.ENV_ID, scenario=scenario)
+    slots = evaluation_slots(scenario)
+    begun = time.perf_counter()
+    model = DIRS(env=env, seed=run["seed"], **run["arguments"])
+    reached = {"untrained": _mean_nrr(model, slots)}
+    building = time.perf_counter()
+    model.learn(0)
+    imitated = time.perf_counter()
+    reached["imitation"] = _mean_nrr(model, slots)
+    continuing = time.perf_counter()
+    # A tenth of the slots, then the rest: how fast it learns.
+    first = run["slots"] // 10
+    model.learn(first, reset_num_timesteps=False)
+    early = time.perf_counter()
+    reached["tenth"] = _mean_nrr(model, slots)
+    late = time.perf_counter()
+    model.learn(run["slots"] - first, reset_num_timesteps=False)
+    ended = time.perf_counter()
+    reached["final"] = _mean_nrr(model, slots)
+    record: dict[str, Any] = {
+        "nrr": reached,
+        "seconds": {
+            "imitation": imitated - building,
+            "online": (ended - late) + (early - continuing),
+            "all": time.perf_counter() - begun,
+        },
+    }
+    if model.policy.any_size and run["preset"] == "unequal-200x10":
+        record["sizes"] = {str(size): _transferred(model, size) for size in SIZES}
+    return record
+
+
+def evaluation_slots(scenario: Scenario) -> SlotSet:
+    """Return the frozen slots that everything is measured on.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system; where its layout is fixed, on its own map.
+
+    Returns
+    -------
+    SlotSet
+        200 slots of seeds that no training draws from.
+    """
+    fixed = scenario.layout == "fixed"
+    return slot_set(scenario, own_layout=fixed, n_layouts=40, slots_per_layout=5, seed=20_220_425)
+
+
+def _mean_nrr(model: DIRS, slots: SlotSet) -> float:
+    return float(nrr(slots, decide_with(model)).mean())
+
+
+def _transferred(model: DIRS, size: int) -> dict[str, float]:
+    """Return the NRR of a model in a system of another number of devices, as it is."""
+    scenario = model.scenario.replace(n_devices=size)
+    slots = evaluation_slots(scenario)
+    other = DIRS(
+        model.policy_class,  # type: ignore[arg-type]
+        gym.make(mec_gym.ENV_ID, scenario=scenario),
+        policy_kwargs=model.policy_kwargs,
+    )
+    untrained = _mean_nrr(other, slots)
+    other.policy.load_state_dict(model.policy.state_dict())
+    return {"trained": _mean_nrr(other, slots), "untrained": untrained, "gap": slots.gap}
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+HEADER = """# What DIRS reaches
+
+Written by `make dirs-results` (`scripts/dirs_results.py`); do not edit. {seeds} training seeds a
+variant, except where a table says otherwise. NRR is optimum / objective on 200 frozen slots that no
+training has seen, the same for all (where the optimum is only bounded, the bound takes its place);
+the final policy, not the best; mean and half the width of a 95 % interval (Student's t over seeds,
+for rules none: they have no seed). Raw figures: [dirs-results.json](dirs-results.json).
+
+"""
+
+
+def _write(records: list[dict[str, Any]], given: argparse.Namespace) -> Path:
+    main = [record for record in records if record["table"] == "main"]
+    presets = [preset for preset in given.presets if any(r["preset"] == preset for r in main)]
+    local = {preset: _rules_reached(Scenario.preset(preset)) for preset in presets}
+    parts = [HEADER.format(seeds=given.seeds)]
+    parts.append("## Final NRR\n\n" + _main_table(main, presets, local))
+    parts.append(
+        "\nRules in italics know what one server knows; greedy and optimum know everything.\n"
+        "\n## Before and after training\n\n" + _stages_table(main, presets)
+    )
+    parts.append("\n## Numbers of devices never trained on\n\n" + _sizes_table(main))
+    for preset in given.ablations:
+        parts.append(f"\n## Each idea on and off, {preset}\n\n" + _ablation_table(records, preset))
+    given.out.mkdir(parents=True, exist_ok=True)
+    page: Path = given.out / "dirs-results.md"
+    page.write_text("".join(parts), encoding="utf-8")
+    raw = {"format": "mec-gym/dirs-results", "version": 1, "runs": records, "rules": local}
+    page.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    return page
+
+
+def _rules_reached(scenario: Scenario) -> dict[str, float]:
+    fixed = scenario.layout == "fixed"
+    tuning = slot_set(scenario, own_layout=fixed, n_layouts=10, slots_per_layout=4, seed=1_000)
+    slots = evaluation_slots(scenario)
+    return {
+        name: float(nrr(slots, rule).mean()) for name, rule in rules(tuned_quota(tuning)).items()
+    }
+
+
+def _cell(values: Sequence[float]) -> str:
+    mean = float(np.mean(values))
+    shown = f"{mean:.4f}"
+    if len(values) < 2:
+        return shown
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1))
+    return f"{shown} ± {half / len(values) ** 0.5:.4f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def _of(
+    records: list[dict[str, Any]], preset: str, variant: str, *, table: str = "main"
+) -> list[dict[str, Any]]:
+    return [
+        r for r in records if (r["table"], r["preset"], r["variant"]) == (table, preset, variant)
+    ]
+
+
+def _main_table(
+    records: list[dict[str, Any]], presets: Sequence[str], local: dict[str, dict[str, float]]
+) -> str:
+    rows = [
+        [variant, *(_cell([r["nrr"]["final"] for r in _of(records, p, variant)]) for p in presets)]
+        for variant in MAIN
+    ]
+    for rule in local[presets[0]]:
+        name = rule if rule in ("greedy", "optimum") else f"*{rule}*"
+        rows.append([name, *(_cell([local[p][rule]]) for p in presets)])
+    return _table(["NRR", *presets], rows)
+
+
+def _stages_table(records: list[dict[str, Any]], presets: Sequence[str]) -> str:
+    rows = []
+    for preset in presets:
+        for variant in MAIN:
+            runs = _of(records, preset, variant)
+            stages = [_cell([r["nrr"][s] for r in runs]) for s in ("untrained", "imitation")]
+            stages += [_cell([r["nrr"][s] for r in runs]) for s in ("tenth", "final")]
+            seconds = f"{np.mean([r['seconds']['imitation'] for r in runs]):.0f}"
+            seconds += f" + {np.mean([r['seconds']['online'] for r in runs]):.0f}"
+            rows.append([preset, variant, *stages, str(runs[0]["slots"]), seconds])
+    head = ["scenario", "variant", "untrained", "after imitation", "after a tenth of the slots"]
+    return _table([*head, "final", "slots", "seconds: imitation + online"], rows)
+
+
+def _sizes_table(records: list[dict[str, Any]]) -> str:
+    rows = []
+    for variant in MAIN:
+        runs = [r for r in _of(records, "unequal-200x10", variant) if "sizes" in r]
+        if not runs:
+            continue
+        for stage in ("untrained", "trained"):
+            cells = [_cell([r["sizes"][str(size)][stage] for r in runs]) for size in SIZES]
+            rows.append([f"{variant}, {stage}", *cells])
+        gaps = [f"{max(r['sizes'][str(size)]['gap'] for r in runs):.1e}" for size in SIZES]
+    if not rows:
+        return "Not measured.\n"
+    rows.append(["*largest gap of the bound that stands for the optimum*", *gaps])
+    return (
+        "Trained on `unequal-200x10`, decided with as they are on the same scenario with N devices"
+        " (and a map of its own).\n\n" + _table(["NRR", *(f"N = {n}" for n in SIZES)], rows)
+    )
+
+
+def _ablation_table(records: list[dict[str, Any]], preset: str) -> str:
+    base = {r["seed"]: r for r in _of(records, preset, "the paper's options")}
+    rows = []
+    for variant in ABLATIONS:
+        runs = list(base.values())
+        if variant != "as it is":
+            runs = _of(records, preset, variant, table="ablation")
+        cells = [_cell([r["nrr"][s] for r in runs]) for s in ("imitation", "tenth", "final")]
+        change = [r["nrr"]["final"] - base[r["seed"]]["nrr"]["final"] for r in runs]
+        rows.append([variant, *cells, "" if variant == "as it is" else _cell(change)])
+    head = ["the paper's options, but", "after imitation", "after a tenth of the slots", "final"]
+    return _table([*head, "final, paired difference"], rows)
+
+
+if __name__ == "__main__":
+    main()
