@@ -34,7 +34,11 @@ def test_labels_of_model_and_code_agree() -> None:
     document = ROOT / "docs" / "model.md"
     assert document.is_file()
     described = labels([document])
-    code = [path for folder in ("mec_gym", "baselines") for path in (ROOT / folder).rglob("*.py")]
+    code = [
+        path
+        for folder in ("mec_gym", "dirs_agents", "baselines")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
     named = labels(code)
     assert described, "docs/model.md labels no decision"
     assert described - named == set(), "described in docs/model.md, but named by no code"
