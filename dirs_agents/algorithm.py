@@ -21,6 +21,7 @@ from dirs_agents.model_file import (
     take_weights,
 )
 from dirs_agents.policies import VotingPolicy
+from dirs_agents.replay import PrioritisedReplay
 from dirs_agents.storage import read_model, write_model
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.observation import ObservationCoder
@@ -47,6 +48,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
     """
 
     policy: VotingPolicy
+    replay_buffer: PrioritisedReplay
     scenario: Scenario
     observation_kind: str
 
@@ -150,6 +152,31 @@ class OffloadingAlgorithm(BaseAlgorithm):
         """
         del include
         write_model(path, model_content(self, left_out=set(exclude or ())))
+
+    def save_replay_buffer(self, path: Any) -> None:
+        """Write the replay buffer alone; :meth:`save` holds it, too.
+
+        Parameters
+        ----------
+        path : path
+            ``.zip`` is added where no suffix is given.
+        """
+        write_model(path, {"replay": self.replay_buffer.get_state()})
+
+    def load_replay_buffer(self, path: Any) -> None:
+        """Read a replay buffer that :meth:`save_replay_buffer` wrote.
+
+        Parameters
+        ----------
+        path : path
+            Of the file.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            As :meth:`load`; for a buffer of another shape.
+        """
+        self.replay_buffer.set_state(read_model(path)["replay"])
 
     @classmethod
     def load(

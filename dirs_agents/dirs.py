@@ -284,7 +284,7 @@ class DIRS(OffloadingAlgorithm):
         Raises
         ------
         FloatingPointError
-            If a loss is not finite: names slot, gradient step and agent.
+            If scores are no longer finite: names agent, gradient step and slot.
         """
         if self.env is None:
             raise ValueError("learn() needs an env: DIRS.load(path, env=env) or set_env(env).")
@@ -334,7 +334,11 @@ class DIRS(OffloadingAlgorithm):
         """Let every agent score its devices, and vote."""
         with torch.inference_mode():
             columns = self.policy.columns(torch.as_tensor(observations, device=self.device))
-            decisions, scores = self.policy.decide(columns)
+            try:
+                decisions, scores = self.policy.decide(columns)
+            except ValueError:  # the vote refuses scores that are not numbers
+                self._require_finite(self.policy.bank(columns))
+                raise
         return decisions.cpu().numpy(), scores
 
     def _act(self, decisions: NDArray[np.int64]) -> list[dict[str, Any]]:
@@ -417,9 +421,9 @@ class DIRS(OffloadingAlgorithm):
             assignments = torch.as_tensor(batch.assignments, device=self.device)
             demonstrated = torch.as_tensor(batch.demonstrated, device=self.device)
             logits = self.policy.bank(self.policy.columns(observations))
+            self._require_finite(logits.detach())
             losses = decision_loss(logits, assignments, kind)
             per_agent = total_loss(losses, demonstrated, self.agent_loss_weight)
-            self._require_finite(per_agent, logits)
             self.optimizer.zero_grad(set_to_none=True)
             per_agent.sum().backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -429,19 +433,16 @@ class DIRS(OffloadingAlgorithm):
             self._note_losses(per_agent.detach(), average, batch.demonstrated)
         self.policy.set_training_mode(False)
 
-    def _require_finite(self, per_agent: Tensor, logits: Tensor) -> None:
-        if bool(torch.isfinite(per_agent).all()):
+    def _require_finite(self, logits: Tensor) -> None:
+        """Stop before agents that have broken down decide or learn anything more."""
+        finite = torch.isfinite(logits)
+        if bool(finite.all()):
             return
-        bad = ~torch.isfinite(logits).all(dim=2).all(dim=0)
-        agent = (
-            int(bad.nonzero()[0])
-            if bool(bad.any())
-            else int((~torch.isfinite(per_agent)).nonzero()[0])
-        )
+        agent = int((~finite).any(dim=2).any(dim=0).nonzero()[0])
         raise FloatingPointError(
-            f"the loss of agent {agent + 1} (mec_{agent}) became {float(per_agent.sum())} in "
-            f"gradient step {self._n_updates + 1}, at slot {self.num_timesteps}. Training stopped; "
-            "checkpoints written before are good. A smaller learning_rate is the usual cure."
+            f"the scores of agent {agent + 1} (mec_{agent}) are no longer numbers after gradient "
+            f"step {self._n_updates}, at slot {self.num_timesteps}. Training stopped; checkpoints "
+            "written before are good. A smaller learning_rate is the usual cure."
         )
 
     def _note_losses(
