@@ -26,6 +26,7 @@ SCALE_DB = 10.0
 # Without axes: NumPy meets such arrays faster than Python's floats.
 _PER_NEPER = np.array(10.0 / (math.log(10.0) * SCALE_DB), dtype=np.float32)
 _OFFSET = np.array(-CENTRE_DB / SCALE_DB, dtype=np.float32)
+_LOWEST, _HIGHEST = np.array(-1.0), np.array(1.0)
 _SLACK = 0.001
 """Room at the ends of the space for the rounding of the model's extreme gains."""
 
@@ -73,6 +74,7 @@ class ObservationCoder:
         self._drawn = {
             name: law for name in TASKS if isinstance(law := getattr(scenario, name), Uniform)
         }
+        self._scaling = {name: _middle_and_half(law) for name, law in self._drawn.items()}
         self.n_columns = scenario.n_servers + len(self._drawn)
         rows = scenario.n_devices
         self.shape = (rows * self.n_columns,) if kind == "flat" else (rows, self.n_columns)
@@ -152,11 +154,14 @@ class ObservationCoder:
         if self._drawn:
             coded = np.empty((*gains.shape[:-1], self.n_columns), dtype=np.float32)
             coded[..., : self.n_servers] = gains
-            for column, (name, law) in enumerate(self._drawn.items(), self.n_servers):
+            for column, (name, (middle, half)) in enumerate(self._scaling.items(), self.n_servers):
                 values = getattr(slot, name)
                 if self.kind != "raw":
-                    middle, half = _middle_and_half(law)
-                    values = np.clip((values - middle) / half, -1.0, 1.0)
+                    values = values - middle
+                    values /= half
+                    # Rounding may pass the ends; clip() takes as long as all the rest.
+                    np.maximum(values, _LOWEST, out=values)
+                    np.minimum(values, _HIGHEST, out=values)
                 coded[..., column] = values
         if self.kind == "flat":
             coded = coded.reshape(*slot.batch_shape, -1)
@@ -199,21 +204,20 @@ class ObservationCoder:
             gains = np.exp((gains - _OFFSET) / _PER_NEPER)
         tasks = {}
         for name in TASKS:
-            law = getattr(self.scenario, name)
-            if not isinstance(law, Uniform):
+            if name not in self._scaling:
                 tasks[name] = self.scenario.per_device(name)
                 continue
-            tasks[name] = values[..., self.n_servers + list(self._drawn).index(name)]
+            tasks[name] = values[..., self.n_servers + list(self._scaling).index(name)]
             if self.kind != "raw":
-                middle, half = _middle_and_half(law)
+                middle, half = self._scaling[name]
                 tasks[name] = middle + half * tasks[name]
         # float32 may round the ends of the model's range outwards.
         return Slot(np.clip(gains, SMALLEST, LARGEST), **tasks)
 
 
-def _middle_and_half(law: Uniform) -> tuple[float, float]:
-    """Return the middle of a range and half its width: what [O-2] scales by."""
-    return (law.low + law.high) / 2, (law.high - law.low) / 2
+def _middle_and_half(law: Uniform) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the middle of a range and half its width, without axes: what [O-2] scales by."""
+    return np.array((law.low + law.high) / 2), np.array((law.high - law.low) / 2)
 
 
 def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "db") -> Slot:
