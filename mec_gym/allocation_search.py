@@ -175,5 +175,5 @@ def _objective(
 ) -> NDArray[np.float64]:
     choice = np.broadcast_to(assignment, (len(fractions), scenario.n_devices))
     constants = constants_of(scenario, slot.gains)
-    costs = settle(constants, slot, choice, *_decoded(scenario, choice, fractions))
-    return np.asarray(costs.cost.sum(axis=-1))
+    _, _, cost = settle(constants, slot, choice, *_decoded(scenario, choice, fractions))
+    return np.asarray(cost.sum(axis=-1))

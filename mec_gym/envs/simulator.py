@@ -16,7 +16,7 @@ from mec_gym.model.constants import constants_of
 from mec_gym.model.slot import Slot
 from mec_gym.model.world import World
 from mec_gym.optimum import solve
-from mec_gym.outcome import Costs, price, work_of
+from mec_gym.outcome import price, work_of
 from mec_gym.scenario import Scenario
 from mec_gym.validation import require_choice
 
@@ -244,10 +244,19 @@ class Simulator:
 
     def _priced(self, assignment: NDArray[np.int64]) -> tuple[dict[str, Any], Any]:
         """Return info and reward of a decision in the current slots."""
-        slot = self.slot
-        costs = price(self._constants, slot, assignment, self._work)
-        objective = np.add.reduce(costs.cost, axis=-1)
-        info = self._figures(costs, objective, assignment)
+        costs = price(self._constants, self.slot, assignment, self._work)
+        # Copied together, the three sums are one operation.
+        sums = np.add.reduce(np.array(costs), axis=-1)
+        latency, energy, objective = sums if self._batch else sums.tolist()
+        counts = sum_by_server(np, None, assignment, self.scenario.n_servers)
+        local = counts[..., 0] if self._batch else counts.item(0)
+        info = {
+            "latency_s": latency,
+            "energy_j": energy,
+            "objective": objective,
+            "n_offloaded": self.scenario.n_devices - local,
+            "devices_per_server": counts[..., 1:].copy(),
+        }
         if self._with_optimum:
             best, bound = self._optimum()
             # Fresh objects at every call; a float is one anyway.
@@ -256,33 +265,13 @@ class Simulator:
             info["nrr"] = best / info["objective"]
         return info, self._rewarded(objective)
 
-    def _figures(
-        self, costs: Costs, objective: Any, assignment: NDArray[np.int64]
-    ) -> dict[str, Any]:
-        """Return the info that every env has; Python numbers where there is no batch axis."""
-        counts = sum_by_server(np, None, assignment, self.scenario.n_servers)
-        latency = np.add.reduce(costs.latency_s, axis=-1)
-        energy = np.add.reduce(costs.energy_j, axis=-1)
-        if self._batch:
-            offloaded = self.scenario.n_devices - counts[..., 0]
-        else:
-            latency, energy, objective = float(latency), float(energy), float(objective)
-            offloaded = self.scenario.n_devices - counts.item(0)
-        return {
-            "latency_s": latency,
-            "energy_j": energy,
-            "objective": objective,
-            "n_offloaded": offloaded,
-            "devices_per_server": counts[..., 1:].copy(),
-        }
-
     def _rewarded(self, objective: Any) -> Any:
         if self._reward == "reciprocal":
             return 1.0 / objective
         if self._reward == "negative":
             return objective / -self.scenario.n_devices
-        local = price(self._constants, self.slot, self.local_assignment(), self._work)
-        return np.add.reduce(local.cost, axis=-1) / objective
+        _, _, local = price(self._constants, self.slot, self.local_assignment(), self._work)
+        return np.add.reduce(local, axis=-1) / objective
 
     def _optimum(self) -> tuple[Any, Any]:
         """Return optimum and bound of the current slots, solved once per slot."""
