@@ -163,7 +163,8 @@ class World:
     ) -> NDArray[np.float64]:
         """Return a new array of what each copy draws by a method of its generator."""
         if not self._batch:
-            return np.asarray(draw(rngs[0], shape))
+            alone: NDArray[np.float64] = draw(rngs[0], shape)
+            return alone
         values = np.empty((len(copies), *shape))
         for row, copy in zip(values, copies, strict=True):
             draw(rngs[copy], out=row)
