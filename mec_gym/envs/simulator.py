@@ -64,6 +64,7 @@ class Simulator:
         self.n_copies = 1 if n_copies is None else n_copies
         self.coder = ObservationCoder(scenario, observation)
         self.world = World(scenario, n_copies)
+        self._n_servers = scenario.n_servers
         self._reward = reward
         self._with_optimum = bool(optimum)
         self._constants = constants_of(scenario, np.empty(0))
@@ -118,7 +119,7 @@ class Simulator:
         # Read as unsigned, a negative entry is huge: one pass finds both ends.
         unsigned = checked.view(np.uint64)
         largest = unsigned.item(unsigned.argmax())
-        if largest > self.scenario.n_servers or self._must_offload.size:
+        if largest > self._n_servers or self._must_offload.size:
             require_in_range(array, self.scenario)
         return checked
 
@@ -234,7 +235,7 @@ class Simulator:
     def _priced(self, assignment: NDArray[np.int64]) -> tuple[dict[str, Any], Any]:
         """Return info and reward of a decision in the current slots."""
         costs = price(self._constants, self.slot, assignment, self._work)
-        counts = sum_by_server(np, None, assignment, self.scenario.n_servers)
+        counts = sum_by_server(np, None, assignment, self._n_servers)
         if self._batch:
             latency, energy, objective = (np.add.reduce(part, -1) for part in costs)
             local = counts[..., 0]

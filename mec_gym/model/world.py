@@ -145,11 +145,15 @@ class World:
         if copies is not None and not len(copies):
             return
         chosen = range(self.n_copies) if copies is None else copies
-        slot = Slot.trusted(
-            self._draw_gains(rngs, chosen),
-            self._draw_task("data_bits", rngs, chosen),
-            self._draw_task("cycles", rngs, chosen),
-        )
+        gains = self._draw_gains(rngs, chosen)
+        if copies is None and not self._ranges:
+            slot = Slot.trusted(gains, **self._constant_tasks)
+        else:
+            slot = Slot.trusted(
+                gains,
+                self._draw_task("data_bits", rngs, chosen),
+                self._draw_task("cycles", rngs, chosen),
+            )
         if self._batch and copies is not None and self.slot is not None:
             slot = _with_rows(self.slot, copies, slot)
         self.slot = slot
