@@ -39,6 +39,10 @@ class ColumnCoder:
     def __init__(self, scenario: Scenario, kind: str = "db") -> None:
         self.scenario = scenario
         self.coder = ObservationCoder(scenario, kind)
+        self._scales = {
+            name: (float(middle), float(half))
+            for name, (middle, half) in self.coder.task_scales.items()
+        }
         self.n_rows = 1 + self.coder.n_columns - scenario.n_servers
 
     def columns(self, observations: Tensor) -> Tensor:
@@ -81,7 +85,7 @@ class ColumnCoder:
         gains: Tensor = units_of_gains(table[:, :n_gains])
         tasks = [
             (table[:, n_gains + row, None] - middle) / half
-            for row, (middle, half) in enumerate(self.coder.task_scales())
+            for row, (middle, half) in enumerate(self._scales.values())
         ]
         return torch.cat([gains, *tasks], dim=1)
 
@@ -113,12 +117,12 @@ class ColumnCoder:
         data_bits, cycles : Tensor, shape (..., N), [bit], [cycle]
         """
         shape = columns[..., 0, :].shape
-        scales = iter(enumerate(self.coder.task_scales(), 1))
+        rows = iter(range(1, self.n_rows))
         found: dict[str, Any] = {}
         for name in ("data_bits", "cycles"):
-            if name in self.coder.drawn:
-                row, (middle, half) = next(scales)
-                found[name] = middle + half * columns[..., row, :]
+            if name in self._scales:
+                middle, half = self._scales[name]
+                found[name] = middle + half * columns[..., next(rows), :]
             else:
                 constant = torch.as_tensor(
                     self.scenario.per_device(name), dtype=columns.dtype, device=columns.device

@@ -29,7 +29,7 @@ from mec_gym.model.arrays import Array, chosen, entry_of_choice, sum_by_server
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.slot import Slot
-from mec_gym.model.stationary import stationary_nats
+from mec_gym.model.stationary import stationary_power
 from mec_gym.scenario import Scenario
 
 
@@ -128,19 +128,19 @@ def optimal_allocation(
     array([1.e+10])
     """
     xp = constants.xp
-    power, share, load = optimal_resources(constants, snr_per_w, root, assignment)
+    power, share, root_price = optimal_resources(constants, snr_per_w, root, assignment)
     local = assignment == 0
     return Allocation(
         power_w=xp.where(local, constants.local_power_w, power),
         frequency_hz=xp.where(local, constants.local_frequency_hz, share),
-        capacity_price=(load[..., 1:] / constants.server_frequency_hz) ** 2,
+        capacity_price=root_price[..., 1:] ** 2,
     )
 
 
 def optimal_resources(
     constants: Constants, snr_per_w: Array, root: Array, assignment: Array
 ) -> tuple[Array, Array, Array]:
-    """Return power, CPU share and load of an optimal allocation, local devices unread.
+    """Return power, CPU share and root of the CPU's price, optimal; local devices unread.
 
     Parameters
     ----------
@@ -152,8 +152,9 @@ def optimal_resources(
     power_w : array, shape (..., N), [W]
     share_hz : array, shape (..., N), [cycle/s]
         Entries of local devices are positive and mean nothing, in both.
-    load : array, shape (..., M + 1), [sqrt(cycle/s)]
-        L_j, with that of the local devices as entry 0.
+    root_price : array, shape (..., M + 1), [sqrt(s/cycle)]
+        L_j / F_j^max, the root of [A-2], which divides s_i into a share, [A-1]; entry 0 means
+        nothing.
 
     Examples
     --------
@@ -167,9 +168,12 @@ def optimal_resources(
     if root.shape != assignment.shape:
         root = xp.broadcast_to(root, assignment.shape)
     load = sum_by_server(xp, root, assignment, constants.n_servers)
-    # The floor keeps idle servers finite; every load that is not 0 is far above it.
-    rate = constants.frequency_by_choice / xp.maximum(load, constants.load_floor)
-    return power, root * entry_of_choice(xp, rate, assignment), load
+    root_price = load / constants.frequency_by_choice
+    divisor = root_price
+    if not constants.always_timed:
+        # A busy server whose tasks have no weight on time has no load: its shares are 0.
+        divisor = xp.maximum(root_price, constants.price_floor)
+    return power, root / entry_of_choice(xp, divisor, assignment), root_price
 
 
 def root_work(constants: Constants, cycles: Array) -> Array:
@@ -219,8 +223,9 @@ def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
     array([1.5])
     """
     xp = constants.xp
-    power = xp.expm1(stationary_nats(constants.weight_ratio * snr_per_w))
-    power /= snr_per_w
+    # (e^x − 1)/g of [A-3] is (e^x − 1)/k times φ_T/φ_E.
+    power = stationary_power(constants.weight_ratio * snr_per_w)
+    power *= constants.weight_ratio
     power = xp.minimum(power, constants.max_power_w)
     if constants.always_timed:
         return power

@@ -259,5 +259,6 @@ class FractionProblem:
         slots = self._slots
         links = np.broadcast_to(slots.gains, (*assignment.shape, self.scenario.n_servers))
         wide = Slot.trusted(links, slots.data_bits, slots.cycles)
-        costs = settle(self._constants, wide, assignment, *self.decoded(assignment, fractions))
-        return np.asarray(costs.cost.sum(axis=-1))
+        resources = self.decoded(assignment, fractions)
+        _, _, cost = settle(self._constants, wide, assignment, *resources)
+        return np.asarray(cost.sum(axis=-1))

@@ -72,18 +72,8 @@ class Outcome:
     feasible: Array
 
 
-class Costs(NamedTuple):
-    """The core of an Outcome, per device.
-
-    Attributes
-    ----------
-    latency_s, energy_j, cost : array, shape (..., N)
-        As in Outcome.
-    """
-
-    latency_s: Array
-    energy_j: Array
-    cost: Array
+Costs = tuple[Array, Array, Array]
+"""Per device, as in an Outcome: latency_s, energy_j and cost, each of shape (..., N)."""
 
 
 def evaluate(
@@ -145,20 +135,22 @@ def evaluate(
         allocation = optimal_allocation(constants, snr, work.root, checked)
         resources = allocation.power_w, allocation.frequency_hz
         timed = constants.always_timed
-        costs = _settle(constants, slot, checked, *resources, snr, work, positive=timed)
+        latency, energy, cost = _settle(
+            constants, slot, checked, *resources, snr, work, positive=timed
+        )
     else:
         allocation = _checked_allocation(constants, checked, allocation)
         resources = allocation.power_w, allocation.frequency_hz
-        costs = settle(constants, slot, checked, *resources)
+        latency, energy, cost = settle(constants, slot, checked, *resources)
     shares, power = _offloaded(constants, checked, allocation)
     used = sum_by_server(xp, shares, checked, constants.n_servers)[..., 1:]
     over_f = _excess(xp, used, constants.server_frequency_hz)
     over_p = _excess(xp, power, constants.max_power_w)
     outcome = Outcome(
-        latency_s=costs.latency_s,
-        energy_j=costs.energy_j,
-        cost=costs.cost,
-        objective=costs.cost.sum(-1),
+        latency_s=latency,
+        energy_j=energy,
+        cost=cost,
+        objective=cost.sum(-1),
         allocation=allocation,
         excess_frequency_hz=over_f,
         excess_power_w=over_p,
@@ -230,7 +222,7 @@ def price(constants: Constants, slot: Slot, assignment: Array, work: Work | None
     --------
     >>> scenario = Scenario(n_devices=1, n_servers=1)
     >>> slot = Slot([[1e-6]], 8e5, 1e9)
-    >>> price(constants_of(scenario, slot.gains), slot, np.array([0])).cost
+    >>> price(constants_of(scenario, slot.gains), slot, np.array([0]))[2]
     array([2.])
     """
     snr = chosen(constants.xp, slot.gains, assignment) / constants.noise
@@ -262,7 +254,7 @@ def settle(
     >>> scenario = Scenario(n_devices=1, n_servers=1)
     >>> slot = Slot([[1e-6]], 8e5, 1e9)
     >>> c, one = constants_of(scenario, slot.gains), np.ones(1)
-    >>> settle(c, slot, np.array([1]), one, 1e9 * one).latency_s.round(2)
+    >>> settle(c, slot, np.array([1]), one, 1e9 * one)[0].round(2)
     array([1.04])
     """
     snr = chosen(constants.xp, slot.gains, assignment) / constants.noise
@@ -285,23 +277,23 @@ def _settle(
 ) -> Costs:
     """Apply eqs. (1) and (7)-(10); `positive` promises that no power or share is 0."""
     xp = constants.xp
-    sent = uplink(
+    time, energy = uplink(
         xp,
         power_w,
         snr_per_w,
         slot.data_bits,
-        bandwidth_hz=constants.bandwidth,
+        bps_per_nat=constants.bps_per_nat,
         audible=positive,
     )
     remote = computing_time(xp, slot.cycles, share_hz, running=positive)
-    remote += sent.time_s
+    remote += time
     local = assignment == constants.local_choice
     latency = replaced(xp, remote, local, work.local_time_s)
-    energy = replaced(xp, sent.energy_j, local, work.local_energy_j)
+    energy = replaced(xp, energy, local, work.local_energy_j)
     cost = weighted_cost(
         xp, latency, energy, constants.weight_latency, constants.weight_energy, finite=positive
     )
-    return Costs(latency, energy, cost)
+    return latency, energy, cost
 
 
 def _offloaded(

@@ -27,6 +27,7 @@ SCALE_DB = 10.0
 # Without axes: NumPy meets such arrays faster than Python's floats.
 _PER_NEPER = np.array(10.0 / (math.log(10.0) * SCALE_DB), dtype=np.float32)
 _OFFSET = np.array(-CENTRE_DB / SCALE_DB, dtype=np.float32)
+_LOWEST, _HIGHEST = np.array(-1.0), np.array(1.0)
 _SLACK = 0.001
 """Room at the ends of the space for the rounding of the model's extreme gains."""
 
@@ -54,8 +55,9 @@ class ObservationCoder:
         Of one observation.
     n_columns : int
         M plus the number of task columns.
-    drawn : dict of str to Uniform
-        The task columns, in order: what is drawn per slot.
+    task_scales : dict of str to (float, float)
+        The task columns in order, what is drawn per slot, each with the middle of its range and
+        half its width, in the task's unit, which [O-2] scales by.
 
     Raises
     ------
@@ -73,10 +75,9 @@ class ObservationCoder:
         self.scenario = scenario
         self.kind = kind
         self.n_servers = scenario.n_servers
-        self.drawn = {
-            name: law for name in TASKS if isinstance(law := getattr(scenario, name), Uniform)
-        }
-        self.n_columns = scenario.n_servers + len(self.drawn)
+        drawn = {name: law for name in TASKS if isinstance(law := getattr(scenario, name), Uniform)}
+        self.task_scales = {name: _middle_and_half(law) for name, law in drawn.items()}
+        self.n_columns = scenario.n_servers + len(drawn)
         rows = scenario.n_devices
         self.shape = (rows * self.n_columns,) if kind == "flat" else (rows, self.n_columns)
 
@@ -115,7 +116,7 @@ class ObservationCoder:
 
     def _ends(self, n_gains: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the bounds of one row with so many gain columns."""
-        laws = list(self.drawn.values())
+        laws = [getattr(self.scenario, name) for name in self.task_scales]
         if self.kind == "raw":
             low = [SMALLEST] * n_gains + [law.low for law in laws]
             high = [LARGEST] * n_gains + [law.high for law in laws]
@@ -124,21 +125,6 @@ class ObservationCoder:
             low = [ends[0] - _SLACK] * n_gains + [-1.0] * len(laws)
             high = [ends[1] + _SLACK] * n_gains + [1.0] * len(laws)
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
-
-    def task_scales(self) -> list[tuple[float, float]]:
-        """Return what [O-2] scales each task column by.
-
-        Returns
-        -------
-        list of (float, float)
-            Middle and half the width of each range, in the task's unit.
-
-        Examples
-        --------
-        >>> ObservationCoder(Scenario.preset("unequal-200x10")).task_scales()
-        [(800000.0, 400000.0), (1000000000.0, 500000000.0)]
-        """
-        return [_middle_and_half(law) for law in self.drawn.values()]
 
     def encode(self, slot: Slot) -> NDArray[np.float32]:
         """Return the observations of a batch of slots.
@@ -167,14 +153,18 @@ class ObservationCoder:
             gains *= _PER_NEPER
             gains += _OFFSET
         coded = gains
-        if self.drawn:
+        if self.task_scales:
             coded = np.empty((*gains.shape[:-1], self.n_columns), dtype=np.float32)
             coded[..., : self.n_servers] = gains
-            for column, (name, law) in enumerate(self.drawn.items(), self.n_servers):
+            scales = enumerate(self.task_scales.items(), self.n_servers)
+            for column, (name, (middle, half)) in scales:
                 values = getattr(slot, name)
                 if self.kind != "raw":
-                    middle, half = _middle_and_half(law)
-                    values = np.clip((values - middle) / half, -1.0, 1.0)
+                    values = values - middle
+                    values /= half
+                    # Rounding may pass the ends; clip() takes as long as all the rest.
+                    np.maximum(values, _LOWEST, out=values)
+                    np.minimum(values, _HIGHEST, out=values)
                 coded[..., column] = values
         if self.kind == "flat":
             coded = coded.reshape(*slot.batch_shape, -1)
@@ -217,13 +207,12 @@ class ObservationCoder:
             gains = gains_of_units(gains)
         tasks = {}
         for name in TASKS:
-            law = getattr(self.scenario, name)
-            if not isinstance(law, Uniform):
+            if name not in self.task_scales:
                 tasks[name] = self.scenario.per_device(name)
                 continue
-            tasks[name] = values[..., self.n_servers + list(self.drawn).index(name)]
+            tasks[name] = values[..., self.n_servers + list(self.task_scales).index(name)]
             if self.kind != "raw":
-                middle, half = _middle_and_half(law)
+                middle, half = self.task_scales[name]
                 tasks[name] = middle + half * tasks[name]
         # float32 may round the ends of the model's range outwards.
         return Slot(np.clip(gains, SMALLEST, LARGEST), **tasks)
@@ -269,9 +258,9 @@ def gains_of_units(units: Array) -> Array:
     return namespace_of(units).exp((units - float(_OFFSET)) / float(_PER_NEPER))
 
 
-def _middle_and_half(law: Uniform) -> tuple[float, float]:
-    """Return the middle of a range and half its width: what [O-2] scales by."""
-    return (law.low + law.high) / 2, (law.high - law.low) / 2
+def _middle_and_half(law: Uniform) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the middle of a range and half its width, without axes: what [O-2] scales by."""
+    return np.array((law.low + law.high) / 2), np.array((law.high - law.low) / 2)
 
 
 def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "db") -> Slot:

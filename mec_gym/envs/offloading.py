@@ -147,11 +147,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         60.0
         """
         super().reset(seed=seed)
-        begun = self._simulator.reset([self.np_random])
-        info = begun.info
+        observation, info = self._simulator.reset([self.np_random])
         if self._picture:
             self._picture.begin(self._simulator, info)
-        return begun.observation, info
+        return observation, info
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Price a decision in the current slot and move on to the next.
@@ -190,10 +189,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         assignment = self._simulator.checked(action, self._shape)
         if self._picture:
             self._picture.remember(self._simulator)
-        step = self._simulator.step(assignment, [self.np_random])
+        observation, reward, info = self._simulator.step(assignment, [self.np_random])
         if self._picture:
-            self._picture.decided(assignment, step.info)
-        return step.observation, float(step.reward), False, False, step.info
+            self._picture.decided(assignment, info)
+        return observation, float(reward), False, False, info
 
     def render(self) -> NDArray[np.uint8] | None:
         """Draw the slot that was decided last.

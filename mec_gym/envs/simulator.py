@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +16,11 @@ from mec_gym.model.constants import constants_of
 from mec_gym.model.slot import Slot
 from mec_gym.model.world import World
 from mec_gym.optimum import solve
-from mec_gym.outcome import Costs, price, work_of
+from mec_gym.outcome import Work, price, work_of
 from mec_gym.scenario import Scenario
 from mec_gym.validation import require_choice
 
 REWARDS = ("reciprocal", "relative", "negative")
-
-
-class Step(NamedTuple):
-    """What one slot brought to each copy; a batch axis only where the simulator has one.
-
-    Attributes
-    ----------
-    observation : ndarray, shape ([B,] ...), float32
-        Of the slot that comes next.
-    reward : float or ndarray, shape ([B])
-        For the decision just priced; 0 after a reset.
-    info : dict of numbers or ndarray, shape ([B,] ...)
-        Figures of the decision just priced.
-    """
-
-    observation: NDArray[np.float32]
-    reward: Any
-    info: dict[str, Any]
 
 
 class Simulator:
@@ -61,7 +43,7 @@ class Simulator:
     --------
     >>> simulator = Simulator(Scenario.preset("paper-30x2"), 2)
     >>> rngs = [np.random.default_rng(seed) for seed in (0, 1)]
-    >>> simulator.reset(rngs).info["objective"].shape
+    >>> simulator.reset(rngs)[1]["objective"].shape
     (2,)
     """
 
@@ -82,12 +64,15 @@ class Simulator:
         self.n_copies = 1 if n_copies is None else n_copies
         self.coder = ObservationCoder(scenario, observation)
         self.world = World(scenario, n_copies)
+        self._n_servers = scenario.n_servers
         self._reward = reward
         self._with_optimum = bool(optimum)
         self._constants = constants_of(scenario, np.empty(0))
-        constant = not isinstance(scenario.cycles, Uniform)
-        # What constant cycles lead to is the same in every slot.
-        self._work = work_of(self._constants, scenario.per_device("cycles")) if constant else None
+        self._work: Work | None = None
+        if not isinstance(scenario.cycles, Uniform):
+            # What constant cycles lead to is the same in every slot.
+            cycles = np.tile(scenario.per_device("cycles"), (*self._batch, 1))
+            self._work = work_of(self._constants, cycles)
         self._must_offload = np.flatnonzero(~scenario.can_execute_locally)
         self._bounds: tuple[Any, Any] | None = None
 
@@ -134,7 +119,7 @@ class Simulator:
         # Read as unsigned, a negative entry is huge: one pass finds both ends.
         unsigned = checked.view(np.uint64)
         largest = unsigned.item(unsigned.argmax())
-        if largest > self.scenario.n_servers or self._must_offload.size:
+        if largest > self._n_servers or self._must_offload.size:
             require_in_range(array, self.scenario)
         return checked
 
@@ -171,7 +156,7 @@ class Simulator:
 
     def reset(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int] | None = None
-    ) -> Step:
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin episodes; info describes all-local execution of the first slot.
 
         Parameters
@@ -183,27 +168,27 @@ class Simulator:
 
         Returns
         -------
-        Step
-            Observation and info of every copy, reset or not; rewards are 0.
+        observation : ndarray, shape ([B,] ...), float32
+        info : dict of numbers or ndarray, shape ([B,] ...)
+            Of every copy, reset or not; a batch axis only where the simulator has one.
 
         Examples
         --------
-        >>> step = Simulator(Scenario.preset("paper-30x2")).reset([np.random.default_rng(0)])
-        >>> step.observation.shape
+        >>> Simulator(Scenario.preset("paper-30x2")).reset([np.random.default_rng(0)])[0].shape
         (30, 2)
         """
         self.world.reset(rngs, copies)
         self._bounds = None
         assignment = self.local_assignment()
         info, _ = self._priced(assignment)
-        return Step(self.coder.encode(self.slot), np.zeros(self._batch)[()], info)
+        return self.coder.encode(self.slot), info
 
     def step(
         self,
         assignment: NDArray[np.int64],
         rngs: Sequence[np.random.Generator],
         restart: Sequence[int] = (),
-    ) -> Step:
+    ) -> tuple[NDArray[np.float32], Any, dict[str, Any]]:
         """Price a decision in the current slot and draw the next.
 
         Parameters
@@ -217,37 +202,54 @@ class Simulator:
 
         Returns
         -------
-        Step
+        observation : ndarray, shape ([B,] ...), float32
+            Of the slot that comes next.
+        reward : float or ndarray, shape ([B])
+            For the decision just priced; 0 for a copy that began anew.
+        info : dict of numbers or ndarray, shape ([B,] ...)
+            Figures of the decision just priced.
 
         Examples
         --------
         >>> simulator = Simulator(Scenario.preset("paper-30x2"))
         >>> rngs = [np.random.default_rng(0)]
         >>> _ = simulator.reset(rngs)
-        >>> float(simulator.step(np.zeros(30, dtype=np.int64), rngs).info["objective"])
+        >>> simulator.step(np.zeros(30, dtype=np.int64), rngs)[2]["objective"]
         60.0
         """
         info, reward = self._priced(assignment)
         self._bounds = None
         if not len(restart):
             self.world.advance(rngs)
-            return Step(self.coder.encode(self.slot), reward, info)
+            return self.coder.encode(self.slot), reward, info
         going = sorted(set(range(self.n_copies)) - set(restart))
         if going:
             self.world.advance(rngs, going)
-        fresh = self.reset(rngs, restart)
+        observation, fresh = self.reset(rngs, restart)
         rows = list(restart)
         for key, values in info.items():
-            values[rows] = fresh.info[key][rows]
+            values[rows] = fresh[key][rows]
         reward[rows] = 0.0
-        return Step(fresh.observation, reward, info)
+        return observation, reward, info
 
     def _priced(self, assignment: NDArray[np.int64]) -> tuple[dict[str, Any], Any]:
         """Return info and reward of a decision in the current slots."""
-        slot = self.slot
-        costs = price(self._constants, slot, assignment, self._work)
-        objective = np.add.reduce(costs.cost, axis=-1)
-        info = self._figures(costs, objective, assignment)
+        costs = price(self._constants, self.slot, assignment, self._work)
+        counts = sum_by_server(np, None, assignment, self._n_servers)
+        if self._batch:
+            latency, energy, objective = (np.add.reduce(part, -1) for part in costs)
+            local = counts[..., 0]
+        else:
+            # Three sums of so few numbers take less time copied together, as one operation.
+            latency, energy, objective = np.add.reduce(np.array(costs), -1).tolist()
+            local = counts.item(0)
+        info = {
+            "latency_s": latency,
+            "energy_j": energy,
+            "objective": objective,
+            "n_offloaded": self.scenario.n_devices - local,
+            "devices_per_server": counts[..., 1:],
+        }
         if self._with_optimum:
             best, bound = self._optimum()
             # Fresh objects at every call; a float is one anyway.
@@ -256,33 +258,13 @@ class Simulator:
             info["nrr"] = best / info["objective"]
         return info, self._rewarded(objective)
 
-    def _figures(
-        self, costs: Costs, objective: Any, assignment: NDArray[np.int64]
-    ) -> dict[str, Any]:
-        """Return the info that every env has; Python numbers where there is no batch axis."""
-        counts = sum_by_server(np, None, assignment, self.scenario.n_servers)
-        latency = np.add.reduce(costs.latency_s, axis=-1)
-        energy = np.add.reduce(costs.energy_j, axis=-1)
-        if self._batch:
-            offloaded = self.scenario.n_devices - counts[..., 0]
-        else:
-            latency, energy, objective = float(latency), float(energy), float(objective)
-            offloaded = self.scenario.n_devices - counts.item(0)
-        return {
-            "latency_s": latency,
-            "energy_j": energy,
-            "objective": objective,
-            "n_offloaded": offloaded,
-            "devices_per_server": counts[..., 1:].copy(),
-        }
-
     def _rewarded(self, objective: Any) -> Any:
         if self._reward == "reciprocal":
             return 1.0 / objective
         if self._reward == "negative":
             return objective / -self.scenario.n_devices
-        local = price(self._constants, self.slot, self.local_assignment(), self._work)
-        return np.add.reduce(local.cost, axis=-1) / objective
+        _, _, local = price(self._constants, self.slot, self.local_assignment(), self._work)
+        return np.add.reduce(local, axis=-1) / objective
 
     def _optimum(self) -> tuple[Any, Any]:
         """Return optimum and bound of the current slots, solved once per slot."""

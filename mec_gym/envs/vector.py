@@ -181,13 +181,13 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             raise ValueError("the first reset() must reset every copy; got a partial reset_mask.")
         copies = [int(index) for index in np.flatnonzero(mask)]
         self._seed(seeds, copies)
-        begun = self._simulator.reset(self._rngs, copies)
+        observations, info = self._simulator.reset(self._rngs, copies)
         self._elapsed[mask] = 0
         self._ended[mask] = False
-        infos = _masked(begun.info, mask)
+        infos = _masked(info, mask)
         for index in copies if self._pictures else ():
-            self._pictures[index].begin(self._simulator, _row(begun.info, index), index)
-        return begun.observation, infos
+            self._pictures[index].begin(self._simulator, _row(info, index), index)
+        return observations, infos
 
     def step(
         self, actions: Any
@@ -236,20 +236,19 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         for index, picture in enumerate(self._pictures):
             picture.remember(self._simulator, index)
         restarted = [int(index) for index in np.flatnonzero(restart)]
-        step = self._simulator.step(assignment, self._rngs, restarted)
+        observations, rewards, info = self._simulator.step(assignment, self._rngs, restarted)
         self._elapsed += 1
         self._elapsed[restart] = 0
         truncations = np.zeros(self.num_envs, dtype=bool)
         if self.max_episode_steps is not None:
             truncations = (self._elapsed >= self.max_episode_steps) & ~restart
-        self._draw_pictures(assignment, step.info, restart)
-        infos = _masked(step.info, np.ones(self.num_envs, dtype=bool))
-        observations = step.observation
+        self._draw_pictures(assignment, info, restart)
+        infos = _masked(info, np.ones(self.num_envs, dtype=bool))
         self._ended = truncations.copy()
         if self._mode is AutoresetMode.SAME_STEP and truncations.any():
-            observations, infos = self._restart_now(observations, step.info, truncations)
+            observations, infos = self._restart_now(observations, info, truncations)
         terminations = np.zeros(self.num_envs, dtype=bool)
-        return observations, step.reward, terminations, truncations, infos
+        return observations, rewards, terminations, truncations, infos
 
     def _restart_now(
         self, observations: NDArray[np.float32], info: dict[str, Arrays], ended: NDArray[np.bool_]
@@ -260,19 +259,18 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         for index in copies:
             final_obs[index] = observations[index].copy()
         final = {key: np.where(_like(ended, values), values, 0) for key, values in info.items()}
-        begun = self._simulator.reset(self._rngs, copies)
+        observations, begun = self._simulator.reset(self._rngs, copies)
         merged = {
-            key: np.where(_like(ended, values), begun.info[key], values)
-            for key, values in info.items()
+            key: np.where(_like(ended, values), begun[key], values) for key, values in info.items()
         }
         self._elapsed[ended] = 0
         self._ended[ended] = False
         for index in copies if self._pictures else ():
-            self._pictures[index].begin(self._simulator, _row(begun.info, index), index)
+            self._pictures[index].begin(self._simulator, _row(begun, index), index)
         infos: dict[str, Any] = {"final_obs": final_obs, "_final_obs": ended.copy()}
         infos |= {"final_info": _masked(final, ended), "_final_info": ended.copy()}
         infos |= _masked(merged, np.ones(self.num_envs, dtype=bool))
-        return begun.observation, infos
+        return observations, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Draw the slot that each copy decided last.

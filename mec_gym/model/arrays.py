@@ -159,14 +159,14 @@ def chosen(xp: Any, table: Array, assignment: Array) -> Array:
     >>> chosen(np, np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([2, 1]))
     array([2., 3.])
     """
-    *batch, n_devices, n_servers = table.shape
-    links = n_devices * n_servers
     if xp is np:
         # Choice 0 meets the entry before its row, in row 0 the last of all: NumPy counts so.
-        index = assignment + _before_rows(n_devices, n_servers)
-        if not batch:
+        index = assignment + _before_rows(*table.shape[-2:])
+        if table.ndim == 2:
             return table.take(index)
-    else:
+    *batch, n_devices, n_servers = table.shape
+    links = n_devices * n_servers
+    if xp is not np:
         column = xp.clip(assignment - 1, min=0)
         index = column + _range(xp, 0, links, n_servers, assignment)
     copies = _product(batch)
@@ -204,6 +204,8 @@ def sum_by_server(xp: Any, values: Array | None, assignment: Array, n_servers: i
     array([1, 0, 2])
     """
     bins = n_servers + 1
+    if xp is np and assignment.ndim == 1:
+        return np.bincount(assignment, values, bins)
     *batch, _ = assignment.shape
     if xp is not np:
         member = assignment[..., None] == _range(xp, 0, bins, 1, assignment)
@@ -211,8 +213,6 @@ def sum_by_server(xp: Any, values: Array | None, assignment: Array, n_servers: i
             return xp.sum(xp.astype(member, assignment.dtype), axis=-2)
         zero = xp.zeros((), dtype=values.dtype, device=values.device)
         return xp.sum(xp.where(member, values[..., None], zero), axis=-2)
-    if not batch:
-        return np.bincount(assignment, values, bins)
     copies = _product(batch)
     if copies > 1:
         assignment = assignment + np.arange(0, copies * bins, bins).reshape(*batch, 1)

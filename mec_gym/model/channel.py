@@ -74,7 +74,7 @@ def spectral_nats(xp: Any, power_w: Array, snr_per_w: Array) -> Array:
     return xp.log1p(power_w * snr_per_w)
 
 
-def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bandwidth_hz: Any) -> Array:
+def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bps_per_nat: Any) -> Array:
     r"""Return the offloading rate r = B log2(1 + p h / σ²), [M-1], eq. (2).
 
     Parameters
@@ -85,8 +85,8 @@ def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bandwidth_hz: Any) ->
         Transmission power p.
     snr_per_w : array, [1/W]
         h / σ².
-    bandwidth_hz : float, [Hz]
-        B.
+    bps_per_nat : float or array without axes, [bit/s per nat/s/Hz]
+        B / ln 2.
 
     Returns
     -------
@@ -94,9 +94,9 @@ def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bandwidth_hz: Any) ->
 
     Examples
     --------
-    >>> rate_bps(np, np.array([1.0]), np.array([3.0]), bandwidth_hz=1e6)
+    >>> rate_bps(np, np.array([1.0]), np.array([3.0]), bps_per_nat=1e6 / LN2)
     array([2000000.])
     """
     rate = spectral_nats(xp, power_w, snr_per_w)
-    rate *= bandwidth_hz / LN2
+    rate *= bps_per_nat
     return rate

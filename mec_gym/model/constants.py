@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mec_gym.model.arrays import Array, like, namespace_of
+from mec_gym.model.channel import LN2
 from mec_gym.scenario import Scenario
 
 
@@ -20,8 +21,8 @@ class Constants:
     ----------
     n_devices, n_servers : int
         N and M.
-    bandwidth, noise : array without axes, or float
-        B [Hz] and σ² [W] of eq. (2).
+    bps_per_nat, noise : array without axes, or float
+        B / ln 2 [bit/s per nat/s/Hz] and σ² [W] of eq. (2).
     weight_latency, weight_energy : array, shape (N,)
         φ_T [1/s] and φ_E [1/J] of eq. (10).
     max_power_w : array, shape (N,), [W]
@@ -35,18 +36,18 @@ class Constants:
     frequency_by_choice : array, shape (M + 1,), [cycle/s]
         The same behind a 1 for choice 0, so that an assignment indexes it.
     weight_ratio : array, shape (N,), [J/s]
-        φ_T / φ_E, capped at the largest usable number where φ_E = 0.
+        φ_T / φ_E; 1e60 where φ_E = 0 and 1e-60 where φ_T = 0, the ends of what can occur.
     local_choice : int or integer array without axes
         0, in the form that compares fastest with an assignment.
-    load_floor : array without axes
-        Far below every load of a busy server, far above 0.
+    price_floor : array without axes
+        Far below L_j / F_j^max wherever that is not 0.
     always_timed : bool
         Whether every φ_T > 0, so that no infimum at zero power can occur.
     """
 
     n_devices: int
     n_servers: int
-    bandwidth: Any
+    bps_per_nat: Any
     noise: Any
     weight_latency: Array
     weight_energy: Array
@@ -57,7 +58,7 @@ class Constants:
     frequency_by_choice: Array
     weight_ratio: Array
     local_choice: Any
-    load_floor: Array
+    price_floor: Array
     always_timed: bool
 
     @cached_property
@@ -102,7 +103,7 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
     latency, energy = scenario.per_device("weight_latency"), scenario.per_device("weight_energy")
     speeds = scenario.server_frequencies_hz
     with np.errstate(divide="ignore"):
-        ratio = np.minimum(latency / energy, 1e60)
+        ratio = np.clip(latency / energy, 1e-60, 1e60)
     local_power, local_speed = scenario.local_power_w, scenario.per_device("local_frequency_hz")
 
     def array(value: Any) -> Array:
@@ -115,7 +116,7 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
     return Constants(
         n_devices=scenario.n_devices,
         n_servers=scenario.n_servers,
-        bandwidth=scalar(scenario.bandwidth_hz),
+        bps_per_nat=scalar(scenario.bandwidth_hz / LN2),
         noise=scalar(scenario.noise_w),
         weight_latency=array(latency),
         weight_energy=array(energy),
@@ -126,6 +127,6 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
         frequency_by_choice=array(np.concatenate([[1.0], speeds])),
         weight_ratio=array(ratio),
         local_choice=np.array(0) if xp is np else 0,
-        load_floor=array(1e-60 if xp.finfo(reference.dtype).max > 1e60 else 1e-20),
+        price_floor=array(1e-90 if xp.finfo(reference.dtype).max > 1e90 else 1e-30),
         always_timed=bool((latency > 0.0).all()),
     )

@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from mec_gym.model.arrays import Array
 from mec_gym.model.channel import rate_bps
-
-
-class Uplink(NamedTuple):
-    """Transmission of a task to a server.
-
-    Attributes
-    ----------
-    time_s : array, [s]
-        T^Tr of eq. (1).
-    energy_j : array, [J]
-        p T^Tr of eq. (9).
-    """
-
-    time_s: Array
-    energy_j: Array
 
 
 def uplink(
@@ -29,9 +14,9 @@ def uplink(
     snr_per_w: Array,
     data_bits: Array,
     *,
-    bandwidth_hz: Any,
+    bps_per_nat: Any,
     audible: bool = False,
-) -> Uplink:
+) -> tuple[Array, Array]:
     r"""Return time D/r and energy p D/r of a transmission, [M-3], eqs. (1) and (9).
 
     Parameters
@@ -44,33 +29,35 @@ def uplink(
         h / σ².
     data_bits : array, [bit]
         D.
-    bandwidth_hz : float, [Hz]
-        B.
+    bps_per_nat : float or array without axes, [bit/s per nat/s/Hz]
+        B / ln 2.
     audible : bool
         Promise that every p > 0, which spares the search for zeros.
 
     Returns
     -------
-    Uplink
-        At p = 0 the time is infinite and the energy its limit D ln2 σ² / (B h).
+    time_s : array, [s]
+        T^Tr of eq. (1); infinite at p = 0.
+    energy_j : array, [J]
+        p T^Tr of eq. (9); at p = 0 its limit D ln2 σ² / (B h).
 
     Examples
     --------
     >>> import numpy as np
-    >>> sent = uplink(np, np.array([1.0]), np.array([3.0]), np.array([2e6]), bandwidth_hz=1e6)
-    >>> sent.time_s, sent.energy_j
+    >>> bits = np.array([2e6])
+    >>> uplink(np, np.array([1.0]), np.array([3.0]), bits, bps_per_nat=1e6 / np.log(2))
     (array([1.]), array([1.]))
     """
-    rate = rate_bps(xp, power_w, snr_per_w, bandwidth_hz=bandwidth_hz)
+    rate = rate_bps(xp, power_w, snr_per_w, bps_per_nat=bps_per_nat)
     if audible or not (silent := rate == 0.0).any():
         time = data_bits / rate
-        return Uplink(time, power_w * time)
+        return time, power_w * time
     # A tiny power stands for its limit: its rate is proportional to it, so energy is constant.
     whisper = 1e-20 / snr_per_w
-    slow = data_bits / rate_bps(xp, whisper, snr_per_w, bandwidth_hz=bandwidth_hz)
+    slow = data_bits / rate_bps(xp, whisper, snr_per_w, bps_per_nat=bps_per_nat)
     time = data_bits / xp.where(silent, xp.ones_like(rate), rate)
     energy = xp.where(silent, whisper * slow, power_w * time)
-    return Uplink(xp.where(silent, xp.full_like(time, float("inf")), time), energy)
+    return xp.where(silent, xp.full_like(time, float("inf")), time), energy
 
 
 def weighted_cost(

@@ -86,7 +86,11 @@ class Slot:
         2
         """
         slot = object.__new__(cls)
-        slot.__dict__.update(gains=gains, data_bits=data_bits, cycles=cycles)
+        # A frozen dataclass forbids attributes, not the entries behind them.
+        fields = slot.__dict__
+        fields["gains"] = gains
+        fields["data_bits"] = data_bits
+        fields["cycles"] = cycles
         return slot
 
     @property

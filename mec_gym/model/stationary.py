@@ -1,9 +1,11 @@
-r"""The stationary condition of the transmit power, x e^x − (e^x − 1) = k, solved for x [A-4].
+r"""The transmit power that the stationary condition x e^x − (e^x − 1) = k stands for [A-4].
 
 x = 1 + W0((k − 1)/e) with Lambert's W. SciPy's ``lambertw`` is complex-valued, loses digits near
-its branch point, which is where weak links are, and knows no tensors. Here x/s is a piecewise
-polynomial in s = ln(1 + sqrt(k)), a variable in which it varies slowly from sqrt(2) at k = 0 to
-less than 2 at k = 1e121. The polynomials are fitted on first use to a solution by iteration.
+its branch point, which is where weak links are, and knows no tensors. What [A-3] needs of x is
+u = (e^x − 1)/k: as k = φ_T g / φ_E, the power (e^x − 1)/g is u φ_T / φ_E. Here u v is a piecewise
+polynomial in v = sqrt(ln(1 + k)), a variable that reaches no further than 17 and in which u v
+varies slowly, from sqrt(2) at k = 0 to 0.06 at k = 1e121. The polynomials are fitted on first use
+to a solution by iteration.
 """
 
 from __future__ import annotations
@@ -15,53 +17,51 @@ from numpy.typing import NDArray
 
 from mec_gym.model.arrays import Array, like, namespace_of
 
-PIECES_PER_UNIT = 64
-LARGEST_S = 140
-DEGREE = 4
+PIECES_PER_UNIT = 1024
+LARGEST_V = 17
+DEGREE = 3
 """Small pieces of low degree cost the least time; the error is that of rounding, below 3e-15."""
+_LOWER_POWERS = tuple(range(1, DEGREE + 1))
 
 
-def stationary_nats(ratio: Array) -> Array:
-    r"""Solve x e^x − (e^x − 1) = k for x >= 0, [A-4].
+def stationary_power(ratio: Array) -> Array:
+    r"""Return (e^x − 1)/k for the x > 0 that solves x e^x − (e^x − 1) = k, [A-4].
 
     Parameters
     ----------
     ratio : array, at least one axis, [1]
-        k = φ_T g / φ_E; 0 <= k <= 1e121.
+        k = φ_T g / φ_E; 0 < k <= 1e121.
 
     Returns
     -------
-    array, [nat]
-        x = ln(1 + p g) at the stationary power, within 3e-15 relative in double precision.
+    array, [1]
+        p φ_E / φ_T of the stationary power p, within 3e-15 relative in double precision.
 
     Examples
     --------
-    >>> stationary_nats(np.array([1.0])).round(15)
-    array([1.])
+    >>> stationary_power(np.array([1.0])).round(15) == round(np.e - 1.0, 15)
+    array([ True])
     """
-    if isinstance(ratio, np.ndarray):
-        pieces, *coefficients = _table(ratio)
-        s = np.log1p(np.sqrt(ratio))
-        place = s * pieces
+    xp = namespace_of(ratio)
+    if xp is not np and xp.finfo(ratio.dtype).max < 1e121:
+        # In single precision a ratio may overflow; a power limit clips what it stands for.
+        ratio = xp.clip(ratio, max=1e37)
+    pieces, table = _table(ratio)
+    v = xp.sqrt(xp.log1p(ratio))
+    place = v * pieces
+    if xp is np:
         piece = place.astype(np.intp)
-        entries = (row.take(piece) for row in coefficients)
+        coefficients = table.take(piece, axis=1)
     else:
-        xp = namespace_of(ratio)
-        if xp.finfo(ratio.dtype).max < 1e121:
-            # In single precision a ratio may overflow; a power limit clips what it stands for.
-            ratio = xp.clip(ratio, max=1e37)
-        pieces, *coefficients = _table(ratio)
-        s = xp.log1p(xp.sqrt(ratio))
-        place = s * pieces
         piece = xp.astype(place, xp.int64)
-        flat = xp.reshape(piece, (-1,))
-        entries = (xp.reshape(xp.take(row, flat), piece.shape) for row in coefficients)
+        coefficients = xp.take(table, xp.reshape(piece, (-1,)), axis=1)
+        coefficients = xp.reshape(coefficients, (-1, *piece.shape))
     place -= piece
-    value = next(entries)
-    for entry in entries:
+    value = coefficients[0]
+    for power in _LOWER_POWERS:
         value *= place
-        value += entry
-    value *= s
+        value += coefficients[power]
+    value /= v
     return value
 
 
@@ -69,12 +69,12 @@ _TABLES: dict[tuple[Any, Any], tuple[Array, ...]] = {}
 
 
 def _table(reference: Array) -> tuple[Array, ...]:
-    """Return pieces per unit, then the rows of coefficients, in the kind of `reference`."""
+    """Return pieces per unit and the coefficients of all pieces, in the kind of `reference`."""
     device = None if isinstance(reference, np.ndarray) else reference.device
     table = _TABLES.get((reference.dtype, device))
     if table is None:
         # NumPy meets an array without axes faster than a Python float.
-        table = tuple(like(reference, part) for part in (float(PIECES_PER_UNIT), *_fitted()))
+        table = tuple(like(reference, part) for part in (float(PIECES_PER_UNIT), _fitted()))
         _TABLES[reference.dtype, device] = table
     return table
 
@@ -82,9 +82,14 @@ def _table(reference: Array) -> tuple[Array, ...]:
 def _fitted() -> NDArray[np.float64]:
     """Return the coefficients of each piece, highest power first, shape (DEGREE + 1, pieces)."""
     nodes = 0.5 - 0.5 * np.cos(np.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))
-    s = (np.arange(LARGEST_S * PIECES_PER_UNIT)[:, None] + nodes) / PIECES_PER_UNIT
-    slow = solved_by_iteration(np.expm1(s) ** 2) / s
-    return np.asarray(np.linalg.solve(np.vander(nodes), slow.T), dtype=np.float64)
+    v = (np.arange(LARGEST_V * PIECES_PER_UNIT)[:, None] + nodes) / PIECES_PER_UNIT
+    k = np.expm1(v**2)
+    x = solved_by_iteration(k)
+    # Far up, e^x would multiply the rounding of x; there the equation itself gives e^x − 1.
+    large = x > 2.0
+    power = np.where(large, (1.0 - x / k) / np.where(large, x - 1.0, 1.0), 0.0)
+    power[~large] = np.expm1(x[~large]) / k[~large]
+    return np.asarray(np.linalg.solve(np.vander(nodes), (power * v).T), dtype=np.float64)
 
 
 def solved_by_iteration(k: NDArray[np.float64]) -> NDArray[np.float64]:

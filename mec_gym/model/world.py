@@ -8,7 +8,7 @@ that is seeded like it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,17 +51,23 @@ class World:
     def __init__(self, scenario: Scenario, n_copies: int | None = None) -> None:
         self.scenario = scenario
         self.n_copies = 1 if n_copies is None else n_copies
-        self._single = n_copies is None
+        self._batch = () if n_copies is None else (n_copies,)
+        self._links = (scenario.n_devices, scenario.n_servers)
         self._rayleigh = scenario.fading == "rayleigh"
         fixed = scenario.layout == "fixed"
         self._layouts: list[Layout] = [fixed_layout(scenario)] * self.n_copies if fixed else []
         self._path_gains = self._stack_path_gains() if fixed else np.empty(0)
         self._constant_tasks = {
-            name: _read_only(np.tile(scenario.per_device(name), (self.n_copies, 1)))
+            name: _read_only(np.tile(scenario.per_device(name), (*self._batch, 1)))
             for name in ("data_bits", "cycles")
             if not isinstance(getattr(scenario, name), Uniform)
         }
-        self._arrays: Sequence[NDArray[np.float64]] | None = None
+        # NumPy meets arrays without axes faster than Python's floats.
+        self._ranges = {
+            name: (np.array(law.low), np.array(law.high), np.array(law.high - law.low))
+            for name in ("data_bits", "cycles")
+            if isinstance(law := getattr(scenario, name), Uniform)
+        }
         self.slot: Slot | None = None
 
     def layout(self, copy: int = 0) -> Layout:
@@ -136,42 +142,49 @@ class World:
         >>> world.slot is first
         False
         """
+        if copies is not None and not len(copies):
+            return
         chosen = range(self.n_copies) if copies is None else copies
-        drawn = [
-            self._draw_gains(rngs, chosen),
-            self._draw_task("data_bits", rngs, chosen),
-            self._draw_task("cycles", rngs, chosen),
-        ]
-        if copies is not None and self._arrays is not None:
-            drawn = [
-                _with_rows(kept, chosen, rows)
-                for kept, rows in zip(self._arrays, drawn, strict=True)
-            ]
-        self._keep(drawn)
-
-    def _keep(self, arrays: Sequence[NDArray[np.float64]] | None) -> None:
-        """Make arrays with a batch axis the current slots."""
-        self._arrays = arrays
-        if arrays is None:
-            self.slot = None
-        elif self._single:
-            self.slot = Slot.trusted(*[array[0] for array in arrays])
+        gains = self._draw_gains(rngs, chosen)
+        if copies is None and not self._ranges:
+            slot = Slot.trusted(gains, **self._constant_tasks)
         else:
-            self.slot = Slot.trusted(*arrays)
+            slot = Slot.trusted(
+                gains,
+                self._draw_task("data_bits", rngs, chosen),
+                self._draw_task("cycles", rngs, chosen),
+            )
+        if self._batch and copies is not None and self.slot is not None:
+            slot = _with_rows(self.slot, copies, slot)
+        self.slot = slot
+
+    def _drawn(
+        self,
+        draw: Callable[..., Any],
+        rngs: Sequence[np.random.Generator],
+        copies: Sequence[int],
+        shape: tuple[int, ...],
+    ) -> NDArray[np.float64]:
+        """Return a new array of what each copy draws by a method of its generator."""
+        if not self._batch:
+            alone: NDArray[np.float64] = draw(rngs[0], shape)
+            return alone
+        values = np.empty((len(copies), *shape))
+        for row, copy in zip(values, copies, strict=True):
+            draw(rngs[copy], out=row)
+        return values
 
     def _draw_gains(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int]
     ) -> NDArray[np.float64]:
-        shape = (len(copies), self.scenario.n_devices, self.scenario.n_servers)
-        gains = np.empty(shape)
         path_gains = self._path_gains
-        if 1 < len(path_gains) > len(copies):
+        if self._batch and 1 < len(path_gains) > len(copies):
             path_gains = path_gains[list(copies)]
         if not self._rayleigh:
+            gains = np.empty((len(copies), *self._links) if self._batch else self._links)
             gains[...] = path_gains
             return gains
-        for row, copy in enumerate(copies):
-            rngs[copy].standard_exponential(out=gains[row])
+        gains = self._drawn(np.random.Generator.standard_exponential, rngs, copies, self._links)
         gains *= path_gains
         # Fading has no positive lower bound; the model's range does. It is all but never met.
         if gains.item(gains.argmin()) < SMALLEST:
@@ -181,23 +194,27 @@ class World:
     def _draw_task(
         self, name: str, rngs: Sequence[np.random.Generator], copies: Sequence[int]
     ) -> NDArray[np.float64]:
-        if name in self._constant_tasks:
-            constant = self._constant_tasks[name]
+        constant = self._constant_tasks.get(name)
+        if constant is not None:
             return constant if len(copies) == self.n_copies else constant[: len(copies)]
-        law: Uniform = getattr(self.scenario, name)
-        values = np.empty((len(copies), self.scenario.n_devices))
-        for row, copy in enumerate(copies):
-            rngs[copy].random(out=values[row])
-        values *= law.high - law.low
-        values += law.low
+        low, high, width = self._ranges[name]
+        values = self._drawn(np.random.Generator.random, rngs, copies, self._links[:1])
+        values *= width
+        values += low
         # Rounding may pass the upper end by one unit in the last place.
-        return np.minimum(values, law.high, out=values)
+        np.minimum(values, high, out=values)
+        return values
 
     def _stack_path_gains(self) -> NDArray[np.float64]:
-        """Return (1, N, M), or (B, N, M) where layouts differ, inside the model's range."""
+        """Return the gains without fading, inside the model's range.
+
+        Shape (N, M) where there is no batch axis; else (1, N, M), or (B, N, M) where layouts
+        differ.
+        """
         layouts = self._layouts[:1] if self.scenario.layout == "fixed" else self._layouts
         gains = np.stack([layout.path_gains for layout in layouts])
-        return np.asarray(np.clip(gains, SMALLEST, LARGEST / _LARGEST_FADING))
+        gains = np.clip(gains, SMALLEST, LARGEST / _LARGEST_FADING)
+        return np.asarray(gains if self._batch else gains[0])
 
     def get_state(self) -> dict[str, Any]:
         """Return what the future depends on, randomness apart: slots and layouts.
@@ -212,11 +229,11 @@ class World:
         >>> World(Scenario.preset("paper-30x2")).get_state()["slot"] is None
         True
         """
-        kept = self._arrays
+        slot = self.slot
         return {
             "slot": None
-            if kept is None
-            else {name: np.array(array) for name, array in zip(_SLOT_FIELDS, kept, strict=True)},
+            if slot is None
+            else {name: np.array(getattr(slot, name)) for name in _SLOT_FIELDS},
             "layouts": [
                 tuple(np.array(getattr(layout, name)) for name in _LAYOUT_FIELDS)
                 for layout in self._layouts
@@ -243,16 +260,19 @@ class World:
             if self._layouts:
                 self._path_gains = self._stack_path_gains()
         values = state["slot"]
-        self._keep(None if values is None else [np.array(values[name]) for name in _SLOT_FIELDS])
+        self.slot = (
+            None
+            if values is None
+            else Slot.trusted(*[np.array(values[name]) for name in _SLOT_FIELDS])
+        )
 
 
-def _with_rows(
-    values: NDArray[np.float64], rows: Sequence[int], new: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return a copy of `values` with some rows replaced."""
-    changed = np.array(values)
-    changed[list(rows)] = new
-    return changed
+def _with_rows(kept: Slot, rows: Sequence[int], new: Slot) -> Slot:
+    """Return a copy of slots with some of them replaced."""
+    arrays = [np.array(getattr(kept, name)) for name in _SLOT_FIELDS]
+    for array, name in zip(arrays, _SLOT_FIELDS, strict=True):
+        array[list(rows)] = getattr(new, name)
+    return Slot.trusted(*arrays)
 
 
 _LAYOUT_FIELDS = ("device_positions_m", "server_positions_m", "path_gains")

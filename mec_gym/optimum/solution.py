@@ -115,7 +115,8 @@ def solve(scenario: Scenario, slot: Slot) -> Optimum:
 def _solve_one(scenario: Scenario, slot: Slot) -> Optimum:
     constants = constants_of(scenario, slot.gains)
     solution = minimise(load_problem(scenario, slot))
-    objective = float(price(constants, slot, solution.assignment).cost.sum())
+    _, _, cost = price(constants, slot, solution.assignment)
+    objective = float(cost.sum())
     bound = objective if solution.exact else min(float(solution.lower_bound), objective)
     return Optimum(
         assignment=solution.assignment,
@@ -185,16 +186,16 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
     # Devices last, so that per-device numbers broadcast.
     snr = contiguous(xp.moveaxis(slot.gains, -1, -2)) / constants.noise
     power = optimal_power(constants, snr)
-    sent = uplink(
+    time, energy = uplink(
         xp,
         power,
         snr,
         slot.data_bits[..., None, :],
-        bandwidth_hz=constants.bandwidth,
+        bps_per_nat=constants.bps_per_nat,
         audible=positive,
     )
     weights = constants.weight_latency, constants.weight_energy
-    links = weighted_cost(xp, sent.time_s, sent.energy_j, *weights, finite=positive)
+    links = weighted_cost(xp, time, energy, *weights, finite=positive)
     time = computing_time(xp, slot.cycles, constants.local_frequency_hz, running=True)
     local = weighted_cost(xp, time, constants.local_power_w * time, *weights, finite=True)
     if not np.all(can_execute_locally):

@@ -162,8 +162,28 @@ def test_seed_restarts() -> None:
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "Disabled"])
-def test_other_autoreset_modes_are_refused(mode: str) -> None:
-    envs = gym.make_vec(ID, num_envs=2, scenario=SMALL, autoreset_mode=mode)
+def test_the_native_env_in_another_autoreset_mode_does_the_same(mode: str) -> None:
+    def adapted(autoreset_mode: str) -> SB3VecEnv:
+        envs = gym.make_vec(
+            ID, num_envs=2, scenario=SMALL, max_episode_steps=3, autoreset_mode=autoreset_mode
+        )
+        adapter = SB3VecEnv(envs)
+        adapter.seed(3)
+        return adapter
+
+    one, other = adapted("SameStep"), adapted(mode)
+    same(one.reset(), other.reset())
+    actions = one.action_space.sample()
+    for _ in range(7):
+        ours, theirs = one.step(np.stack([actions] * 2)), other.step(np.stack([actions] * 2))
+        for part in range(3):
+            same(ours[part], theirs[part])
+        assert repr(ours[3]) == repr(theirs[3])
+        assert repr(one.reset_infos) == repr(other.reset_infos)
+
+
+def test_other_autoreset_modes_of_other_envs_are_refused() -> None:
+    envs = gym.make_vec(ID, num_envs=2, scenario=SMALL, vectorization_mode="sync")
     with pytest.raises(ValueError, match="SAME_STEP"):
         SB3VecEnv(envs)
 

@@ -17,7 +17,7 @@ from scipy.optimize import minimize_scalar
 from mec_gym import Allocation, Scenario, Slot, allocate, evaluate
 from mec_gym.allocation import optimal_power
 from mec_gym.model.constants import constants_of
-from mec_gym.model.stationary import PIECES_PER_UNIT, solved_by_iteration, stationary_nats
+from mec_gym.model.stationary import PIECES_PER_UNIT, solved_by_iteration, stationary_power
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -84,9 +84,9 @@ def exact_nats(k: float) -> Any:
 
 def ratios() -> np.ndarray:
     rng = np.random.default_rng(11)
-    # The table is one of pieces in s = ln(1 + sqrt(k)); the small pieces meet at multiples of
-    # 1/64. The solution behind it changes from series to iteration at 4.5e-4.
-    joints = np.arange(1, 20 * PIECES_PER_UNIT, 37) / PIECES_PER_UNIT
+    # The table is one of pieces in v = sqrt(ln(1 + k)), which meet at multiples of 1/1024. The
+    # solution behind it changes from series to iteration at k = 4.5e-4, its use at x = 2, k = 8.4.
+    joints = np.arange(1, 16 * PIECES_PER_UNIT, 487) / PIECES_PER_UNIT
     return np.concatenate(
         [
             10.0 ** np.linspace(-120.0, 120.0, 481),
@@ -94,7 +94,8 @@ def ratios() -> np.ndarray:
             10.0 ** rng.uniform(-4.0, 4.0, 150),
             1.0 + np.concatenate([np.linspace(-1e-3, 1e-3, 21), np.array([-1, 1]) * EPS]),
             4.5e-4 * (1.0 + np.linspace(-1e-2, 1e-2, 21)),
-            np.outer([1.0 - 1e-15, 1.0, 1.0 + 1e-15], np.expm1(joints) ** 2).ravel(),
+            (1.0 + np.exp(2.0)) * (1.0 + np.linspace(-1e-2, 1e-2, 21)),
+            np.outer([1.0 - 1e-15, 1.0, 1.0 + 1e-15], np.expm1(joints**2)).ravel(),
         ]
     )
 
@@ -108,23 +109,26 @@ def test_the_oracle_solves_its_equation() -> None:
             assert abs(residual) < mpmath.mpf(10) ** -35
 
 
-def test_nats_are_exact_to_a_few_units_in_the_last_place() -> None:
+def test_nats_and_powers_are_exact_to_a_few_units_in_the_last_place() -> None:
     grid = ratios()
-    exact = [exact_nats(float(k)) for k in grid]
-    for solver, bound in ((stationary_nats, 4e-15), (solved_by_iteration, 4e-15)):
+    nats = [exact_nats(float(k)) for k in grid]
+    with mpmath.workdps(400):
+        powers = [mpmath.expm1(x) / mpmath.mpf(float(k)) for x, k in zip(nats, grid, strict=True)]
+    for solver, exact in ((stationary_power, powers), (solved_by_iteration, nats)):
         error = [
-            abs(float(mpmath.mpf(float(x)) / wanted - 1))
-            for x, wanted in zip(solver(grid), exact, strict=True)
+            abs(float(mpmath.mpf(float(found)) / wanted - 1))
+            for found, wanted in zip(solver(grid), exact, strict=True)
         ]
         # Promised below 3e-15 (13 units in the last place); the reference is exact.
-        assert max(error) < bound, (solver.__name__, grid[int(np.argmax(error))])
+        assert max(error) < 4e-15, (solver.__name__, grid[int(np.argmax(error))])
 
 
-def test_nats_do_not_decrease_across_pieces() -> None:
+def test_powers_do_not_rise_across_pieces() -> None:
     k = np.expm1(np.linspace(1e-9, 40.0, 400_001)) ** 2
-    x = stationary_nats(k)
-    # Neighbours differ by 1e-4 relative or more in s; only rounding may disturb their order.
-    assert np.all(np.diff(x) > -4e-15 * x[1:])
+    power = stationary_power(k)
+    # In units of φ_T/φ_E it falls with k, the less the better the link. Neighbours differ by 1e-4
+    # relative or more in ln(1 + sqrt(k)); only rounding may disturb their order.
+    assert np.all(np.diff(power) < 4e-15 * power[1:])
 
 
 def test_powers_are_exact_wherever_no_limit_cuts_them() -> None:
