@@ -19,6 +19,9 @@ from mec_gym.optimum import choice_costs
 DISCOUNTS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05)
 """Parts of the mean optimal prices that :func:`best_discount` tries."""
 
+LARGEST_BATCH = 2**22
+"""Gains in a batch that is decided at once; a larger one is decided in parts, to save memory."""
+
 
 def posted_prices(
     scenario: Scenario, slot: Slot, prices: ArrayLike, *, dropping: bool = True
@@ -58,6 +61,12 @@ def posted_prices(
     (array([1, 1]), array([0, 0]))
     """
     price = require_prices(scenario, prices)
+    if slot.batch_shape and slot.gains.size > LARGEST_BATCH:
+        rows = np.broadcast_to(price, (*slot.batch_shape, scenario.n_servers))
+        pairs = zip(range(len(rows)), rows, strict=True)
+        return np.stack(
+            [posted_prices(scenario, slot[i], row, dropping=dropping) for i, row in pairs]
+        )
     saving, root, must = _savings(scenario, slot)
     score = saving - price[..., None, :] * root[..., None]
     server = np.argmax(score, axis=-1)

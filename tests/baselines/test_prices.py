@@ -116,7 +116,11 @@ def test_a_permutation_of_devices_permutes_decisions() -> None:
     )
 
 
-def test_a_batch_is_its_slots_and_prices_may_differ_by_slot() -> None:
+@pytest.mark.parametrize("largest", [1, 2**22])
+def test_a_batch_is_its_slots_and_prices_may_differ_by_slot(
+    largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baselines.prices.LARGEST_BATCH", largest)
     scenario = small()
     slots = tuning_slots(scenario, 6)
     prices = solve(scenario, slots).prices
@@ -124,6 +128,8 @@ def test_a_batch_is_its_slots_and_prices_may_differ_by_slot() -> None:
     for index in range(6):
         alone = posted_prices(scenario, slots[index], prices[index])
         np.testing.assert_array_equal(whole[index], alone)
+    same = posted_prices(scenario, slots, prices[0])
+    np.testing.assert_array_equal(same[1], posted_prices(scenario, slots[1], prices[0]))
 
 
 def test_the_discount_is_the_best_of_all_tried() -> None:
