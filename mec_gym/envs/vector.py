@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.offloading import (
     ARGUMENTS,
     RENDER_MODES,
@@ -308,6 +309,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     def slot(self) -> Slot:
         """The current slots, batch shape (B,); read-only."""
         return read_only(self._simulator.slot)
+
+    @property
+    def coder(self) -> ObservationCoder:
+        """What turns slots into the copies' observations and back."""
+        return self._simulator.coder
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which choices are legal in each copy.
