@@ -1,16 +1,65 @@
-"""Decision rules to measure any learner against, one readable file each.
+"""Decision rules and searches to measure any learner against, one readable file each.
 
-Every rule takes a scenario and a slot (or a batch of slots) and returns an assignment, 0 = local
-and j = server j; it never looks at an environment.
+Every rule is a function of a scenario and a slot (or a batch of slots) that returns an assignment,
+0 = local and j = server j; it never looks at an environment. The classes are the same rules as
+Stable-Baselines3 algorithms; only they need that library, and only when they are first used.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from baselines.differential_evolution import differential_evolution
 from baselines.greedy import greedy
 from baselines.local import local
 from baselines.optimal import optimal
+from baselines.particle_swarm import particle_swarm
+from baselines.prices import best_discount, mean_prices, posted_prices
 from baselines.quota import best_quota, quota
 from baselines.random import random
 from baselines.remote import remote
 
-__all__ = ["best_quota", "greedy", "local", "optimal", "quota", "random", "remote"]
+if TYPE_CHECKING:
+    from baselines.policies import (
+        DifferentialEvolution,
+        GreedyOffloading,
+        LocalExecution,
+        Optimal,
+        ParticleSwarm,
+        PostedPrices,
+        QuotaOffloading,
+        RandomOffloading,
+        RemoteOffloading,
+    )
+
+__all__ = [
+    "DifferentialEvolution",
+    "GreedyOffloading",
+    "LocalExecution",
+    "Optimal",
+    "ParticleSwarm",
+    "PostedPrices",
+    "QuotaOffloading",
+    "RandomOffloading",
+    "RemoteOffloading",
+    "best_discount",
+    "best_quota",
+    "differential_evolution",
+    "greedy",
+    "local",
+    "mean_prices",
+    "optimal",
+    "particle_swarm",
+    "posted_prices",
+    "quota",
+    "random",
+    "remote",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from baselines import policies
+
+        return getattr(policies, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from baselines.rules import rules, tuned_quota
+from baselines.rules import rules, tuned_prices, tuned_quota
 from mec_gym import Scenario
 from mec_gym.evaluation import Estimate, estimate, nrr, slot_set
 
@@ -15,7 +15,7 @@ CLOSE = 0.99
 """A rule with at least this NRR leaves a learner next to nothing to win."""
 
 FULL_KNOWLEDGE = ("greedy", "optimum")
-"""Rules that look at all gains of all servers; the others need no coordination."""
+"""Rules that look at all gains of all servers; with the others a server looks at its own."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def measure_regime(
     n_layouts, slots_per_layout : int
         Sizes of the sample.
     seed : int
-        Of the sample. The quota is chosen on a sample of a fifth as many layouts, of another
-        seed.
+        Of the sample. The quota and the prices are chosen on a sample of a fifth as many
+        layouts, of another seed.
 
     Returns
     -------
@@ -95,11 +95,11 @@ def measure_regime(
         slots_per_layout=slots_per_layout,
         seed=seed + 1_000,
     )
-    size = tuned_quota(tuning)
+    size, prices = tuned_quota(tuning), tuned_prices(tuning)
     sample = slot_set(scenario, n_layouts=n_layouts, slots_per_layout=slots_per_layout, seed=seed)
     return Regime(
         name=scenario.name,
-        nrr={name: estimate(nrr(sample, rule)) for name, rule in rules(size).items()},
+        nrr={name: estimate(nrr(sample, rule)) for name, rule in rules(size, prices).items()},
         quota=size,
         optimum=estimate(sample.optimum),
         offloaded=float(np.mean(sample.offloaded)),
@@ -178,10 +178,10 @@ def verdict(regime: Regime) -> str:
     if regime.close_rules:
         come = "comes" if len(regime.close_rules) == 1 else "come"
         return (
-            f"{regime.name} hardly separates good policies: without any coordination, "
+            f"{regime.name} hardly separates good policies: by each server's own gains, "
             f"{' and '.join(map(repr, regime.close_rules))} {come} within 1 % of the optimum."
         )
     return (
-        f"{regime.name} separates policies: the best rule without coordination, {best!r}, "
+        f"{regime.name} separates policies: the best rule by each server's own gains, {best!r}, "
         f"stays {100 * (1 - others[best]):.1f} % away from the optimum."
     )

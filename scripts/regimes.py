@@ -15,8 +15,10 @@ HEADER = """# Regimes: what simple rules reach on every preset
 
 Written by `make regimes`; do not edit. NRR is the optimum over a rule's objective in the same
 slot (1 is perfect), the mean over {slots} slots: {layouts} layouts with {per} slots each
-(metro: {metro} with {per}), ± half of the 95 % interval over layouts (Student's t). The quota is
-chosen on other slots. Rules but greedy and the optimum need no coordination between servers.
+(metro: {metro} with {per}), ± half of the 95 % interval over layouts (Student's t). The quota
+and the posted prices are chosen on other slots of other layouts. With all rules but greedy and the
+optimum a server looks at its own gains only; posted prices put what coordination there is into one
+constant per server.
 Each slot shows a rule one layout, so relocating-200x10 equals bandlimited-200x10 here: it is
 harder for learners only, which cannot learn one map by heart. "Proven" says that the solver's
 bound met its decision in every slot measured.

@@ -34,3 +34,16 @@ def test_regimes_writes_its_page_and_its_figures(tmp_path: Path) -> None:
     page = (tmp_path / "regimes.md").read_text()
     assert all(one["name"] in page for one in raw["regimes"])
     assert (ROOT / "README.md").read_text() == before
+
+
+@pytest.mark.slow
+def test_tune_search_records_what_it_tries(tmp_path: Path) -> None:
+    pytest.importorskip("pymoo")
+    run(
+        "tune_search.py",
+        *("--slots", "1", "--evaluations", "25", "--many", "30", "--out", str(tmp_path)),
+        *("--algorithm", "differential_evolution"),
+    )
+    record = json.loads((tmp_path / "differential_evolution.json").read_text())
+    assert set(record["best_by_encoding"]) == {"floor", "scores", "order", "prices"}
+    assert all(0 < nrr <= 1 for one in record["finalists"] for nrr in one["nrr"].values())

@@ -20,7 +20,7 @@ def paying(saving: Array, root_work: Array, server_frequency: Any, offered: Arra
     saving : array, shape (..., N), [1]
         w_i = c_i0 − c_ij: local cost less uplink cost. Infinite: keep whatever it costs.
     root_work : array, shape (..., N), [sqrt(cycle/s)]
-        s_i > 0, of any unit that fits `server_frequency`.
+        s_i >= 0, of any unit that fits `server_frequency`.
     server_frequency : array, broadcasts to (...), [cycle/s]
         F_j^max.
     offered : bool array, shape (..., N)
@@ -29,8 +29,10 @@ def paying(saving: Array, root_work: Array, server_frequency: Any, offered: Arra
     Returns
     -------
     bool array, shape (..., N)
-        A subset of `offered`. Exact where all s_i are equal; elsewhere the best of the sets that
-        are ordered by w_i / s_i, which a single device's work bounds away from the optimum.
+        A subset of `offered`, never worse than all of it. Where all s_i are equal no set is
+        better. Elsewhere none is better by more than max s_i² / (4 F): if the last device could
+        be split, some such set plus a part of the next device would be optimal, and between the
+        ends of the part the value bends by no more than that.
 
     Examples
     --------
@@ -40,7 +42,9 @@ def paying(saving: Array, root_work: Array, server_frequency: Any, offered: Arra
     """
     xp = namespace_of(saving)
     must = offered & (saving > LARGEST)
-    per_work = xp.where(offered, saving / root_work, xp.full_like(saving, -float("inf")))
+    per_work = xp.where(
+        offered, saving / xp.clip(root_work, min=1e-30), xp.full_like(saving, -float("inf"))
+    )
     order = xp.argsort(-per_work, axis=-1, stable=True)
     place = xp.argsort(order, axis=-1, stable=True)
     gain = xp.where(offered & ~must, saving, xp.zeros_like(saving))

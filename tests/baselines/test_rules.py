@@ -5,11 +5,13 @@ import pytest
 
 from baselines import best_quota, greedy, local, optimal, quota, random, remote
 from baselines.admission import admitted
+from baselines.greedy import in_order
 from baselines.regimes import measure_regime, regime_table, verdict
 from baselines.rules import rules, tuned_quota
 from mec_gym import Scenario, Slot, evaluate, solve
 from mec_gym.evaluation import SlotSet, slot_set
 from mec_gym.model.layout import fixed_layout
+from mec_gym.optimum import load_problem
 
 NAMES = list(rules(1))
 
@@ -145,3 +147,15 @@ def test_a_regime_table_has_every_rule_and_preset() -> None:
         assert regime.nrr["optimum"].mean == pytest.approx(1.0, abs=1e-3)  # the proven gap
         sentence = verdict(regime)
         assert ("hardly separates" in sentence) == bool(regime.close_rules)
+
+
+def test_every_device_of_a_greedy_pass_takes_what_raises_the_objective_least() -> None:
+    scenario = small(cycles={"uniform": [5e8, 1.5e9]}, server_frequency_hz=[3e9, 5e9, 9e9])
+    problem = load_problem(scenario, slot_set(scenario, n_layouts=1).slots[0][0])
+    orders = np.stack([np.random.default_rng(seed).permutation(7) for seed in range(20)])
+    for order, decision in zip(orders, in_order(problem, orders), strict=True):
+        for place, device in enumerate(order):
+            choices = np.where(np.isin(np.arange(7), order[:place]), decision, 0)
+            candidates = np.tile(choices, (4, 1))
+            candidates[:, device] = range(4)
+            assert decision[device] == np.argmin(problem.objective(candidates))

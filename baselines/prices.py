@@ -1,0 +1,265 @@
+"""Posted prices: a server offers its CPU at a fixed price, and devices go where it pays most.
+
+With the optimal price λ_j of every server known, each device could find its part of the optimum on
+its own (the bound [S-2] decomposes into devices). Posted prices are the averages of the optimal
+prices over other slots: one number per server stands for all coordination, and what a server does
+with its own gains and its own price needs no other server.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mec_gym import Scenario, Slot, evaluate, solve
+from mec_gym.allocation import root_work
+from mec_gym.model.constants import constants_of
+from mec_gym.optimum import choice_costs, paying
+
+DISCOUNTS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05)
+"""Parts of the mean optimal prices that :func:`best_discount` tries."""
+
+LARGEST_BATCH = 2**22
+"""Gains in a batch that is decided at once; a larger one is decided in parts, to save memory."""
+
+
+def posted_prices(
+    scenario: Scenario, slot: Slot, prices: ArrayLike, *, dropping: bool = True
+) -> NDArray[np.int64]:
+    """Return the decision in which every device answers the servers' prices.
+
+    Server j scores device i with c_i0 − c_ij − λ_j s_i: what the device would save there, less
+    the price of its work. A device goes to the highest score if that is not negative, and else
+    executes locally, if eq. (7) lets it.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    slot : Slot
+        Gains and tasks.
+    prices : array_like, shape (M,) or broadcastable to (..., M), [1/sqrt(cycle/s)]
+        λ_j, not negative; :func:`mean_prices` finds some, :func:`best_discount` a part of them.
+    dropping : bool
+        Whether each server then sends home the devices that do not pay at its actual load; see
+        :func:`worth_keeping`.
+
+    Returns
+    -------
+    ndarray, shape (..., N), int64
+
+    Raises
+    ------
+    ValueError
+        If `prices` has not M entries, or one is negative or not finite.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=2, n_servers=1)
+    >>> slot = Slot([[1e-6], [1e-6]], 8e5, 1e9)
+    >>> posted_prices(scenario, slot, [0.0]), posted_prices(scenario, slot, [1.0])
+    (array([1, 1]), array([0, 0]))
+    """
+    price = require_prices(scenario, prices)
+    if slot.batch_shape and slot.gains.size > LARGEST_BATCH:
+        rows = np.broadcast_to(price, (*slot.batch_shape, scenario.n_servers))
+        pairs = zip(range(len(rows)), rows, strict=True)
+        return np.stack(
+            [posted_prices(scenario, slot[i], row, dropping=dropping) for i, row in pairs]
+        )
+    saving, root, must = _savings(scenario, slot)
+    score = saving - price[..., None, :] * root[..., None]
+    server = np.argmax(score, axis=-1)
+    goes = (np.take_along_axis(score, server[..., None], axis=-1)[..., 0] >= 0.0) | must
+    assignment = np.where(goes, server + 1, 0)
+    if not dropping:
+        return assignment
+    offered = assignment[..., None] == np.arange(1, scenario.n_servers + 1)
+    speed = scenario.server_frequencies_hz
+    return np.where(worth_keeping(saving, root, speed, offered, must).any(-1), assignment, 0)
+
+
+def worth_keeping(
+    saving: NDArray[np.float64],
+    root_work: NDArray[np.float64],
+    server_frequency_hz: NDArray[np.float64],
+    offered: NDArray[np.bool_],
+    must: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Return which of the devices on offer each server had best keep, [P-2].
+
+    Parameters
+    ----------
+    saving : ndarray, shape (..., N, M), [1]
+        c_i0 − c_ij; finite.
+    root_work : ndarray, shape (..., N), [sqrt(cycle)]
+        s_i.
+    server_frequency_hz : ndarray, shape (M,), [cycle/s]
+        F_j.
+    offered : bool ndarray, shape (..., N, M)
+        Which devices want to go to which server.
+    must : bool ndarray, shape (N,)
+        Devices that cannot execute locally, which no server sends home.
+
+    Returns
+    -------
+    bool ndarray, shape (..., N, M)
+        A part of `offered`; its value is never worse than that of all of `offered`.
+
+    Examples
+    --------
+    Two devices save 0.8 each; alone one costs the server 0.5, both together 2:
+
+    >>> every, saving = np.ones((2, 1), dtype=bool), np.array([[0.8], [0.8]])
+    >>> worth_keeping(saving, np.ones(2), np.array([2.0]), every, ~every[:, 0]).ravel()
+    array([ True, False])
+    """
+    # A server's devices last, as paying() has them.
+    by_server = np.moveaxis(np.where(must[..., None], np.inf, saving), -1, -2)
+    work = np.broadcast_to(root_work[..., None, :], by_server.shape)
+    kept = paying(by_server, work, server_frequency_hz, np.moveaxis(offered, -1, -2))
+    return np.asarray(np.moveaxis(kept, -2, -1))
+
+
+def mean_prices(scenario: Scenario, slots: Slot) -> NDArray[np.float64]:
+    """Return the mean over a batch of slots of the optimal prices.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system. Where each episode has a map of its own (``layout="redrawn"``) and the
+        servers' positions are part of it, a server is known by its CPU only: servers of equal
+        speed get one price.
+    slots : Slot
+        A batch of slots to tune on; not those to be judged by.
+
+    Returns
+    -------
+    ndarray, shape (M,), [1/sqrt(cycle/s)]
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=2, n_servers=1, server_frequency_hz=1e12)
+    >>> mean_prices(scenario, Slot(np.full((3, 2, 1), 1e-6), 8e5, 1e9)).shape
+    (1,)
+    """
+    prices = solve(scenario, slots).prices.reshape(-1, scenario.n_servers).mean(axis=0)
+    if scenario.layout == "redrawn" and isinstance(scenario.server_positions, str):
+        return shared_by_speed(scenario, prices)
+    return np.asarray(prices)
+
+
+def best_discount(
+    scenario: Scenario, slots: Slot, prices: ArrayLike, *, dropping: bool = True
+) -> float:
+    """Return the part of given prices that has the least mean objective over a batch of slots.
+
+    Prices below the optimal ones invite more devices than a server has room for. Where servers
+    send home those that do not pay, this is better than to be left with free room.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    slots : Slot
+        A batch of slots to tune on; not those to be judged by.
+    prices : array_like, shape (M,), [1/sqrt(cycle/s)]
+        Usually from :func:`mean_prices`.
+    dropping : bool
+        As for :func:`posted_prices`.
+
+    Returns
+    -------
+    float
+        Among :data:`DISCOUNTS`.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=1, n_servers=1)
+    >>> slots = Slot([[1e-6]], 8e5, 1e9)
+    >>> best_discount(scenario, slots, [1.0])
+    0.5
+    """
+    means = [
+        float(
+            np.mean(
+                evaluate(
+                    scenario,
+                    slots,
+                    posted_prices(scenario, slots, part * np.asarray(prices), dropping=dropping),
+                ).objective
+            )
+        )
+        for part in DISCOUNTS
+    ]
+    return DISCOUNTS[int(np.argmin(means))]
+
+
+def shared_by_speed(scenario: Scenario, prices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return prices averaged over the servers of equal speed.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    prices : ndarray, shape (M,), [1/sqrt(cycle/s)]
+        One per server.
+
+    Returns
+    -------
+    ndarray, shape (M,), [1/sqrt(cycle/s)]
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=3, n_servers=3, server_frequency_hz=[1e10, 1e10, 2e10])
+    >>> shared_by_speed(scenario, np.array([1.0, 3.0, 5.0]))
+    array([2., 2., 5.])
+    """
+    _, kind = np.unique(scenario.server_frequencies_hz, return_inverse=True)
+    means = np.bincount(kind, weights=prices) / np.bincount(kind)
+    return np.asarray(means[kind])
+
+
+def _savings(
+    scenario: Scenario, slot: Slot
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return c_i0 − c_ij, s_i and who cannot execute locally, whose c_i0 counts as 0."""
+    constants, must = constants_of(scenario, slot.gains), ~scenario.can_execute_locally
+    cost = choice_costs(constants, slot, scenario.can_execute_locally)
+    saving = np.where(must, 0.0, cost[..., 0])[..., None] - cost[..., 1:]
+    return saving, np.asarray(root_work(constants, slot.cycles)), must
+
+
+def require_prices(scenario: Scenario, prices: ArrayLike) -> NDArray[np.float64]:
+    """Return prices as an array, or refuse them.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    prices : array_like, shape (..., M), [1/sqrt(cycle/s)]
+        λ_j.
+
+    Returns
+    -------
+    ndarray, shape (..., M)
+
+    Raises
+    ------
+    ValueError
+        If there are not M of them, or one is negative or not finite.
+
+    Examples
+    --------
+    >>> require_prices(Scenario.preset("paper-30x2"), [0.0, 1.0])
+    array([0., 1.])
+    """
+    array = np.asarray(prices, dtype=np.float64)
+    if array.shape[-1:] != (scenario.n_servers,):
+        raise ValueError(
+            f"prices must have one entry for each of {scenario.n_servers} servers; "
+            f"got shape {array.shape}."
+        )
+    if not (np.isfinite(array) & (array >= 0.0)).all():
+        raise ValueError(f"prices must be finite and >= 0; got {array.tolist()}.")
+    return array
