@@ -25,10 +25,11 @@ import torch  # noqa: E402
 from scipy import stats  # noqa: E402
 
 import mec_gym  # noqa: E402
-from baselines.rules import rules, tuned_quota  # noqa: E402
+from baselines import best_discount, mean_prices, posted_prices  # noqa: E402
+from baselines.rules import rules, tuned_prices, tuned_quota  # noqa: E402
 from dirs_agents import DIRS, options  # noqa: E402
-from mec_gym import Scenario  # noqa: E402
-from mec_gym.evaluation import SlotSet, decide_with, nrr, slot_set  # noqa: E402
+from mec_gym import Scenario, Slot  # noqa: E402
+from mec_gym.evaluation import Decide, SlotSet, decide_with, nrr, slot_set  # noqa: E402
 
 SLOTS = {"paper-30x2": 3000, "paper-180x8": 4000}
 """T_DRL of Sections V-B and V-C; 5,000, that of V-D, elsewhere."""
@@ -210,6 +211,9 @@ def _transferred(model: DIRS, size: int) -> dict[str, float]:
 
 # -- the page -------------------------------------------------------------------------------------
 
+EVERYTHING = ("greedy", "optimum")
+"""Rules that know all gains."""
+
 HEADER = """# What DIRS reaches
 
 Written by `make dirs-results` (`scripts/dirs_results.py`); do not edit. {seeds} training seeds a
@@ -246,9 +250,28 @@ def _rules_reached(scenario: Scenario) -> dict[str, float]:
     fixed = scenario.layout == "fixed"
     tuning = slot_set(scenario, own_layout=fixed, n_layouts=10, slots_per_layout=4, seed=1_000)
     slots = evaluation_slots(scenario)
-    return {
-        name: float(nrr(slots, rule).mean()) for name, rule in rules(tuned_quota(tuning)).items()
-    }
+    table = dict(rules(tuned_quota(tuning), tuned_prices(tuning)))
+    if fixed:
+        # A learner knows its own map, so a rule may: prices of each server there.
+        table |= {name: _posting(tuning, dropping=name == POSTED[1]) for name in POSTED}
+    return {name: float(nrr(slots, rule).mean()) for name, rule in table.items()}
+
+
+POSTED = ("posted prices, no admission", "posted prices")
+
+
+def _posting(tuning: SlotSet, *, dropping: bool) -> Decide:
+    """Return posted prices tuned on slots of one map."""
+    scenario = tuning.scenarios[0]
+    slots = Slot(
+        *(
+            np.concatenate([getattr(one, name) for one in tuning.slots])
+            for name in ("gains", "data_bits", "cycles")
+        )
+    )
+    prices = mean_prices(scenario, slots)
+    prices = prices * best_discount(scenario, slots, prices, dropping=dropping)
+    return lambda one, slot, _layout, _rng: posted_prices(one, slot, prices, dropping=dropping)
 
 
 def _cell(values: Sequence[float]) -> str:
@@ -280,9 +303,11 @@ def _main_table(
         [variant, *(_cell([r["nrr"]["final"] for r in _of(records, p, variant)]) for p in presets)]
         for variant in MAIN
     ]
-    for rule in local[presets[0]]:
-        name = rule if rule in ("greedy", "optimum") else f"*{rule}*"
-        rows.append([name, *(_cell([local[p][rule]]) for p in presets)])
+    names = list(dict.fromkeys(rule for preset in presets for rule in local[preset]))
+    for rule in sorted(names, key=lambda name: name in EVERYTHING):
+        name = rule if rule in EVERYTHING else f"*{rule}*"
+        cells = [_cell([local[p][rule]]) if rule in local[p] else "" for p in presets]
+        rows.append([name, *cells])
     return _table(["NRR", *presets], rows)
 
 
