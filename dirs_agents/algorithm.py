@@ -10,10 +10,9 @@ import gymnasium as gym
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv
 
 from dirs_agents.agent import Agent
-from dirs_agents.continuation import world_of
 from dirs_agents.model_file import (
     model_content,
     settings_of,
@@ -25,7 +24,7 @@ from dirs_agents.replay import PrioritisedReplay
 from dirs_agents.storage import read_model, write_model
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.observation import ObservationCoder
-from mec_gym.envs.sb3 import SB3VecEnv
+from mec_gym.envs.sb3 import vectorised, world_of
 
 SelfAlgorithm = TypeVar("SelfAlgorithm", bound="OffloadingAlgorithm")
 
@@ -54,10 +53,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        if isinstance(env, gym.vector.VectorEnv):
-            env = SB3VecEnv(env)
-            return VecMonitor(env) if monitor_wrapper else env
-        return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
+        return BaseAlgorithm._wrap_env(vectorised(env), verbose, monitor_wrapper)
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
         """Change the env; it must have the scenario's numbers of devices and servers.

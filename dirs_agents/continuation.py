@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize, unwrap_vec_wrapper
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, unwrap_vec_wrapper
 
-from mec_gym import Scenario
-from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.sb3 import SB3VecEnv
 
 _COUNTERS = ("_elapsed_steps", "rewards", "needs_reset")
@@ -18,60 +16,6 @@ _COUNTERS = ("_elapsed_steps", "rewards", "needs_reset")
 
 _MONITOR_COUNTERS = ("episode_returns", "episode_lengths", "episode_count")
 """What a VecMonitor remembers."""
-
-
-def world_of(env: VecEnv) -> tuple[Scenario, str]:
-    """Return the scenario of an env and the kind of its observations, or refuse the env.
-
-    Parameters
-    ----------
-    env : VecEnv
-        Copies of a MultiMEC env.
-
-    Returns
-    -------
-    scenario : Scenario
-    observation : {"db", "raw", "flat"}
-
-    Raises
-    ------
-    TypeError, ValueError
-        For another env, copies of several scenarios, another action space, or observations that
-        are not the env's own.
-
-    Examples
-    --------
-    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
-    >>> world_of(make_sb3_vec_env("paper-30x2"))[1]
-    'db'
-    """
-    try:
-        scenarios, coders = env.get_attr("scenario"), env.get_attr("coder")
-    except AttributeError:
-        raise TypeError(
-            "env must be the env of mec_gym: gym.make('mec_gym/MultiMEC-v0', scenario=...), its "
-            f"vector form, or make_sb3_vec_env(...); got {env!r:.80}."
-        ) from None
-    scenario, coder = scenarios[0], coders[0]
-    if not (isinstance(scenario, Scenario) and isinstance(coder, ObservationCoder)):
-        raise TypeError(f"env.scenario must be a Scenario; got {type(scenario).__name__}.")
-    if any(other != scenario for other in scenarios):
-        raise ValueError("the copies of env must have equal scenarios; got different ones.")
-    nvec = np.full(scenario.n_devices, scenario.n_servers + 1)
-    asked: Any = getattr(env.action_space, "nvec", ())
-    if not np.array_equal(asked, nvec):
-        raise ValueError(
-            f"env must have the action space MultiDiscrete([{scenario.n_servers + 1}] * "
-            f"{scenario.n_devices}); got {env.action_space}. DIRS votes by itself: leave out "
-            "ScoreAction and scores=True."
-        )
-    if unwrap_vec_wrapper(env, VecNormalize) is not None or env.observation_space != coder.space():
-        raise ValueError(
-            "env must show the observations of mec_gym as they are, since gains are read off them: "
-            "leave out VecNormalize and other observation wrappers (the 'db' observation is scaled "
-            "already)."
-        )
-    return scenario, coder.kind
 
 
 def env_state(env: VecEnv) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from torch import Tensor
 
 from dirs_agents.algorithm import OffloadingAlgorithm
-from dirs_agents.continuation import world_of
 from dirs_agents.demonstrations import (
     DEMONSTRATION_SEARCH,
     demonstrate,
@@ -30,6 +29,7 @@ from dirs_agents.records import Averages, record_progress
 from dirs_agents.refinement import refine
 from dirs_agents.replay import PrioritisedReplay
 from mec_gym import slot_from_observation
+from mec_gym.envs.sb3 import world_of
 
 SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
 

@@ -15,13 +15,12 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from baselines.policies.requirements import (
     require_same_sizes,
-    require_vectorisable,
     require_within,
     spaces_of,
-    world_of,
 )
 from baselines.policies.saved import read, write
 from mec_gym import Scenario, Slot, slot_from_observation
+from mec_gym.envs.sb3 import vectorised, world_of
 
 Self = TypeVar("Self", bound="SlotPolicy")
 
@@ -130,8 +129,7 @@ class SlotPolicy(BaseAlgorithm):
         force_reset : bool
             Whether the next :meth:`learn` begins with a reset.
         """
-        require_vectorisable(env)
-        env = self._wrap_env(env, self.verbose)
+        env = self._wrap_env(vectorised(env), self.verbose)
         scenario, kind = world_of(env)
         if self.scenario is not None:
             require_same_sizes(self.scenario, scenario)

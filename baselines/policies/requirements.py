@@ -6,83 +6,8 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import MultiDiscrete
-from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from mec_gym import ENV_ID, Scenario
-
-_HOW = f'gymnasium.make("{ENV_ID}", scenario=...) or mec_gym.envs.sb3.make_sb3_vec_env(...)'
-
-
-def require_vectorisable(env: Any) -> None:
-    """Raise ``TypeError`` for a vector env of Gymnasium's, which Stable-Baselines3 does not take.
-
-    Parameters
-    ----------
-    env : object
-        What the caller gave.
-
-    Raises
-    ------
-    TypeError
-        Names the adapter.
-
-    Examples
-    --------
-    >>> require_vectorisable(gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2"))
-    """
-    if isinstance(env, gym.vector.VectorEnv):
-        raise TypeError(
-            "env must be a gymnasium.Env or a VecEnv of Stable-Baselines3; got a vector env of "
-            "Gymnasium's. Use mec_gym.envs.sb3.make_sb3_vec_env(...), or SB3VecEnv around it."
-        )
-
-
-def world_of(env: VecEnv) -> tuple[Scenario, str]:
-    """Return the scenario of an env and the kind of its observations.
-
-    Parameters
-    ----------
-    env : VecEnv
-        Of MultiMEC envs, in any wrappers that leave observations and actions as they are.
-
-    Returns
-    -------
-    scenario : Scenario
-    kind : {"db", "raw", "flat"}
-
-    Raises
-    ------
-    TypeError
-        If it is not a MultiMEC env, or takes other actions than assignments.
-    ValueError
-        If a wrapper changes observations, or the copies differ in their scenarios.
-
-    Examples
-    --------
-    >>> from stable_baselines3.common.vec_env import DummyVecEnv
-    >>> env = DummyVecEnv([lambda: gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")])
-    >>> world_of(env)[1]
-    'db'
-    """
-    try:
-        coders = env.get_attr("coder")
-        scenario, kind = coders[0].scenario, coders[0].kind
-    except AttributeError as error:
-        raise TypeError(
-            f"env must be a MultiMEC env, which says what its observations mean: {_HOW}; "
-            f"got one with observations {env.observation_space} and actions {env.action_space}."
-        ) from error
-    _require_one_world(coders)
-    _require_plain_observations(env, coders[0])
-    actions = MultiDiscrete(np.full(scenario.n_devices, scenario.n_servers + 1))
-    if env.action_space != actions:
-        raise TypeError(
-            f"env must take assignments, MultiDiscrete([{scenario.n_servers + 1}] * "
-            f"{scenario.n_devices}); got {env.action_space}. Leave out ScoreAction, scores=True or "
-            "whatever else changes its actions."
-        )
-    return scenario, kind
 
 
 def spaces_of(scenario: Scenario, kind: str) -> tuple[Any, Any]:
@@ -193,35 +118,3 @@ def require_count(name: str, value: Any, least: int, most: int | None = None) ->
     if value < least or (most is not None and value > most):
         limits = f">= {least}" if most is None else f"within {least}...{most}"
         raise ValueError(f"{name} must be {limits}; got {value}.")
-
-
-def _require_one_world(coders: list[Any]) -> None:
-    first = coders[0]
-    for copy, coder in enumerate(coders):
-        same = coder is first or (coder.scenario, coder.kind) == (first.scenario, first.kind)
-        if not same:
-            raise ValueError(
-                "the copies of env must share one scenario and one kind of observations; copy "
-                f"{copy} differs from copy 0. Use one policy for each."
-            )
-
-
-def _require_plain_observations(env: VecEnv, coder: Any) -> None:
-    normalised = unwrap_vec_normalize(env)
-    if normalised is not None and normalised.norm_obs:
-        raise ValueError(
-            "env must show observations as they are; VecNormalize changes them. Use "
-            "VecNormalize(..., norm_obs=False), or leave it out."
-        )
-    expected, got = coder.space(), ""
-    # Around a native batch there are none: Gymnasium keeps them out of its autoreset mode.
-    if any(env.env_is_wrapped(gym.ObservationWrapper)):
-        got = "a gymnasium.ObservationWrapper"
-    elif env.observation_space != expected:
-        got = f"space {env.observation_space} instead of {expected}"
-    if got:
-        raise ValueError(
-            f"env must show observations as they are, observation={coder.kind!r}; got {got}. "
-            "Leave out wrappers that change observations (normalisation, frame stacks, "
-            'flattening: observation="flat" is flat by itself).'
-        )

@@ -7,11 +7,14 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.spaces import MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from mec_gym.scenario import Scenario
+
 try:
-    from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.common.vec_env import VecEnv, VecMonitor, unwrap_vec_normalize
     from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 except ModuleNotFoundError as error:
     raise gym.error.DependencyNotInstalled(
@@ -282,3 +285,106 @@ def make_sb3_vec_env(
     if seed is not None:
         adapted.seed(seed)
     return adapted
+
+
+def vectorised(env: Any) -> Any:
+    """Return a vector env of Gymnasium's as what Stable-Baselines3 takes, and all else as it is.
+
+    Parameters
+    ----------
+    env : object
+        What a caller gives an algorithm as its env.
+
+    Returns
+    -------
+    object
+        Episode returns are logged: ``VecMonitor`` is around a vector env of Gymnasium's.
+
+    Examples
+    --------
+    >>> vectorised(gym.make_vec("mec_gym/MultiMEC-v0", num_envs=3, scenario="paper-30x2")).num_envs
+    3
+    """
+    return VecMonitor(SB3VecEnv(env)) if isinstance(env, VectorEnv) else env
+
+
+_HOW = f'gymnasium.make("{ENV_ID}", scenario=...) or mec_gym.envs.sb3.make_sb3_vec_env(...)'
+
+
+def world_of(env: VecEnv) -> tuple[Scenario, str]:
+    """Return the scenario of an env and the kind of its observations, or refuse the env.
+
+    For algorithms that read slots out of observations.
+
+    Parameters
+    ----------
+    env : VecEnv
+        Of MultiMEC envs, in any wrappers that leave observations and actions as they are.
+
+    Returns
+    -------
+    scenario : Scenario
+    kind : {"db", "raw", "flat"}
+
+    Raises
+    ------
+    TypeError
+        If it is not a MultiMEC env, or takes other actions than assignments.
+    ValueError
+        If a wrapper changes observations, or the copies differ in their scenarios.
+
+    Examples
+    --------
+    >>> world_of(make_sb3_vec_env("paper-30x2"))[1]
+    'db'
+    """
+    try:
+        coders = env.get_attr("coder")
+        scenario, kind = coders[0].scenario, coders[0].kind
+    except AttributeError as error:
+        raise TypeError(
+            f"env must be a MultiMEC env, which says what its observations mean: {_HOW}; "
+            f"got one with observations {env.observation_space} and actions {env.action_space}."
+        ) from error
+    _require_one_world(coders)
+    _require_plain_observations(env, coders[0])
+    actions = MultiDiscrete(np.full(scenario.n_devices, scenario.n_servers + 1))
+    if env.action_space != actions:
+        raise TypeError(
+            f"env must take assignments, MultiDiscrete([{scenario.n_servers + 1}] * "
+            f"{scenario.n_devices}); got {env.action_space}. Leave out ScoreAction, scores=True or "
+            "whatever else changes its actions."
+        )
+    return scenario, kind
+
+
+def _require_one_world(coders: list[Any]) -> None:
+    first = coders[0]
+    for copy, coder in enumerate(coders):
+        same = coder is first or (coder.scenario, coder.kind) == (first.scenario, first.kind)
+        if not same:
+            raise ValueError(
+                "the copies of env must share one scenario and one kind of observations; copy "
+                f"{copy} differs from copy 0. Use one policy for each."
+            )
+
+
+def _require_plain_observations(env: VecEnv, coder: Any) -> None:
+    normalised = unwrap_vec_normalize(env)
+    if normalised is not None and normalised.norm_obs:
+        raise ValueError(
+            "env must show observations as they are; VecNormalize changes them. Use "
+            "VecNormalize(..., norm_obs=False), or leave it out."
+        )
+    expected, got = coder.space(), ""
+    # Around a native batch there are none: Gymnasium keeps them out of its autoreset mode.
+    if any(env.env_is_wrapped(gym.ObservationWrapper)):
+        got = "a gymnasium.ObservationWrapper"
+    elif env.observation_space != expected:
+        got = f"space {env.observation_space} instead of {expected}"
+    if got:
+        raise ValueError(
+            f"env must show observations as they are, observation={coder.kind!r}; got {got}. "
+            "Leave out wrappers that change observations (normalisation, frame stacks, "
+            'flattening: observation="flat" is flat by itself).'
+        )

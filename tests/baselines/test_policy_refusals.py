@@ -101,15 +101,16 @@ def test_normalised_rewards_do_no_harm() -> None:
         (lambda: gym.make("CartPole-v1"), "must be a MultiMEC env.*gymnasium.make"),
         (lambda: ScoreAction(single()), r"MultiDiscrete\(\[3\] \* 30\).*ScoreAction"),
         (lambda: vectorised(scores=True), r"MultiDiscrete\(\[3\] \* 30\).*scores=True"),
-        (
-            lambda: gym.make_vec(ENV_ID, num_envs=2, scenario="paper-30x2"),
-            "make_sb3_vec_env",
-        ),
     ],
 )
 def test_another_kind_of_env_is_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         LocalExecution(make())
+
+
+def test_a_vector_env_of_gymnasium_is_taken() -> None:
+    envs = gym.make_vec(ENV_ID, num_envs=2, scenario="paper-30x2")
+    assert LocalExecution(envs).learn(4).num_timesteps == 4
 
 
 def test_without_an_env_nothing_is_done(tmp_path: Path) -> None:
