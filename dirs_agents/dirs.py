@@ -311,7 +311,8 @@ class DIRS(OffloadingAlgorithm):
                 self._averages.add("vote/margin", _margin(scores))
                 self._train(rounds * self.train_steps)
                 callback.on_rollout_start()
-            infos = self._act(decisions)
+            # Callbacks read these by name.
+            rewards, dones, infos = self._act(decisions)
             callback.update_locals(locals())
             if not callback.on_step():
                 break
@@ -341,10 +342,10 @@ class DIRS(OffloadingAlgorithm):
                 raise
         return decisions.cpu().numpy(), scores
 
-    def _act(self, decisions: NDArray[np.int64]) -> list[dict[str, Any]]:
+    def _act(self, decisions: NDArray[np.int64]) -> tuple[Any, Any, list[dict[str, Any]]]:
         """Carry out the decisions of one slot in every copy, and move on."""
         assert self.env is not None
-        observations, _, dones, infos = self.env.step(decisions)
+        observations, rewards, dones, infos = self.env.step(decisions)
         self._last_obs = np.asarray(observations)
         self._last_episode_starts = dones
         self.num_timesteps += self.n_envs
@@ -353,7 +354,7 @@ class DIRS(OffloadingAlgorithm):
             for name in MEC_FIGURES:
                 if name in info:
                     self._averages.add(f"mec/{name}", info[name])
-        return infos
+        return rewards, dones, infos
 
     # -- Algorithm 2 ----------------------------------------------------------------------------
 
