@@ -386,7 +386,7 @@ def test_a_single_slot_without_a_batch_axis_is_refused() -> None:
         levy_search(SMALL, slots_of(SMALL, 2)[0], np.zeros(4, int), np.random.default_rng(0))
 
 
-# -- refinement and demonstrations -----------------------------------------------------------------
+# -- refinement and demonstrations ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scenario", [NOISY, UNEQUAL, HARD], ids=["noisy", "unequal", "hard"])
