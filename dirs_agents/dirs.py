@@ -313,11 +313,12 @@ class DIRS(OffloadingAlgorithm):
                 callback.on_rollout_start()
             # Callbacks read these by name.
             rewards, dones, infos = self._act(decisions)
+            # Before callbacks: no checkpoint then holds figures that are logged already.
+            if self._passed(log_interval):
+                self.dump_logs()
             callback.update_locals(locals())
             if not callback.on_step():
                 break
-            if self._passed(log_interval):
-                self.dump_logs()
         callback.on_rollout_end()
         callback.on_training_end()
         return self
