@@ -147,7 +147,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         ------
         FloatingPointError
             If a weight is not finite: an earlier file at `path` is kept.
-        ValueError
+        TypeError
             For an unknown part in `exclude`.
         """
         del include

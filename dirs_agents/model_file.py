@@ -39,7 +39,7 @@ def model_content(model: Any, *, left_out: set[str]) -> dict[str, Any]:
     ------
     FloatingPointError
         If a weight is not finite.
-    ValueError
+    TypeError
         For an unknown part.
     """
     require_known("part to exclude", left_out, PARTS)
@@ -114,8 +114,10 @@ def settings_of(
 
     Raises
     ------
+    TypeError
+        For an unknown hyper-parameter.
     ValueError
-        For an unknown hyper-parameter, or if something that no file holds is missing.
+        If something that no file holds is missing.
     """
     require_known("hyper-parameter", replaced, HYPERPARAMETERS)
     settings = dict(content["hyperparameters"]) | dict(replaced)
