@@ -206,6 +206,7 @@ class DIRS(OffloadingAlgorithm):
         self.population, self.generations, self.beta = population, generations, beta
         self.threshold, self.step_scale = threshold, step_scale
         self.allocation, self.epsilon = allocation, epsilon
+        self.stats_window_size = stats_window_size
         check_hyperparameters(self)
         self.pretrained = False
         self._averages = Averages()

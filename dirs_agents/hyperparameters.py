@@ -40,6 +40,7 @@ HYPERPARAMETERS = (
     "allocation",
     "epsilon",
     "policy_kwargs",
+    "stats_window_size",
     "tensorboard_log",
     "verbose",
     "seed",
