@@ -16,6 +16,7 @@ from dirs_agents.agent import Agent
 from dirs_agents.continuation import world_of
 from dirs_agents.model_file import (
     model_content,
+    require_content,
     settings_of,
     take_training_state,
     take_weights,
@@ -232,6 +233,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         """
         del print_system_info
         content = read_model(path)
+        require_content(content, str(path))
         settings, policy = settings_of(content, kwargs, custom_objects or {}, cls.policy_aliases)
         build: Any = cls
         model: SelfAlgorithm = build(

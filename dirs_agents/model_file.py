@@ -87,6 +87,34 @@ def _training_state(model: Any, *, with_env: bool) -> dict[str, Any]:
     return state
 
 
+def require_content(content: Any, path: str) -> None:
+    """Raise ``ValueError`` unless a file holds what :func:`model_content` puts into it.
+
+    Parameters
+    ----------
+    content : object
+        From :func:`dirs_agents.storage.read_model`.
+    path : str
+        For messages.
+
+    Raises
+    ------
+    ValueError
+        Names what is missing.
+
+    Examples
+    --------
+    >>> require_content({"policy": "PricePolicy"}, "x.zip")
+    Traceback (most recent call last):
+    ...
+    ValueError: x.zip is damaged: it lacks hyperparameters, scenario, observation, weights.
+    """
+    needed = ("policy", "hyperparameters", "scenario", "observation", "weights")
+    missing = [part for part in needed if not isinstance(content, Mapping) or part not in content]
+    if missing:
+        raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}.")
+
+
 def settings_of(
     content: Mapping[str, Any],
     replaced: Mapping[str, Any],
