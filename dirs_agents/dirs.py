@@ -214,6 +214,11 @@ class DIRS(OffloadingAlgorithm):
             assert self.env is not None
             self.scenario, self.observation_kind = world_of(self.env)
         if _init_setup_model:
+            if env is None:
+                raise ValueError(
+                    "env is needed: gym.make('mec_gym/MultiMEC-v0', scenario=...), its vector "
+                    "form, or make_sb3_vec_env(...). A trained model is read by DIRS.load(path)."
+                )
             self._setup_model()
 
     # -- construction ---------------------------------------------------------------------------
@@ -222,15 +227,7 @@ class DIRS(OffloadingAlgorithm):
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self.rng = np.random.default_rng(self.seed)
-        policy_class: Any = self.policy_class
-        self.policy = policy_class(
-            self.observation_space,
-            self.action_space,
-            self.lr_schedule,
-            scenario=self.scenario,
-            observation=self.observation_kind,
-            **self.policy_kwargs,
-        ).to(self.device)
+        self.policy = self._new_policy()
         # λ1 ‖θ‖² of eq. (14): its gradient is 2 λ1 θ.
         self.optimizer = torch.optim.Adam(
             self.policy.parameters(),
