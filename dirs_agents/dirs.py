@@ -359,8 +359,8 @@ class DIRS(OffloadingAlgorithm):
 
     def _imitate(self) -> None:
         """Make demonstrations and train on them alone, Algorithm 2."""
-        self.pretrained = True
         if self.demonstrations == "none" or not self.n_demonstrations:
+            self.pretrained = True
             return
         observations, slots = demonstration_slots(
             self.scenario,
@@ -378,6 +378,7 @@ class DIRS(OffloadingAlgorithm):
             search=demonstration_search(self),
         )
         self.replay_buffer.add(observations, decisions, demonstrated=True)
+        self.pretrained = True
         for _ in range(self.pretrain_steps // _PRETRAIN_LOG):
             self._train(_PRETRAIN_LOG)
             self._log_pretraining()
