@@ -177,10 +177,10 @@ class Agent(nn.Module):
         constants = constants_of(coder.scenario, slot.gains)
         assignment = mask.astype(np.int64)
         snr = chosen(np, slot.gains, assignment) / constants.noise
-        power, share, price = optimal_resources(
+        power, share, root_price = optimal_resources(
             constants, snr, root_work(constants, slot.cycles), assignment
         )
-        return Allocation(power[mask], share[mask], np.asarray(price))
+        return Allocation(power[mask], share[mask], root_price[1:] ** 2)
 
     def _own_system(self) -> Scenario:
         """Return the scenario with this server alone."""

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from dirs_agents.agent import Agent
 from dirs_agents.model_file import (
     model_content,
+    require_content,
     settings_of,
     take_training_state,
     take_weights,
@@ -74,7 +75,29 @@ class OffloadingAlgorithm(BaseAlgorithm):
         scenario, kind = world_of(wrapped)
         self._require_same_sizes(scenario, kind)
         super().set_env(wrapped, force_reset)
-        self.scenario = scenario
+        if scenario != self.scenario:
+            self.scenario = scenario
+            self._move_policy()
+
+    def _new_policy(self) -> VotingPolicy:
+        policy_class: Any = self.policy_class
+        policy: VotingPolicy = policy_class(
+            self.observation_space,
+            self.action_space,
+            self.lr_schedule,
+            scenario=self.scenario,
+            observation=self.observation_kind,
+            **self.policy_kwargs,
+        ).to(self.device)
+        return policy
+
+    def _move_policy(self) -> None:
+        """Let the policy know the scenario; its parameters, which the optimizer holds, stay."""
+        moved = self._new_policy()
+        for name, module in moved.named_modules():
+            module._parameters = self.policy.get_submodule(name)._parameters
+        moved.set_training_mode(False)
+        self.policy = moved
 
     def _require_same_sizes(self, scenario: Scenario, kind: str) -> None:
         mine, theirs = _sizes(self.scenario), _sizes(scenario)
@@ -143,7 +166,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         ------
         FloatingPointError
             If a weight is not finite: an earlier file at `path` is kept.
-        ValueError
+        TypeError
             For an unknown part in `exclude`.
         """
         del include
@@ -228,6 +251,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         """
         del print_system_info
         content = read_model(path)
+        require_content(content, str(path))
         settings, policy = settings_of(content, kwargs, custom_objects or {}, cls.policy_aliases)
         build: Any = cls
         model: SelfAlgorithm = build(

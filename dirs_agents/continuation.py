@@ -49,7 +49,8 @@ def env_state(env: VecEnv) -> dict[str, Any]:
         return state | {"native": venv.get_state()}
     copies = [{"world": world} for world in env.env_method("get_state")]
     for name in _COUNTERS:
-        if _has(env, name):
+        # Not by trying: a worker process dies of an attribute that is not there.
+        if env.has_attr(name):
             for copy, value in zip(copies, env.get_attr(name), strict=True):
                 copy[name] = list(value) if isinstance(value, list) else value
     return state | {"copies": copies}
@@ -94,8 +95,9 @@ def set_env_state(env: VecEnv, state: Mapping[str, Any]) -> None:
         for index, copy in enumerate(copies):
             env.env_method("set_state", copy["world"], indices=index)
             for name in _COUNTERS:
-                if name in copy and _has(env, name):
-                    _set_where_it_is(env, name, copy[name], index)
+                if name in copy and env.has_attr(name):
+                    # On the wrapper that has it, not on the outermost one.
+                    env.env_method("set_wrapper_attr", name, copy[name], indices=index)
     monitor = unwrap_vec_wrapper(env, VecMonitor)
     if monitor is not None and state["monitor"] is not None:
         for name, value in state["monitor"].items():
@@ -124,28 +126,6 @@ def unwrapped(env: VecEnv) -> VecEnv:
     while hasattr(env, "venv") and isinstance(env.venv, VecEnv):
         env = env.venv
     return env
-
-
-def _has(env: VecEnv, name: str) -> bool:
-    try:
-        env.get_attr(name, indices=0)
-    except AttributeError:
-        return False
-    return True
-
-
-def _set_where_it_is(env: VecEnv, name: str, value: Any, index: int) -> None:
-    """Set an attribute on the wrapper that has it, where this process can reach it."""
-    envs = getattr(unwrapped(env), "envs", None)
-    if envs is None:  # in another process: Stable-Baselines3 finds the wrapper
-        env.set_attr(name, value, indices=index)
-        return
-    layer = envs[index]
-    while layer is not layer.unwrapped:
-        if name in vars(layer):
-            setattr(layer, name, value)
-            return
-        layer = layer.env
 
 
 def episode_infos(buffer: deque[Any] | None) -> list[dict[str, float]]:

@@ -206,6 +206,7 @@ class DIRS(OffloadingAlgorithm):
         self.population, self.generations, self.beta = population, generations, beta
         self.threshold, self.step_scale = threshold, step_scale
         self.allocation, self.epsilon = allocation, epsilon
+        self.stats_window_size = stats_window_size
         check_hyperparameters(self)
         self.pretrained = False
         self._averages = Averages()
@@ -213,6 +214,11 @@ class DIRS(OffloadingAlgorithm):
             assert self.env is not None
             self.scenario, self.observation_kind = world_of(self.env)
         if _init_setup_model:
+            if env is None:
+                raise ValueError(
+                    "env is needed: gym.make('mec_gym/MultiMEC-v0', scenario=...), its vector "
+                    "form, or make_sb3_vec_env(...). A trained model is read by DIRS.load(path)."
+                )
             self._setup_model()
 
     # -- construction ---------------------------------------------------------------------------
@@ -221,15 +227,7 @@ class DIRS(OffloadingAlgorithm):
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self.rng = np.random.default_rng(self.seed)
-        policy_class: Any = self.policy_class
-        self.policy = policy_class(
-            self.observation_space,
-            self.action_space,
-            self.lr_schedule,
-            scenario=self.scenario,
-            observation=self.observation_kind,
-            **self.policy_kwargs,
-        ).to(self.device)
+        self.policy = self._new_policy()
         # λ1 ‖θ‖² of eq. (14): its gradient is 2 λ1 θ.
         self.optimizer = torch.optim.Adam(
             self.policy.parameters(),
@@ -311,12 +309,14 @@ class DIRS(OffloadingAlgorithm):
                 self._averages.add("vote/margin", _margin(scores))
                 self._train(rounds * self.train_steps)
                 callback.on_rollout_start()
-            infos = self._act(decisions)
+            # Callbacks read these by name.
+            rewards, dones, infos = self._act(decisions)
+            # Before callbacks: no checkpoint then holds figures that are logged already.
+            if self._passed(log_interval):
+                self.dump_logs()
             callback.update_locals(locals())
             if not callback.on_step():
                 break
-            if self._passed(log_interval):
-                self.dump_logs()
         callback.on_rollout_end()
         callback.on_training_end()
         return self
@@ -341,10 +341,10 @@ class DIRS(OffloadingAlgorithm):
                 raise
         return decisions.cpu().numpy(), scores
 
-    def _act(self, decisions: NDArray[np.int64]) -> list[dict[str, Any]]:
+    def _act(self, decisions: NDArray[np.int64]) -> tuple[Any, Any, list[dict[str, Any]]]:
         """Carry out the decisions of one slot in every copy, and move on."""
         assert self.env is not None
-        observations, _, dones, infos = self.env.step(decisions)
+        observations, rewards, dones, infos = self.env.step(decisions)
         self._last_obs = np.asarray(observations)
         self._last_episode_starts = dones
         self.num_timesteps += self.n_envs
@@ -353,14 +353,14 @@ class DIRS(OffloadingAlgorithm):
             for name in MEC_FIGURES:
                 if name in info:
                     self._averages.add(f"mec/{name}", info[name])
-        return infos
+        return rewards, dones, infos
 
     # -- Algorithm 2 ----------------------------------------------------------------------------
 
     def _imitate(self) -> None:
         """Make demonstrations and train on them alone, Algorithm 2."""
-        self.pretrained = True
         if self.demonstrations == "none" or not self.n_demonstrations:
+            self.pretrained = True
             return
         observations, slots = demonstration_slots(
             self.scenario,
@@ -378,6 +378,7 @@ class DIRS(OffloadingAlgorithm):
             search=demonstration_search(self),
         )
         self.replay_buffer.add(observations, decisions, demonstrated=True)
+        self.pretrained = True
         for _ in range(self.pretrain_steps // _PRETRAIN_LOG):
             self._train(_PRETRAIN_LOG)
             self._log_pretraining()

@@ -40,6 +40,7 @@ HYPERPARAMETERS = (
     "allocation",
     "epsilon",
     "policy_kwargs",
+    "stats_window_size",
     "tensorboard_log",
     "verbose",
     "seed",
@@ -82,14 +83,7 @@ def check_hyperparameters(model: Any) -> None:
     require_choice("refinement", model.refinement, REFINEMENTS)
     if model.loss is not None:
         require_choice("loss", model.loss, LOSSES)
-    for name, least in _LEAST_INTEGERS.items():
-        value = getattr(model, name)
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be an integer >= {least}; got {value!r}.")
-    for name in ("l2_weight", "agent_loss_weight", "epsilon"):
-        value = getattr(model, name)
-        if not 0.0 <= value < np.inf:
-            raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
+    _check_numbers(model)
     if model.demonstrations != "none" and model.n_demonstrations > model.buffer_size:
         raise ValueError(
             f"buffer_size must hold the demonstrations, which are kept; got buffer_size="
@@ -97,7 +91,28 @@ def check_hyperparameters(model: Any) -> None:
         )
     # Refuse the searches' settings now, not after the demonstrations.
     online_search(model)
-    demonstration_search(model)
+    try:
+        demonstration_search(model)
+    except ValueError as error:
+        # What both searches share is good by now: the message begins with the search's own name.
+        raise ValueError(f"demonstration_{error}") from None
+
+
+def _check_numbers(model: Any) -> None:
+    for name, least in _LEAST_INTEGERS.items():
+        value = getattr(model, name)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"{name} must be an integer >= {least}; got {value!r}.")
+    for name in ("l2_weight", "agent_loss_weight", "priority_exponent"):
+        value = getattr(model, name)
+        if not 0.0 <= value < np.inf:
+            raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
+    for name in ("agent_priority", "demonstration_priority"):
+        value = getattr(model, name)
+        if not 0.0 < value < np.inf:
+            raise ValueError(f"{name} must be finite and > 0 [nat]; got {value!r}.")
+    if not 0.0 <= model.epsilon <= 1.0:
+        raise ValueError(f"epsilon must lie in [0, 1]; got {model.epsilon!r}.")
 
 
 def online_search(model: Any) -> LevySearch:

@@ -39,7 +39,7 @@ def model_content(model: Any, *, left_out: set[str]) -> dict[str, Any]:
     ------
     FloatingPointError
         If a weight is not finite.
-    ValueError
+    TypeError
         For an unknown part.
     """
     require_known("part to exclude", left_out, PARTS)
@@ -87,6 +87,34 @@ def _training_state(model: Any, *, with_env: bool) -> dict[str, Any]:
     return state
 
 
+def require_content(content: Any, path: str) -> None:
+    """Raise ``ValueError`` unless a file holds what :func:`model_content` puts into it.
+
+    Parameters
+    ----------
+    content : object
+        From :func:`dirs_agents.storage.read_model`.
+    path : str
+        For messages.
+
+    Raises
+    ------
+    ValueError
+        Names what is missing.
+
+    Examples
+    --------
+    >>> require_content({"policy": "PricePolicy"}, "x.zip")
+    Traceback (most recent call last):
+    ...
+    ValueError: x.zip is damaged: it lacks hyperparameters, scenario, observation, weights.
+    """
+    needed = ("policy", "hyperparameters", "scenario", "observation", "weights")
+    missing = [part for part in needed if not isinstance(content, Mapping) or part not in content]
+    if missing:
+        raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}.")
+
+
 def settings_of(
     content: Mapping[str, Any],
     replaced: Mapping[str, Any],
@@ -114,8 +142,10 @@ def settings_of(
 
     Raises
     ------
+    TypeError
+        For an unknown hyper-parameter.
     ValueError
-        For an unknown hyper-parameter, or if something that no file holds is missing.
+        If something that no file holds is missing.
     """
     require_known("hyper-parameter", replaced, HYPERPARAMETERS)
     settings = dict(content["hyperparameters"]) | dict(replaced)

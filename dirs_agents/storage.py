@@ -16,7 +16,7 @@ import torch
 
 FORMAT = "mec-gym/dirs"
 VERSION = 1
-_DOCUMENT, _TENSORS = "model.json", "tensors.pt"
+_DOCUMENT, _TENSORS = _MEMBERS = "model.json", "tensors.pt"
 
 
 def write_model(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
@@ -114,19 +114,20 @@ def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:
         source = source.with_name(source.name + ".zip")
     if not source.is_file():
         raise FileNotFoundError(f"there is no model file {path} or {source}.")
+    whole = io.BytesIO(source.read_bytes())
     try:
-        with zipfile.ZipFile(source) as archive:
-            names = set(archive.namelist())
-            if _DOCUMENT not in names or _TENSORS not in names:
-                raise ValueError(
-                    f"{source} is not a DIRS model: it holds {', '.join(sorted(names)[:4]) or '-'} "
-                    f"where {_DOCUMENT} and {_TENSORS} are needed. Files of other algorithms are "
-                    "loaded by their own classes."
-                )
-            document = json.loads(archive.read(_DOCUMENT))
-            packed = archive.read(_TENSORS)
-    except (zipfile.BadZipFile, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        with zipfile.ZipFile(whole) as archive:
+            members = {name: archive.read(name) for name in archive.namelist() if name in _MEMBERS}
+            names = sorted(archive.namelist())
+        document = json.loads(members.get(_DOCUMENT, b"{}"))
+    except Exception as error:  # whatever zipfile meets in a damaged file
         raise ValueError(f"{source} is damaged or cut short: {error}.") from error
+    if len(members) < len(_MEMBERS):
+        raise ValueError(
+            f"{source} is not a DIRS model: it holds {', '.join(names[:4]) or '-'} where "
+            f"{' and '.join(_MEMBERS)} are needed. Files of other algorithms are loaded by their "
+            "own classes."
+        )
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"{source} is not a DIRS model: its format is not {FORMAT!r}.")
     if document.get("version") != VERSION:
@@ -135,7 +136,7 @@ def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"version {VERSION}. Load it with the release that wrote it."
         )
     try:
-        tensors = torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
+        tensors = torch.load(io.BytesIO(members[_TENSORS]), map_location="cpu", weights_only=True)
         content: dict[str, Any] = _join(document["content"], tensors)
     except Exception as error:  # whatever torch's reader meets in a damaged file
         raise ValueError(f"{source} is damaged: its tensors cannot be read ({error}).") from error
@@ -150,8 +151,10 @@ def _split(value: Any, place: str, tensors: dict[str, torch.Tensor]) -> Any:
         return [_split(entry, f"{place}/{i}", tensors) for i, entry in enumerate(value)]
     if isinstance(value, (torch.Tensor, np.ndarray)):
         is_array = isinstance(value, np.ndarray)
-        # A tensor of its own, not a view that would drag its whole storage into the file.
-        tensors[place] = torch.as_tensor(value).detach().cpu().clone()
+        # A tensor of its own, not a view that would drag its whole storage into the file, and
+        # not of an array's memory, which may be read-only.
+        own = np.array(value) if is_array else value
+        tensors[place] = torch.as_tensor(own).detach().cpu().clone()
         return {"$array" if is_array else "$tensor": place}
     if isinstance(value, np.generic):
         return value.item()

@@ -124,6 +124,7 @@ class LevyTail:
     """
 
     def __init__(self, beta: float) -> None:
+        mantegna_sigma(beta)  # refuses what the steps refuse
         self.beta = beta
         # |d| spreads over more decades the smaller β is.
         self._start = math.log(1e-6) / min(1.0, beta)

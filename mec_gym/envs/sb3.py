@@ -338,14 +338,14 @@ def world_of(env: VecEnv) -> tuple[Scenario, str]:
     >>> world_of(make_sb3_vec_env("paper-30x2"))[1]
     'db'
     """
-    try:
-        coders = env.get_attr("coder")
-        scenario, kind = coders[0].scenario, coders[0].kind
-    except AttributeError as error:
+    # Not by trying: a worker process dies of an attribute that is not there.
+    if not env.has_attr("coder"):
         raise TypeError(
             f"env must be a MultiMEC env, which says what its observations mean: {_HOW}; "
             f"got one with observations {env.observation_space} and actions {env.action_space}."
-        ) from error
+        )
+    coders = env.get_attr("coder")
+    scenario, kind = coders[0].scenario, coders[0].kind
     _require_one_world(coders)
     _require_plain_observations(env, coders[0])
     actions = MultiDiscrete(np.full(scenario.n_devices, scenario.n_servers + 1))

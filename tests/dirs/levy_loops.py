@@ -1,0 +1,82 @@
+"""Algorithm 4 candidate by candidate and device by device, with every Lévy step drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import numpy as np
+
+from mec_gym import Scenario, Slot, evaluate
+from mec_gym.levy import levy_steps
+
+
+@dataclasses.dataclass
+class Run:
+    assignment: list[int]
+    objective: float
+    history: list[float]
+    mutated: list[int]
+    """Devices whose candidate choice was redrawn, per generation, over all candidates."""
+
+
+def levy_search_by_loops(
+    scenario: Scenario,
+    slot: Slot,
+    start: list[int],
+    rng: np.random.Generator,
+    *,
+    population: int,
+    generations: int,
+    beta: float,
+    threshold: float,
+    known: dict[tuple[int, ...], float] | None = None,
+) -> Run:
+    known = {} if known is None else known
+
+    def fitness(decision: list[int]) -> float:
+        key = tuple(decision)
+        if key not in known:
+            known[key] = float(evaluate(scenario, slot, decision).objective)
+        return known[key]
+
+    servers = scenario.n_servers
+    own = [list(start) for _ in range(population)]
+    costs = [fitness(one) for one in own]
+    history, mutated = [min(costs)], []
+    for generation in range(1, generations + 1):
+        gamma = 2.0 - 2.0 * generation / generations  # eq. (21)
+        count = 0
+        steps = np.abs(levy_steps(rng, (population, len(start), 2), beta=beta)).tolist()
+        for member in range(population):
+            target, candidate = own[member], []
+            for i, a in enumerate(target):
+                gains = [float(h) for h in slot.gains[i]]
+                share = 1.0 / (servers + 1) if a == 0 else gains[a - 1] / sum(gains)
+                mutant, redrawn = a, False
+                to_mutate, to_cross = steps[member][i]
+                if gamma * to_mutate > share:  # eq. (20)
+                    mutant, redrawn = int(rng.integers(0, servers + 1)), True
+                if not gamma * to_cross > threshold:  # eq. (22)
+                    mutant, redrawn = a, False
+                count += redrawn
+                if mutant == 0 and not scenario.can_execute_locally[i]:
+                    mutant = int(rng.integers(1, servers + 1))
+                candidate.append(mutant)
+            cost = fitness(candidate)
+            if cost < costs[member]:  # eq. (23)
+                own[member], costs[member] = candidate, cost
+        history.append(min(costs))
+        mutated.append(count)
+    best = int(np.argmin(costs))
+    return Run(own[best], costs[best], history, mutated)
+
+
+def best_by_enumeration(scenario: Scenario, slot: Slot) -> tuple[float, Any]:
+    choices = [
+        range(0 if local else 1, scenario.n_servers + 1) for local in scenario.can_execute_locally
+    ]
+    everything = np.array(list(itertools.product(*choices)))
+    values = np.asarray(evaluate(scenario, slot, everything).objective)
+    return float(values.min()), everything[values.argmin()]
