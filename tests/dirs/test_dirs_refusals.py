@@ -31,12 +31,12 @@ def halved(env: Any) -> Any:
 
 
 BAD_ENVS: dict[str, tuple[Any, str]] = {
-    "CartPole": (lambda: gym.make("CartPole-v1"), "env of mec_gym"),
+    "CartPole": (lambda: gym.make("CartPole-v1"), "must be a MultiMEC env"),
     "CartPole vector": (
         lambda: gym.make_vec(
             "CartPole-v1", 2, "sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}
         ),
-        "env of mec_gym",
+        "must be a MultiMEC env",
     ),
     "ScoreAction": (lambda: ScoreAction(make_env()), "ScoreAction"),
     "VectorScoreAction": (
@@ -50,7 +50,7 @@ BAD_ENVS: dict[str, tuple[Any, str]] = {
     "TransformObservation": (lambda: halved(make_env()), "wrappers"),
     "two scenarios": (
         lambda: DummyVecEnv([make_env, lambda: make_env(SMALL.replace(server_frequency_hz=2e10))]),
-        "equal scenarios",
+        "share one scenario",
     ),
 }
 
@@ -66,7 +66,7 @@ def test_envs_that_do_not_fit_are_refused_by_name(name: str) -> None:
 def test_foreign_envs_in_other_processes_are_refused_by_name() -> None:
     envs = SubprocVecEnv([lambda: gym.make("CartPole-v1")])
     try:
-        with pytest.raises(TypeError, match="env of mec_gym"):
+        with pytest.raises(TypeError, match="must be a MultiMEC env"):
             make_model(env=envs)
         assert envs.reset().shape == (1, 4)
     finally:
