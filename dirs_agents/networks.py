@@ -34,6 +34,8 @@ class StackedMLP(nn.Module):
         self.biases = nn.ParameterList(
             nn.Parameter(torch.zeros(n_networks, 1, outputs)) for _, outputs in pairs
         )
+        # The same parameters once more: a ParameterList takes its time over each.
+        self._layers = tuple(zip(self.weights, self.biases, strict=True))
         for weight in self.weights:
             # Glorot and Bengio's uniform law, what Keras's dense layer starts from.
             bound = (6.0 / (weight.shape[1] + weight.shape[2])) ** 0.5
@@ -52,9 +54,9 @@ class StackedMLP(nn.Module):
         Tensor, shape (M, B, sizes[-1])
         """
         hidden = inputs
-        last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(bias, hidden, weight)
+        last = len(self._layers) - 1
+        for layer, (weight, bias) in enumerate(self._layers):
+            hidden = torch.bmm(hidden, weight).add_(bias)
             if layer < last:
                 hidden = hidden.relu_()
         return hidden
