@@ -185,6 +185,6 @@ def _tail_table(
     x = np.exp(start + np.arange(_PLACES) / per_neper)
     table = special.erfc(x[:, None] * v ** (1.0 / beta) / (sigma * math.sqrt(2.0))) @ weights
     table[0], table[-1] = 1.0, 0.0
-    rise = np.diff(table, append=0.0)
     # In single precision: its rounding is far below the interpolation's error.
-    return table.astype(np.float32), rise.astype(np.float32)
+    places = table.astype(np.float32)
+    return places, np.diff(places, append=places[-1:])
