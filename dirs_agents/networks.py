@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +35,6 @@ class StackedMLP(nn.Module):
         self.biases = nn.ParameterList(
             nn.Parameter(torch.zeros(n_networks, 1, outputs)) for _, outputs in pairs
         )
-        # The same parameters once more: a ParameterList takes its time over each.
-        self._layers = tuple(zip(self.weights, self.biases, strict=True))
         for weight in self.weights:
             # Glorot and Bengio's uniform law, what Keras's dense layer starts from.
             bound = (6.0 / (weight.shape[1] + weight.shape[2])) ** 0.5
@@ -54,8 +53,11 @@ class StackedMLP(nn.Module):
         Tensor, shape (M, B, sizes[-1])
         """
         hidden = inputs
-        last = len(self._layers) - 1
-        for layer, (weight, bias) in enumerate(self._layers):
+        last = len(self.sizes) - 2
+        # A ParameterList takes its time over each index; its dictionary does not.
+        weights: Any = self.weights._parameters.values()
+        biases: Any = self.biases._parameters.values()
+        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             hidden = torch.bmm(hidden, weight).add_(bias)
             if layer < last:
                 hidden = hidden.relu_()
