@@ -192,7 +192,7 @@ def inference(*, quick: bool) -> list[Row]:
     rows = []
     for count in _thread_counts():
         with _threads(count) as note, torch.inference_mode():
-            times = interleaved(actions, rounds=1 if quick else 25)
+            times = interleaved(actions, rounds=1 if quick else 12)
         plain = not note and not quick
         ours, theirs = times["EnsemblePolicy"], times["ddpg"]
         label = f"decision, {PRESET}, time over DDPG's predict{note}"
