@@ -16,7 +16,7 @@ import platform  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from benchmarks import environments, scaling, solvers  # noqa: E402
+from benchmarks import environments, learning, scaling, solvers  # noqa: E402
 from benchmarks.measure import Row  # noqa: E402
 
 SUITES = {
@@ -26,8 +26,21 @@ SUITES = {
     "allocation": solvers.allocation,
     "optimum": solvers.optimum,
     "gaps": scaling.presets,
+    "training": learning.training,
+    "gradient step": learning.gradient_step,
+    "inference": learning.inference,
+    "search": learning.search,
 }
-PACKAGES = ("numpy", "scipy", "gymnasium", "cvxpy", "clarabel", "pymoo")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "gymnasium",
+    "cvxpy",
+    "clarabel",
+    "pymoo",
+    "torch",
+    "stable-baselines3",
+)
 
 
 def _processor() -> str:
@@ -44,8 +57,8 @@ def _page(results: dict[str, list[Row]], machine: str, versions: dict[str, str])
         "# Benchmarks",
         "",
         "Written by `make bench`; do not edit. Each row compares two things that were measured in",
-        "turns in one process with one thread; the best of many turns counts. Ratios are what to",
-        "compare: times are those of one machine.",
+        "turns in one process, with one thread where nothing else is said; the best of many turns",
+        "counts. Ratios are what to compare: times are those of one machine.",
         "",
         f"Machine: {machine}. Python {platform.python_version()}, "
         + ", ".join(f"{name} {version}" for name, version in versions.items())

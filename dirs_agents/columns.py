@@ -58,11 +58,13 @@ class ColumnCoder:
         Tensor, shape (B, M, 1 + T, N)
         """
         servers, devices = self.scenario.n_servers, self.scenario.n_devices
-        table = observations.reshape(-1, devices, self.coder.n_columns).transpose(1, 2)
+        table = observations.reshape(-1, devices, self.coder.n_columns)
+        # Columns outermost in memory: what one server's network reads then lies together.
+        table = table.permute(2, 0, 1).contiguous().transpose(0, 1)
         table = self.scaled(table, servers)
-        gains = table[:, :servers, None]
         if self.n_rows == 1:
-            return gains
+            return table[:, :, None]
+        gains = table[:, :servers, None]
         tasks = table[:, None, servers:].expand(-1, servers, -1, -1)
         return torch.cat([gains, tasks], dim=2)
 

@@ -7,6 +7,8 @@ ones of problem (13), or, with ``allocation="levy"``, part of the candidate as i
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,7 +161,6 @@ def levy_search(
            [1, 1, 1, 1]])
     """
     settings = settings or LevySearch()
-    problems = load_problems(scenario, slots)
     start = np.asarray(start)
     wanted = slots.gains.shape[:-1]
     if start.dtype.kind not in "iu" or start.shape != wanted:
@@ -167,6 +168,38 @@ def levy_search(
             f"start must hold integers, shape {wanted}, one decision per slot; got dtype "
             f"{start.dtype}, shape {start.shape}."
         )
+    problems = load_problems(scenario, slots)
+    # A few slots at a time, whose candidates stay in the cache through all generations.
+    at_once = max(1, _ENTRIES // (settings.population * start.shape[-1]))
+    parts = []
+    for first in range(0, max(1, len(start)), at_once):
+        part = slice(first, first + at_once)
+        few = dataclasses.replace(
+            problems, cost=problems.cost[part], root_work=problems.root_work[part]
+        )
+        parts.append(_searched(scenario, slots[part], few, start[part], rng, settings))
+    assignment = np.concatenate([found for found, _ in parts])
+    return Refined(
+        assignment=assignment,
+        objective=problems.objective(assignment[:, None])[:, 0],
+        history=np.concatenate([history for _, history in parts], axis=1),
+        evaluations=settings.population * (settings.generations + 1),
+    )
+
+
+_ENTRIES = 32_768
+"""Devices times candidates times slots that are searched at once."""
+
+
+def _searched(
+    scenario: Scenario,
+    slots: Slot,
+    problems: LoadProblems,
+    start: NDArray[np.int64],
+    rng: np.random.Generator,
+    settings: LevySearch,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the best decision of each slot and the history of the search."""
     search = _SEARCHES[settings.method](scenario, slots, problems, start, rng, settings)
     history = [search.best()]
     for generation in range(1, settings.generations + 1):
@@ -174,13 +207,7 @@ def levy_search(
         search.advance(2.0 - 2.0 * generation / settings.generations)
         history.append(search.best())
     winner = search.fitness.argmin(axis=1)
-    assignment = search.choices()[np.arange(len(start)), winner]
-    return Refined(
-        assignment=assignment,
-        objective=problems.objective(assignment[:, None])[:, 0],
-        history=np.array(history),
-        evaluations=settings.population * (settings.generations + 1),
-    )
+    return search.choices()[np.arange(len(start)), winner], np.array(history)
 
 
 class _Search:
@@ -253,10 +280,10 @@ class _Search:
         """Keep candidates that are better than what they came from, eq. (23)."""
         fitness = self.priced(candidate, fractions)
         better = fitness < self.fitness
-        self.assignment = np.where(better[..., None], candidate, self.assignment)
+        self.assignment[better] = candidate[better]
         if fractions is not None and self.fractions is not None:
-            self.fractions = np.where(better[..., None, None], fractions, self.fractions)
-        self.fitness = np.where(better, fitness, self.fitness)
+            self.fractions[better] = fractions[better]
+        self.fitness[better] = fitness[better]
         return better
 
 
@@ -268,31 +295,35 @@ class _HMutation(_Search):
         self._tail = LevyTail(self.settings.beta)
         shares = slots.gains / slots.gains.sum(axis=-1, keepdims=True)
         local = np.full((*shares.shape[:-1], 1), 1.0 / self.n_choices)
-        self._shares = np.concatenate([local, shares], axis=-1)
-        batch, devices, _ = self._shares.shape
-        first = np.arange(0, batch * devices * self.n_choices, self.n_choices)
-        self._first_cell = np.broadcast_to(
-            first.reshape(batch, 1, devices), self.assignment.shape
-        ).reshape(-1)
+        with np.errstate(divide="ignore"):
+            log_shares = np.log(np.concatenate([local, shares], axis=-1))
+        self._log_shares = log_shares.astype(np.float32)
+        batch, devices, _ = log_shares.shape
+        first = np.arange(0, log_shares.size, self.n_choices)
+        self._first_cell = first.reshape(batch, devices)
+        everywhere = np.ones(self.fitness.shape, dtype=bool)
+        self._log_share = self._log_shares_of(everywhere).reshape(self.assignment.shape)
+
+    def _log_shares_of(self, which: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return ln h_{i,a_i} of the candidates that `which`, shape (B, P), selects."""
+        slots, _ = which.nonzero()
+        cells = self._first_cell[slots] + self.assignment[which]
+        return np.asarray(self._log_shares.take(cells))
 
     def advance(self, weight: float) -> None:
         """Run one generation with γ = `weight`."""
         if weight <= 0.0:
             return
-        threshold = self.settings.threshold
-        crossing = float(self._tail(np.array(threshold / weight)))
-        draw = self.rng.random(self.assignment.shape)
-        crossed = draw < crossing
-        places = np.flatnonzero(crossed)
-        current = self.assignment.reshape(-1)[places]
-        shares = self._shares.reshape(-1).take(self._first_cell[places] + current)
+        crossing = float(self._tail(np.array(self.settings.threshold / weight)))
+        draw = self.rng.random(self.assignment.shape, dtype=np.float32)
         # The draw is uniform below `crossing`: one number decides both comparisons.
-        mutates = draw.reshape(-1)[places] < crossing * self._tail(shares / weight)
-        places = places[mutates]
+        mutates = draw < crossing * self._tail.of_log(self._log_share - math.log(weight))
+        places = np.flatnonzero(mutates)
         candidate = self.assignment.copy()
         candidate.reshape(-1)[places] = self.random_choices(len(places))
         candidate = self.legal(candidate)
-        self.select(candidate, self.moved_fractions(candidate, crossed))
+        better = self.select(candidate, self.moved_fractions(candidate, draw < crossing))
+        self._log_share[better] = self._log_shares_of(better)
 
 
 class _Classic(_Search):

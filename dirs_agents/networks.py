@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,9 +53,12 @@ class StackedMLP(nn.Module):
         Tensor, shape (M, B, sizes[-1])
         """
         hidden = inputs
-        last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(bias, hidden, weight)
+        last = len(self.sizes) - 2
+        # A ParameterList takes its time over each index; its dictionary does not.
+        weights: Any = self.weights._parameters.values()
+        biases: Any = self.biases._parameters.values()
+        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            hidden = torch.bmm(hidden, weight).add_(bias)
             if layer < last:
                 hidden = hidden.relu_()
         return hidden

@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from gymnasium.spaces import Space
+from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
 
@@ -18,6 +20,8 @@ from mec_gym import Scenario, vote
 
 PAPER_WIDTHS = {30: (80, 60), 180: (260, 200), 200: (300, 250)}
 """Hidden widths of Sections V-B to V-D, by the number of devices N."""
+
+_PART = 128
 
 LARGEST_BANK = 500_000_000
 """Parameters beyond which a bank of networks is refused: 2 GB of weights, 8 GB with Adam's."""
@@ -257,6 +261,7 @@ class VotingPolicy(BasePolicy):
         super().__init__(observation_space, action_space)
         self.scenario = scenario
         self.coder = ColumnCoder(scenario, observation)
+        self._may_stay = scenario.can_execute_locally
 
     def columns(self, observations: Tensor) -> Tensor:
         """Return what every server sees of observations.
@@ -288,7 +293,9 @@ class VotingPolicy(BasePolicy):
             In [0, 1].
         """
         scores = self.bank.scores(columns)
-        return vote(scores, self.scenario.can_execute_locally), scores
+        # NumPy reads a tensor in place, and its operations on few numbers cost less.
+        ballot = scores.detach().numpy() if scores.device.type == "cpu" else scores
+        return torch.as_tensor(vote(ballot, self._may_stay)), scores
 
     def forward(self, observations: Tensor, deterministic: bool = True) -> Tensor:
         """Return the joint decision for observations.
@@ -310,6 +317,49 @@ class VotingPolicy(BasePolicy):
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
         return self.forward(observation, deterministic)
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
+        """Return the joint decision for one observation or for a batch.
+
+        Parameters
+        ----------
+        observation : ndarray, shape (...) or (B, ...)
+            Of the env.
+        state, episode_start, deterministic
+            Not used: decisions have neither memory nor randomness.
+
+        Returns
+        -------
+        decision : ndarray, shape (N,) or (B, N), int64
+            0 = local, j = server j.
+        state
+            As it came.
+        """
+        shape = self.observation_space.shape
+        assert shape is not None
+        fits = isinstance(observation, np.ndarray) and shape in (
+            observation.shape,
+            observation.shape[1:],
+        )
+        if not fits:  # Stable-Baselines3 converts it, or says what is wrong with it.
+            return super().predict(observation, state, episode_start, deterministic)
+        if self.training:
+            self.set_training_mode(False)
+        batch, device = observation.reshape(-1, *shape), self.device
+        with torch.inference_mode():
+            # Parts of a large batch, so that what layers hand on stays in the cache.
+            parts = [
+                self._predict(torch.as_tensor(batch[first : first + _PART], device=device))
+                for first in range(0, max(1, len(batch)), _PART)
+            ]
+        decisions = np.concatenate([part.cpu().numpy() for part in parts])
+        return decisions[0] if observation.shape == shape else decisions, state
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {

@@ -129,7 +129,7 @@ class LevyTail:
         # |d| spreads over more decades the smaller β is.
         self._start = math.log(1e-6) / min(1.0, beta)
         self._per_neper = (_PLACES - 1) / (math.log(1e8) / min(1.0, beta) - self._start)
-        self._table = _tail_table(beta, self._start, self._per_neper)
+        self._table, self._rise = _tail_table(beta, self._start, self._per_neper)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Return P(|d| > x).
@@ -144,18 +144,38 @@ class LevyTail:
         ndarray, shape of `x`
         """
         with np.errstate(divide="ignore"):
-            place = np.clip((np.log(x) - self._start) * self._per_neper, 0.0, _PLACES - 1.0)
+            return np.asarray(self.of_log(np.log(x, dtype=np.float64)))
+
+    def of_log(self, log_x: NDArray[Any]) -> NDArray[Any]:
+        """Return P(|d| > x) where ln x is at hand.
+
+        Parameters
+        ----------
+        log_x : float ndarray, any shape
+            ln x.
+
+        Returns
+        -------
+        ndarray, shape and dtype of `log_x`
+        """
+        place = np.asarray((log_x - self._start) * self._per_neper)
+        np.clip(place, 0.0, _PLACES - 1.0, out=place)
         left = place.astype(np.intp)
-        low = self._table.take(left)
-        high = self._table.take(left + 1, mode="clip")
-        return np.asarray(low + (place - left) * (high - low))
+        # Of `log_x`'s dtype: with the integers as they are NumPy would compute in double precision.
+        part = place - left.astype(place.dtype)
+        part *= self._rise.take(left)
+        part += self._table.take(left)
+        return part
 
 
 _PLACES = 2048
 
 
 @lru_cache
-def _tail_table(beta: float, start: float, per_neper: float) -> NDArray[np.float64]:
+def _tail_table(
+    beta: float, start: float, per_neper: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return P(|d| > x) at the places, and by how much the next place's is more."""
     sigma = mantegna_sigma(beta)
     nodes, weights = np.polynomial.legendre.leggauss(400)
     # v = 9 t³ puts nodes where a small v makes a long step.
@@ -166,5 +186,6 @@ def _tail_table(beta: float, start: float, per_neper: float) -> NDArray[np.float
     x = np.exp(start + np.arange(_PLACES) / per_neper)
     table = special.erfc(x[:, None] * v ** (1.0 / beta) / (sigma * math.sqrt(2.0))) @ weights
     table[0], table[-1] = 1.0, 0.0
-    table.flags.writeable = False
-    return np.asarray(table)
+    # In single precision: its rounding is far below the interpolation's error.
+    places = table.astype(np.float32)
+    return places, np.diff(places, append=places[-1:])

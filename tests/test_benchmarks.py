@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_a_quick_run_writes_the_whole_report(tmp_path: Path) -> None:
-    for package in ("cvxpy", "pymoo", "matplotlib"):
+    for package in ("cvxpy", "pymoo", "matplotlib", "stable_baselines3"):
         pytest.importorskip(package)
     command = [sys.executable, "-m", "benchmarks.run", "--quick", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -20,6 +20,7 @@ def test_a_quick_run_writes_the_whole_report(tmp_path: Path) -> None:
     page = (tmp_path / "README.md").read_text()
     assert set(raw["results"]) == {
         "single step", "vector env", "memory", "allocation", "optimum", "gaps",
+        "training", "gradient step", "inference", "search",
     }  # fmt: skip
     for rows in raw["results"].values():
         assert rows
