@@ -16,7 +16,7 @@ from mec_gym.allocation import root_work
 from mec_gym.model.constants import constants_of
 from mec_gym.optimum import choice_costs, paying
 
-DISCOUNTS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05)
+DISCOUNTS = (0.0, 0.25, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05)
 """Parts of the mean optimal prices that :func:`best_discount` tries."""
 
 LARGEST_BATCH = 2**22

@@ -52,6 +52,9 @@ def rules(quota_size: int, prices: ArrayLike | None = None) -> Mapping[str, Deci
             scenario, slot, quota_size
         ),
     }
+    table["no prices, servers keep what pays"] = lambda scenario, slot, _layout, _rng: (
+        posted_prices(scenario, slot, np.zeros(scenario.n_servers))
+    )
     if prices is not None:
         table["posted prices"] = lambda scenario, slot, _layout, _rng: posted_prices(
             scenario, slot, prices

@@ -52,9 +52,9 @@ class _TimedDIRS(DIRS):
 
     training_s = 0.0
 
-    def _train(self, steps: int) -> None:
+    def _train(self, batches: int, steps: int = 1) -> None:
         begun = time.perf_counter()
-        super()._train(steps)
+        super()._train(batches, steps)
         self.training_s += time.perf_counter() - begun
 
 

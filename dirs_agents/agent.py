@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from dirs_agents.columns import ColumnCoder
 from dirs_agents.export import export_onnx
-from mec_gym import Allocation, Scenario
+from mec_gym import Allocation
 from mec_gym.allocation import optimal_resources, root_work
-from mec_gym.envs.observation import ObservationCoder
 from mec_gym.model.arrays import chosen
 from mec_gym.model.constants import constants_of
 from mec_gym.validation import require_choice
@@ -33,10 +32,8 @@ class Agent(nn.Module):
         j, from 1: as in an assignment.
     bank : nn.Module
         A bank of networks for this server alone.
-    scenario : Scenario
-        The system.
-    observation : {"db", "raw", "flat"}
-        Units of what it takes.
+    coder : ColumnCoder
+        Of the system with this server alone.
     admission : bool
         Whether the server turns away devices that do not pay.
 
@@ -56,15 +53,14 @@ class Agent(nn.Module):
         self,
         server: int,
         bank: Any,
-        scenario: Scenario,
+        coder: ColumnCoder,
         *,
-        observation: str = "db",
         admission: bool = False,
     ) -> None:
         super().__init__()
-        self.server, self.scenario, self.admission = server, scenario, admission
+        self.server, self.scenario, self.admission = server, coder.scenario, admission
         self.bank = bank
-        self.coder = ColumnCoder(scenario, observation)
+        self.coder = coder
 
     @property
     def size(self) -> int:
@@ -171,7 +167,7 @@ class Agent(nn.Module):
         """
         mask = self._mask("served", served)
         column = self._checked(observation)[0].cpu().numpy()
-        coder = ObservationCoder(self._own_system(), self.coder.coder.kind)
+        coder = self.coder.coder
         table = column.reshape(self.coder.n_rows, -1).T
         slot = coder.decode(table.ravel() if coder.kind == "flat" else table)
         constants = constants_of(coder.scenario, slot.gains)
@@ -181,17 +177,6 @@ class Agent(nn.Module):
             constants, snr, root_work(constants, slot.cycles), assignment
         )
         return Allocation(power[mask], share[mask], root_price[1:] ** 2)
-
-    def _own_system(self) -> Scenario:
-        """Return the scenario with this server alone."""
-        speed = float(self.scenario.server_frequencies_hz[self.server - 1])
-        # Positions play no part: gains are given.
-        return self.scenario.replace(
-            n_servers=1,
-            server_frequency_hz=speed,
-            server_positions="kmeans",
-            device_positions="uniform",
-        )
 
     def to_onnx(self, path: str | os.PathLike[str], *, step: str = "scores") -> Path:
         """Write the agent, or its admission step, as an ONNX model.
@@ -230,6 +215,8 @@ class Agent(nn.Module):
 
     def _checked(self, observation: Any) -> Tensor:
         values = np.asarray(observation, dtype=np.float32)
+        if not np.isfinite(values).all():
+            raise ValueError("observation must be finite; got a value that is not.")
         if values.ndim not in (1, 2) or values.shape[-1] != self.size:
             raise ValueError(
                 f"observation must have shape ({self.size},) or (B, {self.size}): this server's "

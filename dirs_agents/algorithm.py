@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -17,10 +18,11 @@ from dirs_agents.model_file import (
     model_content,
     require_content,
     settings_of,
+    take_env_state,
     take_training_state,
     take_weights,
 )
-from dirs_agents.policies import VotingPolicy
+from dirs_agents.policies import PricePolicy, VotingPolicy
 from dirs_agents.replay import PrioritisedReplay
 from dirs_agents.storage import read_model, write_model
 from mec_gym import ENV_ID, Scenario
@@ -59,6 +61,9 @@ class OffloadingAlgorithm(BaseAlgorithm):
     def set_env(self, env: Any, force_reset: bool = True) -> None:
         """Change the env; it must have the scenario's numbers of devices and servers.
 
+        If anything else of the scenario differs, the replay buffer begins empty and the next
+        :meth:`learn` imitates demonstrations of the new one.
+
         Parameters
         ----------
         env : as for the constructor
@@ -78,6 +83,11 @@ class OffloadingAlgorithm(BaseAlgorithm):
         if scenario != self.scenario:
             self.scenario = scenario
             self._move_policy()
+            self._forget_labels()
+
+    @abstractmethod
+    def _forget_labels(self) -> None:
+        """Empty the replay buffer: what was best in another scenario need not be so in this one."""
 
     def _new_policy(self) -> VotingPolicy:
         policy_class: Any = self.policy_class
@@ -103,20 +113,23 @@ class OffloadingAlgorithm(BaseAlgorithm):
         mine, theirs = _sizes(self.scenario), _sizes(scenario)
         if mine != theirs or kind != self.observation_kind:
             raise ValueError(
-                f"the model is for N={mine[0]} devices, M={mine[1]} servers, {mine[2]} task "
-                f"columns and observation={self.observation_kind!r}; the env has N={theirs[0]}, "
-                f"M={theirs[1]}, {theirs[2]} task columns and observation={kind!r}."
+                f"the model is for N={mine[0]} devices, M={mine[1]} servers, task columns "
+                f"{list(mine[2])} and observation={self.observation_kind!r}; the env has "
+                f"N={theirs[0]}, M={theirs[1]}, {list(theirs[2])} and observation={kind!r}."
             )
 
     # -- distributed inference ------------------------------------------------------------------
 
-    def agent(self, server: int) -> Agent:
+    def agent(self, server: int, *, admission: bool | None = None) -> Agent:
         """Return what one server runs: its network, on its own gains.
 
         Parameters
         ----------
         server : int
             j in 1...M, as in an assignment; ``mec_{j - 1}`` of the PettingZoo env.
+        admission : bool, optional
+            Whether the vote is followed by the servers' admission; as the policy does by default.
+            False where the vote is final, as in the PettingZoo env: scores then use full prices.
 
         Returns
         -------
@@ -126,19 +139,20 @@ class OffloadingAlgorithm(BaseAlgorithm):
         Raises
         ------
         ValueError
-            For a server that there is not.
+            For a server that there is not, or admission without price-posting agents.
         TypeError
             For a central policy, which has no agents.
         """
         if not 1 <= server <= self.scenario.n_servers:
             raise ValueError(f"server must lie in 1...{self.scenario.n_servers}; got {server!r}.")
-        return Agent(
-            server,
-            self.policy.bank.single(server - 1),
-            self.scenario,
-            observation=self.observation_kind,
-            admission=getattr(self.policy, "admission", False),
-        )
+        bank = self.policy.bank.single(server - 1)
+        admits = getattr(self.policy, "admission", False)
+        if admission is not None and admission != admits:
+            if not isinstance(self.policy, PricePolicy):
+                raise ValueError("admission=True needs a PricePolicy; other agents know no price.")
+            admits = admission
+            bank.markdown = self.policy.markdown if admits else 1.0
+        return Agent(server, bank, self.policy.coder.alone(server - 1), admission=admits)
 
     # -- files ----------------------------------------------------------------------------------
 
@@ -195,7 +209,10 @@ class OffloadingAlgorithm(BaseAlgorithm):
         FileNotFoundError, ValueError
             As :meth:`load`; for a buffer of another shape.
         """
-        self.replay_buffer.set_state(read_model(path)["replay"])
+        content = read_model(path)
+        if "replay" not in content:
+            raise ValueError(f"{path} holds no replay buffer; load() reads models.")
+        self.replay_buffer.set_state(content["replay"])
 
     @classmethod
     def load(
@@ -215,8 +232,9 @@ class OffloadingAlgorithm(BaseAlgorithm):
         path : path
             Of the file.
         env : as for the constructor, optional
-            To train on or to decide in. A model of price-posting agents takes any N and M;
-            its replay buffer then begins empty.
+            To train on or to decide in. A model of price-posting agents takes any N and M. If
+            anything of the scenario differs, the replay buffer begins empty and the next
+            :meth:`learn` imitates demonstrations of the new one.
         device : str or torch.device
             "cpu", "cuda" or "auto".
         custom_objects : dict, optional
@@ -259,15 +277,18 @@ class OffloadingAlgorithm(BaseAlgorithm):
         )
         model.scenario = Scenario.from_json(content["scenario"])
         model.observation_kind = content["observation"]
-        same_size = model._take_env(env)
+        same_world = model._take_env(env)
         model._setup_model()
         take_weights(model, content["weights"], str(path))
-        if "training" in content and same_size:
-            take_training_state(model, content["training"], force_reset=force_reset)
+        if "training" in content:
+            state = content["training"]
+            take_training_state(model, state, reseed="seed" in kwargs, same_world=same_world)
+            if same_world and not force_reset:
+                take_env_state(model, state)
         return model
 
     def _take_env(self, env: Any) -> bool:
-        """Take the env of a loaded model; return whether it has the model's sizes."""
+        """Take the env of a loaded model; return whether it has the model's scenario."""
         scenario, kind = self.scenario, self.observation_kind
         wrapped = None
         if env is not None:
@@ -278,6 +299,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         other = (_sizes(scenario), kind) != (_sizes(self.scenario), self.observation_kind)
         if other and not (policy_class.any_size and columns):
             self._require_same_sizes(scenario, kind)
+        same = scenario == self.scenario and kind == self.observation_kind
         self.scenario, self.observation_kind = scenario, kind
         spaces: Any = wrapped
         if spaces is None:
@@ -285,13 +307,12 @@ class OffloadingAlgorithm(BaseAlgorithm):
         self.observation_space, self.action_space = spaces.observation_space, spaces.action_space
         self.env = wrapped
         self.n_envs = wrapped.num_envs if wrapped is not None else 1
-        return not other
+        return same
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "optimizer"], []
 
 
-def _sizes(scenario: Scenario) -> tuple[int, int, int]:
-    """Return N, M and the number of task columns."""
-    columns = ObservationCoder(scenario).n_columns - scenario.n_servers
-    return scenario.n_devices, scenario.n_servers, columns
+def _sizes(scenario: Scenario) -> tuple[int, int, tuple[str, ...]]:
+    """Return N, M and what the task columns hold."""
+    return scenario.n_devices, scenario.n_servers, tuple(ObservationCoder(scenario).task_scales)

@@ -45,6 +45,29 @@ class ColumnCoder:
         }
         self.n_rows = 1 + self.coder.n_columns - scenario.n_servers
 
+    def alone(self, index: int) -> ColumnCoder:
+        """Return the coder of a system with one of the servers only.
+
+        Parameters
+        ----------
+        index : int
+            0...M - 1.
+
+        Returns
+        -------
+        ColumnCoder
+            Knows the devices and nothing of the other servers.
+        """
+        speed = float(self.scenario.server_frequencies_hz[index])
+        # Positions play no part: gains are given.
+        system = self.scenario.replace(
+            n_servers=1,
+            server_frequency_hz=speed,
+            server_positions="kmeans",
+            device_positions="uniform",
+        )
+        return ColumnCoder(system, self.coder.kind)
+
     def columns(self, observations: Tensor) -> Tensor:
         """Return what every server sees.
 

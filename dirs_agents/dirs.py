@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar, TypeVar
 
 import gymnasium as gym
@@ -27,7 +28,7 @@ from dirs_agents.losses import decision_loss, total_loss
 from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
 from dirs_agents.records import Averages, record_progress
 from dirs_agents.refinement import refine
-from dirs_agents.replay import PrioritisedReplay
+from dirs_agents.replay import Batch, PrioritisedReplay
 from mec_gym import slot_from_observation
 from mec_gym.envs.sb3 import world_of
 
@@ -76,6 +77,9 @@ class DIRS(OffloadingAlgorithm):
         φ of Algorithm 1.
     train_steps : int
         T_M of Algorithm 3.
+    resample : bool
+        Whether each of the T_M steps draws a minibatch of its own; Algorithm 3 takes them all on
+        one.
     refine_interval : int, optional, [slot]
         How often a slot's decision is refined and stored; φ by default, as in Algorithm 1.
     agent_loss_weight : float, [1]
@@ -156,6 +160,7 @@ class DIRS(OffloadingAlgorithm):
         batch_size: int = 256,
         train_interval: int = 10,
         train_steps: int = 2,
+        resample: bool = False,
         refine_interval: int | None = None,
         agent_loss_weight: float = 0.5,
         loss: str | None = None,
@@ -184,7 +189,7 @@ class DIRS(OffloadingAlgorithm):
             learning_rate,
             policy_kwargs=policy_kwargs,
             stats_window_size=stats_window_size,
-            tensorboard_log=tensorboard_log,
+            tensorboard_log=None if tensorboard_log is None else os.fspath(tensorboard_log),
             verbose=verbose,
             device=device,
             support_multi_env=True,
@@ -197,6 +202,7 @@ class DIRS(OffloadingAlgorithm):
         self.demonstration_beta = demonstration_beta
         self.buffer_size, self.batch_size = buffer_size, batch_size
         self.train_interval, self.train_steps = train_interval, train_steps
+        self.resample = bool(resample)
         self.refine_interval = train_interval if refine_interval is None else refine_interval
         self.agent_loss_weight = agent_loss_weight
         self.loss = loss
@@ -235,6 +241,10 @@ class DIRS(OffloadingAlgorithm):
             weight_decay=2.0 * self.l2_weight,
             fused=True,
         )
+        self._forget_labels()
+
+    def _forget_labels(self) -> None:
+        self.pretrained = False
         observation_shape: Any = self.observation_space.shape
         self.replay_buffer = PrioritisedReplay(
             self.buffer_size,
@@ -307,7 +317,7 @@ class DIRS(OffloadingAlgorithm):
                 callback.on_rollout_end()
                 self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
                 self._averages.add("vote/margin", _margin(scores))
-                self._train(rounds * self.train_steps)
+                self._train_online(rounds)
                 callback.on_rollout_start()
             # Callbacks read these by name.
             rewards, dones, infos = self._act(decisions)
@@ -333,7 +343,7 @@ class DIRS(OffloadingAlgorithm):
     def _decide(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.int64], Tensor]:
         """Let every agent score its devices, and vote."""
         with torch.inference_mode():
-            columns = self.policy.columns(torch.as_tensor(observations, device=self.device))
+            columns = self.policy.columns(self._tensor(observations))
             try:
                 decisions, scores = self.policy.decide(columns)
             except ValueError:  # the vote refuses scores that are not numbers
@@ -362,6 +372,17 @@ class DIRS(OffloadingAlgorithm):
         if self.demonstrations == "none" or not self.n_demonstrations:
             self.pretrained = True
             return
+        if not self.replay_buffer.size:  # else it was loaded
+            self._demonstrate()
+        self.pretrained = True
+        for _ in range(self.pretrain_steps // _PRETRAIN_LOG):
+            self._train(_PRETRAIN_LOG)
+            self._log_pretraining()
+        self._train(self.pretrain_steps % _PRETRAIN_LOG)
+        self._log_pretraining()
+
+    def _demonstrate(self) -> None:
+        """Fill the replay buffer with demonstrations, Algorithm 2, line 1."""
         observations, slots = demonstration_slots(
             self.scenario,
             self.n_demonstrations,
@@ -378,12 +399,6 @@ class DIRS(OffloadingAlgorithm):
             search=demonstration_search(self),
         )
         self.replay_buffer.add(observations, decisions, demonstrated=True)
-        self.pretrained = True
-        for _ in range(self.pretrain_steps // _PRETRAIN_LOG):
-            self._train(_PRETRAIN_LOG)
-            self._log_pretraining()
-        self._train(self.pretrain_steps % _PRETRAIN_LOG)
-        self._log_pretraining()
 
     def _log_pretraining(self) -> None:
         """Log under "pretrain/", against gradient steps: no slot has passed yet."""
@@ -411,28 +426,42 @@ class DIRS(OffloadingAlgorithm):
         self._averages.add("refine/objective_after", after.mean())
         self._averages.add("refine/gain", (1.0 - after / before).mean())
 
-    def _train(self, steps: int) -> None:
-        """Take gradient steps on prioritised samples, Algorithm 3, lines 4 to 11."""
+    def _train_online(self, rounds: int) -> None:
+        """Run T_M steps per round, on one minibatch or on one each."""
+        if self.resample:
+            self._train(rounds * self.train_steps)
+        else:
+            self._train(rounds, self.train_steps)
+
+    def _train(self, batches: int, steps: int = 1) -> None:
+        """Take so many gradient steps on each of some prioritised minibatches, lines 4 to 11."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.optimizer)
-        kind = self.loss or self.policy.default_loss
-        for _ in range(steps):
+        for _ in range(batches):
             batch = self.replay_buffer.sample(self.batch_size, self.rng)
-            observations = torch.as_tensor(batch.observations, device=self.device)
-            assignments = torch.as_tensor(batch.assignments, device=self.device)
-            demonstrated = torch.as_tensor(batch.demonstrated, device=self.device)
-            logits = self.policy.bank(self.policy.columns(observations))
-            self._require_finite(logits.detach())
-            losses = decision_loss(logits, assignments, kind)
-            per_agent = total_loss(losses, demonstrated, self.agent_loss_weight)
-            self.optimizer.zero_grad(set_to_none=True)
-            per_agent.sum().backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            self._n_updates += 1
-            average = losses.detach().mean(1).cpu().numpy()
-            self.replay_buffer.update(batch.places, average)
-            self._note_losses(per_agent.detach(), average, batch.demonstrated)
+            columns = self.policy.columns(self._tensor(batch.observations))
+            for _ in range(steps):
+                self._descend(batch, columns)
         self.policy.set_training_mode(False)
+
+    def _descend(self, batch: Batch, columns: Tensor) -> None:
+        """Take one gradient step on eq. (16), all agents at once."""
+        logits = self.policy.bank(columns)
+        self._require_finite(logits.detach())
+        kind = self.loss or self.policy.default_loss
+        losses = decision_loss(logits, self._tensor(batch.assignments), kind)
+        demonstrated = self._tensor(batch.demonstrated)
+        per_agent = total_loss(losses, demonstrated, self.agent_loss_weight)
+        self.optimizer.zero_grad(set_to_none=True)
+        per_agent.sum().backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self._n_updates += 1
+        average = losses.detach().mean(1).cpu().numpy()
+        self.replay_buffer.update(batch.places, average)
+        self._note_losses(per_agent.detach(), average, batch.demonstrated)
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.as_tensor(array, device=self.device)
 
     def _require_finite(self, logits: Tensor) -> None:
         """Stop before agents that have broken down decide or learn anything more."""

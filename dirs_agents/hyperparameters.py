@@ -25,6 +25,7 @@ HYPERPARAMETERS = (
     "batch_size",
     "train_interval",
     "train_steps",
+    "resample",
     "refine_interval",
     "agent_loss_weight",
     "loss",

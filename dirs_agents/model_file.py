@@ -189,29 +189,49 @@ def take_weights(model: Any, weights: Mapping[str, Tensor], path: str) -> None:
         raise ValueError(f"{path} does not fit the policy that it names: {reason}") from error
 
 
-def take_training_state(model: Any, state: Mapping[str, Any], *, force_reset: bool) -> None:
-    """Put the rest of a file into a model, to continue as from there.
+def take_training_state(
+    model: Any, state: Mapping[str, Any], *, reseed: bool, same_world: bool
+) -> None:
+    """Put optimizer, counters, generator and replay buffer of a file into a model.
 
     Parameters
     ----------
     model : DIRS
-        Set up, with its env where it has one.
+        Set up.
     state : mapping
         The file's part "training".
-    force_reset : bool
-        Leave the env alone, so that training begins new episodes.
+    reseed : bool
+        Leave the generator as it is: the caller gave another seed.
+    same_world : bool
+        Whether the model is for the file's scenario; otherwise what was best there is left out.
     """
     optimizer = model.optimizer.state_dict()
     optimizer["state"] = {int(key): value for key, value in state["optimizer"].items()}
     model.optimizer.load_state_dict(optimizer)
-    model.replay_buffer.set_state(state["replay"])
-    model.rng.bit_generator.state = state["generator"]
-    model._averages.set_state(state["averages"])
+    if not reseed:
+        model.rng.bit_generator.state = state["generator"]
     for name in _COUNTERS:
         setattr(model, name, state["counters"][name])
     model.ep_info_buffer = deque(state["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
-    if model.env is None or force_reset or state["env"] is None:
+    if same_world:
+        model.replay_buffer.set_state(state["replay"])
+        model._averages.set_state(state["averages"])
+    else:
+        model.pretrained = False
+
+
+def take_env_state(model: Any, state: Mapping[str, Any]) -> None:
+    """Bring a model's env to where the file's was.
+
+    Parameters
+    ----------
+    model : DIRS
+        Set up for the file's scenario, with an env where it has one.
+    state : mapping
+        The file's part "training".
+    """
+    if model.env is None or state["env"] is None:
         return
     set_env_state(model.env, state["env"]["state"])
     model._last_obs = state["env"]["last"]

@@ -16,6 +16,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "demonstrations": "optimal",
         "refinement": "optimal",
         "loss": "vote",
+        "resample": True,
     },
     # A few hundred shared weights need few samples and steps, and larger ones.
     "prices": {
@@ -26,6 +27,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "pretrain_steps": 150,
         "batch_size": 32,
         "learning_rate": 5e-3,
+        "resample": True,
     },
 }
 

@@ -275,7 +275,7 @@ class VotingPolicy(BasePolicy):
         -------
         Tensor, shape (B, M, 1 + T, N)
         """
-        return self.coder.columns(observations)
+        return self.coder.columns(observations.to(torch.float32))
 
     def decide(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Return the joint decision a^e and the scores it comes from, [V-1].
@@ -312,6 +312,9 @@ class VotingPolicy(BasePolicy):
         Tensor, shape (B, N), int64
         """
         del deterministic
+        if not bool(torch.isfinite(observations).all()):
+            first = (~torch.isfinite(observations)).nonzero()[0].tolist()
+            raise ValueError(f"observation must be finite; got another value at index {first}.")
         decision: Tensor = self.decide(self.columns(observations))[0]
         return decision
 
@@ -405,7 +408,8 @@ class EnsemblePolicy(VotingPolicy):
 class CentralPolicy(EnsemblePolicy):
     """One network over all gains in place of the ensemble: the ablation of Section IV-C.
 
-    Its widths are the ensemble's, which gives it about as many parameters in all.
+    Its hidden widths are those of one of the ensemble's networks, which makes it somewhat smaller
+    than all of them together.
 
     Examples
     --------

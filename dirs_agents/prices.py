@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from dirs_agents.columns import ColumnCoder
-from mec_gym import Scenario, Slot
+from mec_gym import Scenario, Slot, Uniform
 from mec_gym.allocation import root_work
 from mec_gym.model.constants import constants_of
 from mec_gym.model.world import World
@@ -66,6 +66,7 @@ class PriceBank(nn.Module):
         self._mean_frequency = float(speeds.mean())
         self._prior = math.log(1.0 / (scenario.n_servers - 1)) if scenario.n_servers > 1 else 7.0
         self._unit = saving_spread(scenario)
+        self._cost = typical_local_cost(scenario)
         self.network = nn.Sequential(
             nn.Linear(N_FEATURES, hidden),
             nn.Tanh(),
@@ -124,11 +125,15 @@ class PriceBank(nn.Module):
         two devices it is taken as linear in λ, which makes the solution a quotient, and its
         gradient that of the condition itself.
         """
-        ratio, order = (saving / root.clamp(min=1e-30)).sort(dim=-1, descending=True)
+        # Work in units of the column's mean: single precision then holds whatever units there are.
+        unit = root.mean(-1, keepdim=True)
+        unit = torch.where(unit > 0.0, unit, torch.ones_like(unit))
+        root = root / unit
+        ratio, order = (saving / root.clamp(min=1e-6)).sort(dim=-1, descending=True)
         work = root.gather(-1, order)
         chance = torch.sigmoid(self.network(self._features(ratio, work))[..., 0] + self._prior)
         expected = (chance * work).cumsum(-1)
-        half = self.frequency[:, None] / 2.0
+        half = self.frequency[:, None] / unit.square() / 2.0
         # A point before the first device, where no work comes, and one at price 0 behind the last.
         ratio = torch.cat([ratio[..., :1], ratio, ratio[..., -1:].clamp(max=0.0)], dim=-1)
         nothing = torch.zeros_like(expected[..., :1])
@@ -141,7 +146,7 @@ class PriceBank(nn.Module):
         before, behind = expected.gather(-1, place), expected.gather(-1, place + 1)
         slope = (behind - before) + (left - right) * half
         part = ((left * half - before) / slope.clamp(min=1e-30)).clamp(0.0, 1.0)
-        return (left + part * (right - left)).clamp(min=0.0)
+        return (left + part * (right - left)).clamp(min=0.0) / unit
 
     def _features(self, ratio: Tensor, work: Tensor) -> Tensor:
         """Return what the network sees of each device, free of units and of N."""
@@ -177,10 +182,13 @@ class PriceBank(nn.Module):
         -------
         Tensor, shape (B, M, N), [1]
         """
+        return self._margins(columns, 1.0) / (self._unit * self.log_temperature.exp())
+
+    def _margins(self, columns: Tensor, markdown: float) -> Tensor:
+        """Return w_ij − m λ_j s_i, what a device gains at server j when it pays m λ_j."""
         with torch.no_grad():
             saving, root = self.savings(columns)
-        margin = saving - self.prices(saving, root) * root
-        return margin / (self._unit * self.log_temperature.exp())
+        return saving - markdown * self.prices(saving, root) * root
 
     def scores(self, columns: Tensor) -> Tensor:
         """Return the agents' scores: a squashed w_ij − m λ_j s_i, with the markdown m.
@@ -193,11 +201,10 @@ class PriceBank(nn.Module):
         Returns
         -------
         Tensor, shape (B, M, N), [1]
-            In (0, 1), at least 0.5 where offloading pays. Not the logistic function, which would
-            round large margins to the same 1.
+            In (0, 1), at least 0.5 where offloading pays; of the margin over a typical local cost.
+            Not the logistic function, which would round large margins to the same 1.
         """
-        saving, root = self.savings(columns)
-        margin = saving - self.markdown * self.prices(saving, root) * root
+        margin = self._margins(columns, self.markdown) / self._cost
         return 0.5 + 0.5 * margin / (1.0 + margin.abs())
 
     def admitted(self, columns: Tensor, offered: Tensor) -> Tensor:
@@ -235,7 +242,8 @@ class PriceBank(nn.Module):
         """
         one = PriceBank.__new__(PriceBank)
         nn.Module.__init__(one)
-        one.coder, one.markdown, one._unit = self.coder, self.markdown, self._unit
+        one.coder, one.markdown = self.coder.alone(index), self.markdown
+        one._unit, one._cost = self._unit, self._cost
         one._mean_frequency, one._prior = self._mean_frequency, self._prior
         one.register_buffer(
             "frequency", self.frequency[index : index + 1].clone(), persistent=False
@@ -243,6 +251,30 @@ class PriceBank(nn.Module):
         one.network = copy.deepcopy(self.network)
         one.log_temperature = nn.Parameter(self.log_temperature.detach().clone())
         return one
+
+
+def typical_local_cost(scenario: Scenario) -> float:
+    """Return the median cost of local execution, the scale of a slot's costs.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+
+    Returns
+    -------
+    float, [1]
+
+    Examples
+    --------
+    >>> typical_local_cost(Scenario.preset("paper-30x2"))
+    2.0
+    """
+    law = scenario.cycles
+    cycles = (law.low + law.high) / 2 if isinstance(law, Uniform) else scenario.per_device("cycles")
+    time = cycles / scenario.per_device("local_frequency_hz")
+    weights = scenario.per_device("weight_latency"), scenario.per_device("weight_energy")
+    return float(np.median(weights[0] * time + weights[1] * scenario.local_power_w * time))
 
 
 def saving_spread(scenario: Scenario) -> float:
@@ -257,8 +289,7 @@ def saving_spread(scenario: Scenario) -> float:
     -------
     float, [1]
         A sixteenth of the standard deviation among a server's 2 N / M largest savings, averaged
-        over servers and a few slots that are the same at every call: about the temperature that
-        training settles at on every preset.
+        over servers and a few slots that are the same at every call: where the temperature starts.
 
     Examples
     --------

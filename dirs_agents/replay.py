@@ -34,7 +34,8 @@ class PrioritisedReplay:
     r"""Pairs {h, a*}, sampled with P_i = w_i^τ / Σ w_k^τ, w_i = \|Δδ_i\| + ε, eq. (15).
 
     Δδ_i is by how much the agents' average loss on pair i changed between its last two visits;
-    before that it counts as the largest seen, so that new pairs are soon visited. Demonstrations
+    before that it counts as the largest seen when the pair was added, so that new pairs are soon
+    visited. Demonstrations
     come first and are never overwritten; the agents' own pairs fill the rest as a ring.
 
     Parameters
