@@ -178,7 +178,7 @@ def best_discount(
     >>> scenario = Scenario(n_devices=1, n_servers=1)
     >>> slots = Slot([[1e-6]], 8e5, 1e9)
     >>> best_discount(scenario, slots, [1.0])
-    0.5
+    0.0
     """
     means = [
         float(

@@ -312,9 +312,6 @@ class VotingPolicy(BasePolicy):
         Tensor, shape (B, N), int64
         """
         del deterministic
-        if not bool(torch.isfinite(observations).all()):
-            first = (~torch.isfinite(observations)).nonzero()[0].tolist()
-            raise ValueError(f"observation must be finite; got another value at index {first}.")
         decision: Tensor = self.decide(self.columns(observations))[0]
         return decision
 
@@ -492,6 +489,9 @@ class PricePolicy(VotingPolicy):
         decision : Tensor, shape (B, N), int64
         scores : Tensor, shape (B, M, N), [1]
         """
+        if not bool(torch.isfinite(columns).all()):
+            # Sorting would put them somewhere; networks hand them on to the vote, which refuses.
+            raise ValueError("observation must be finite; got a value that is not.")
         decision, scores = super().decide(columns)
         if self.admission:
             servers = torch.arange(1, scores.shape[1] + 1, device=scores.device)
