@@ -80,7 +80,8 @@ def training(*, quick: bool) -> list[Row]:
     few["demonstration_generations"] = 5
     with _threads(THREADS[0]):
         env = ScoreAction(_env(observation="flat"))
-        ddpg = DDPG("MlpPolicy", env, buffer_size=200 if quick else 20_000, seed=0)
+        less: dict[str, Any] = {"learning_starts": 2, "batch_size": 8} if quick else {}
+        ddpg = DDPG("MlpPolicy", env, buffer_size=20 if quick else 20_000, seed=0, **less)
         ddpg.learn(ddpg.learning_starts + 10)
         before = _seconds(ddpg, measured) / measured
         model = _TimedDIRS("EnsemblePolicy", _env(), seed=0, **(few if quick else {}))
@@ -227,19 +228,20 @@ def search(*, quick: bool) -> list[Row]:
         settings = LevySearch(population=population, generations=generations)
         budget = f"{PRESET}, P={population}, G={generations}"
         for count in (1, len(start)):
+            repeats = 20 if count == 1 and generations == 10 else 1
             some = slots[:count]
             ours = partial(
                 levy_search, scenario, some, start[:count], np.random.default_rng(0), settings
             )
             # The loop prices slots one after the other: a few of many show its time.
             looped = min(count, 2)
-            actions: dict[str, tuple[Callable[[], object], int]] = {"ours": (ours, 1)}
+            actions: dict[str, tuple[Callable[[], object], int]] = {"ours": (ours, repeats)}
             for pricing in ("evaluate", "objective"):
                 actions[pricing] = (
                     partial(_loop_over_slots, scenario, some[:looped], start, settings, pricing),
                     1,
                 )
-            times = interleaved(actions, rounds=1 if quick else 5 if generations < 50 else 2)
+            times = interleaved(actions, rounds=1 if quick else 10 if generations == 10 else 2)
             each = times["ours"] / count
             for pricing, how in (
                 ("evaluate", "evaluate"),

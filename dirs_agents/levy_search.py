@@ -314,7 +314,8 @@ class _HMutation(_Search):
         """Run one generation with γ = `weight`."""
         if weight <= 0.0:
             return
-        crossing = float(self._tail(np.array(self.settings.threshold / weight)))
+        log_step = math.log(self.settings.threshold / weight)
+        crossing = float(self._tail.of_log(np.array(log_step)))
         draw = self.rng.random(self.assignment.shape, dtype=np.float32)
         # The draw is uniform below `crossing`: one number decides both comparisons.
         mutates = draw < crossing * self._tail.of_log(self._log_share - math.log(weight))

@@ -67,7 +67,7 @@ class LoadProblems:
         bins = self.cost.shape[-1]
         own = self.cost.reshape(-1).take(assignment + self._first_cell).sum(axis=-1)
         first = np.arange(0, batch * candidates * bins, bins).reshape(batch, candidates, 1)
-        weights = np.broadcast_to(self.root_work[:, None], assignment.shape).ravel()
+        weights = self.root_work.repeat(candidates, axis=0).ravel()
         loads = np.bincount((assignment + first).ravel(), weights, batch * candidates * bins)
         loads = loads.reshape(batch, candidates, bins)[..., 1:]
         return np.asarray(own + (loads * (loads / self.server_frequency)).sum(axis=-1))
