@@ -447,16 +447,16 @@ def test_online_learning_alone_teaches_the_ensemble() -> None:
         scenario=HARD,
         demonstrations="none",
         refinement="levy",
-        generations=50,
+        generations=30,
         train_interval=1,
         train_steps=1,
         buffer_size=500,
-        batch_size=64,
+        batch_size=32,
         learning_rate=3e-3,
         policy_kwargs={"net_arch": [32]},
     )
     untrained = mean_nrr(model, HARD)
-    trained = mean_nrr(model.learn(400), HARD)
+    trained = mean_nrr(model.learn(300), HARD)
     assert trained > 0.93
     assert trained > untrained + 0.1
 

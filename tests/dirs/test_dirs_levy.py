@@ -153,7 +153,7 @@ def test_one_generation_alone_is_idle() -> None:
 
 # -- the distribution against loops ---------------------------------------------------------------
 
-RUNS = 300
+RUNS = 200
 SETTINGS = [
     {"population": 1, "generations": 6, "beta": 1.5, "threshold": 0.4},
     {"population": 3, "generations": 4, "beta": 0.5, "threshold": 1.0},
@@ -182,7 +182,7 @@ def test_results_are_distributed_as_the_loops(scenario: Scenario, settings: Any)
         # Four standard errors: one false alarm in 16,000, and the seeds are fixed.
         assert abs(mine.mean() - theirs.mean()) <= 4 * error + 1e-12, f"generation {generation}"
     keys = sorted({tuple(run.assignment) for run in slow})
-    frequent = [key for key in keys if sum(tuple(r.assignment) == key for r in slow) >= 30]
+    frequent = [key for key in keys if sum(tuple(r.assignment) == key for r in slow) >= 20]
     for key in frequent:
         mine = (fast.assignment == key).all(axis=1).mean()
         theirs = np.mean([tuple(run.assignment) == key for run in slow])
@@ -190,13 +190,14 @@ def test_results_are_distributed_as_the_loops(scenario: Scenario, settings: Any)
         assert abs(mine - theirs) <= 4 * error
 
 
+@pytest.mark.parametrize("begin", ["anywhere", "local"])
 @pytest.mark.parametrize("beta", [0.5, 1.5, 1.9])
 def test_mutation_rates_are_those_of_drawn_steps(
-    beta: float, monkeypatch: pytest.MonkeyPatch
+    beta: float, begin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch, generations, threshold = 400, 5, 0.4
+    batch, generations, threshold = 1500, 5, 0.4
     slots = slots_of(UNEQUAL, batch)
-    start = start_of(UNEQUAL, batch)
+    start = start_of(UNEQUAL, batch) if begin == "anywhere" else np.zeros((batch, 6), dtype=int)
     seen: list[int] = []
     counted = module._Search.random_choices
 
@@ -217,7 +218,7 @@ def test_mutation_rates_are_those_of_drawn_steps(
     assert len(seen) == generations - 1  # the last one is idle
     for generation, count in enumerate(seen, 1):
         gamma = 2.0 - 2.0 * generation / generations
-        draws = (batch, 6, 50)
+        draws = (batch, 6, 10)
         mutates = gamma * np.abs(levy_steps(rng, draws, beta=beta)) > share
         crosses = gamma * np.abs(levy_steps(rng, draws, beta=beta)) > threshold
         rate = (mutates & crosses).mean()
@@ -299,7 +300,7 @@ def test_tail_against_quadrature(beta: float) -> None:
 
 @pytest.mark.parametrize("beta", [0.3, 0.5, 1.0, 1.5, 1.9])
 def test_tail_against_drawn_steps(beta: float) -> None:
-    steps = np.abs(levy_steps(np.random.default_rng(0), 200_000, beta=beta))
+    steps = np.abs(levy_steps(np.random.default_rng(0), 100_000, beta=beta))
     points = np.array([0.01, 0.1, 0.2, 0.4, 1.0, 3.0, 30.0, 1e3])
     wanted = np.array([(steps > x).mean() for x in points])
     error = 4 * np.sqrt(np.maximum(wanted * (1 - wanted), 1e-5) / len(steps))

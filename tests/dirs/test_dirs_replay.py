@@ -238,7 +238,7 @@ def test_state_continues_bit_for_bit() -> None:
             twin.set_state(replay.get_state())
         replay.add(*numbered([step]))
         batch = replay.sample(5, rng)
-        losses = rng.random(5)
+        losses = 20.0 * rng.random(5)
         replay.update(batch.places, losses)
         if step >= 1:
             twin.add(*numbered([step]))
