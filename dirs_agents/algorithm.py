@@ -283,7 +283,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         if "training" in content:
             state = content["training"]
             take_training_state(model, state, reseed="seed" in kwargs, same_world=same_world)
-            if same_world and not force_reset:
+            if not force_reset:  # refuses another scenario by its fields
                 take_env_state(model, state)
         return model
 

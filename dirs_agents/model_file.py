@@ -227,9 +227,14 @@ def take_env_state(model: Any, state: Mapping[str, Any]) -> None:
     Parameters
     ----------
     model : DIRS
-        Set up for the file's scenario, with an env where it has one.
+        Set up, with an env where it has one.
     state : mapping
         The file's part "training".
+
+    Raises
+    ------
+    ValueError
+        If the env is of another scenario, or wrapped otherwise.
     """
     if model.env is None or state["env"] is None:
         return

@@ -77,34 +77,53 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/dirs-results"), help="for runs")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the page")
     parser.add_argument("--list", action="store_true", help="say what is missing, and stop")
+    parser.add_argument("--page", action="store_true", help="write the page of the runs there are")
     given = parser.parse_args()
     wanted = list(_wanted(given))
     missing = [run for run in wanted if not _file(given.runs, run).exists()]
     print(f"{len(wanted)} runs, {len(missing)} to do", flush=True)
     if given.list:
         return
+    if given.page:
+        print("wrote", _write(_records(wanted, given.runs), given))
+        return
     given.runs.mkdir(parents=True, exist_ok=True)
     jobs = [(run, given.runs) for run in missing]
     with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=8) as pool:
         for done, text in enumerate(pool.imap_unordered(_run_and_keep, jobs), 1):
             print(f"{done}/{len(missing)} {text}", flush=True)
-    records = [json.loads(_file(given.runs, run).read_text(encoding="utf-8")) for run in wanted]
-    print("wrote", _write(records, given))
+    print("wrote", _write(_records(wanted, given.runs), given))
+
+
+def _records(wanted: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """Read the runs that there are."""
+    files = [_file(folder, run) for run in wanted]
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
 
 
 # -- runs -----------------------------------------------------------------------------------------
 
 
 def _wanted(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
-    """Yield every run, those of the main table first."""
-    for seed in range(given.seeds):
-        for preset in given.presets:
-            for variant in MAIN:
-                yield _described("main", preset, variant, seed, given.slots)
-        for preset in given.ablations:
-            for variant in ABLATIONS:
-                if variant != "as it is":
-                    yield _described("ablation", preset, variant, seed, given.slots)
+    """Yield every run: the quick ones first, then the paper's scenarios, ablations, the others."""
+    priced = [name for name in MAIN if MAIN[name]["policy"] == "PricePolicy"]
+    slow = [name for name in MAIN if name not in priced]
+    papers = [preset for preset in given.presets if preset in PAPERS]
+    others = [preset for preset in given.presets if preset not in PAPERS]
+    off = [name for name in ABLATIONS if name != "as it is"]
+    for table, presets, variants in (
+        ("main", given.presets, priced),
+        ("main", papers, slow),
+        ("ablation", given.ablations, off),
+        ("main", others, slow),
+    ):
+        for seed in range(given.seeds):
+            for preset in presets:
+                for variant in variants:
+                    yield _described(table, preset, variant, seed, given.slots)
+
+
+PAPERS = ("paper-30x2", "paper-180x8", "paper-200x10")
 
 
 def _described(
@@ -217,7 +236,7 @@ EVERYTHING = ("greedy", "optimum")
 HEADER = """# What DIRS reaches
 
 Written by `make dirs-results` (`scripts/dirs_results.py`); do not edit. {seeds} training seeds a
-variant, except where a table says otherwise. NRR is optimum / objective on 200 frozen slots that no
+variant, fewer where a cell says so. NRR is optimum / objective on 200 frozen slots that no
 training has seen, the same for all (where the optimum is only bounded, the bound takes its place);
 the final policy, not the best; mean and half the width of a 95 % interval (Student's t over seeds,
 for rules none: they have no seed). Raw figures: [dirs-results.json](dirs-results.json).
@@ -230,7 +249,7 @@ def _write(records: list[dict[str, Any]], given: argparse.Namespace) -> Path:
     presets = [preset for preset in given.presets if any(r["preset"] == preset for r in main)]
     local = {preset: _rules_reached(Scenario.preset(preset)) for preset in presets}
     parts = [HEADER.format(seeds=given.seeds)]
-    parts.append("## Final NRR\n\n" + _main_table(main, presets, local))
+    parts.append("## Final NRR\n\n" + _main_table(main, presets, local, given.seeds))
     parts.append(
         "\nRules in italics know what one server knows; greedy and optimum know everything.\n"
         "\n## Before and after training\n\n" + _stages_table(main, presets)
@@ -283,6 +302,14 @@ def _cell(values: Sequence[float]) -> str:
     return f"{shown} ± {half / len(values) ** 0.5:.4f}"
 
 
+def _seeds_cell(values: Sequence[float], seeds: int) -> str:
+    """Return a cell of a learner, which says so if it rests on fewer seeds than the others."""
+    if not values:
+        return "–"
+    few = f" ({len(values)} seeds)" if len(values) < seeds else ""
+    return _cell(values) + few
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
@@ -297,10 +324,19 @@ def _of(
 
 
 def _main_table(
-    records: list[dict[str, Any]], presets: Sequence[str], local: dict[str, dict[str, float]]
+    records: list[dict[str, Any]],
+    presets: Sequence[str],
+    local: dict[str, dict[str, float]],
+    seeds: int,
 ) -> str:
     rows = [
-        [variant, *(_cell([r["nrr"]["final"] for r in _of(records, p, variant)]) for p in presets)]
+        [
+            variant,
+            *(
+                _seeds_cell([r["nrr"]["final"] for r in _of(records, preset, variant)], seeds)
+                for preset in presets
+            ),
+        ]
         for variant in MAIN
     ]
     names = list(dict.fromkeys(rule for preset in presets for rule in local[preset]))
@@ -316,6 +352,8 @@ def _stages_table(records: list[dict[str, Any]], presets: Sequence[str]) -> str:
     for preset in presets:
         for variant in MAIN:
             runs = _of(records, preset, variant)
+            if not runs:
+                continue
             stages = [_cell([r["nrr"][s] for r in runs]) for s in ("untrained", "imitation")]
             stages += [_cell([r["nrr"][s] for r in runs]) for s in ("tenth", "final")]
             seconds = f"{np.mean([r['seconds']['imitation'] for r in runs]):.0f}"
@@ -351,6 +389,8 @@ def _ablation_table(records: list[dict[str, Any]], preset: str) -> str:
         runs = list(base.values())
         if variant != "as it is":
             runs = _of(records, preset, variant, table="ablation")
+        if not runs:
+            continue
         cells = [_cell([r["nrr"][s] for r in runs]) for s in ("imitation", "tenth", "final")]
         change = [r["nrr"]["final"] - base[r["seed"]]["nrr"]["final"] for r in runs]
         rows.append([variant, *cells, "" if variant == "as it is" else _cell(change)])

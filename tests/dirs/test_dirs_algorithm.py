@@ -99,9 +99,9 @@ def test_the_buffer_learns_before_the_slots_decision_is_carried_out() -> None:
     sizes: list[int] = []
     train = model._train
 
-    def watched(steps: int) -> None:
+    def watched(batches: int, steps: int = 1) -> None:
         sizes.append(model.replay_buffer.size)
-        train(steps)
+        train(batches, steps)
 
     model._train = watched  # type: ignore[method-assign]
     model.learn(5)
