@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
 from dirs_agents.algorithm import OffloadingAlgorithm
@@ -23,6 +24,7 @@ from dirs_agents.hyperparameters import (
     check_hyperparameters,
     demonstration_search,
     online_search,
+    require_policy,
 )
 from dirs_agents.losses import decision_loss, total_loss
 from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
@@ -183,6 +185,7 @@ class DIRS(OffloadingAlgorithm):
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        require_policy(policy, self.policy_aliases)
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]
@@ -375,11 +378,9 @@ class DIRS(OffloadingAlgorithm):
         if not self.replay_buffer.size:  # else it was loaded
             self._demonstrate()
         self.pretrained = True
-        for _ in range(self.pretrain_steps // _PRETRAIN_LOG):
-            self._train(_PRETRAIN_LOG)
+        for begun in range(0, self.pretrain_steps, _PRETRAIN_LOG):
+            self._train(min(_PRETRAIN_LOG, self.pretrain_steps - begun))
             self._log_pretraining()
-        self._train(self.pretrain_steps % _PRETRAIN_LOG)
-        self._log_pretraining()
 
     def _demonstrate(self) -> None:
         """Fill the replay buffer with demonstrations, Algorithm 2, line 1."""
@@ -436,7 +437,7 @@ class DIRS(OffloadingAlgorithm):
     def _train(self, batches: int, steps: int = 1) -> None:
         """Take so many gradient steps on each of some prioritised minibatches, lines 4 to 11."""
         self.policy.set_training_mode(True)
-        self._update_learning_rate(self.optimizer)
+        update_learning_rate(self.optimizer, self.lr_schedule(self._current_progress_remaining))
         for _ in range(batches):
             batch = self.replay_buffer.sample(self.batch_size, self.rng)
             columns = self.policy.columns(self._tensor(batch.observations))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,36 @@ def _check_numbers(model: Any) -> None:
             raise ValueError(f"{name} must be finite and > 0 [nat]; got {value!r}.")
     if not 0.0 <= model.epsilon <= 1.0:
         raise ValueError(f"epsilon must lie in [0, 1]; got {model.epsilon!r}.")
+
+
+def require_policy(policy: Any, aliases: Mapping[str, Any]) -> None:
+    """Raise unless `policy` names a policy or is a class.
+
+    Parameters
+    ----------
+    policy : object
+        What the caller gave.
+    aliases : mapping
+        Policies by name.
+
+    Raises
+    ------
+    TypeError
+        For anything but a name or a class, an env in the wrong place above all.
+    ValueError
+        For an unknown name, with the nearest right one.
+
+    Examples
+    --------
+    >>> require_policy("EnsemblePolicy", {"EnsemblePolicy": object})
+    """
+    if isinstance(policy, str):
+        require_choice("policy", policy, tuple(aliases))
+    elif not isinstance(policy, type):
+        raise TypeError(
+            f"policy must be one of {', '.join(aliases)}, or a VotingPolicy class; got "
+            f'{type(policy).__name__}. An env goes second: DIRS("EnsemblePolicy", env).'
+        )
 
 
 def online_search(model: Any) -> LevySearch:

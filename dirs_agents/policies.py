@@ -465,7 +465,7 @@ class PricePolicy(VotingPolicy):
         *args: Any,
         hidden: int = 16,
         admission: bool = True,
-        markdown: float = 0.75,
+        markdown: float = 0.5,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)

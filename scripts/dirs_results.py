@@ -63,7 +63,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 SIZES = (50, 200, 800)
 PRICE_SLOTS = 1000
-"""Slots for price-posting agents, whose few weights have long settled by then."""
+"""Slots for price-posting agents; the page shows what a tenth of them reaches."""
 
 
 def main() -> None:
