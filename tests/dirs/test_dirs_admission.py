@@ -339,7 +339,7 @@ def test_scores_say_at_least_one_half_where_it_pays_at_the_marked_down_price() -
     with torch.no_grad():
         columns = model.policy.columns(torch.as_tensor(observations_of(TASKS, 30)))
         saving, root = bank.savings(columns)
-        margin = saving - 0.75 * bank.prices(saving, root) * root
+        margin = saving - bank.markdown * bank.prices(saving, root) * root
         scores = bank.scores(columns)
     assert ((scores >= 0.5) == (margin >= 0)).all()
     assert (scores > 0).all()
