@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dirs_agents.columns import ColumnCoder
-from dirs_agents.prices import PriceBank
+from dirs_agents.prices import N_FEATURES, PriceBank
 from mec_gym import Scenario, Slot, evaluate
 from mec_gym.optimum import load_problems, paying
 
@@ -245,6 +245,22 @@ def test_prices_solve_p_1(scenario: Scenario, seed: int | None) -> None:
         speed = float(scenario.server_frequencies_hz[j])
         wanted = price_by_bisection(ratio[b, j], work[b, j], chance[b, j], speed)
         assert prices[b, j, 0] == pytest.approx(wanted, rel=1e-6, abs=1e-12 * abs(ratio).max())
+
+
+def test_what_the_network_sees_is_free_of_units_and_knows_the_servers_speed() -> None:
+    bank = bank_of(TASKS)
+    saving, root = savings_of(TASKS, 6)
+    ratio, order = (saving / root).sort(dim=-1, descending=True)
+    work = root.gather(-1, order)
+    seen = bank._features(ratio, work)
+    assert seen.shape == (*ratio.shape, N_FEATURES)
+    np.testing.assert_allclose(seen[0, 0, :, 0], np.linspace(-5 / 6, 5 / 6, 6))
+    speeds = TASKS.server_frequencies_hz
+    wanted = np.broadcast_to(np.log(speeds / speeds.mean())[:, None], (6, 3, 6))
+    np.testing.assert_allclose(seen[..., 3], wanted, rtol=1e-6)
+    mean = work.mean(-1, keepdim=True)
+    np.testing.assert_allclose(seen[..., 2], work / mean - 1)
+    torch.testing.assert_close(bank._features(7.0 * ratio, 3.0 * work), seen)
 
 
 def test_the_first_guess_is_one_in_m() -> None:

@@ -349,6 +349,57 @@ def test_the_classic_search_moves_as_eq_18() -> None:
         assert (np.abs(mine - theirs) <= 4 * (0.5 / batch) ** 0.5).all()
 
 
+def search_of(kind: Any, start: Any, **settings: Any) -> Any:
+    """A search of one slot, repeated, before its first generation."""
+    slots = repeated(slots_of(NOISY, 1), len(start))
+    problems = module.load_problems(NOISY, slots)
+    rng = np.random.default_rng(0)
+    return kind(NOISY, slots, problems, start, rng, LevySearch(population=1, **settings))
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_the_classic_search_moves_on_only_where_it_is_better(better: bool) -> None:
+    search = search_of(module._Classic, np.tile([0, 1, 2, 1, 0], (50, 1)), method="classic-levy")
+    before = search._position.copy()
+    search.select = lambda *_: np.full((50, 1), better)
+    search.advance(1.0)
+    moved = search._position != before
+    assert moved.mean() > 0.9 if better else not moved.any()
+
+
+def test_searched_resources_move_as_eq_18_where_they_cross_over() -> None:
+    start = np.tile([1, 2, 0, 1, 2], (2000, 1))
+    search = search_of(module._HMutation, start, allocation="levy", step_scale=0.01)
+    before = search.fractions.copy()
+    crossed = np.random.default_rng(3).random(start.shape)[:, None] < 0.5
+    kept: list[Any] = []
+    search._searched.repaired = lambda _, fractions: kept.append(fractions) or fractions
+    search.moved_fractions(search.assignment, crossed)
+    step = kept[0] - before
+    assert (step.transpose(0, 1, 3, 2)[~crossed] == 0).all()
+    moved = step.transpose(0, 1, 3, 2)[crossed].ravel()
+    wanted = 0.01 * levy_steps(np.random.default_rng(9), len(moved), beta=1.5)
+    assert stats.ks_2samp(moved, wanted).pvalue > 1e-3
+
+
+def test_resources_are_brought_back_to_their_limits_and_no_further() -> None:
+    from mec_gym.allocation_search import SMALLEST_FRACTION, FractionProblem
+
+    problem = FractionProblem(UNEQUAL, slots_of(UNEQUAL, 40))
+    rng = np.random.default_rng(0)
+    choices = rng.integers(0, 4, (40, 3, 6))
+    wild = rng.normal(0.2, 0.3, (40, 3, 2, 6))
+    legal = problem.repaired(choices, wild)
+    clipped = np.clip(wild, SMALLEST_FRACTION, 1.0)
+    np.testing.assert_array_equal(legal[:, :, 1], clipped[:, :, 1])
+    for place in np.ndindex(40, 3):
+        for j in range(1, 4):
+            here = choices[place] == j
+            shares, asked = legal[place][0][here], clipped[place][0][here]
+            scale = max(1.0, asked.sum())
+            np.testing.assert_allclose(shares, asked / scale, rtol=1e-12)
+
+
 # -- settings and refusals ------------------------------------------------------------------------
 
 
