@@ -235,6 +235,7 @@ def test_state_continues_bit_for_bit() -> None:
     twin = buffer(capacity=9, demonstrations=0)
     for step in range(40):
         if step in (1, 7, 25):
+            twin = buffer(capacity=9, demonstrations=0)
             twin.set_state(replay.get_state())
         replay.add(*numbered([step]))
         batch = replay.sample(5, rng)
