@@ -265,7 +265,7 @@ class DIRS(OffloadingAlgorithm):
         self: SelfDIRS,
         total_timesteps: int,
         callback: MaybeCallback = None,
-        log_interval: int = 100,
+        log_interval: int | None = 100,
         tb_log_name: str = "DIRS",
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
@@ -278,8 +278,8 @@ class DIRS(OffloadingAlgorithm):
             T_DRL, counted over all copies of the env. 0 runs the offline stage alone.
         callback : callback or list of them, optional
             Stable-Baselines3's; called once per step of the (vector) env.
-        log_interval : int, [slot]
-            How often figures are logged.
+        log_interval : int, optional, [slot]
+            How often figures are logged; None for never.
         tb_log_name : str
             Name of the run for TensorBoard.
         reset_num_timesteps : bool
@@ -325,7 +325,7 @@ class DIRS(OffloadingAlgorithm):
             # Callbacks read these by name.
             rewards, dones, infos = self._act(decisions)
             # Before callbacks: no checkpoint then holds figures that are logged already.
-            if self._passed(log_interval):
+            if log_interval and self._passed(log_interval):
                 self.dump_logs()
             callback.update_locals(locals())
             if not callback.on_step():
