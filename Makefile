@@ -44,7 +44,7 @@ regimes: $(READY) ## recompute the presets' regimes, scripts/regimes.py
 	$(BIN)/python scripts/regimes.py --readme
 
 dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), scripts/dirs_results.py
-	$(BIN)/python scripts/dirs_results.py
+	$(BIN)/python scripts/dirs_results.py --readme
 
 clean: ## remove caches and build products, but not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

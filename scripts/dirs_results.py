@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, help="train for so many slots instead (a test)")
     parser.add_argument("--runs", type=Path, default=Path("runs/dirs-results"), help="for runs")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the page")
+    parser.add_argument("--readme", action="store_true", help="put a table into README.md, too")
     parser.add_argument("--list", action="store_true", help="say what is missing, and stop")
     parser.add_argument("--page", action="store_true", help="write the page of the runs there are")
     given = parser.parse_args()
@@ -239,7 +240,8 @@ Written by `make dirs-results` (`scripts/dirs_results.py`); do not edit. {seeds}
 variant, fewer where a cell says so. NRR is optimum / objective on 200 frozen slots that no
 training has seen, the same for all (where the optimum is only bounded, the bound takes its place);
 the final policy, not the best; mean and half the width of a 95 % interval (Student's t over seeds,
-for rules none: they have no seed). Raw figures: [dirs-results.json](dirs-results.json).
+for rules none: they have no seed). Seconds are those of a busy machine, two runs side by side. Raw
+figures: [dirs-results.json](dirs-results.json).
 
 """
 
@@ -249,7 +251,13 @@ def _write(records: list[dict[str, Any]], given: argparse.Namespace) -> Path:
     presets = [preset for preset in given.presets if any(r["preset"] == preset for r in main)]
     local = {preset: _rules_reached(Scenario.preset(preset)) for preset in presets}
     parts = [HEADER.format(seeds=given.seeds)]
-    parts.append("## Final NRR\n\n" + _main_table(main, presets, local, given.seeds))
+    table = _main_table(main, presets, local, given.seeds)
+    parts.append("## Final NRR\n\n" + table)
+    if given.readme:
+        kept = [line for line in table.splitlines(keepends=True) if _is_shown(line)]
+        before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+        text = f"{before}{BEGIN}{''.join(kept)}{END}{rest.split(END)[1]}"
+        README.write_text(text, encoding="utf-8")
     parts.append(
         "\nRules in italics know what one server knows; greedy and optimum know everything.\n"
         "\n## Before and after training\n\n" + _stages_table(main, presets)
@@ -263,6 +271,17 @@ def _write(records: list[dict[str, Any]], given: argparse.Namespace) -> Path:
     raw = {"format": "mec-gym/dirs-results", "version": 1, "runs": records, "rules": local}
     page.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     return page
+
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- dirs: written by `make dirs-results` -->\n", "<!-- end of dirs -->"
+
+
+def _is_shown(line: str) -> bool:
+    """Return whether README's table has a line: the heads, the learners, the best local rules."""
+    name = line.split("|")[1].strip()
+    shown = ("NRR", "---", *MAIN, *(f"*{rule}*" for rule in POSTED), "*all local*")
+    return name in shown or name.startswith("*no prices")
 
 
 def _rules_reached(scenario: Scenario) -> dict[str, float]:
