@@ -245,7 +245,12 @@ class Scenario:
     @property
     def can_execute_locally(self) -> NDArray[np.bool_]:
         """Whether p_i^E <= P_i^max, eq. (7), shape (N,): else a device has to offload."""
-        return np.asarray(self.local_power_w <= self.per_device("max_power_w") * (1 + 1e-12))
+        known: NDArray[np.bool_] | None = self.__dict__.get("_can_execute_locally")
+        if known is None:
+            # Searches and agents ask for it in every slot.
+            known = np.asarray(self.local_power_w <= self.per_device("max_power_w") * (1 + 1e-12))
+            self.__dict__["_can_execute_locally"] = known
+        return known.copy()
 
     # -- construction ---------------------------------------------------------------------------
 
