@@ -187,7 +187,7 @@ def test_enumerating_a_large_case_is_refused_and_can_be_mended() -> None:
 def test_absurdly_large_networks_are_refused_before_they_are_made() -> None:
     import resource
 
-    from dirs_agents.policies import EnsembleBank
+    from dirs_agents.banks import EnsembleBank
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.process_time()
