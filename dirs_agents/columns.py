@@ -56,7 +56,7 @@ class ColumnCoder:
         Returns
         -------
         ColumnCoder
-            Knows the devices and nothing of the other servers.
+            Knows the devices and nothing of the other servers' speeds, places or gains.
         """
         speed = float(self.scenario.server_frequencies_hz[index])
         # Positions play no part: gains are given.
