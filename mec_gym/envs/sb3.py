@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from mec_gym.scenario import Scenario
 
 try:
-    from stable_baselines3.common.vec_env import VecEnv, VecMonitor, unwrap_vec_normalize
+    from stable_baselines3.common.vec_env import (
+        VecEnv,
+        VecEnvWrapper,
+        VecMonitor,
+        unwrap_vec_normalize,
+    )
     from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 except ModuleNotFoundError as error:
     raise gym.error.DependencyNotInstalled(
@@ -23,7 +28,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from mec_gym.envs.offloading import ENV_ID
-from mec_gym.envs.scores import VectorScoreAction
+from mec_gym.envs.scores import VectorScoreAction, score_space, voted
 from mec_gym.envs.vector import MultiMECVectorEnv
 
 
@@ -287,6 +292,72 @@ def make_sb3_vec_env(
     return adapted
 
 
+class ScoreVecEnv(VecEnvWrapper):
+    """:class:`~mec_gym.ScoreAction` for any VecEnv: Box [0, 1]^(M·N), voted into assignments.
+
+    Parameters
+    ----------
+    venv : VecEnv
+        Of MultiMEC envs that take assignments, in any wrappers.
+
+    Attributes
+    ----------
+    scenario : Scenario
+        The env's.
+
+    Raises
+    ------
+    TypeError
+        If it is not a MultiMEC env or takes other actions than assignments; in ``step``, for
+        actions that are not floats.
+    ValueError
+        If the copies differ in their scenarios; in ``step``, for scores of another shape or
+        outside [0, 1]: the env stays as it was.
+
+    Examples
+    --------
+    >>> envs = ScoreVecEnv(make_sb3_vec_env("paper-30x2", n_envs=2, seed=0))
+    >>> envs.action_space.shape, envs.reset().shape
+    ((60,), (2, 30, 2))
+    """
+
+    def __init__(self, venv: VecEnv) -> None:
+        self.scenario: Scenario = _coders_of(venv)[0].scenario
+        _require_assignments(venv, self.scenario)
+        size = (self.scenario.n_servers, self.scenario.n_devices)
+        super().__init__(venv, action_space=score_space(*size))
+
+    def reset(self) -> NDArray[Any]:
+        """Begin an episode in every copy.
+
+        Returns
+        -------
+        ndarray, shape (B, ...)
+            Observations.
+        """
+        return np.asarray(self.venv.reset())
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Vote, and keep the assignments for :meth:`step_wait`.
+
+        Parameters
+        ----------
+        actions : float ndarray, shape (B, M · N), [1]
+            Scores in [0, 1].
+        """
+        self.venv.step_async(voted(actions, self.scenario, (self.num_envs,)))
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step every copy.
+
+        Returns
+        -------
+        observations, rewards, dones, infos
+            As the env's.
+        """
+        return self.venv.step_wait()
+
+
 def vectorised(env: Any) -> Any:
     """Return a vector env of Gymnasium's as what Stable-Baselines3 takes, and all else as it is.
 
@@ -338,6 +409,13 @@ def world_of(env: VecEnv) -> tuple[Scenario, str]:
     >>> world_of(make_sb3_vec_env("paper-30x2"))[1]
     'db'
     """
+    coders = _coders_of(env)
+    _require_plain_observations(env, coders[0])
+    _require_assignments(env, coders[0].scenario)
+    return coders[0].scenario, coders[0].kind
+
+
+def _coders_of(env: VecEnv) -> list[Any]:
     # Not by trying: a worker process dies of an attribute that is not there.
     if not env.has_attr("coder"):
         raise TypeError(
@@ -345,9 +423,11 @@ def world_of(env: VecEnv) -> tuple[Scenario, str]:
             f"got one with observations {env.observation_space} and actions {env.action_space}."
         )
     coders = env.get_attr("coder")
-    scenario, kind = coders[0].scenario, coders[0].kind
     _require_one_world(coders)
-    _require_plain_observations(env, coders[0])
+    return coders
+
+
+def _require_assignments(env: VecEnv, scenario: Scenario) -> None:
     actions = MultiDiscrete(np.full(scenario.n_devices, scenario.n_servers + 1))
     if env.action_space != actions:
         raise TypeError(
@@ -355,7 +435,6 @@ def world_of(env: VecEnv) -> tuple[Scenario, str]:
             f"{scenario.n_devices}); got {env.action_space}. Leave out ScoreAction, scores=True or "
             "whatever else changes its actions."
         )
-    return scenario, kind
 
 
 def _require_one_world(coders: list[Any]) -> None:

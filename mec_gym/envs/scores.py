@@ -13,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from mec_gym.model.arrays import as_numpy, namespace_of
+from mec_gym.scenario import Scenario
 
 THRESHOLD = 0.5
 """A device follows its highest score if it is at least this; below, it executes locally."""
@@ -75,12 +76,54 @@ def _marks(xp: Any, scores: Any) -> Any:
     return xp.arange(servers, 0, -1, dtype=dtype, **place)[:, None]
 
 
-def _score_space(n_servers: int, n_devices: int) -> Box:
+def score_space(n_servers: int, n_devices: int) -> Box:
+    """Return the space of scores, [0, 1]^(M·N).
+
+    Parameters
+    ----------
+    n_servers, n_devices : int
+        M and N.
+
+    Returns
+    -------
+    Box
+
+    Examples
+    --------
+    >>> score_space(2, 30).shape
+    (60,)
+    """
     return Box(0.0, 1.0, (n_servers * n_devices,), np.float32)
 
 
-def _voted(action: Any, scenario: Any, batch: tuple[int, ...]) -> NDArray[np.int64]:
-    """Check flat scores and vote."""
+def voted(action: Any, scenario: Scenario, batch: tuple[int, ...]) -> NDArray[np.int64]:
+    """Check scores in the form of actions, and vote.
+
+    Parameters
+    ----------
+    action : float array_like, shape (*batch, M · N), [1]
+        Entry j·N + i is the score that server j + 1 gives device i.
+    scenario : Scenario
+        The system.
+    batch : tuple of int
+        Shape before the last axis.
+
+    Returns
+    -------
+    ndarray, shape (*batch, N), int64
+        0 = local, j = server j.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another dtype or shape, or scores outside [0, 1].
+
+    Examples
+    --------
+    >>> from mec_gym import Scenario
+    >>> voted(np.zeros(60), Scenario.preset("paper-30x2"), ()).sum()
+    np.int64(0)
+    """
     size = scenario.n_servers * scenario.n_devices
     scores = np.asarray(action)
     if scores.dtype.kind != "f":
@@ -133,7 +176,7 @@ class ScoreAction(
         RecordConstructorArgs.__init__(self)
         gym.ActionWrapper.__init__(self, env)
         self._scenario = env.get_wrapper_attr("scenario")
-        self.action_space = _score_space(self._scenario.n_servers, self._scenario.n_devices)
+        self.action_space = score_space(self._scenario.n_servers, self._scenario.n_devices)
 
     def action(self, action: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
         """Return the assignment that the scores lead to.
@@ -147,7 +190,7 @@ class ScoreAction(
         -------
         ndarray, shape (N,), int64
         """
-        return _voted(action, self._scenario, ())
+        return voted(action, self._scenario, ())
 
 
 class VectorScoreAction(VectorActionWrapper):  # not generic before Gymnasium 1.4
@@ -173,7 +216,7 @@ class VectorScoreAction(VectorActionWrapper):  # not generic before Gymnasium 1.
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         super().__init__(env)
         self._scenario = env.unwrapped.scenario  # type: ignore[attr-defined]
-        self.single_action_space = _score_space(self._scenario.n_servers, self._scenario.n_devices)
+        self.single_action_space = score_space(self._scenario.n_servers, self._scenario.n_devices)
         self.action_space = batch_space(self.single_action_space, env.num_envs)
 
     def actions(self, actions: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
@@ -188,4 +231,4 @@ class VectorScoreAction(VectorActionWrapper):  # not generic before Gymnasium 1.
         -------
         ndarray, shape (B, N), int64
         """
-        return _voted(actions, self._scenario, (self.num_envs,))
+        return voted(actions, self._scenario, (self.num_envs,))

@@ -21,7 +21,7 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from mec_gym.envs.sb3 import SB3VecEnv, make_sb3_vec_env
+from mec_gym.envs.sb3 import SB3VecEnv, ScoreVecEnv, make_sb3_vec_env
 
 ID = "mec_gym/MultiMEC-v0"
 SMALL = Scenario(n_devices=4, n_servers=2, name="small")
@@ -279,3 +279,37 @@ def test_maskable_ppo_gets_masks() -> None:
         actions, _ = model.predict(observation, action_masks=masks)
         assert (actions[:, [0, 3]] > 0).all()
         observation, *_ = envs.step(actions)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_score_vec_env_is_the_score_wrapper(native: bool) -> None:
+    def make() -> Any:
+        return gym.make(ID, scenario=TASKS, observation="flat", max_episode_steps=5)
+
+    envs: Any = VecMonitor(flat(TASKS)) if native else DummyVecEnv([make] * 2)
+    if not native:
+        envs.seed(0)
+    scored, wrapped = ScoreVecEnv(envs), flat(TASKS, scores=True)
+    assert scored.action_space == wrapped.action_space
+    same(scored.reset(), wrapped.reset())
+    rng = np.random.default_rng(0)
+    for _ in range(7):
+        scores = rng.random((2, 8), dtype=np.float32)
+        for left, right in zip(scored.step(scores)[:3], wrapped.step(scores)[:3], strict=True):
+            same(left, right)
+
+
+def test_score_vec_env_refuses_what_it_cannot_vote_on() -> None:
+    with pytest.raises(TypeError, match=r"must take assignments, MultiDiscrete\(\[3\] \* 4\)"):
+        ScoreVecEnv(flat(scores=True))
+    with pytest.raises(TypeError, match="must be a MultiMEC env"):
+        ScoreVecEnv(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
+    scored = ScoreVecEnv(flat())
+    scored.reset()
+    for scores, error, message in [
+        (np.ones((2, 8), dtype=int), TypeError, "must hold float scores"),
+        (np.full((2, 8), 1.5), ValueError, r"within \[0, 1\]"),
+        (np.zeros((2, 9)), ValueError, r"must have shape \(2, 8\)"),
+    ]:
+        with pytest.raises(error, match=message):
+            scored.step(scores)
