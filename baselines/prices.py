@@ -38,7 +38,7 @@ def posted_prices(
         The system.
     slot : Slot
         Gains and tasks.
-    prices : array_like, shape (M,) or broadcastable to (..., M), [1/sqrt(cycle/s)]
+    prices : array_like, shape (M,) or broadcastable to (..., M), or a number, [1/sqrt(cycle/s)]
         λ_j, not negative; :func:`mean_prices` finds some, :func:`best_discount` a part of them.
     dropping : bool
         Whether each server then sends home the devices that do not pay at its actual load; see
@@ -237,8 +237,8 @@ def require_prices(scenario: Scenario, prices: ArrayLike) -> NDArray[np.float64]
     ----------
     scenario : Scenario
         The system.
-    prices : array_like, shape (..., M), [1/sqrt(cycle/s)]
-        λ_j.
+    prices : array_like, shape (..., M) or a number, [1/sqrt(cycle/s)]
+        λ_j; a number is the price of every server.
 
     Returns
     -------
@@ -247,7 +247,7 @@ def require_prices(scenario: Scenario, prices: ArrayLike) -> NDArray[np.float64]
     Raises
     ------
     ValueError
-        If there are not M of them, or one is negative or not finite.
+        If there are neither one nor M of them, or one is negative or not finite.
 
     Examples
     --------
@@ -255,6 +255,8 @@ def require_prices(scenario: Scenario, prices: ArrayLike) -> NDArray[np.float64]
     array([0., 1.])
     """
     array = np.asarray(prices, dtype=np.float64)
+    if array.ndim == 0:
+        array = np.full(scenario.n_servers, array)
     if array.shape[-1:] != (scenario.n_servers,):
         raise ValueError(
             f"prices must have one entry for each of {scenario.n_servers} servers; "

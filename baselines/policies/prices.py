@@ -25,8 +25,9 @@ class PostedPrices(SlotPolicy):
     ----------
     env, **kwargs
         As for :class:`~baselines.policies.policy.SlotPolicy`.
-    prices : array_like, shape (M,), [1/sqrt(cycle/s)], optional
-        λ_j; given, nothing is tuned.
+    prices : array_like, shape (M,), or float, [1/sqrt(cycle/s)], optional
+        λ_j; given, nothing is tuned. A number is the price of every server; with 0.0 servers only
+        send home what does not pay.
     discount : float, optional
         Part of the mean optimal prices to post; 1.0 posts the mean as it is. By default it is
         tuned.
@@ -37,13 +38,13 @@ class PostedPrices(SlotPolicy):
 
     Attributes
     ----------
-    posted : list of float or None
+    posted : list of float, float or None
         The prices in use; None until they are known.
 
     Raises
     ------
     TypeError, ValueError
-        For prices that are not M finite numbers >= 0, or a discount that is not positive.
+        For prices that are not one or M finite numbers >= 0, or a discount that is not positive.
 
     Examples
     --------
@@ -73,14 +74,14 @@ class PostedPrices(SlotPolicy):
         if discount is not None and not 0.0 < discount < np.inf:
             raise ValueError(f"discount must be finite and > 0; got {discount!r}.")
         given = None if prices is None else np.asarray(prices, dtype=np.float64).tolist()
-        self.prices: list[float] | None = given
+        self.prices: list[float] | float | None = given
         self.discount, self.dropping = discount, bool(dropping)
         self.n_tuning_slots = n_tuning_slots
-        self.posted: list[float] | None = given
+        self.posted: list[float] | float | None = given
         super().__init__(env, **kwargs)
 
     def check_scenario(self, scenario: Scenario) -> None:
-        """Refuse prices that are not M finite numbers >= 0.
+        """Refuse prices that are not one or M finite numbers >= 0.
 
         Parameters
         ----------
@@ -88,8 +89,10 @@ class PostedPrices(SlotPolicy):
             Of the env.
         """
         if self.posted is not None:
-            if np.ndim(self.posted) != 1:
-                raise ValueError(f"prices must have one axis; got shape {np.shape(self.posted)}.")
+            if np.ndim(self.posted) > 1:
+                raise ValueError(
+                    f"prices must be a number or have one axis; got shape {np.shape(self.posted)}."
+                )
             require_prices(scenario, self.posted)
 
     def tune(self) -> None:

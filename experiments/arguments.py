@@ -1,0 +1,128 @@
+"""What command lines have in common: values, scenarios, refusals and Ctrl-C in plain words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from gymnasium.error import DependencyNotInstalled
+
+from mec_gym import Scenario
+
+
+def changes(pairs: Iterable[str]) -> dict[str, Any]:
+    """Return what ``key=value`` pairs of a command line mean.
+
+    Parameters
+    ----------
+    pairs : iterable of str
+        Values are JSON (numbers, true, false, null, lists, objects) or else text.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        For a pair without "=", or a key twice.
+
+    Examples
+    --------
+    >>> changes(["beta=1.8", "policy_kwargs.admission=false", "loss=vote"])
+    {'beta': 1.8, 'policy_kwargs.admission': False, 'loss': 'vote'}
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ValueError(f"settings are given as key=value; got {pair!r}.")
+        if key in found:
+            raise ValueError(f"{key} is set twice.")
+        found[key] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return {"True": True, "False": False, "None": None}.get(text, text)
+
+
+def scenario_of(name: str, pairs: Iterable[str] = ()) -> Scenario:
+    """Return the scenario that a command line names.
+
+    Parameters
+    ----------
+    name : str
+        A preset or the path of a scenario's JSON.
+    pairs : iterable of str
+        Fields to change, as ``key=value``.
+
+    Returns
+    -------
+    Scenario
+        Its name says what was changed.
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError
+        As :meth:`mec_gym.Scenario.resolve`.
+
+    Examples
+    --------
+    >>> scenario_of("paper-30x2", ["noise_w=1e-6"]).name
+    'paper-30x2[noise_w=1e-06]'
+    """
+    scenario, changed = Scenario.resolve(name), changes(pairs)
+    if not changed:
+        return scenario
+    shown = ", ".join(f"{key}={value}" for key, value in changed.items())
+    return scenario.replace(**({"name": f"{scenario.name}[{shown}]"} | changed))
+
+
+@contextlib.contextmanager
+def complain() -> Iterator[None]:
+    """End a script with one sentence, not a traceback, for what its user can mend.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    SystemExit
+        With status 2 for a mistake, 1 for a fault of the machine, 130 for Ctrl-C.
+
+    Examples
+    --------
+    >>> with complain():
+    ...     raise ValueError("seed must be a whole number >= 0; got -1.")
+    Traceback (most recent call last):
+    SystemExit: 2
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept, and a run goes on where it was", file=sys.stderr)
+        raise SystemExit(130) from None
+    except DependencyNotInstalled as error:
+        _end(error, 2)
+    except (AttributeError, ModuleNotFoundError) as error:
+        # Of a name that the user gave; anything else is a fault of the code.
+        if not str(error).startswith("algorithm "):
+            raise
+        _end(error, 2)
+    except OSError as error:
+        _end(error, 1)
+    except (TypeError, ValueError) as error:
+        _end(error, 2)
+
+
+def _end(error: Exception, status: int) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(status) from error
