@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.fields import require_keys, shown
+from experiments.measured import Evaluation, Slots
 from experiments.record import (
     EXAMPLE,
     PARTS,
     CurvePoint,
     DecisionTime,
-    Evaluation,
     Result,
     Seconds,
-    Slots,
     System,
 )
 
