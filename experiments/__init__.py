@@ -1,0 +1,1 @@
+"""Train any algorithm, measure it on frozen slots, compare the results."""
