@@ -261,7 +261,11 @@ def _searches() -> dict[str, Callable[[], Algorithm]]:
 
 # -- anyone's ----------------------------------------------------------------------------------
 
-_LIBRARIES = {"sb3": "stable_baselines3", "sb3_contrib": "sb3_contrib", "sb3-contrib": "sb3_contrib"}
+_LIBRARIES = {
+    "sb3": "stable_baselines3",
+    "sb3_contrib": "sb3_contrib",
+    "sb3-contrib": "sb3_contrib",
+}
 
 
 def _anyone(name: str) -> Algorithm:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -96,33 +97,31 @@ def complain() -> Iterator[None]:
     Raises
     ------
     SystemExit
-        With status 2 for a mistake, 1 for a fault of the machine, 130 for Ctrl-C.
+        With the sentence (status 1), or with 130 for Ctrl-C.
 
     Examples
     --------
     >>> with complain():
     ...     raise ValueError("seed must be a whole number >= 0; got -1.")
     Traceback (most recent call last):
-    SystemExit: 2
+    SystemExit: error: seed must be a whole number >= 0; got -1.
+    (TRACEBACK=1 in the environment shows where.)
     """
     try:
         yield
     except KeyboardInterrupt:
-        print("\nstopped; what is finished is kept, and a run goes on where it was", file=sys.stderr)
+        sys.stderr.write("\nStopped. What is finished is kept; a run goes on where it was.\n")
         raise SystemExit(130) from None
-    except DependencyNotInstalled as error:
-        _end(error, 2)
+    except (DependencyNotInstalled, OSError, TypeError, ValueError) as error:
+        _end(error)
     except (AttributeError, ModuleNotFoundError) as error:
         # Of a name that the user gave; anything else is a fault of the code.
         if not str(error).startswith("algorithm "):
             raise
-        _end(error, 2)
-    except OSError as error:
-        _end(error, 1)
-    except (TypeError, ValueError) as error:
-        _end(error, 2)
+        _end(error)
 
 
-def _end(error: Exception, status: int) -> None:
-    print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(status) from error
+def _end(error: Exception) -> None:
+    if os.environ.get("TRACEBACK"):
+        raise error
+    raise SystemExit(f"error: {error}\n(TRACEBACK=1 in the environment shows where.)") from None

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.record import DecisionTime, Evaluation, Slots
+from experiments.measured import Evaluation, Slots
+from experiments.record import DecisionTime
 from mec_gym import Scenario, Slot, evaluate, vote
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.evaluation import SlotSet, slot_set
@@ -256,10 +257,14 @@ def figures(frozen: FrozenSlots, assignments: NDArray[np.int64]) -> Slots:
     outcome = evaluate(frozen.scenario, frozen.slots, assignments)
     shape = frozen.lower_bound.shape
     objective = np.asarray(outcome.objective).reshape(shape)
+
+    def rows(values: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(row) for row in values.reshape(shape).tolist())
+
     return Slots(
-        nrr=frozen.lower_bound / objective,
-        objective=objective,
-        latency_s=np.asarray(outcome.latency_s).sum(-1).reshape(shape),
-        energy_j=np.asarray(outcome.energy_j).sum(-1).reshape(shape),
-        lower_bound=frozen.lower_bound,
+        nrr=rows(frozen.lower_bound / objective),
+        objective=rows(objective),
+        latency_s=rows(np.asarray(outcome.latency_s).sum(-1)),
+        energy_j=rows(np.asarray(outcome.energy_j).sum(-1)),
+        lower_bound=rows(frozen.lower_bound),
     )

@@ -73,7 +73,8 @@ class Settings:
 
     Examples
     --------
-    >>> Settings(algorithm="dirs", scenario="paper-30x2", timesteps=10, arguments={"beta": 1.8}).label
+    >>> scenario = Scenario.preset("paper-30x2")
+    >>> Settings(algorithm="dirs", scenario=scenario, timesteps=9, arguments={"beta": 1.8}).label
     'dirs[beta=1.8]'
     """
 

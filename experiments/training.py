@@ -67,11 +67,16 @@ def train(
     Examples
     --------
     >>> import tempfile
+    >>> from mec_gym import Scenario
+    >>> settings = Settings(
+    ...     algorithm="greedy", scenario=Scenario.preset("paper-30x2"), timesteps=0
+    ... )
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     result = train(Settings(algorithm="greedy", scenario="paper-30x2", timesteps=0), folder)
+    ...     result = train(settings, folder)
     >>> result.label, result.slots.nrr[0][0] > 0.99
     ('greedy', True)
     """
+    chosen = algorithm(settings.algorithm, settings.arguments)  # before there is a folder
     run = RunFolder(folder)
     with run.locked():
         run.begin(settings)
@@ -79,11 +84,12 @@ def train(
         if status is not None and status.state == "done":
             return read_result(run.result)
         with _noting_the_end(run), _terminable():
-            return _trained(settings, run, progress_bar=progress_bar, verbose=verbose)
+            return _trained(settings, chosen, run, progress_bar=progress_bar, verbose=verbose)
 
 
-def _trained(settings: Settings, run: RunFolder, *, progress_bar: bool, verbose: int) -> Result:
-    chosen = algorithm(settings.algorithm, settings.arguments)
+def _trained(
+    settings: Settings, chosen: Algorithm, run: RunFolder, *, progress_bar: bool, verbose: int
+) -> Result:
     run.write_status(_progress(run, "running"))
     frozen = frozen_slots(settings.scenario)
     model = _prepared(settings, chosen, run, verbose)
@@ -100,7 +106,7 @@ def _trained(settings: Settings, run: RunFolder, *, progress_bar: bool, verbose:
         label=settings.label,
         learns=chosen.learns,
         scenario=settings.scenario.name or "scenario",
-        scenario_json=settings.scenario.to_json(),
+        scenario_json=json.loads(settings.scenario.to_json()),
         seed=settings.seed,
         timesteps=settings.timesteps,
         arguments=settings.arguments,
@@ -118,7 +124,7 @@ def _trained(settings: Settings, run: RunFolder, *, progress_bar: bool, verbose:
 
 def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder, verbose: int) -> Any:
     """Return the model, new or from the last checkpoint."""
-    env = _env(settings, chosen)
+    env = make_env(settings, chosen)
     checkpoint = run.last_checkpoint()
     if checkpoint is None:
         common = {"seed": settings.seed, "device": settings.device, "verbose": verbose}
@@ -136,7 +142,9 @@ def _logger(run: RunFolder, timesteps: int, verbose: int) -> Logger:
     """Return a logger to the run's folder; what goes on does not overwrite what was."""
     names = ["csv", "tensorboard", *(["stdout"] if verbose else [])]
     suffix = f"-from-{timesteps}" if timesteps else ""
-    return Logger(str(run.path), [make_output_format(name, str(run.path), suffix) for name in names])
+    return Logger(
+        str(run.path), [make_output_format(name, str(run.path), suffix) for name in names]
+    )
 
 
 def _buffer_size(settings: Settings, chosen: Algorithm) -> dict[str, int]:
@@ -148,7 +156,20 @@ def _buffer_size(settings: Settings, chosen: Algorithm) -> dict[str, int]:
     return {"buffer_size": min(usual, settings.timesteps + copies)} if usual else {}
 
 
-def _env(settings: Settings, chosen: Algorithm) -> Any:
+def make_env(settings: Settings, chosen: Algorithm) -> Any:
+    """Return the env of a run.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the run.
+    chosen : Algorithm
+        Of the run.
+
+    Returns
+    -------
+    VecEnv
+    """
     return VecMonitor(
         make_sb3_vec_env(
             settings.scenario,

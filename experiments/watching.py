@@ -152,13 +152,15 @@ class Watch(BaseCallback):
 
     def _log_settings(self) -> None:
         settings = self._settings
-        shown = {"algorithm": settings.algorithm, "scenario": settings.scenario.name}
-        shown |= {"seed": settings.seed, "timesteps": settings.timesteps, "label": settings.label}
-        parameters = {key: value for key, value in settings.arguments.items()}
-        table = HParam(
-            {key: v if isinstance(v, (bool, int, float)) else str(v) for key, v in (shown | parameters).items()},
-            {"frozen/nrr": 0.0, "frozen/objective": 0.0},
-        )
+        shown: dict[str, Any] = {
+            "algorithm": settings.algorithm,
+            "scenario": settings.scenario.name,
+            "seed": settings.seed,
+            "timesteps": settings.timesteps,
+            **settings.arguments,
+        }
+        plain = {k: v if isinstance(v, (bool, int, float)) else str(v) for k, v in shown.items()}
+        table = HParam(plain, {"frozen/nrr": 0.0, "frozen/objective": 0.0})
         self.logger.record("hparams", table, exclude=("stdout", "log", "json", "csv"))
         self.logger.dump(self.num_timesteps)
 

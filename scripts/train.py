@@ -1,9 +1,9 @@
 """Train an algorithm on a scenario: one run in a folder of its own, with everything to defend it.
 
-    python scripts/train.py --algo dirs --scenario paper-200x10 --timesteps 5000 --seed 0
-    python scripts/train.py --algo sb3:PPO --scenario paper-30x2 --timesteps 20000 --set n_steps=64
-    python scripts/train.py --algo my_module:MyAlgo --scenario my-scenario.json --timesteps 1000
-    python scripts/train.py --resume runs/paper-200x10/dirs-5000/seed-0
+python scripts/train.py --algo dirs --scenario paper-200x10 --timesteps 5000 --seed 0
+python scripts/train.py --algo sb3:PPO --scenario paper-30x2 --timesteps 20000 --set n_steps=64
+python scripts/train.py --algo my_module:MyAlgo --scenario my-scenario.json --timesteps 1000
+python scripts/train.py --resume runs/paper-200x10/dirs-5000/seed-0
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ import argparse  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from experiments import RunFolder, Settings, names, train  # noqa: E402
+from experiments import RunFolder, Settings, as_text, compare, names, train  # noqa: E402
 from experiments.arguments import changes, complain, scenario_of  # noqa: E402
-from experiments.comparison import one_line  # noqa: E402
 
 
 def main() -> int:
@@ -32,10 +31,22 @@ def main() -> int:
     parser.add_argument("--scenario", default="paper-200x10", help="a preset, or a JSON file")
     parser.add_argument("--timesteps", type=int, default=5000, help="slots to train for")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="hyper-parameters; policy_kwargs.x=1 reaches inside")
-    parser.add_argument("--scenario-set", nargs="+", action="extend", default=[],
-                        metavar="KEY=VALUE", help="fields of the scenario")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="hyper-parameters; policy_kwargs.x=1 reaches inside",
+    )
+    parser.add_argument(
+        "--scenario-set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="fields of the scenario",
+    )
     parser.add_argument("--n-envs", type=int, help="copies of the env")
     parser.add_argument("--reward", default="relative", help="relative, reciprocal or negative")
     parser.add_argument("--observation", help="db, raw or flat")
@@ -68,7 +79,7 @@ def main() -> int:
             folder = given.out / settings.place
         print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
         result = train(settings, folder, progress_bar=not given.quiet)
-        print(one_line(result))
+        print(as_text(compare([result])))
         print(f"tensorboard --logdir {given.out if given.resume is None else folder}")
     return 0
 

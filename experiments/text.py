@@ -1,0 +1,122 @@
+"""Comparisons as plain text, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experiments.comparison import Comparison, Row, Table
+from experiments.intervals import Interval
+
+_HEAD = (
+    "policy",
+    "seeds",
+    "NRR",
+    "95 % interval",
+    "objective",
+    "latency s",
+    "energy J",
+    "ms/decision",
+    "in a batch",
+    "training s",
+)
+
+
+def as_text(comparison: Comparison) -> str:
+    """Return all tables of a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From :func:`experiments.comparison.compare`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from experiments.comparison import compare
+    >>> from experiments.record import EXAMPLE
+    >>> print(as_text(compare([EXAMPLE])).splitlines()[2].split()[:2])
+    ['policy', 'seeds']
+    """
+    return "\n\n".join(_table(table) for table in comparison.tables)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as columns, the first to the left and the others to the right.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        All of one length.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(aligned([["a", "1"], ["bb", "10"]]))
+    a    1
+    bb  10
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _table(table: Table) -> str:
+    slots = table.arena.evaluation
+    lines = [
+        f"{table.title}: mean over {slots.layouts * slots.slots_per_layout} frozen slots",
+        "",
+        aligned([_HEAD, *(_row(row) for row in table.rows), _optimum(table)]),
+    ]
+    if table.reference is not None and table.differences:
+        lines += ["", f"NRR minus that of {table.reference}, on the same slots:", _pairs(table)]
+    return "\n".join(lines)
+
+
+def _row(row: Row) -> tuple[str, ...]:
+    return (
+        row.label,
+        str(row.n_seeds) if row.learns else "-",
+        f"{row.nrr.value:.4f}",
+        _interval(row.nrr, ".4f"),
+        f"{row.objective:.2f}",
+        f"{row.latency_s:.2f}",
+        f"{row.energy_j:.2f}",
+        f"{row.single_ms:.3g}",
+        f"{row.batched_ms:.3g}",
+        f"{row.training_s:.3g}" if row.learns else "-",
+    )
+
+
+def _optimum(table: Table) -> tuple[str, ...]:
+    return ("(optimum)", "", "1.0000", "", f"{table.optimum:.2f}", *[""] * 5)
+
+
+def _pairs(table: Table) -> str:
+    return aligned(
+        [
+            (
+                pair.label,
+                f"{pair.difference.interval.value:+.4f}",
+                _interval(pair.difference.interval, "+.4f"),
+                f"p = {pair.p_holm:.2g}",
+            )
+            for pair in table.differences
+        ]
+    )
+
+
+def _interval(interval: Interval, form: str) -> str:
+    if not interval.known:
+        return "-"
+    return f"{interval.low:{form}} to {interval.high:{form}}"

@@ -1,0 +1,59 @@
+"""Measure saved models and rules on the frozen slots of a scenario, side by side.
+
+    python scripts/evaluate.py runs/paper-200x10/dirs-5000/seed-0 greedy posted-prices
+    python scripts/evaluate.py dirs.zip --algo dirs --scenario paper-200x10
+
+RUN is the folder of a run, a folder of runs, a model's file (with --algo), or the name of a rule.
+Every figure is measured anew, on this machine; the table says how they differ, slot by slot.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import argparse  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from experiments import as_text, compare, evaluate_again, write_result  # noqa: E402
+from experiments.arguments import complain, scenario_of  # noqa: E402
+
+
+def main() -> int:
+    """Parse, measure, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--algo", help="the algorithm of models given as files")
+    parser.add_argument("--scenario", help="of the slots; the first run's own by default")
+    parser.add_argument(
+        "--scenario-set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="fields of the scenario",
+    )
+    parser.add_argument("--layouts", type=int, default=40, help="of the frozen slots")
+    parser.add_argument("--against", help="label that the others are compared with")
+    parser.add_argument("--out", type=Path, help="folder for one result.json per policy")
+    given = parser.parse_args()
+    with complain():
+        scenario = scenario_of(given.scenario, given.scenario_set) if given.scenario else None
+        results = list(
+            evaluate_again(given.runs, algo=given.algo, scenario=scenario, layouts=given.layouts)
+        )
+        print(as_text(compare(results, given.against)))
+        if given.out:
+            for number, result in enumerate(results):
+                write_result(given.out / f"{number:03d}" / "result.json", result)
+            print(f"\nresults: {given.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
