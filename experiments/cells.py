@@ -63,6 +63,41 @@ class Sheet:
     notes: tuple[str, ...] = ()
 
 
+def without_empty(sheet: Sheet) -> Sheet:
+    """Return a sheet without the columns that hold nothing.
+
+    Parameters
+    ----------
+    sheet : Sheet
+        Of any size.
+
+    Returns
+    -------
+    Sheet
+
+    Examples
+    --------
+    >>> without_empty(Sheet(("a", "b"), ("", ""), ((Cell("x"), Cell(NONE)),))).headers
+    ('a',)
+    """
+    kept = [
+        column
+        for column in range(len(sheet.headers))
+        if not sheet.rows or any(row[column].text != NONE for row in sheet.rows)
+    ]
+
+    def chosen(row: tuple[Cell, ...]) -> tuple[Cell, ...]:
+        return tuple(row[column] for column in kept)
+
+    return Sheet(
+        tuple(sheet.headers[column] for column in kept),
+        tuple(sheet.hints[column] for column in kept),
+        tuple(map(chosen, sheet.rows)),
+        tuple(map(chosen, sheet.fixed)),
+        sheet.notes,
+    )
+
+
 def number(value: float, decimals: int = 4) -> Cell:
     """Return a number with a fixed count of decimals.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import io
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from experiments.intervals import Floats
@@ -248,6 +250,38 @@ def shrunk(place: ArrayLike) -> Floats:
     array([0.9])
     """
     return np.asarray(1 + FLOOR - 10.0 ** -np.asarray(place, dtype=float))
+
+
+def logarithmic(axes: Axes, values: Iterable[float]) -> None:
+    """Make the x axis logarithmic, with plain numbers, where all values allow it.
+
+    Parameters
+    ----------
+    axes : Axes
+        What to draw on.
+    values : iterable of float
+        Everything that it must show.
+
+    Examples
+    --------
+    >>> axes = Figure().subplots()
+    >>> logarithmic(axes, [0.02, 3])
+    >>> [float(tick) for tick in axes.get_xticks()]
+    [0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
+    """
+    known = list(values)
+    if min(known) <= 0:
+        return
+    axes.set_xscale("log")
+    low, high = min(known) / 1.25, max(known) * 1.25
+    axes.set_xlim(low, high)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    wide = high / low > 1e3
+    steps = (1,) if wide else (1, 2, 5)
+    ticks = [float(f"{step}e{power}") for power in powers for step in steps]
+    axes.set_xticks([tick for tick in ticks if low <= tick <= high])
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def legend(figure: Figure, labels: Sequence[str], look: Mapping[str, Look]) -> None:

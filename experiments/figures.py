@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,18 @@ from matplotlib.figure import Figure
 from experiments.aggregation import Aggregate
 from experiments.comparison import Table
 from experiments.curves import band
-from experiments.drawing import INK, Look, drawing, legend, plain, shrunk, stretch, stretched, svg
+from experiments.drawing import (
+    INK,
+    Look,
+    drawing,
+    legend,
+    logarithmic,
+    plain,
+    shrunk,
+    stretch,
+    stretched,
+    svg,
+)
 from experiments.grouping import Group
 from experiments.intervals import Floats, Interval
 from experiments.statistics import performance_profile
@@ -37,7 +48,9 @@ def learning_curves(table: Table, look: Mapping[str, Look], name: str) -> str | 
     str or None
         SVG; None where no result has a curve.
     """
-    groups = [group for group in table.arena.groups if any(one.curve for one in group.results)]
+    by_label = {group.label: group for group in table.arena.groups}
+    best_first = [by_label[row.label] for row in table.rows]
+    groups = [group for group in best_first if any(one.curve for one in group.results)]
     if not groups:
         return None
     with drawing():
@@ -59,7 +72,7 @@ def _draw_curve(axes: Axes, group: Group, quantity: str, look: Look) -> list[flo
     axes.plot(x, curve.value, color=look.colour, linestyle=look.dashes)
     if np.isfinite(curve.low).any():
         axes.fill_between(
-            x, curve.low, np.minimum(curve.high, 1), color=look.colour, alpha=0.18, linewidth=0
+            x, curve.low, np.minimum(curve.high, 1), color=look.colour, alpha=0.13, linewidth=0
         )
     return [float(one) for one in curve.value]
 
@@ -89,12 +102,12 @@ def distributions(table: Table, look: Mapping[str, Look], name: str) -> str:
         _draw_boxes(boxes, values, look)
         for place, row in enumerate(reversed(table.rows)):
             one = look[row.label]
-            times = [row.single_ms, row.batched_ms]
-            speed.plot(times, [place] * 2, color=one.colour, linewidth=1, alpha=0.6)
-            speed.plot(times[:1], [place], one.marker, color=one.colour, markersize=5)
-            speed.plot(times[1:], [place], "|", color=one.colour, markersize=8)
-        if all(min(row.single_ms, row.batched_ms) > 0 for row in table.rows):
-            speed.set_xscale("log")
+            both = [row.single_ms, row.batched_ms]
+            speed.plot(both, [place] * 2, color=one.colour, linewidth=1, alpha=0.6)
+            speed.plot(both[:1], [place], one.marker, color=one.colour, markersize=5)
+            speed.plot(both[1:], [place], "|", color=one.colour, markersize=8)
+        times = [time for row in table.rows for time in (row.single_ms, row.batched_ms)]
+        logarithmic(speed, times)
         speed.set(xlabel="ms per decision (marker: single, bar: in a batch)")
         return svg(figure, name, "NRR over slots, and decision times")
 
@@ -138,11 +151,9 @@ def speed_against_quality(table: Table, look: Mapping[str, Look], name: str) -> 
         for row in table.rows:
             one = look[row.label]
             _draw_interval(axes, row.nrr, row.single_ms, one, upright=True)
-        if all(row.single_ms > 0 for row in table.rows):
-            axes.set_xscale("log")
+        logarithmic(axes, [row.single_ms for row in table.rows])
         axes.set(xlabel="ms per decision, slot by slot", ylabel="mean NRR")
-        ends = [end for row in table.rows for end in (row.nrr.value, row.nrr.low)]
-        stretch(axes, "y", ends)
+        stretch(axes, "y", _ends(row.nrr for row in table.rows))
         legend(figure, [row.label for row in table.rows], look)
         return svg(figure, name, "Decision time against NRR")
 
@@ -156,8 +167,17 @@ def _draw_interval(
         axes.plot(*points, form, color=look.colour, **options)
 
     if interval.known:
-        draw([interval.low, min(interval.high, 1.0)], "-", linewidth=1.5, alpha=0.7)
-    draw([interval.value], look.marker, markersize=5.5)
+        draw([interval.low, min(interval.high, 1.0)], "-", linewidth=2)
+    draw([interval.value], look.marker, markersize=4.5)
+
+
+def _ends(intervals: Iterable[Interval]) -> list[float]:
+    """Return everything that an axis of intervals must show; NRR ends at 1."""
+    return [
+        min(end, 1.0)
+        for one in intervals
+        for end in ((one.value, one.low, one.high) if one.known else (one.value,))
+    ]
 
 
 def aggregates(summary: Aggregate, look: Mapping[str, Look], name: str) -> str:
@@ -188,7 +208,7 @@ def aggregates(summary: Aggregate, look: Mapping[str, Look], name: str) -> str:
         right.set(xlabel=f"probability of improvement over {plain(str(summary.reference))}")
         right.set_xlim(-0.03, 1.03)
         right.axvline(0.5, color=INK, linewidth=0.8, alpha=0.5)
-        stretch(left, "x", [end for row in rows for end in (row.iqm.value, row.iqm.low)])
+        stretch(left, "x", _ends(row.iqm for row in rows))
         return svg(figure, name, "Interquartile means and probabilities of improvement")
 
 

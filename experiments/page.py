@@ -26,7 +26,7 @@ nav ul { columns: 2; padding-left: 1.2rem; margin: .5rem 0; }
 a { color: inherit; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums;
-  width: 100%; }
+  min-width: 60%; }
 th, td { padding: .28rem .55rem; text-align: right; vertical-align: top; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 9rem;
   overflow-wrap: anywhere; }

@@ -13,6 +13,7 @@ from experiments.cells import (
     p_value,
     seeds,
     with_interval,
+    without_empty,
 )
 from experiments.comparison import FEW_SEEDS, PairedRow, Row, Table
 from experiments.coverage import bootstrap_coverage
@@ -56,12 +57,14 @@ def score_sheet(table: Table) -> Sheet:
     optimum = [Cell("optimum"), Cell(NONE), number(1.0, decimals), number(1.0, decimals)]
     optimum += [number(1.0) if table.zero else Cell(NONE), digits(table.optimum, 5)]
     optimum += [Cell(NONE)] * (len(SCORE_COLUMNS) - len(optimum))
-    return Sheet(
-        tuple(SCORE_COLUMNS),
-        tuple(SCORE_COLUMNS.values()),
-        tuple(_score_row(row, decimals) for row in table.rows),
-        (tuple(optimum),),
-        tuple(_score_notes(table)),
+    return without_empty(
+        Sheet(
+            tuple(SCORE_COLUMNS),
+            tuple(SCORE_COLUMNS.values()),
+            tuple(_score_row(row, decimals) for row in table.rows),
+            (tuple(optimum),),
+            tuple(_score_notes(table)),
+        )
     )
 
 
@@ -83,7 +86,7 @@ def _score_row(row: Row, decimals: int) -> tuple[Cell, ...]:
 
 def _score_notes(table: Table) -> list[str]:
     asked = table.arena.evaluation
-    place = "slots of the scenario's own map" if asked.own_layout else "drawn maps"
+    place = "slots of the scenario's own map" if asked.own_layout else "slots (drawn maps × slots)"
     exact = "proven" if asked.gap < 1e-9 else f"known to a gap of {asked.gap:.1e}"
     notes = [
         f"Slots: set {asked.set}, seed {asked.seed}, {asked.layouts} × {asked.slots_per_layout} "
@@ -162,7 +165,7 @@ def aggregate_sheet(summary: Aggregate) -> Sheet:
     'label'
     """
     decimals = decimals_for([row.iqm.value for row in summary.rows])
-    return Sheet(
+    sheet = Sheet(
         ("label", "seeds", "IQM", "optimality gap", f"P(> {summary.reference})", "rank", "normal."),
         (
             "italic: a rule, which no training changes",
@@ -176,6 +179,7 @@ def aggregate_sheet(summary: Aggregate) -> Sheet:
         tuple(_aggregate_row(row, decimals) for row in summary.rows),
         notes=tuple(_aggregate_notes(summary)),
     )
+    return without_empty(sheet)
 
 
 def _aggregate_row(row: AggregateRow, decimals: int) -> tuple[Cell, ...]:

@@ -65,7 +65,7 @@ def result(label: str = "learner", seed: int | None = 0, **changes: Any) -> Resu
             lower_bound=bound,
         ),
         decision_ms=DecisionTime(single=float(rng.lognormal(0, 1)), batched=0.05),
-        curve=_curve(rng, timesteps, min(1.0, quality * spread)) if learns else (),
+        curve=_curve(rng, timesteps, 1 / (1 + (1 / quality - 1) * abs(spread))) if learns else (),
         seconds=Seconds(training=float(30 + 5 * rng.random()) * learns, measuring=1.5),
         system=SYSTEM,
     )
@@ -74,7 +74,7 @@ def result(label: str = "learner", seed: int | None = 0, **changes: Any) -> Resu
 
 def _curve(rng: np.random.Generator, timesteps: int, final: float) -> list[CurvePoint]:
     shares = np.arange(11) / 10
-    nrr = np.clip(final * (1 - 0.7 * np.exp(-4 * shares)) + 0.01 * rng.standard_normal(11), 0, 1)
+    nrr = np.clip(final * (1 - 0.7 * np.exp(-4 * shares)) + 0.002 * rng.standard_normal(11), 0, 1)
     pace = 0.03 * (1 + 0.1 * rng.random())
     return [
         CurvePoint(int(share * timesteps), float(share * timesteps * pace), float(one))
