@@ -13,7 +13,7 @@ class CrossEntropy(BaseAlgorithm):
             self._setup_model()
 
     def _setup_model(self):
-        self.set_random_seed(self.seed)
+        self.rng = np.random.default_rng(self.seed)
         if self.table is None:  # else it was loaded
             choices = self.action_space.nvec
             self.table = np.full((len(choices), choices[0]), 1 / choices[0])
@@ -25,7 +25,7 @@ class CrossEntropy(BaseAlgorithm):
         callback.on_training_start(locals(), globals())
         going_on = True
         while going_on and self.num_timesteps < total:
-            draws = np.random.random((self.n_envs, len(self.table), 1))
+            draws = self.rng.random((self.n_envs, len(self.table), 1))
             actions = (draws > self.table.cumsum(1)[:, :-1]).sum(-1)
             _, rewards, _, infos = self.env.step(actions)
             self.num_timesteps += self.n_envs

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from experiments.comparison import Comparison, Row, Table
 from experiments.intervals import Interval
+from mec_gym.evaluation import estimate
 
 _HEAD = (
     "policy",
@@ -76,19 +79,21 @@ def _table(table: Table) -> str:
     lines = [
         f"{table.title}: mean over {slots.layouts * slots.slots_per_layout} frozen slots",
         "",
-        aligned([_HEAD, *(_row(row) for row in table.rows), _optimum(table)]),
+        aligned([_HEAD, *(_row(row, table) for row in table.rows), _optimum(table)]),
     ]
-    if table.reference is not None and table.differences:
+    if any(row.learns and row.n_seeds == 1 for row in table.rows):
+        lines += ["", "* of one training seed, over the slots alone: another seed may differ more"]
+    if any(pair.difference.interval.known for pair in table.differences):
         lines += ["", f"NRR minus that of {table.reference}, on the same slots:", _pairs(table)]
     return "\n".join(lines)
 
 
-def _row(row: Row) -> tuple[str, ...]:
+def _row(row: Row, table: Table) -> tuple[str, ...]:
     return (
         row.label,
         str(row.n_seeds) if row.learns else "-",
         f"{row.nrr.value:.4f}",
-        _interval(row.nrr, ".4f"),
+        _over_slots(row, table) if row.n_seeds == 1 else _interval(row.nrr, ".4f"),
         f"{row.objective:.2f}",
         f"{row.latency_s:.2f}",
         f"{row.energy_j:.2f}",
@@ -96,6 +101,14 @@ def _row(row: Row) -> tuple[str, ...]:
         f"{row.batched_ms:.3g}",
         f"{row.training_s:.3g}" if row.learns else "-",
     )
+
+
+def _over_slots(row: Row, table: Table) -> str:
+    """Return the interval of the one policy that one seed gave."""
+    group = next(group for group in table.arena.groups if group.label == row.label)
+    found = estimate(np.asarray(group.results[0].slots.nrr))
+    shown = _interval(Interval(found.mean, found.low, found.high), ".4f")
+    return f"{shown} *" if row.learns else shown
 
 
 def _optimum(table: Table) -> tuple[str, ...]:
@@ -109,9 +122,10 @@ def _pairs(table: Table) -> str:
                 pair.label,
                 f"{pair.difference.interval.value:+.4f}",
                 _interval(pair.difference.interval, "+.4f"),
-                f"p = {pair.p_holm:.2g}",
+                f"p = {pair.p_holm:.2g}" if pair.p_holm >= 1e-4 else "p < 0.0001",
             )
             for pair in table.differences
+            if pair.difference.interval.known
         ]
     )
 

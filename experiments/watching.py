@@ -12,9 +12,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HParam, Image
 
 from experiments.measuring import FrozenSlots, decisions_of, figures
+from experiments.pictures import NetworkPicture
 from experiments.runs import RunFolder, Settings, Status
-from mec_gym import Scenario
-from mec_gym.envs.offloading import MultiMECEnv
 
 MEC_FIGURES = ("latency_s", "energy_j", "objective", "nrr")
 """Figures of the env's info that are logged."""
@@ -62,7 +61,7 @@ class Watch(BaseCallback):
         self._observation = observation
         self._save, self._points = save, folder.read_curve()
         self._before, self._outside = seconds, 0.0
-        self._picture: _NetworkPicture | None = None
+        self._picture: NetworkPicture | None = None
         self._draws = True
 
     @property
@@ -141,7 +140,7 @@ class Watch(BaseCallback):
         if not self._draws:
             return
         try:
-            self._picture = self._picture or _NetworkPicture(
+            self._picture = self._picture or NetworkPicture(
                 self._settings.scenario, self._observation
             )
         except ModuleNotFoundError:  # the extra is not installed
@@ -182,20 +181,3 @@ class _Aside:
 
     def __exit__(self, *_: object) -> None:
         self._watch._outside += time.perf_counter() - self._begun
-
-
-class _NetworkPicture:
-    """One slot of the scenario, always the same, under a policy's decision."""
-
-    def __init__(self, scenario: Scenario, observation: str) -> None:
-        import pygame  # noqa: F401  # before an env that could not draw is made
-
-        self._env = MultiMECEnv(
-            scenario, observation=observation, optimum=True, render_mode="rgb_array"
-        )
-
-    def of(self, decide: Callable[[Any], NDArray[np.int64]]) -> NDArray[np.uint8]:
-        """Return the picture of a policy's decision, shape (H, W, 3)."""
-        seen, _ = self._env.reset(seed=0)
-        self._env.step(decide(np.asarray(seen)[None])[0])
-        return np.asarray(self._env.render())

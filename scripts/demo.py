@@ -1,85 +1,105 @@
-"""The demo: the regime table as measured now, and a picture of one slot."""
+"""The demonstration: train DIRS, measure it beside every rule, a search and the optimum, report.
+
+Every number that it prints or draws is measured in this run.
+"""
 
 from __future__ import annotations
 
-import argparse
 import os
-import time
-from pathlib import Path
 
-import numpy as np
+# Small networks train fastest on one thread, and much faster on shared cores.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
 
-import mec_gym
-from baselines.regimes import measure_regime, regime_table
-from mec_gym import Scenario
-from mec_gym.envs.offloading import MultiMECEnv
+import argparse  # noqa: E402
+import shutil  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
-SHOWN = [name for name in Scenario.presets() if not name.startswith("metro")]
+from experiments import (  # noqa: E402
+    Result,
+    RunFolder,
+    Settings,
+    algorithm,
+    as_text,
+    compare,
+    rule_names,
+    train,
+)
+from experiments.arguments import complain, scenario_of  # noqa: E402
+from experiments.measuring import decisions_of  # noqa: E402
+from experiments.pictures import NetworkPicture, save_picture  # noqa: E402
+from experiments.report import write_report  # noqa: E402
+from mec_gym import Scenario  # noqa: E402
+
+LEARNERS = ("dirs", "dirs:prices")
+SEARCH: dict[str, Any] = {"algorithm": "pso", "arguments": {"max_evaluations": 200}}
 
 
-def main() -> None:
-    """Measure, print, draw."""
+def main() -> int:
+    """Train, measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layouts", type=int, default=6, help="layouts per preset")
-    parser.add_argument("--slots", type=int, default=3, help="slots per layout")
+    parser.add_argument("--scenario", default="paper-200x10", help="a preset, or a JSON file")
+    parser.add_argument("--timesteps", type=int, default=5000, help="slots to train for")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("demo-output"), help="folder to write to")
-    options = parser.parse_args()
+    given = parser.parse_args()
     begun = time.perf_counter()
-    count = options.layouts * options.slots
-    print(
-        f"mec_gym {mec_gym.__version__}: simple rules against the optimum, mean NRR = optimum / "
-        f"objective over {count} slots of each preset (1 is perfect)\n",
-        flush=True,
-    )
-    regimes = [
-        measure_regime(
-            Scenario.preset(name), n_layouts=options.layouts, slots_per_layout=options.slots
-        )
-        for name in SHOWN
-    ]
-    print(_aligned(regime_table(regimes, intervals=False)))
-    print(
-        "\nquota: devices a server takes, tuned on other slots. admission limit: a server takes "
-        "devices, best gains first,\nonly while each would still get at least its own CPU speed. "
-        "proven: the bound met the decision in every slot.\n"
-        "More slots, intervals and what they say about each preset: docs/regimes.md"
-    )
-    options.out.mkdir(parents=True, exist_ok=True)
-    picture = options.out / "slot.png"
-    _draw_slot(picture)
-    print(f"\nOne slot of unequal-200x10 under the solver's decision: {picture}")
+    with complain():
+        scenario = scenario_of(given.scenario)
+        # A demonstration shows training, also when it is run a second time.
+        shutil.rmtree(given.out / "runs", ignore_errors=True)
+        results = list(_results(scenario, given.timesteps, given.seed, given.out / "runs"))
+        print(f"\n{as_text(compare(results, LEARNERS[0]))}\n")
+        print("NRR is optimum / objective in the same slot: 1 is perfect. Figures are per slot.")
+        print("docs/algorithms says what each policy is and knows.")
+        *_, page = write_report(results, [], given.out)
+        print(f"\nReport: {page}")
+        _draw(given.out)
+        print(f"TensorBoard: {_tensorboard()} --logdir {given.out / 'runs'}")
     print(f"Everything above was measured now, in {time.perf_counter() - begun:.0f} s.")
+    return 0
 
 
-def _aligned(table: str) -> str:
-    """Return a Markdown table with its columns padded for a terminal."""
-    plain = [line for line in table.replace("*", "").splitlines() if "---" not in line]
-    rows = [line.strip("|").split("|") for line in plain]
-    widths = [max(len(row[i].strip()) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [cell.strip().ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+def _draw(out: Path) -> None:
+    """Draw one slot as the trained agents decide it, where pictures can be drawn."""
+    run = next((out / "runs").glob("*/dirs-*/seed-*"))
+    settings = RunFolder(run).settings()
+    assert settings is not None
+    try:
+        picture = NetworkPicture(settings.scenario, "db")
+    except ModuleNotFoundError:
+        print('No picture of a slot: pip install ".[render]" for that.')
+        return
+    model = algorithm(settings.algorithm).load(run / "model.zip")
+    save_picture(picture.of(decisions_of(model, settings.scenario)), out / "slot.png")
+    print(f"One slot as {settings.label} decides it: {out / 'slot.png'}")
 
 
-def _draw_slot(path: Path) -> None:
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    import pygame
+def _results(scenario: Scenario, timesteps: int, seed: int, runs: Path) -> Iterator[Result]:
+    """Yield what each policy reaches, learners first."""
+    for name in LEARNERS:
+        settings = Settings(algorithm=name, scenario=scenario, timesteps=timesteps, seed=seed)
+        print(f"{name}: training for {timesteps} slots of {scenario.name}", flush=True)
+        yield train(settings, runs / settings.place, progress_bar=True)
+    others: list[dict[str, Any]] = [{"algorithm": name} for name in rule_names()]
+    for other in (*others, SEARCH):
+        settings = Settings(scenario=scenario, timesteps=0, seed=seed, **other)
+        print(f"{settings.label}: measuring", flush=True)
+        try:
+            yield train(settings, runs / settings.place)
+        except ValueError as error:  # a rule that this scenario has no answer for
+            print(f"{settings.label}: left out. {error}", flush=True)
 
-    env = MultiMECEnv("unequal-200x10", optimum=True, render_mode="rgb_array")
-    env.reset(seed=0)
-    rng = np.random.default_rng(0)
-    for _ in range(30):
-        # A few devices stray from the optimum, so that the history shows a gap.
-        best = mec_gym.solve(env.scenario, env.slot).assignment
-        stray = rng.random(best.shape) < 0.02 * rng.random()
-        env.step(np.where(stray, rng.integers(0, 11, best.shape), best))
-    env.step(mec_gym.solve(env.scenario, env.slot).assignment)
-    frame = np.asarray(env.render())
-    pygame.image.save(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), str(path))
-    env.close()
+
+def _tensorboard() -> str:
+    """Return how TensorBoard is called from where the user stands."""
+    beside = Path(sys.executable).with_name("tensorboard")
+    return os.path.relpath(beside) if beside.exists() else "tensorboard"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

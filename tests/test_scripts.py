@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mec_gym import Scenario
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -17,12 +19,23 @@ def run(script: str, *options: str) -> str:
     return done.stdout
 
 
-def test_the_demo_prints_the_table_and_draws_a_slot(tmp_path: Path) -> None:
-    pytest.importorskip("pygame")
-    printed = run("demo.py", "--layouts", "2", "--slots", "1", "--out", str(tmp_path))
-    for word in ("paper-30x2", "unequal-200x10", "nearest server", "greedy", "optimum"):
+@pytest.mark.slow
+def test_the_demo_trains_measures_and_reports(tmp_path: Path) -> None:
+    for extra in ("pygame", "pymoo", "matplotlib"):
+        pytest.importorskip(extra)
+    small = Scenario(n_devices=6, n_servers=2, name="six devices").to_json(tmp_path / "six.json")
+    assert small
+    out = tmp_path / "demo"
+    printed = run(
+        *("demo.py", "--scenario", str(tmp_path / "six.json")),
+        *("--timesteps", "20", "--out", str(out)),
+    )
+    for word in ("dirs:prices", "greedy", "pso[max_evaluations=200]", "(optimum)", "--logdir"):
         assert word in printed
-    assert (tmp_path / "slot.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "slot.png").read_bytes().startswith(b"\x89PNG")
+    assert "six devices" in (out / "report.html").read_text()
+    nrr = [float(line.split()[2]) for line in printed.splitlines() if line.startswith("dirs ")]
+    assert 0 < nrr[0] <= 1
 
 
 @pytest.mark.slow

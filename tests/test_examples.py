@@ -1,0 +1,51 @@
+"""The examples of "bring your own": short, and they get all that the project's own algorithms get."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mec_gym import Scenario
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(folder: Path, script: str, *options: str) -> str:
+    command = [sys.executable, str(ROOT / script), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_algorithm_has_at_most_40_lines() -> None:
+    lines = (ROOT / "examples/cross_entropy.py").read_text().splitlines()
+    assert len([line for line in lines if line.strip()]) <= 40
+
+
+@pytest.mark.slow
+def test_an_algorithm_of_ones_own_is_trained_measured_and_ranked(tmp_path: Path) -> None:
+    (tmp_path / "cross_entropy.py").write_text((ROOT / "examples/cross_entropy.py").read_text())
+    Scenario(n_devices=6, n_servers=2, name="six").to_json(tmp_path / "six.json")
+    run(
+        tmp_path,
+        "scripts/train.py",
+        *("--algo", "cross_entropy:CrossEntropy", "--scenario", "six.json"),
+        *("--timesteps", "2000", "--set", "sample=40", "--quiet"),
+    )
+    printed = run(tmp_path, "scripts/evaluate.py", "runs", "random", "--layouts", "10")
+    run(tmp_path, "scripts/report.py", "runs", "--out", "report")
+    (row,) = json.loads((tmp_path / "report/leaderboard.json").read_text())["tables"][0]["rows"]
+    assert row["label"] == "cross_entropy:CrossEntropy[sample=40]"
+    nrr = {line.split()[0]: float(line.split()[2]) for line in printed.splitlines() if "0." in line}
+    assert nrr["cross_entropy:CrossEntropy[sample=40]"] > nrr["random"]
+
+
+def test_a_scenario_of_ones_own_comes_from_two_tables(tmp_path: Path) -> None:
+    pytest.importorskip("pettingzoo")
+    printed = run(tmp_path, "examples/my_sites.py")
+    assert "40 devices, 4 servers" in printed
+    assert Scenario.from_json(tmp_path / "my-sites.json").n_devices == 40
