@@ -1,0 +1,160 @@
+"""Tune the paper's other learners with equal budgets and record every try.
+
+Each algorithm gets as many trials as the others, of as many slots, on the same scenarios; the first
+trial is its defaults, the others are drawn from its search space. Trials train with a seed, and are
+judged on slots, that no table uses. Writes baselines/settings/<algorithm>.json; the constructor's
+defaults are to be the choice recorded there, which a test checks. A trial on disk is not repeated.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import multiprocessing  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+from experiments import Settings, algorithm  # noqa: E402
+from experiments.arguments import complain  # noqa: E402
+from experiments.training import make_env  # noqa: E402
+from mec_gym import Scenario  # noqa: E402
+from mec_gym.evaluation import decide_with, nrr, slot_set  # noqa: E402
+
+FORMAT, VERSION = "mec-gym/learner-settings", 1
+SLOTS = {"paper-30x2": 3000, "paper-200x10": 5000}
+"""T_DRL of the paper."""
+
+SPACES: dict[str, dict[str, list[Any]]] = {}
+"""Constructor arguments and the values that are tried, as many for each algorithm."""
+
+TRAINING_SEED = 1_000
+JUDGING_SEED = 1_000
+OUT = Path(__file__).resolve().parents[1] / "baselines" / "settings"
+
+
+def main() -> None:
+    """Run what is missing, then write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--algos", nargs="+", default=list(SPACES), choices=list(SPACES))
+    parser.add_argument("--scenarios", nargs="+", default=list(SLOTS), choices=list(SLOTS))
+    parser.add_argument("--trials", type=int, default=12, help="per algorithm")
+    parser.add_argument("--slots", type=int, help="train for so many slots instead (a test)")
+    parser.add_argument("--jobs", type=int, default=2, help="trials side by side")
+    parser.add_argument("--runs", type=Path, default=Path("runs/tuning"), help="for trials")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of the settings")
+    given = parser.parse_args()
+    with complain():
+        jobs = [
+            (algo, number, scenario, given.slots, given.runs)
+            for number in range(given.trials)
+            for scenario in given.scenarios
+            for algo in given.algos
+        ]
+        given.runs.mkdir(parents=True, exist_ok=True)
+        with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=1) as pool:
+            for done, text in enumerate(pool.imap_unordered(_trial, jobs), 1):
+                print(f"{done}/{len(jobs)} {text}", flush=True)
+        for algo in given.algos:
+            print("wrote", _write(algo, given))
+
+
+def drawn(algo: str, number: int) -> dict[str, Any]:
+    """Return the arguments of a trial; number 0 is the defaults.
+
+    Parameters
+    ----------
+    algo : str
+        A key of `SPACES`.
+    number : int
+        Of the trial.
+
+    Returns
+    -------
+    dict
+    """
+    if not number:
+        return {}
+    rng = np.random.default_rng([JUDGING_SEED, number])
+    space = SPACES[algo]
+    return {name: values[rng.integers(len(values))] for name, values in space.items()}
+
+
+def _trial(job: tuple[str, int, str, int | None, Path]) -> str:
+    algo, number, scenario, slots, runs = job
+    file = runs / f"{algo}-{number}-{scenario}-{slots or SLOTS[scenario]}.json"
+    if not file.exists():
+        record = _measured(algo, number, scenario, slots or SLOTS[scenario])
+        partial = file.with_suffix(".part")
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        partial.replace(file)
+    record = json.loads(file.read_text(encoding="utf-8"))
+    return f"{file.stem}: NRR {record['nrr']} in {record['seconds']:.0f} s, {record['arguments']}"
+
+
+def _measured(algo: str, number: int, name: str, slots: int) -> dict[str, Any]:
+    scenario, arguments = Scenario.preset(name), drawn(algo, number)
+    settings = Settings(
+        algorithm=algo,
+        scenario=scenario,
+        timesteps=slots,
+        seed=TRAINING_SEED,
+        arguments=arguments,
+    )
+    chosen = algorithm(algo, arguments)
+    begun = time.perf_counter()
+    reached = None
+    try:
+        model = chosen.build(make_env(settings, chosen), seed=TRAINING_SEED, device="cpu")
+        model.learn(slots)
+        judging = slot_set(scenario, own_layout=True, n_layouts=20, seed=JUDGING_SEED)
+        reached = round(float(nrr(judging, decide_with(model, chosen.observation)).mean()), 6)
+    except FloatingPointError:
+        pass  # it diverged: a result, too
+    seconds = time.perf_counter() - begun
+    return {
+        "trial": number,
+        "scenario": name,
+        "slots": slots,
+        "arguments": arguments,
+        "nrr": reached,
+        "seconds": round(seconds, 1),
+    }
+
+
+def _write(algo: str, given: argparse.Namespace) -> Path:
+    names = [(f"{algo}-{n}-{s}-{given.slots or SLOTS[s]}.json", n) for n in range(given.trials)
+             for s in given.scenarios]
+    trials = [json.loads((given.runs / name).read_text(encoding="utf-8")) for name, _ in names]
+    means = {
+        number: float(np.mean([t["nrr"] or 0.0 for t in trials if t["trial"] == number]))
+        for number in range(given.trials)
+    }
+    best = max(means, key=lambda number: means[number])
+    record = {
+        "format": FORMAT,
+        "version": VERSION,
+        "algorithm": algo,
+        "holds_for": given.scenarios,
+        "training_seed": TRAINING_SEED,
+        "judging_seed": JUDGING_SEED,
+        "space": SPACES[algo],
+        "defaults": {name: algorithm(algo).default(name) for name in SPACES[algo]},
+        "chosen": {name: algorithm(algo).default(name) for name in SPACES[algo]} | drawn(algo, best),
+        "mean_nrr": means[best],
+        "trials": trials,
+    }
+    file: Path = given.out / f"{algo}.json"
+    file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return file
+
+
+if __name__ == "__main__":
+    main()
