@@ -12,7 +12,7 @@ HEADLESS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 SDL_VIDEODRIVER=dummy MPLBA
 PYTEST := $(HEADLESS) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench regimes dirs-results clean
+.PHONY: help demo test test-all check format bench regimes dirs-results report clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -45,6 +45,9 @@ regimes: $(READY) ## recompute the presets' regimes, scripts/regimes.py
 
 dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), scripts/dirs_results.py
 	$(BIN)/python scripts/dirs_results.py --readme
+
+report: $(READY) ## leaderboard and report page of all runs, scripts/report.py
+	$(BIN)/python scripts/report.py runs --out report
 
 clean: ## remove caches and build products, but not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

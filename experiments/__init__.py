@@ -1,28 +1,82 @@
-"""Train any algorithm, measure it on frozen slots, compare the results."""
+"""Train any algorithm, measure it on frozen slots, compare the results.
 
-from experiments.algorithms import Algorithm, algorithm, names, rule_names
+What reads, compares and shows results does without torch; only what trains and measures needs it,
+when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from experiments.aggregation import aggregate
 from experiments.comparison import compare
-from experiments.evaluating import evaluate_again
-from experiments.record import Result
-from experiments.results import read_result, read_results, write_result
-from experiments.runs import RunFolder, Settings, Status
+from experiments.report import leaderboard, write_report
+from experiments.results import (
+    CurvePoint,
+    DecisionTime,
+    Evaluation,
+    Found,
+    Problem,
+    Result,
+    Seconds,
+    Slots,
+    System,
+    read_result,
+    read_results,
+    write_result,
+)
 from experiments.text import as_text
-from experiments.training import train
+
+if TYPE_CHECKING:
+    from experiments.algorithms import Algorithm, algorithm, names, rule_names
+    from experiments.evaluating import evaluate_again
+    from experiments.runs import RunFolder, Settings, Status
+    from experiments.training import train
+
+_LATER = {
+    "Algorithm": "algorithms",
+    "RunFolder": "runs",
+    "Settings": "runs",
+    "Status": "runs",
+    "algorithm": "algorithms",
+    "evaluate_again": "evaluating",
+    "names": "algorithms",
+    "rule_names": "algorithms",
+    "train": "training",
+}
 
 __all__ = [
     "Algorithm",
+    "CurvePoint",
+    "DecisionTime",
+    "Evaluation",
+    "Found",
+    "Problem",
     "Result",
     "RunFolder",
+    "Seconds",
     "Settings",
+    "Slots",
     "Status",
+    "System",
+    "aggregate",
     "algorithm",
     "as_text",
     "compare",
     "evaluate_again",
+    "leaderboard",
     "names",
     "read_result",
     "read_results",
     "rule_names",
     "train",
+    "write_report",
     "write_result",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(f"experiments.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -256,15 +256,9 @@ def figures(frozen: FrozenSlots, assignments: NDArray[np.int64]) -> Slots:
     """
     outcome = evaluate(frozen.scenario, frozen.slots, assignments)
     shape = frozen.lower_bound.shape
-    objective = np.asarray(outcome.objective).reshape(shape)
-
-    def rows(values: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
-        return tuple(tuple(map(float, row)) for row in values.reshape(shape))
-
-    return Slots(
-        nrr=rows(frozen.lower_bound / objective),
-        objective=rows(objective),
-        latency_s=rows(np.asarray(outcome.latency_s).sum(-1)),
-        energy_j=rows(np.asarray(outcome.energy_j).sum(-1)),
-        lower_bound=rows(frozen.lower_bound),
+    return Slots.of(
+        objective=np.asarray(outcome.objective).reshape(shape),
+        latency_s=np.asarray(outcome.latency_s).sum(-1).reshape(shape),
+        energy_j=np.asarray(outcome.energy_j).sum(-1).reshape(shape),
+        lower_bound=frozen.lower_bound,
     )

@@ -67,7 +67,8 @@ document.querySelectorAll("table.sortable").forEach(function (table) {
   var heads = Array.from(table.tHead.rows[0].cells), body = table.tBodies[0];
   heads.forEach(function (head, column) {
     head.querySelector("button").addEventListener("click", function () {
-      var down = head.getAttribute("aria-sort") !== "descending";
+      var before = head.getAttribute("aria-sort");
+      var down = before ? before === "ascending" : column > 0;
       heads.forEach(function (other) { other.removeAttribute("aria-sort"); });
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       function key(row) { return row.cells[column].dataset.value; }

@@ -368,7 +368,9 @@ def _provenance_part(found: Sequence[Origin]) -> Iterator[str]:
             pairs += [("commit", origin.system.commit)]
         pairs += [("runs", run) for run in origin.runs]
         count = len(origin.results)
-        yield page.folded(f"{origin.label}: {count} result{'s' * (count != 1)}", pairs)
+        traced = origin.system.commit[:12] if origin.system.commit else "no commit"
+        summary = f"{origin.label}: {count} result{'s' * (count != 1)}, {traced}"
+        yield page.folded(summary, pairs)
 
 
 def _problems_part(content: Report) -> Iterator[str]:

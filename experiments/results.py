@@ -269,7 +269,8 @@ def read_results(folders: Iterable[str | os.PathLike[str]]) -> Found:
         try:
             result = read_result(file)
         except (OSError, ValueError) as error:
-            problems.append(Problem(str(file), str(error)))
+            reason = str(error).removeprefix(f"result file {file}").removeprefix(":").strip()
+            problems.append(Problem(str(file), reason))
             continue
         first, _ = results.setdefault(_identity(result), (file, result))
         if first is not file:

@@ -28,6 +28,7 @@ import mec_gym  # noqa: E402
 from baselines import best_discount, mean_prices, posted_prices  # noqa: E402
 from baselines.rules import rules, tuned_prices, tuned_quota  # noqa: E402
 from dirs_agents import DIRS, options  # noqa: E402
+from experiments.measuring import slot_set_of  # noqa: E402
 from mec_gym import Scenario, Slot  # noqa: E402
 from mec_gym.evaluation import Decide, SlotSet, decide_with, nrr, slot_set  # noqa: E402
 
@@ -163,7 +164,7 @@ def _measured(run: dict[str, Any]) -> dict[str, Any]:
     """Train once; return what the policy reaches untrained, imitating, and in the end."""
     scenario = Scenario.preset(run["preset"])
     env = gym.make(mec_gym.ENV_ID, scenario=scenario)
-    slots = evaluation_slots(scenario)
+    slots = slot_set_of(scenario)
     begun = time.perf_counter()
     model = DIRS(env=env, seed=run["seed"], **run["arguments"])
     reached = {"untrained": _mean_nrr(model, slots)}
@@ -194,23 +195,6 @@ def _measured(run: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def evaluation_slots(scenario: Scenario) -> SlotSet:
-    """Return the frozen slots that everything is measured on.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system; where its layout is fixed, on its own map.
-
-    Returns
-    -------
-    SlotSet
-        200 slots of seeds that no training draws from.
-    """
-    fixed = scenario.layout == "fixed"
-    return slot_set(scenario, own_layout=fixed, n_layouts=40, slots_per_layout=5, seed=20_220_425)
-
-
 def _mean_nrr(model: DIRS, slots: SlotSet) -> float:
     return float(nrr(slots, decide_with(model)).mean())
 
@@ -218,7 +202,7 @@ def _mean_nrr(model: DIRS, slots: SlotSet) -> float:
 def _transferred(model: DIRS, size: int) -> dict[str, float]:
     """Return the NRR of a model in a system of another number of devices, as it is."""
     scenario = model.scenario.replace(n_devices=size)
-    slots = evaluation_slots(scenario)
+    slots = slot_set_of(scenario)
     other = DIRS(
         model.policy_class,  # type: ignore[arg-type]
         gym.make(mec_gym.ENV_ID, scenario=scenario),
@@ -287,7 +271,7 @@ def _is_shown(line: str) -> bool:
 def _rules_reached(scenario: Scenario) -> dict[str, float]:
     fixed = scenario.layout == "fixed"
     tuning = slot_set(scenario, own_layout=fixed, n_layouts=10, slots_per_layout=4, seed=1_000)
-    slots = evaluation_slots(scenario)
+    slots = slot_set_of(scenario)
     table = dict(rules(tuned_quota(tuning), tuned_prices(tuning)))
     if fixed:
         # A learner knows its own map, so a rule may: prices of each server there.

@@ -130,8 +130,11 @@ def _measured(algo: str, number: int, name: str, slots: int) -> dict[str, Any]:
 
 
 def _write(algo: str, given: argparse.Namespace) -> Path:
-    names = [(f"{algo}-{n}-{s}-{given.slots or SLOTS[s]}.json", n) for n in range(given.trials)
-             for s in given.scenarios]
+    names = [
+        (f"{algo}-{n}-{s}-{given.slots or SLOTS[s]}.json", n)
+        for n in range(given.trials)
+        for s in given.scenarios
+    ]
     trials = [json.loads((given.runs / name).read_text(encoding="utf-8")) for name, _ in names]
     means = {
         number: float(np.mean([t["nrr"] or 0.0 for t in trials if t["trial"] == number]))
@@ -147,7 +150,8 @@ def _write(algo: str, given: argparse.Namespace) -> Path:
         "judging_seed": JUDGING_SEED,
         "space": SPACES[algo],
         "defaults": {name: algorithm(algo).default(name) for name in SPACES[algo]},
-        "chosen": {name: algorithm(algo).default(name) for name in SPACES[algo]} | drawn(algo, best),
+        "chosen": {name: algorithm(algo).default(name) for name in SPACES[algo]}
+        | drawn(algo, best),
         "mean_nrr": means[best],
         "trials": trials,
     }

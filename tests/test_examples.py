@@ -1,4 +1,4 @@
-"""The examples of "bring your own": short, and they get all that the project's own algorithms get."""
+"""Examples of "bring your own" are short and get all that the project's own algorithms get."""
 
 from __future__ import annotations
 

@@ -356,8 +356,10 @@ def test_names_of_columns_and_scenarios_stay_text() -> None:
     assert "img" not in page.tags
 
 
-def test_the_same_results_give_the_same_page(html: str, results: list[Result]) -> None:
-    assert report_page(report(results[::-1], PROBLEMS)) == html
+def test_the_same_results_give_the_same_page() -> None:
+    pytest.importorskip("matplotlib")
+    few = [result(label, seed) for label in ("a", "b") for seed in range(3)]
+    assert report_page(report(few[::-1], PROBLEMS)) == report_page(report(few, PROBLEMS))
 
 
 def test_every_label_scenario_and_problem_is_on_the_page(html: str, results: list[Result]) -> None:
@@ -414,9 +416,9 @@ def test_drawing_leaves_matplotlib_as_it_was(results: list[Result]) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     with matplotlib.rc_context({"font.size": 31.0, "axes.grid": False}):
         before = dict(matplotlib.rcParams)
-        loud = report_page(report(results[:8]))
+        loud = report_page(report(results[:2]))
         assert dict(matplotlib.rcParams) == before
-    assert report_page(report(results[:8])) == loud
+    assert report_page(report(results[:2])) == loud
 
 
 def test_without_matplotlib_the_page_has_tables_and_says_so(results: list[Result]) -> None:
