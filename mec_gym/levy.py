@@ -1,7 +1,7 @@
 r"""Lévy flight steps by Mantegna's algorithm.
 
 The paper's appendix on Lévy flights is not part of its text; this is the form that codes of the
-field use. A step is d = u / |v|^(1/β) with u ~ N(0, σ_u²), v ~ N(0, 1) and
+field use. A step is ``d = u / |v|^(1/β)`` with u ~ N(0, σ_u²), v ~ N(0, 1) and ::
 
     σ_u = [ Γ(1+β) sin(πβ/2) / ( Γ((1+β)/2) β 2^((β−1)/2) ) ]^(1/β).
 """
