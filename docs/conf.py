@@ -42,12 +42,15 @@ pages_of_files = {
 }
 myst_heading_anchors = 4  # page.md#a-heading, as on a code forge
 
+smartquotes = False  # "db" is code
+
 # -- API reference --------------------------------------------------------------------------------
 
 api_packages = ["mec_gym", "dirs_agents", "baselines"]
 # Objects that a page written by hand documents.
 api_elsewhere = {"mec_gym.envs.offloading.MultiMECEnv": "environment"}
 
+viewcode_follow_imported_members = False  # api_pages names the module that defines
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings give type, shape and unit; signatures stay readable
 numpydoc_show_class_members = False  # autodoc lists them
@@ -67,7 +70,9 @@ nitpick_ignore_regex = [
 html_theme = "furo"
 html_title = f"mec_gym {release}"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
+pygments_dark_style = "a11y-dark"
 html_show_sourcelink = False
 html_math_renderer = "mathml"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
 import textwrap
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.typing import ExtensionMetadata
@@ -125,7 +128,9 @@ def constant(entry: Entry) -> str:
 def block(entry: Entry, elsewhere: dict[str, str]) -> str:
     """Return the directive that documents an entry, or a link to the page that does."""
     if entry.name in elsewhere:
-        return f":py:class:`{entry.name}` has a :doc:`page of its own </{elsewhere[entry.name]}>`.\n"
+        return (
+            f":py:class:`{entry.name}` has a :doc:`page of its own </{elsewhere[entry.name]}>`.\n"
+        )
     if entry.directive == "py:data":
         return constant(entry)
     if entry.directive == "autofunction":
@@ -164,7 +169,8 @@ def package_page(package: str, contents: dict[ModuleType, list[Entry]]) -> str:
         for module in contents
         if module.__doc__
     ]
-    tree = "".join(f"   modules/{module.__name__}\n" for module in contents)
+    paths = [module.__name__ for module in contents]
+    tree = "".join(f"   {path.removeprefix(f'{package}.')} <modules/{path}>\n" for path in paths)
     return "\n".join(
         [
             heading(package),
@@ -202,7 +208,28 @@ def write_pages(app: Sphinx) -> None:
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            # Renamed into place: another build beside this one never reads half a page.
+            draft = path.with_suffix(f".{os.getpid()}")
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+
+
+def note_home(app: Sphinx, doctree: nodes.document) -> None:
+    """Give what is documented under a public name an anchor under its module's name, too.
+
+    `viewcode` runs after this. It links the source of a module to anchors of that module's name.
+    """
+    for signature in doctree.findall(addnodes.desc_signature):
+        full_name = signature.get("fullname")
+        if not signature.get("module") or not full_name:
+            continue
+        owner = importlib.import_module(signature["module"])
+        thing = getattr(owner, full_name.partition(".")[0], None)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            signature["module"] = thing.__module__
+            anchor = f"{thing.__module__}.{full_name}"
+            if anchor not in signature["ids"]:
+                signature["ids"].append(anchor)
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
@@ -210,4 +237,5 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_config_value("api_packages", [], "env")
     app.add_config_value("api_elsewhere", {}, "env")
     app.connect("builder-inited", write_pages)
+    app.connect("doctree-read", note_home, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,7 +3,8 @@
 On a forge a page links to files of the repository, `../../dirs_agents/dirs.py` or
 `../CHANGELOG.md`, and names code in backquotes. In the site the first leads to the highlighted
 source, the second to the page that shows the file, and a name of ours to its place in the API
-reference. What is neither, data for example, is copied and can be downloaded.
+reference. A link that shows the name of a Markdown file shows the page's title instead. What is
+none of these, data for example, is copied and can be downloaded.
 """
 
 from __future__ import annotations
@@ -66,8 +67,12 @@ class LinksToFiles(SphinxTransform):
         for node in list(self.document.findall(addnodes.download_reference)):
             self.redirect(node, self.env.relfn2path(node["reftarget"], self.env.docname)[1])
         for node in list(self.document.findall(addnodes.pending_xref)):
+            if node["reftype"] != "myst":
+                continue
+            if node.astext().endswith(".md"):
+                node["refexplicit"] = False  # its title says more than the name of a file
             # MyST takes every Markdown file for a page and drops its suffix.
-            if node["reftype"] == "myst" and Path(node["reftarget"]).is_absolute():
+            if Path(node["reftarget"]).is_absolute():
                 self.redirect(node, f"{node['reftarget']}.md")
 
     def redirect(self, node: nodes.Element, path: str) -> None:
@@ -93,7 +98,7 @@ def replace(node: nodes.Element, domain: str, kind: str, target: str) -> None:
         reftype=kind,
         reftarget=target,
         refdoc=node["refdoc"],
-        refexplicit=True,
+        refexplicit=node["refexplicit"],
         refwarn=True,
     )
     link.source, link.line = node.source, node.line
@@ -158,9 +163,7 @@ def name_in_its_module(
             target = documented_name(name)
         except LookupError:
             continue
-        found = domain.resolve_xref(
-            env, node["refdoc"], app.builder, "obj", target, node, content
-        )
+        found = domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
         if found is not None:
             return found
     return None
