@@ -137,10 +137,9 @@ def block(entry: Entry, elsewhere: dict[str, str]) -> str:
         return f".. autofunction:: {entry.name}\n"
     package = entry.name.partition(".")[0]
     others = {base.__name__ for base in entry.thing.__mro__ if not is_ours(base, package)}
-    return (
-        f".. autoclass:: {entry.name}\n   :members:\n   :show-inheritance:\n"
-        f"   :inherited-members: {', '.join(sorted(others))}\n"
-    )
+    bases = "" if entry.thing.__bases__ == (object,) else "   :show-inheritance:\n"
+    inherited = f"   :inherited-members: {', '.join(sorted(others))}\n"
+    return f".. autoclass:: {entry.name}\n   :members:\n{inherited}{bases}"
 
 
 def module_page(
