@@ -12,7 +12,7 @@ HEADLESS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 SDL_VIDEODRIVER=dummy MPLBA
 PYTEST := $(HEADLESS) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench regimes dirs-results report clean
+.PHONY: help demo test test-all check format bench regimes dirs-results report docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -49,8 +49,11 @@ dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), scrip
 report: $(READY) ## leaderboard and report page of all runs, scripts/report.py
 	$(BIN)/python scripts/report.py runs --out report
 
+docs: $(READY) ## build the documentation site, build/docs/index.html
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/docs
+
 clean: ## remove caches and build products, but not .venv
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist docs/api/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

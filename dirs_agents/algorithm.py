@@ -62,7 +62,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         """Change the env; it must have the scenario's numbers of devices and servers.
 
         If anything else of the scenario differs, the replay buffer begins empty and the next
-        :meth:`learn` imitates demonstrations of the new one.
+        ``learn`` imitates demonstrations of the new one.
 
         Parameters
         ----------
@@ -234,7 +234,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         env : as for the constructor, optional
             To train on or to decide in. A model of price-posting agents takes any N and M. If
             anything of the scenario differs, the replay buffer begins empty and the next
-            :meth:`learn` imitates demonstrations of the new one.
+            ``learn`` imitates demonstrations of the new one.
         device : str or torch.device
             "cpu", "cuda" or "auto".
         custom_objects : dict, optional

@@ -15,7 +15,7 @@ from dirs_agents.hyperparameters import HYPERPARAMETERS
 from mec_gym.validation import require_known
 
 PARTS = ("training", "env")
-"""What :meth:`DIRS.save` may leave out."""
+"""What :meth:`~dirs_agents.DIRS.save` may leave out."""
 
 _COUNTERS = ("num_timesteps", "_total_timesteps", "_n_updates", "_episode_num", "pretrained")
 

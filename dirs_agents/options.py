@@ -32,6 +32,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 OPTIONS = tuple(_OPTIONS)
+"""The names that :func:`options` takes."""
 
 
 def options(name: str, **changes: Any) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class PrioritisedReplay:
         self._loss[places] = np.nan
 
     def weights(self) -> NDArray[np.float64]:
-        """Return w_i = |Δδ_i| + ε of eq. (15).
+        """Return ``w_i = |Δδ_i| + ε`` of eq. (15).
 
         Returns
         -------

@@ -1,7 +1,7 @@
 r"""Lévy flight steps by Mantegna's algorithm.
 
 The paper's appendix on Lévy flights is not part of its text; this is the form that codes of the
-field use. A step is d = u / |v|^(1/β) with u ~ N(0, σ_u²), v ~ N(0, 1) and
+field use. A step is ``d = u / |v|^(1/β)`` with u ~ N(0, σ_u²), v ~ N(0, 1) and
 
     σ_u = [ Γ(1+β) sin(πβ/2) / ( Γ((1+β)/2) β 2^((β−1)/2) ) ]^(1/β).
 """
@@ -132,7 +132,7 @@ class LevyTail:
         self._table, self._rise = _tail_table(beta, self._start, self._per_neper)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """Return P(|d| > x).
+        """Return ``P(|d| > x)``.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class LevyTail:
             return np.asarray(self.of_log(np.log(x, dtype=np.float64)))
 
     def of_log(self, log_x: NDArray[Any]) -> NDArray[Any]:
-        """Return P(|d| > x) where ln x is at hand.
+        """Return ``P(|d| > x)`` where ln x is at hand.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ _PLACES = 2048
 def _tail_table(
     beta: float, start: float, per_neper: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return P(|d| > x) at the places, and by how much the next place's is more."""
+    """Return ``P(|d| > x)`` at the places, and by how much the next place's is more."""
     sigma = mantegna_sigma(beta)
     nodes, weights = np.polynomial.legendre.leggauss(400)
     # v = 9 t³ puts nodes where a small v makes a long step.

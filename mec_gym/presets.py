@@ -116,3 +116,4 @@ PRESETS: Mapping[str, Preset] = {
         noise_w=(1e-6, BAND_NOISE),
     ),
 }
+"""The named scenarios, each parameter with its source."""

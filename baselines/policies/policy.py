@@ -210,7 +210,7 @@ class SlotPolicy(BaseAlgorithm):
 
         Parameters
         ----------
-        observation : array_like, shape (..., *shape of one observation)
+        observation : array_like, shape (...,) + that of one observation
             From a MultiMEC env of the policy's scenario.
         state, episode_start
             Not used; slots are independent of each other.

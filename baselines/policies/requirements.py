@@ -41,7 +41,7 @@ def require_within(space: Any, observation: Any) -> None:
     ----------
     space : gymnasium.spaces.Box
         Of one observation.
-    observation : array_like, shape (..., *space.shape)
+    observation : array_like, shape (...,) + space.shape
         One or a batch; another shape is not looked at.
 
     Raises

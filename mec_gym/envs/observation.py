@@ -136,7 +136,7 @@ class ObservationCoder:
 
         Returns
         -------
-        ndarray, shape (..., *self.shape), float32
+        ndarray, shape (...,) + self.shape, float32
             A new array.
 
         Examples
@@ -175,7 +175,7 @@ class ObservationCoder:
 
         Parameters
         ----------
-        observation : array_like, shape (..., *self.shape)
+        observation : array_like, shape (...,) + self.shape
             From :meth:`encode` or the env.
 
         Returns

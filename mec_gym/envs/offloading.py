@@ -20,6 +20,8 @@ from mec_gym.scenario import Scenario
 from mec_gym.validation import require_choice, require_known
 
 ENV_ID = "mec_gym/MultiMEC-v0"
+"""The environment's id in Gymnasium's registry."""
+
 MAX_EPISODE_STEPS = 100
 RENDER_MODES = ("rgb_array", "human")
 ARGUMENTS = ("scenario", "reward", "observation", "optimum", "render_mode")

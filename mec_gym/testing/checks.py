@@ -307,3 +307,4 @@ CHECKS: Mapping[str, Callable[[Any], str | None]] = {
         _check_optimum,
     )
 }
+"""The checks that there are, by name."""
