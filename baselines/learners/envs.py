@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import MultiDiscrete, Space
+from gymnasium.spaces import Box, MultiDiscrete, Space
 from stable_baselines3.common.vec_env import VecEnv
 
 from mec_gym import ENV_ID, Scenario
@@ -126,9 +126,9 @@ def require_same_spaces(
         )
     if env.observation_space != observation_space:
         raise ValueError(
-            f"env must have the observations of the model, {observation_space}; got "
-            f"{env.observation_space}. Give the env the same observation= and the same tasks that "
-            "vary, or make a new model for it."
+            f"env must have the observations of the model, {_bounds(observation_space)}; got "
+            f"{_bounds(env.observation_space)}. Give the env the same observation= and the same "
+            "tasks that vary, or make a new model for it."
         )
 
 
@@ -136,3 +136,9 @@ def _sizes(space: Space[Any]) -> str:
     if isinstance(space, MultiDiscrete) and space.nvec.ndim == 1:
         return f"{len(space.nvec)} devices and {int(space.nvec[0]) - 1} servers"
     return f"actions {space}"
+
+
+def _bounds(space: Space[Any]) -> str:
+    if isinstance(space, Box):
+        return f"shape {space.shape} within [{space.low.min():.4g}, {space.high.max():.4g}]"
+    return f"{space}"
