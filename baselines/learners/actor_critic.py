@@ -153,14 +153,13 @@ class ActorCritic(MECLog, A2C):
         head = self.policy.value_net
         assert isinstance(head, ScaledValue)
         head.follow(batch.returns, MEMORY)
-        scale = head.scale.to(batch.returns.dtype)
         values, log_prob, entropy = self.policy.evaluate_actions(batch.observations, batch.actions)
         assert entropy is not None
 
-        advantages = batch.advantages / scale
+        advantages = batch.advantages / head.scale
         advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         actor_loss = -(advantages * log_prob).mean()
-        critic_loss = ((batch.returns - values.flatten()) / scale).square().mean()
+        critic_loss = ((batch.returns - values.flatten()) / head.scale).square().mean()
         loss = actor_loss - self.ent_coef * entropy.mean() + self.vf_coef * critic_loss
 
         self.policy.optimizer.zero_grad()

@@ -73,7 +73,13 @@ class BatchedMultiCategorical(MultiCategoricalDistribution):
             For logits that are NaN.
         """
         shape = (len(action_logits), self.n_devices, self.n_choices)
-        self.distribution = Categorical(logits=action_logits.view(shape))
+        # Its own checks look at everything several times.
+        self.distribution = Categorical(logits=action_logits.view(shape), validate_args=False)
+        if self.distribution.logits.isnan().any():
+            raise ValueError(
+                "the actor's logits are NaN: training has diverged, or an observation holds NaN. "
+                "Try a lower learning_rate, or a finite max_grad_norm."
+            )
         return self
 
     def log_prob(self, actions: Tensor) -> Tensor:
@@ -150,9 +156,8 @@ class ScaledValue(nn.Module):
         self.linear = nn.Linear(n_features, 1)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
-        # In double precision: rewards may differ in their last digits only.
-        self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("scale", torch.ones(()))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def follow(self, returns: Tensor, weight: float) -> None:
@@ -168,7 +173,6 @@ class ScaledValue(nn.Module):
         """
         self.batches += 1
         weight = max(weight, 1.0 / float(self.batches))
-        returns = returns.double()
         step = returns.mean() - self.mean
         variance = self.scale.square() if self.batches > 1 else self.scale.new_zeros(())
         spread = returns.var(unbiased=False) + (1 - weight) * step.square()
@@ -188,8 +192,7 @@ class ScaledValue(nn.Module):
         -------
         Tensor, shape (B, 1)
         """
-        outputs: Tensor = self.linear(features)
-        return (self.mean + self.scale * outputs).to(outputs.dtype)
+        return torch.addcmul(self.mean, self.scale, self.linear(features))
 
 
 class OffloadingActorCriticPolicy(ActorCriticPolicy):

@@ -142,11 +142,13 @@ def test_the_critic_learns_the_mean_reward() -> None:
 
 def test_a_discount_is_bootstrapped_over_the_time_limit() -> None:
     model = make_model(batch(4, reward="relative"), gamma=0.5, batch_size=40, ent_coef=0.01)
-    model.learn(4_000)
+    model.learn(2_000)
+    # Two episodes of 5 slots for each copy; their last rewards hold what would have followed.
+    rewards = model.rollout_buffer.rewards.reshape(2, 5, 4)
+    plain, last = rewards[:, :4].mean(), rewards[:, 4].mean()
     values = model.policy.predict_values(torch.as_tensor(batch(9).reset()))
-    # Two episodes of 5 slots; the rewards of their last already hold what follows.
-    plain = model.rollout_buffer.rewards.reshape(2, 5, 4)[:, :4].mean()
-    assert values.mean().item() == pytest.approx(2 * plain, rel=0.1)
+    assert last - plain == pytest.approx(0.5 * values.mean().item(), rel=0.2)
+    assert values.mean().item() > 1.3 * plain, "more than one slot's reward"
 
 
 def test_equal_seeds_train_equally() -> None:
@@ -293,6 +295,7 @@ def test_parameters_can_be_taken_and_given() -> None:
 # -- callbacks and loggers ------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:rich is experimental")
 def test_callbacks_and_the_progress_bar(tmp_path: Path) -> None:
     evaluated = EvalCallback(
         Monitor(single()),

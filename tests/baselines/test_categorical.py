@@ -113,7 +113,7 @@ def test_frequencies_of_draws_are_the_probabilities() -> None:
 
 
 def test_logits_that_are_nan_are_refused() -> None:
-    with pytest.raises(ValueError, match="logits"):
+    with pytest.raises(ValueError, match="logits are NaN.*learning_rate"):
         BatchedMultiCategorical(2, 2).proba_distribution(torch.full((1, 4), torch.nan))
 
 
@@ -214,8 +214,8 @@ def test_the_values_unit_follows_returns() -> None:
     for batch in returns:
         head.follow(batch, weight=0.0)  # all batches alike
     wanted = returns.double()
-    assert head.mean.item() == pytest.approx(wanted.mean().item(), rel=1e-9)
-    assert head.scale.item() == pytest.approx(wanted.std(unbiased=False).item(), rel=1e-6)
+    assert head.mean.item() == pytest.approx(wanted.mean().item(), rel=1e-5)
+    assert head.scale.item() == pytest.approx(wanted.std(unbiased=False).item(), rel=1e-3)
     for batch in returns + 1.0:
         head.follow(batch, weight=0.5)
     assert head.mean.item() == pytest.approx(1.003, abs=1e-3), "old returns are forgotten"
