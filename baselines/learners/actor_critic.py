@@ -89,7 +89,7 @@ class ActorCritic(MECLog, A2C):
         self,
         policy: str | type[OffloadingActorCriticPolicy] = "MlpPolicy",
         env: Any = None,
-        learning_rate: float | Schedule = 3e-4,
+        learning_rate: float | Schedule = 1e-3,
         batch_size: int = 128,
         gamma: float = 0.0,
         gae_lambda: float = 1.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -446,3 +447,12 @@ def test_without_stable_baselines3_it_says_what_to_install() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert "mec-gym[sb3]" in done.stdout
+
+
+def test_the_snippets_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "algorithms" / "actor_critic.md"
+    names: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    for snippet in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S):
+        exec(compile(snippet, "actor_critic.md", "exec"), names)
+    assert names["actions"].shape == (16, 30)

@@ -113,7 +113,7 @@ def test_frequencies_of_draws_are_the_probabilities() -> None:
 
 
 def test_logits_that_are_nan_are_refused() -> None:
-    with pytest.raises(ValueError, match="logits are NaN.*learning_rate"):
+    with pytest.raises(ValueError, match=r"logits are NaN.*learning_rate"):
         BatchedMultiCategorical(2, 2).proba_distribution(torch.full((1, 4), torch.nan))
 
 
