@@ -160,11 +160,14 @@ class ActorCritic(MECLog, A2C):
         advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         actor_loss = -(advantages * log_prob).mean()
         critic_loss = ((batch.returns - values.flatten()) / head.scale).square().mean()
-        loss = actor_loss - self.ent_coef * entropy.mean() + self.vf_coef * critic_loss
+        loss = actor_loss + self.vf_coef * critic_loss
+        if self.ent_coef:  # else its gradient would be computed for nothing
+            loss = loss - self.ent_coef * entropy.mean()
 
         self.policy.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        if math.isfinite(self.max_grad_norm):
+            nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
         self._n_updates += 1
         self._record(actor_loss, critic_loss, entropy.mean() / batch.actions.shape[1])
