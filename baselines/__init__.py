@@ -1,8 +1,9 @@
-"""Decision rules and searches to measure any learner against, one readable file each.
+"""Decision rules, searches and learners to measure any other against, one readable file each.
 
 Every rule is a function of a scenario and a slot (or a batch of slots) that returns an assignment,
-0 = local and j = server j; it never looks at an environment. The classes are the same rules as
-Stable-Baselines3 algorithms; only they need that library, and only when they are first used.
+0 = local and j = server j; it never looks at an environment. The classes are the same
+rules, and the paper's learners, as Stable-Baselines3 algorithms; only they need that library, and
+only when they are first used.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from baselines.random import random
 from baselines.remote import remote
 
 if TYPE_CHECKING:
+    from baselines.learners import ActorCritic
     from baselines.policies import (
         DifferentialEvolution,
         GreedyOffloading,
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
         RemoteOffloading,
     )
 
+_LEARNERS = ("ActorCritic",)
+
 __all__ = [
+    "ActorCritic",
     "DifferentialEvolution",
     "GreedyOffloading",
     "LocalExecution",
@@ -58,6 +63,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LEARNERS:
+        from baselines import learners
+
+        return getattr(learners, name)
     if name in __all__:
         from baselines import policies
 
