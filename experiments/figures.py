@@ -39,7 +39,7 @@ def learning_curves(table: Table, look: Mapping[str, Look], name: str) -> str | 
     table : Table
         One scenario.
     look : mapping of str to Look
-        Of :func:`looks`.
+        Of :func:`experiments.drawing.looks`.
     name : str
         Of the figure in its page; letters, digits and dashes.
 

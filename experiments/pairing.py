@@ -5,15 +5,15 @@ are not independent of each other. A rule has one row. Two sources of chance mee
 seeds trained, and which layouts were drawn. They are crossed, since every seed is measured on
 every layout, and all policies share the layouts, which therefore cancel in a difference.
 
-References
-----------
-.. [1] B. L. Welch, "The generalization of Student's problem when several different population
-   variances are involved", Biometrika 34, 1947.
-.. [2] F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
-   Biometrics Bulletin 2, 1946.
-.. [3] A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007.
-.. [4] S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-   Statistics 6, 1979.
+Sources:
+
+* [1] B. L. Welch, "The generalization of Student's problem when several different population
+  variances are involved", Biometrika 34, 1947.
+* [2] F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
+  Biometrics Bulletin 2, 1946.
+* [3] A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007.
+* [4] S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+  Statistics 6, 1979.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def crossed_mean(values: ArrayLike, *, learns: bool = True, level: float = LEVEL
     The squared standard error is s_S^2/S + s_L^2/L: the variance of the S seeds' means and that
     of the L layouts' means. Each also holds its share of the interaction of seed and layout,
     which is so counted twice: the interval errs on the wide side. Student's t, with the degrees
-    of freedom of Welch and Satterthwaite [1]_, [2]_.
+    of freedom of Welch and Satterthwaite [1], [2].
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def paired_difference(
     Seeds of a and of b have nothing in common; layouts are the same for both. The squared
     standard error is s_a^2/n_a + s_b^2/n_b + s_d^2/L: the variances of each one's seeds' means,
     and the variance over layouts of the difference of the layouts' means. What makes a layout
-    hard for both cancels there. Student's t with Satterthwaite's degrees of freedom [1]_, [2]_.
+    hard for both cancels there. Student's t with Satterthwaite's degrees of freedom [1], [2].
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def bootstrap_difference(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
-    """Return mean(a) - mean(b) with a percentile interval of the crossed bootstrap [3]_.
+    """Return mean(a) - mean(b) with a percentile interval of the crossed bootstrap [3].
 
     Seeds of a, seeds of b and layouts are drawn with replacement, independently of each other;
     the layouts drawn are the same for a and b. It assumes no distribution, but is too narrow with
@@ -191,7 +191,7 @@ def _drawn(values: Floats, weights: Floats, rng: np.random.Generator) -> Floats:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return p-values for several comparisons at once [4]_.
+    """Return p-values for several comparisons at once [4].
 
     Sorted, the i-th smallest of m is multiplied by m - i + 1; none falls below one before it, none
     exceeds 1. NaN stays NaN and does not count.

@@ -5,15 +5,15 @@ scenarios may have different numbers of runs. A statistic weighs all scenarios t
 Everything random comes from a seed; neither the order of the runs nor that of the scenarios
 changes a result.
 
-References
-----------
-.. [1] R. Agarwal, M. Schwarzer, P. S. Castro, A. Courville and M. G. Bellemare, "Deep
-   Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS, 2021.
-.. [2] B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", Chapman & Hall, 1993.
-.. [3] E. D. Dolan and J. J. Moré, "Benchmarking optimization software with performance
-   profiles", Mathematical Programming 91, 2002.
-.. [4] H. B. Mann and D. R. Whitney, "On a test of whether one of two random variables is
-   stochastically larger than the other", Annals of Mathematical Statistics 18, 1947.
+Sources:
+
+* [1] R. Agarwal, M. Schwarzer, P. S. Castro, A. Courville and M. G. Bellemare, "Deep
+  Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS, 2021.
+* [2] B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", Chapman & Hall, 1993.
+* [3] E. D. Dolan and J. J. Moré, "Benchmarking optimization software with performance
+  profiles", Mathematical Programming 91, 2002.
+* [4] H. B. Mann and D. R. Whitney, "On a test of whether one of two random variables is
+  stochastically larger than the other", Annals of Mathematical Statistics 18, 1947.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Statistic = Callable[[Sequence[Floats]], Floats]
 
 
 def interquartile_mean(scores: Scores) -> float:
-    """Return the mean of the middle half of all runs [1]_.
+    """Return the mean of the middle half of all runs [1].
 
     Every run has the weight 1/(K n_k), with n_k runs in scenario k of K. Runs are sorted, a
     quarter of the weight is cut off at either end, and the rest is averaged; a run that the cut
@@ -107,7 +107,7 @@ def mean(parts: Sequence[Floats]) -> Floats:
 
 
 def optimality_gap(scores: Scores, target: float = 1.0) -> float:
-    """Return by how much runs fall short of a target on average [1]_.
+    """Return by how much runs fall short of a target on average [1].
 
     (1/K) sum_k (1/n_k) sum_i max(target - x_ki, 0): what exceeds the target does not make up for
     what falls short. 0 is best.
@@ -132,9 +132,9 @@ def optimality_gap(scores: Scores, target: float = 1.0) -> float:
 
 
 def probability_of_improvement(x: Scores, y: Scores) -> float:
-    """Return how likely a run of `x` beats a run of `y` in the same scenario [1]_.
+    """Return how likely a run of `x` beats a run of `y` in the same scenario [1].
 
-    (1/K) sum_k U_k / (n_k m_k), with Mann and Whitney's U_k [4]_: the number of pairs in which
+    (1/K) sum_k U_k / (n_k m_k), with Mann and Whitney's U_k [4]: the number of pairs in which
     x is larger, ties counting half. 0.5 says that neither is better.
 
     Parameters
@@ -187,7 +187,7 @@ def improvement(parts: Sequence[Floats]) -> Floats:
 
 
 def performance_profile(scores: Scores, thresholds: ArrayLike) -> Floats:
-    """Return which share of the runs exceeds each threshold [1]_, [3]_.
+    """Return which share of the runs exceeds each threshold [1], [3].
 
     (1/K) sum_k (1/n_k) sum_i 1[x_ki > t] for each threshold t.
 
@@ -248,11 +248,11 @@ def stratified_bootstrap(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
-    """Return a statistic of the runs with its percentile interval [1]_, [2]_.
+    """Return a statistic of the runs with its percentile interval [1], [2].
 
     Runs are drawn with replacement within each scenario, as many as it has; the interval lies
     between the (1 - level)/2 and the (1 + level)/2 quantiles of the statistic. With few runs it
-    is too narrow: see :func:`experiments.coverage.bootstrap_coverage`.
+    is too narrow: see ``bootstrap_coverage`` of experiments.coverage.
 
     Parameters
     ----------

@@ -257,7 +257,7 @@ class ActorCritic(MECLog, A2C):
         force_reset: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Return a model as :meth:`save` wrote it.
+        """Return a model as ``save`` wrote it.
 
         Parameters
         ----------

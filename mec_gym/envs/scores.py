@@ -101,7 +101,7 @@ def voted(action: Any, scenario: Scenario, batch: tuple[int, ...]) -> NDArray[np
 
     Parameters
     ----------
-    action : float array_like, shape (*batch, M · N), [1]
+    action : float array_like, shape (batch..., M · N), [1]
         Entry j·N + i is the score that server j + 1 gives device i.
     scenario : Scenario
         The system.
@@ -110,7 +110,7 @@ def voted(action: Any, scenario: Scenario, batch: tuple[int, ...]) -> NDArray[np
 
     Returns
     -------
-    ndarray, shape (*batch, N), int64
+    ndarray, shape (batch..., N), int64
         0 = local, j = server j.
 
     Raises
