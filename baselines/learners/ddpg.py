@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import stable_baselines3
 import torch
-from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
+from numpy.typing import NDArray
+from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import update_learning_rate
 from stable_baselines3.td3.policies import TD3Policy
 
+from baselines.learners.exploration import SharedNoise
 from baselines.learners.mec_log import MECLog
 from baselines.learners.slot_replay import SlotReplay
 from baselines.learners.vote_policy import VotePolicy
 from baselines.learners.voting import VotingAlgorithm
+
+Self = TypeVar("Self", bound="DDPG")
 
 SATURATED = 0.95
 """A score scaled to [-1, 1] counts as saturated beyond this: tanh hardly lets it come back."""
@@ -26,7 +30,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
     The actor maps the observation to M · N scores, the critic values them; the actor follows the
     critic's gradient. Training is Stable-Baselines3's, step by step. Its own are the critic's
-    view of scores (:class:`~baselines.learners.vote_policy.VoteCritic`), the replay buffer
+    view of scores (:class:`~baselines.learners.vote_policy.VoteCritic`), exploration
+    (:class:`~baselines.learners.exploration.SharedNoise`), the replay buffer
     (:class:`~baselines.learners.slot_replay.SlotReplay`) and defaults for this problem.
 
     Parameters
@@ -45,7 +50,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     buffer_size : int
         Slots kept.
     learning_starts : int
-        Slots with random scores before training.
+        Slots before the first gradient step. They explore like all others: scores drawn evenly,
+        as Stable-Baselines3 would, send every device somewhere where there are many servers.
     batch_size : int
         Slots per gradient step.
     tau : float
@@ -54,11 +60,14 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         Discount. Slots are independent and no decision changes what comes next: with 0 the critic
         learns the reward of the slot, which is all that a decision can change; any other adds the
         noise of later slots to its targets.
-    train_freq, gradient_steps
-        As in Stable-Baselines3: `gradient_steps` after every `train_freq` steps of all copies.
+    train_freq : int or (int, str)
+        Steps of all copies between two rounds of training.
+    gradient_steps : int, optional
+        Of a round; by default one for each copy of the env, so that their number does not change
+        how many there are for a slot.
     noise : float
-        Standard deviation of the exploration's normal noise on scores scaled to [-1, 1], where
-        no `action_noise` is given.
+        Standard deviation of :class:`~baselines.learners.exploration.SharedNoise`, where no
+        `action_noise` is given.
     action_noise : ActionNoise, optional
         Another exploration.
     replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps
@@ -104,8 +113,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         batch_size: int = 64,
         tau: float = 0.005,
         gamma: float = 0.0,
-        train_freq: int | tuple[int, str] = 1,
-        gradient_steps: int = 1,
+        train_freq: int | tuple[int, str] = 4,
+        gradient_steps: int | None = None,
         action_noise: ActionNoise | None = None,
         replay_buffer_class: Any = None,
         replay_buffer_kwargs: dict[str, Any] | None = None,
@@ -118,7 +127,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         device: torch.device | str = "auto",
         *,
         actor_rate: float = 0.1,
-        noise: float = 0.1,
+        noise: float = 0.3,
         _init_setup_model: bool = True,
     ) -> None:
         if env is None and _init_setup_model:
@@ -129,7 +138,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         for name, value in (("actor_rate", actor_rate), ("noise", noise)):
             if not 0.0 <= value < np.inf:
                 raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
-        self.actor_rate, self.noise = actor_rate, noise
+        self.actor_rate, self.noise, self.steps_given = actor_rate, noise, gradient_steps
         super().__init__(
             policy,
             env,
@@ -140,7 +149,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             tau,
             gamma,
             train_freq,
-            gradient_steps,
+            1 if gradient_steps is None else gradient_steps,
             action_noise=action_noise,
             replay_buffer_class=replay_buffer_class,
             replay_buffer_kwargs=replay_buffer_kwargs,
@@ -162,20 +171,43 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         if issubclass(self.policy_class, VotePolicy):
             self.policy_kwargs["n_servers"] = self.scenario.n_servers
         if self.action_noise is None and self.noise > 0.0:
-            size = self.action_space.shape
-            assert size is not None
-            deviation = np.full(size, self.noise, dtype=np.float32)
-            self.action_noise = NormalActionNoise(np.zeros_like(deviation), deviation, np.float32)
+            size = (self.scenario.n_servers, self.scenario.n_devices)
+            self.action_noise = SharedNoise(*size, self.noise)
+        if self.steps_given is None:
+            self.gradient_steps = self.n_envs
         super()._setup_model()
         self._meet_world()
 
-    def set_env(self, env: Any, force_reset: bool = True) -> None:
-        super().set_env(env, force_reset)
+    @classmethod
+    def load(cls: type[Self], path: Any, *args: Any, **kwargs: Any) -> Self:
+        """Return a model as ``save`` wrote it, without its replay buffer.
+
+        Parameters
+        ----------
+        path, *args, **kwargs
+            As for :meth:`VotingAlgorithm.load`.
+
+        Returns
+        -------
+        DDPG
+        """
+        if "gradient_steps" in kwargs:
+            kwargs["steps_given"] = kwargs["gradient_steps"]
+        return super().load(path, *args, **kwargs)
+
+    def _remember_world(self) -> None:
+        super()._remember_world()
         self._meet_world()
 
     def _meet_world(self) -> None:
-        if isinstance(self.policy, VotePolicy):
-            self.policy.meet(self.scenario)
+        policy = getattr(self, "policy", None)  # the first time there is none yet
+        if isinstance(policy, VotePolicy):
+            policy.meet(self.scenario)
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        return super()._sample_action(0, action_noise, n_envs)
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         super()._update_learning_rate(optimizers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
+MEMORY = Path("/proc/meminfo")
 _GIB = 2.0**30
 
 
@@ -143,7 +144,8 @@ class SlotReplay(ReplayBuffer):
     def _get_samples(
         self, batch_inds: NDArray[np.int64], env: VecNormalize | None = None
     ) -> ReplayBufferSamples:
-        copies = np.random.randint(0, self.n_envs, size=len(batch_inds))
+        # The generator that the library seeds and that the base class draws slots from.
+        copies = np.random.randint(0, self.n_envs, size=len(batch_inds))  # noqa: NPY002
         places = (batch_inds, copies)
         ended = self.dones[places] * (1.0 - self.timeouts[places])
         mean, deviation = self.reward_scale()
@@ -166,18 +168,13 @@ def free_memory() -> float:
     Returns
     -------
     float, [B]
-        Infinite where the system does not tell.
+        Infinite where the system does not tell, as it does on Linux.
 
     Examples
     --------
     >>> free_memory() > 0
     True
     """
-    try:
-        import psutil
-    except ModuleNotFoundError:
-        names: Any = getattr(os, "sysconf_names", {})
-        if "SC_AVPHYS_PAGES" not in names:
-            return float("inf")
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return float(psutil.virtual_memory().available)
+    lines = MEMORY.read_text().splitlines() if MEMORY.exists() else []
+    kilobytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return 1024.0 * int(kilobytes[0]) if kilobytes else float("inf")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from stable_baselines3.common.policies import BasePolicy, ContinuousCritic
+from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, create_mlp
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.td3.policies import Actor, TD3Policy
@@ -170,14 +170,11 @@ class VotePolicy(TD3Policy):
         *args: Any,
         n_servers: int,
         temperature: float | None = 0.2,
-        output_scale: float = 1.0,
+        output_scale: float = 0.1,
         **kwargs: Any,
     ) -> None:
-        self.own = {
-            "n_servers": n_servers,
-            "temperature": temperature,
-            "output_scale": output_scale,
-        }
+        self.n_servers, self.temperature = n_servers, temperature
+        self.output_scale = output_scale
         super().__init__(*args, **kwargs)
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
@@ -195,8 +192,8 @@ class VotePolicy(TD3Policy):
         actor = super().make_actor(features_extractor)
         last = [layer for layer in actor.mu if isinstance(layer, nn.Linear)][-1]
         with torch.no_grad():
-            last.weight *= self.own["output_scale"]
-            last.bias *= self.own["output_scale"]
+            for parameter in last.parameters():
+                parameter.mul_(self.output_scale)
         return actor
 
     def make_critic(
@@ -213,13 +210,13 @@ class VotePolicy(TD3Policy):
         -------
         ContinuousCritic
         """
-        if self.own["temperature"] is None:
+        if self.temperature is None:
             return super().make_critic(features_extractor)
         arguments = self._update_features_extractor(self.critic_kwargs, features_extractor)
         critic = VoteCritic(
             **arguments,
-            n_servers=self.own["n_servers"],
-            temperature=self.own["temperature"],
+            n_servers=self.n_servers,
+            temperature=self.temperature,
         )
         return critic.to(self.device)
 
@@ -237,4 +234,5 @@ class VotePolicy(TD3Policy):
                 critic.may_stay.copy_(may_stay)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | self.own
+        own = {name: getattr(self, name) for name in ("n_servers", "temperature", "output_scale")}
+        return super()._get_constructor_parameters() | own

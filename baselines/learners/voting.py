@@ -2,8 +2,8 @@
 
 DDPG and its kin need continuous actions. The env is given as it is, with assignments; inside it
 gets :class:`~mec_gym.envs.sb3.ScoreVecEnv` around it, so that training, the replay buffer and the
-networks know scores only. ``predict`` votes, so that whoever asks from outside (``evaluate_policy``,
-an ``EvalCallback``, a script) gets what the env takes.
+networks know scores only. ``predict`` votes, so that whoever asks from outside
+(``evaluate_policy``, an ``EvalCallback``, a script) gets what the env takes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm, maybe_make_env
+from stable_baselines3.common.noise import VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -180,6 +181,13 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         if action_noise is not None:
             scaled = np.clip(scaled + action_noise(), -1.0, 1.0)
         return self.policy.unscale_action(scaled), scaled
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
+        noise = self.action_noise
+        if isinstance(noise, VectorizedActionNoise) and noise.n_envs != self.n_envs:
+            # A model loaded for another number of copies: the base class makes one for them.
+            self.action_noise = noise.base_noise
+        return super()._setup_learn(*args, **kwargs)
 
     @classmethod
     def load(
