@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from experiments.algorithms import Algorithm, algorithm
-from experiments.conformance_checks import CHECKS, OPTIONS, LackingError, Subject
+from experiments.conformance_checks import CHECKS, OPTIONS
+from experiments.conformance_subject import LackingError, Subject
 from mec_gym import Scenario
 
 _SMALL = Scenario(n_devices=4, n_servers=2, name="small")
@@ -139,7 +140,7 @@ def _chosen(
         try:
             Subject(chosen, world, 1).build()
         except Exception as error:  # whatever it is, it is the class's
-            refusals.append(f"{type(error).__name__}: {str(error).strip() or 'no message'}")
+            refusals.append(_described(error))
         else:
             return chosen
     raise LackingError(
@@ -156,8 +157,12 @@ def _fault(check: Any, subject: Subject) -> str:
         return str(lacking)
     except (Exception, SystemExit) as error:
         needed = (check.__doc__ or "").strip().splitlines()[0]
-        return f"it must {needed[0].lower()}{needed[1:]} It raised {type(error).__name__}: {str(error).strip() or 'no message'}"
+        return f"it must {needed[0].lower()}{needed[1:]} It raised {_described(error)}"
     return ""
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip() or 'no message'}"
 
 
 @contextmanager
