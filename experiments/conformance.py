@@ -108,19 +108,15 @@ def check_algorithm(
             subject = Subject(_chosen(name, cls, dict(arguments or {}), world), world, timesteps)
         except LackingError as lacking:
             return AlgorithmReport(name, False, (f"construct: {lacking}",), (), ("construct",))
-        problems = [
-            f"{check}: {fault}" for check, run in CHECKS.items() if (fault := _fault(run, subject))
-        ]
-        notes = []
-        if not problems:
-            notes = [
-                f"{option}: {fault}"
-                for option, run in OPTIONS.items()
-                if (fault := _fault(run, subject))
-            ]
-    return AlgorithmReport(
-        name, not problems, tuple(problems), tuple(notes), ("construct", *CHECKS)
-    )
+        problems, ran = [], ["construct"]
+        for check, run in CHECKS.items():
+            ran.append(check)
+            if fault := _fault(run, subject):
+                problems.append(f"{check}: {fault}")
+            if check == "learn" and problems:
+                break  # the others would stumble over the same
+        notes = [] if problems else _notes(subject)
+    return AlgorithmReport(name, not problems, tuple(problems), tuple(notes), tuple(ran))
 
 
 def _chosen(
@@ -148,6 +144,11 @@ def _chosen(
         "`policy` has no default; everything else needs a default. On an env of assignments it "
         f"raised {refusals[0]} On one of scores, Box(0, 1): {refusals[1]}"
     )
+
+
+def _notes(subject: Subject) -> list[str]:
+    found = {option: _fault(run, subject) for option, run in OPTIONS.items()}
+    return [f"{option}: {fault}" for option, fault in found.items() if fault]
 
 
 def _fault(check: Any, subject: Subject) -> str:

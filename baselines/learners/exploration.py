@@ -49,7 +49,7 @@ class SharedNoise(ActionNoise):
             ((1, 1), 1.0),
         )
         # From the generator that the library seeds, as its own noises.
-        normal = np.random.normal  # noqa: NPY002
+        normal = np.random.normal
         noise = sum(share * normal(size=shape) for shape, share in parts)
         return (self.deviation * np.asarray(noise)).astype(np.float32).ravel()
 

@@ -285,7 +285,8 @@ def test_models_for_other_sizes_are_refused(tmp_path: Path) -> None:
     }
     for named, env in wrong.items():
         for attempt in (model.set_env, lambda env: DDPG.load(tmp_path / "model", env=env)):
-            with pytest.raises(ValueError, match=rf"(?s)the model is for N=4.*the env has.*{named}"):
+            told = rf"(?s)the model is for N=4.*the env has.*{named}"
+            with pytest.raises(ValueError, match=told):
                 attempt(env)
     with pytest.raises(ValueError, match=r"1 copies of the env; got 2.*load\(path, env\)"):
         model.set_env(native(2))
