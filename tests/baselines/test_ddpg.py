@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -461,3 +462,15 @@ def test_the_mixin_leaves_a_model_without_env_alone(tmp_path: Path) -> None:
     assert isinstance(model, VotingAlgorithm)
     assert model.get_env() is None
     assert model.votes
+
+
+def test_the_snippets_of_the_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).resolve().parents[2] / "docs/algorithms/ddpg.md").read_text()
+    names: dict[str, Any] = {}
+    for snippet in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        exec(compile(snippet, "ddpg.md", "exec"), names)
+    assert names["model"].num_timesteps == 416  # 400 in rounds of 32
+    assert "Estimate(mean=" in capsys.readouterr().out
