@@ -42,7 +42,6 @@ LEARNERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "TRPO": (sb3_contrib.TRPO, SHORT),
     "TQC": (sb3_contrib.TQC, {"learning_starts": 10}),
     "ARS": (sb3_contrib.ARS, {}),
-    "CrossQ": (sb3_contrib.CrossQ, {"learning_starts": 10}),
     "RecurrentPPO": (sb3_contrib.RecurrentPPO, SHORT),
     "MaskablePPO": (sb3_contrib.MaskablePPO, SHORT),
     "ActorCritic": (ActorCritic, {}),
