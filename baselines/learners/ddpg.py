@@ -1,0 +1,234 @@
+"""DDPG, the paper's comparison: Stable-Baselines3's, fitted to slots and to the vote."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import stable_baselines3
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.utils import update_learning_rate
+from stable_baselines3.td3.policies import TD3Policy
+
+from baselines.learners.exploration import SharedNoise
+from baselines.learners.mec_log import MECLog
+from baselines.learners.slot_replay import SlotReplay
+from baselines.learners.vote_policy import VotePolicy
+from baselines.learners.voting import VotingAlgorithm
+
+Self = TypeVar("Self", bound="DDPG")
+
+SATURATED = 0.95
+"""A score scaled to [-1, 1] counts as saturated beyond this: tanh hardly lets it come back."""
+
+
+class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
+    """Deep deterministic policy gradient over scores, voted into assignments.
+
+    The actor maps the observation to M · N scores, the critic values them; the actor follows the
+    critic's gradient. Training is Stable-Baselines3's, step by step. Its own are the critic's
+    view of scores (:class:`~baselines.learners.vote_policy.VoteCritic`), exploration
+    (:class:`~baselines.learners.exploration.SharedNoise`), the replay buffer
+    (:class:`~baselines.learners.slot_replay.SlotReplay`) and defaults for this problem.
+
+    Parameters
+    ----------
+    policy : str or type
+        "MlpPolicy", a :class:`~baselines.learners.vote_policy.VotePolicy`, or a policy class of
+        Stable-Baselines3's TD3.
+    env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
+        A MultiMEC env. Where it takes assignments, `predict` returns assignments; where it takes
+        scores already, scores.
+    learning_rate : float or callable
+        Of the critic's Adam.
+    actor_rate : float
+        The actor's learning rate in shares of the critic's. An actor as fast as its critic
+        follows what the critic has not learned yet and saturates.
+    buffer_size : int
+        Slots kept.
+    learning_starts : int
+        Slots before the first gradient step. They explore like all others: scores drawn evenly,
+        as Stable-Baselines3 would, send every device somewhere where there are many servers.
+    batch_size : int
+        Slots per gradient step.
+    tau : float
+        Of the target networks, which are idle where `gamma` is 0.
+    gamma : float
+        Discount. Slots are independent and no decision changes what comes next: with 0 the critic
+        learns the reward of the slot, which is all that a decision can change; any other adds the
+        noise of later slots to its targets.
+    train_freq : int or (int, str)
+        Steps of all copies between two rounds of training.
+    gradient_steps : int, optional
+        Of a round; by default one for each copy of the env, so that their number does not change
+        how many there are for a slot.
+    noise : float
+        Standard deviation of :class:`~baselines.learners.exploration.SharedNoise`, where no
+        `action_noise` is given.
+    action_noise : ActionNoise, optional
+        Another exploration.
+    replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps
+        As in Stable-Baselines3; :class:`~baselines.learners.slot_replay.SlotReplay` by default.
+    tensorboard_log, policy_kwargs, verbose, seed, device
+        As everywhere in Stable-Baselines3.
+
+    Raises
+    ------
+    TypeError
+        For an env that is none of MultiMEC, or takes neither assignments nor scores; without env.
+    ValueError
+        If the copies of env differ in their scenarios, or the buffer exceeds free memory.
+
+    Notes
+    -----
+    Rewards are standardised by the mean and the deviation of what the buffer holds: "reciprocal"
+    and "relative" rewards, which differ by a factor, train alike.
+
+    References
+    ----------
+    T. P. Lillicrap et al., "Continuous control with deep reinforcement learning", ICLR 2016.
+
+    Examples
+    --------
+    >>> import gymnasium as gym
+    >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
+    >>> model = DDPG(env=env, learning_starts=10, seed=0).learn(20)
+    >>> action, _ = model.predict(env.reset(seed=1)[0], deterministic=True)
+    >>> action.shape
+    (30,)
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": VotePolicy}
+
+    def __init__(
+        self,
+        policy: str | type[TD3Policy] = "MlpPolicy",
+        env: Any = None,
+        learning_rate: Any = 1e-3,
+        buffer_size: int = 20_000,
+        learning_starts: int = 200,
+        batch_size: int = 64,
+        tau: float = 0.005,
+        gamma: float = 0.0,
+        train_freq: int | tuple[int, str] = 4,
+        gradient_steps: int | None = None,
+        action_noise: ActionNoise | None = None,
+        replay_buffer_class: Any = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        optimize_memory_usage: bool = False,
+        n_steps: int = 1,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        *,
+        actor_rate: float = 0.1,
+        noise: float = 0.3,
+        _init_setup_model: bool = True,
+    ) -> None:
+        if env is None and _init_setup_model:
+            raise TypeError(
+                "DDPG needs an env, whose sizes its networks take: DDPG(env=gymnasium.make("
+                '"mec_gym/MultiMEC-v0", scenario=...)).'
+            )
+        for name, value in (("actor_rate", actor_rate), ("noise", noise)):
+            if not 0.0 <= value < np.inf:
+                raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
+        self.actor_rate, self.noise, self.steps_given = actor_rate, noise, gradient_steps
+        super().__init__(
+            policy,
+            env,
+            learning_rate,
+            buffer_size,
+            learning_starts,
+            batch_size,
+            tau,
+            gamma,
+            train_freq,
+            1 if gradient_steps is None else gradient_steps,
+            action_noise=action_noise,
+            replay_buffer_class=replay_buffer_class,
+            replay_buffer_kwargs=replay_buffer_kwargs,
+            optimize_memory_usage=optimize_memory_usage,
+            n_steps=n_steps,
+            tensorboard_log=tensorboard_log,
+            policy_kwargs=dict(policy_kwargs or {}),
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
+
+    def _setup_model(self) -> None:
+        self._remember_world()
+        if self.replay_buffer_class is None and self.n_steps == 1:
+            self.replay_buffer_class = SlotReplay
+            self.replay_buffer_kwargs = {"next_observations": self.gamma > 0.0}
+        if issubclass(self.policy_class, VotePolicy):
+            self.policy_kwargs["n_servers"] = self.scenario.n_servers
+        if self.action_noise is None and self.noise > 0.0:
+            size = (self.scenario.n_servers, self.scenario.n_devices)
+            self.action_noise = SharedNoise(*size, self.noise)
+        if self.steps_given is None:
+            self.gradient_steps = self.n_envs
+        super()._setup_model()
+        self._meet_world()
+
+    @classmethod
+    def load(cls: type[Self], path: Any, *args: Any, **kwargs: Any) -> Self:
+        """Return a model as ``save`` wrote it, without its replay buffer.
+
+        Parameters
+        ----------
+        path, *args, **kwargs
+            As for :meth:`VotingAlgorithm.load`.
+
+        Returns
+        -------
+        DDPG
+        """
+        if "gradient_steps" in kwargs:
+            kwargs["steps_given"] = kwargs["gradient_steps"]
+        return super().load(path, *args, **kwargs)
+
+    def _remember_world(self) -> None:
+        super()._remember_world()
+        self._meet_world()
+
+    def _meet_world(self) -> None:
+        policy = getattr(self, "policy", None)  # the first time there is none yet
+        if isinstance(policy, VotePolicy):
+            policy.meet(self.scenario)
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        return super()._sample_action(0, action_noise, n_envs)
+
+    def _update_learning_rate(self, optimizers: Any) -> None:
+        super()._update_learning_rate(optimizers)
+        rate = self.lr_schedule(self._current_progress_remaining)
+        update_learning_rate(self.actor.optimizer, self.actor_rate * rate)
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """Take gradient steps, as Stable-Baselines3's, and log what shows whether they help.
+
+        Parameters
+        ----------
+        gradient_steps : int
+            How many.
+        batch_size : int
+            Slots in each.
+        """
+        super().train(gradient_steps, batch_size)
+        with torch.no_grad():
+            scores = self.actor(self.policy.obs_to_tensor(self._last_obs)[0])  # type: ignore[arg-type]
+        self.logger.record("train/saturated", float((scores.abs() > SATURATED).float().mean()))
+        if isinstance(self.replay_buffer, SlotReplay):
+            mean, deviation = self.replay_buffer.reward_scale()
+            self.logger.record("train/reward_mean", mean)
+            self.logger.record("train/reward_deviation", deviation)
