@@ -1,0 +1,299 @@
+"""The paper's actor-critic (AC): Stable-Baselines3's A2C, fitted to slots that are independent."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from stable_baselines3 import A2C
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.save_util import load_from_zip_file
+from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.utils import explained_variance
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor, nn
+
+from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
+from baselines.learners.envs import require_assignments, require_same_spaces, vectorised
+from baselines.learners.mec_log import MECLog
+
+Self = TypeVar("Self", bound="ActorCritic")
+
+MEMORY = 0.01
+"""Weight of the newest slots in the running mean and spread of returns."""
+
+NETWORKS: dict[str, Any] = {"net_arch": {"pi": [256], "vf": [64]}, "activation_fn": nn.ReLU}
+"""What `policy_kwargs` holds where nothing else is said."""
+
+
+class ActorCritic(MECLog, A2C):
+    """Actor-critic over assignments: each device's choice has probabilities, learned together.
+
+    The actor maps the observation to N · (M + 1) logits, the critic to the slot's expected reward.
+    What a slot's reward exceeds that by, the advantage, makes the choices that were drawn more
+    probable, all N by the same amount: which of them were good is found out over many slots.
+
+    Parameters
+    ----------
+    policy : str or type
+        "MlpPolicy" or a subclass of :class:`OffloadingActorCriticPolicy`.
+    env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
+        A MultiMEC env that takes assignments, alone or vectorised.
+    learning_rate : float or callable
+        Of Adam.
+    batch_size : int
+        Slots per gradient step, shared out among the copies of the env.
+    gamma : float
+        Discount. Slots are independent of each other and no decision changes what comes next:
+        rewards of later slots say nothing about this one's decision and are noise at any other
+        discount than 0.
+    gae_lambda : float
+        Of no effect where `gamma` is 0.
+    ent_coef, vf_coef : float
+        Weights of the entropy of all choices and of the critic's loss.
+    max_grad_norm : float
+        Longest gradient.
+    tensorboard_log, policy_kwargs, stats_window_size, verbose, seed, device
+        As everywhere in Stable-Baselines3.
+
+    Raises
+    ------
+    TypeError
+        For an env that is none of MultiMEC, or takes other actions than assignments; or for
+        another kind of policy.
+    ValueError
+        If the copies of env differ in their scenarios, or for a batch of less than 2 slots.
+
+    Notes
+    -----
+    Advantages and the critic's errors are measured in the running spread of returns, and the
+    critic's output is scaled to it. The `reward` of the env may therefore be of any size:
+    "reciprocal" and "relative", which differ by a factor, train alike.
+
+    Examples
+    --------
+    >>> import gymnasium as gym
+    >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
+    >>> model = ActorCritic(env=env, batch_size=16, seed=0).learn(32)
+    >>> action, _ = model.predict(env.reset(seed=1)[0], deterministic=True)
+    >>> action.shape
+    (30,)
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": OffloadingActorCriticPolicy
+    }
+
+    def __init__(
+        self,
+        policy: str | type[OffloadingActorCriticPolicy] = "MlpPolicy",
+        env: Any = None,
+        learning_rate: float | Schedule = 3e-4,
+        batch_size: int = 128,
+        gamma: float = 0.0,
+        gae_lambda: float = 1.0,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        max_grad_norm: float = math.inf,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        stats_window_size: int = 100,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
+    ) -> None:
+        if env is None and _init_setup_model:
+            raise TypeError(
+                'ActorCritic needs an env, e.g. env=gymnasium.make("mec_gym/MultiMEC-v0", '
+                'scenario="paper-30x2"); ActorCritic.load(path) predicts without one.'
+            )
+        _require_policy(policy)
+        super().__init__(
+            policy,
+            env,
+            learning_rate=learning_rate,
+            gamma=gamma,
+            gae_lambda=gae_lambda,
+            ent_coef=ent_coef,
+            vf_coef=vf_coef,
+            max_grad_norm=max_grad_norm,
+            use_rms_prop=False,
+            normalize_advantage=True,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            policy_kwargs=NETWORKS | (policy_kwargs or {}),
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=False,
+        )
+        self.batch_size = batch_size
+        if _init_setup_model:
+            self._setup_model()
+
+    def _setup_model(self) -> None:
+        if self.batch_size < 2:
+            raise ValueError(
+                "batch_size must be >= 2, since advantages are compared within a batch; got "
+                f"{self.batch_size}."
+            )
+        self.n_steps = math.ceil(self.batch_size / self.n_envs)
+        if self.env is not None:
+            may = require_assignments(self.env).can_execute_locally.tolist()
+            self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
+        super()._setup_model()
+
+    def train(self) -> None:
+        """Take one gradient step on the slots just gathered."""
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        (batch,) = self.rollout_buffer.get(batch_size=None)
+        head = self.policy.value_net
+        assert isinstance(head, ScaledValue)
+        head.follow(batch.returns, MEMORY)
+        scale = head.scale.to(batch.returns.dtype)
+        values, log_prob, entropy = self.policy.evaluate_actions(batch.observations, batch.actions)
+        assert entropy is not None
+
+        advantages = batch.advantages / scale
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        actor_loss = -(advantages * log_prob).mean()
+        critic_loss = ((batch.returns - values.flatten()) / scale).square().mean()
+        loss = actor_loss - self.ent_coef * entropy.mean() + self.vf_coef * critic_loss
+
+        self.policy.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        self.policy.optimizer.step()
+        self._n_updates += 1
+        self._record(actor_loss, critic_loss, entropy.mean() / batch.actions.shape[1])
+
+    def _record(self, actor_loss: Tensor, critic_loss: Tensor, entropy: Tensor) -> None:
+        buffer = self.rollout_buffer
+        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/explained_variance", explained)
+        self.logger.record("train/entropy", entropy.item())
+        self.logger.record("train/policy_loss", actor_loss.item())
+        self.logger.record("train/value_loss", critic_loss.item())
+
+    def learn(
+        self: Self,
+        total_timesteps: int,
+        callback: Any = None,
+        log_interval: int | None = 10,
+        tb_log_name: str = "ActorCritic",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train; every batch of slots is followed by one gradient step.
+
+        Parameters
+        ----------
+        total_timesteps : int
+            Slots, rounded up to whole batches.
+        callback, tb_log_name, reset_num_timesteps, progress_bar
+            As everywhere in Stable-Baselines3.
+        log_interval : int, optional
+            Gradient steps between two entries of the log.
+
+        Returns
+        -------
+        ActorCritic
+            Itself.
+        """
+        # Its annotation forgets that None means no log.
+        return super().learn(
+            total_timesteps,
+            callback,
+            log_interval,  # type: ignore[arg-type]
+            tb_log_name,
+            reset_num_timesteps,
+            progress_bar,
+        )
+
+    @staticmethod
+    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        """Turn any env into a VecEnv, and refuse what is no MultiMEC env that takes assignments."""
+        wrapped = A2C._wrap_env(vectorised(env), verbose, monitor_wrapper)
+        require_assignments(wrapped)
+        return wrapped
+
+    def set_env(self, env: Any, force_reset: bool = True) -> None:
+        """Train in another env of the same numbers of devices and servers.
+
+        Parameters
+        ----------
+        env : gymnasium.Env, gymnasium VectorEnv or VecEnv
+            With as many copies as the env before; :meth:`load` takes any number.
+        force_reset : bool
+            Whether the next :meth:`learn` begins with a reset.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For an env that the constructor refuses, or of other spaces than the model's.
+        """
+        env = self._wrap_env(env, self.verbose)
+        require_same_spaces(self.observation_space, self.action_space, env)
+        super().set_env(env, force_reset)
+        may = require_assignments(env).can_execute_locally.tolist()
+        self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
+        assert isinstance(self.policy, OffloadingActorCriticPolicy)
+        self.policy.set_legal(may)
+
+    @classmethod
+    def load(
+        cls: type[Self],
+        path: Any,
+        env: Any = None,
+        device: torch.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> Self:
+        """Return a model as :meth:`save` wrote it.
+
+        Parameters
+        ----------
+        path : str, path or binary file
+            ".zip" may be left out. As all files of Stable-Baselines3's algorithms it can hold code:
+            load none from strangers.
+        env : gymnasium.Env, gymnasium VectorEnv or VecEnv, optional
+            With any number of copies. Without it the model predicts.
+        device, custom_objects, print_system_info, force_reset
+            As everywhere in Stable-Baselines3.
+        **kwargs
+            Constructor arguments to change.
+
+        Returns
+        -------
+        ActorCritic
+
+        Raises
+        ------
+        TypeError, ValueError
+            For an env that the constructor refuses, or of other spaces than the model's.
+        """
+        if env is not None:
+            env = cls._wrap_env(env)
+            data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
+            assert data is not None
+            require_same_spaces(data["observation_space"], data["action_space"], env)
+        return super().load(
+            path, env, device, custom_objects, print_system_info, force_reset, **kwargs
+        )
+
+
+def _require_policy(policy: Any) -> None:
+    known = isinstance(policy, str) or (
+        isinstance(policy, type) and issubclass(policy, OffloadingActorCriticPolicy)
+    )
+    if not known:
+        raise TypeError(
+            'policy must be "MlpPolicy" or a subclass of OffloadingActorCriticPolicy, which keeps '
+            f"devices from choices that are not theirs; got {policy!r}."
+        )

@@ -1,0 +1,303 @@
+"""One categorical distribution for all devices at once, and the actor-critic policy with it.
+
+Stable-Baselines3 keeps a list of N distributions for N devices and asks each in turn. Here one
+tensor of shape (B, N, M + 1) holds the logits of all: the same numbers bit for bit, many times
+faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from gymnasium.spaces import MultiDiscrete, Space
+from numpy.typing import ArrayLike
+from stable_baselines3.common.distributions import MultiCategoricalDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+Self = TypeVar("Self", bound="BatchedMultiCategorical")
+
+TINY = 1e-30
+"""Least scale of a value, so that there is always something to divide by."""
+
+
+class BatchedMultiCategorical(MultiCategoricalDistribution):
+    """N independent choices among as many things each, as one batched categorical distribution.
+
+    It takes the place of Stable-Baselines3's ``MultiCategoricalDistribution`` with N equal
+    ``action_dims``. For equal logits `log_prob`, `entropy` and `mode` are equal bit for bit, and so
+    is `sample` on the CPU where PyTorch's generator is in the same state.
+
+    Parameters
+    ----------
+    n_devices : int
+        N, how many choose.
+    n_choices : int
+        M + 1, among how many things each.
+
+    Examples
+    --------
+    >>> distribution = BatchedMultiCategorical(n_devices=2, n_choices=3)
+    >>> distribution.proba_distribution(torch.tensor([[0.0, 2.0, 1.0, 5.0, 0.0, 0.0]])).mode()
+    tensor([[1, 0]])
+    """
+
+    def __init__(self, n_devices: int, n_choices: int) -> None:
+        super().__init__([n_choices] * n_devices)
+        self.n_devices = n_devices
+        self.n_choices = n_choices
+        # Its base holds a list here.
+        self.distribution: Categorical  # type: ignore[assignment]
+
+    def proba_distribution(self: Self, action_logits: Tensor) -> Self:
+        """Take logits.
+
+        Parameters
+        ----------
+        action_logits : Tensor, shape (B, N · (M + 1))
+            Those of device 1 for all its choices, then those of device 2, ...
+
+        Returns
+        -------
+        BatchedMultiCategorical
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            For logits that are NaN.
+        """
+        shape = (len(action_logits), self.n_devices, self.n_choices)
+        self.distribution = Categorical(logits=action_logits.view(shape))
+        return self
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Return the logarithm of the probability of whole decisions.
+
+        Parameters
+        ----------
+        actions : Tensor, shape (B, N)
+            Choices.
+
+        Returns
+        -------
+        Tensor, shape (B,)
+        """
+        terms: Tensor = self.distribution.log_prob(actions)  # type: ignore[no-untyped-call]
+        return terms.sum(dim=1)
+
+    def entropy(self) -> Tensor:
+        """Return the entropy of whole decisions.
+
+        Returns
+        -------
+        Tensor, shape (B,), [nat]
+        """
+        terms: Tensor = self.distribution.entropy()  # type: ignore[no-untyped-call]
+        return terms.sum(dim=1)
+
+    def sample(self) -> Tensor:
+        """Draw a decision for each row.
+
+        Returns
+        -------
+        Tensor, shape (B, N), int64
+        """
+        # Device by device, as a list of distributions would draw: then equal seeds draw alike.
+        by_device = self.distribution.probs.transpose(0, 1).reshape(-1, self.n_choices)
+        drawn = torch.multinomial(by_device, 1)
+        return drawn.view(self.n_devices, -1).T.contiguous()
+
+    def mode(self) -> Tensor:
+        """Return each device's most probable choice, the first of equals.
+
+        Returns
+        -------
+        Tensor, shape (B, N), int64
+        """
+        return self.distribution.probs.argmax(dim=-1)
+
+
+class ScaledValue(nn.Module):
+    """A linear layer whose output is in the unit of what it learns: mean + scale · output.
+
+    The layer starts at zero: before training, the value of every slot is the mean.
+
+    Parameters
+    ----------
+    n_features : int
+        Width of its input.
+
+    Examples
+    --------
+    >>> head = ScaledValue(4)
+    >>> head.follow(torch.tensor([0.002, 0.004]), weight=0.01)
+    >>> round(head(torch.ones(1, 4)).item(), 6)
+    0.003
+    """
+
+    mean: Tensor
+    scale: Tensor
+    batches: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_features, 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        # In double precision: rewards may differ in their last digits only.
+        self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def follow(self, returns: Tensor, weight: float) -> None:
+        """Move mean and scale towards those of returns; the first ones are taken over.
+
+        Parameters
+        ----------
+        returns : Tensor, shape (B,)
+            What the values are to predict.
+        weight : float
+            Of these returns in the running mean and variance, at least; the first batches count
+            alike.
+        """
+        self.batches += 1
+        weight = max(weight, 1.0 / float(self.batches))
+        returns = returns.double()
+        step = returns.mean() - self.mean
+        variance = self.scale.square() if self.batches > 1 else self.scale.new_zeros(())
+        spread = returns.var(unbiased=False) + (1 - weight) * step.square()
+        self.scale.copy_((variance + weight * (spread - variance)).sqrt())
+        self.mean += weight * step
+        # Rewards that are all alike have no spread.
+        self.scale.clamp_(min=max(1e-6 * abs(float(self.mean)), TINY))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return values.
+
+        Parameters
+        ----------
+        features : Tensor, shape (B, n_features)
+
+        Returns
+        -------
+        Tensor, shape (B, 1)
+        """
+        outputs: Tensor = self.linear(features)
+        return (self.mean + self.scale * outputs).to(outputs.dtype)
+
+
+class OffloadingActorCriticPolicy(ActorCriticPolicy):
+    """Actor and critic for assignments: Stable-Baselines3's policy with the fast distribution.
+
+    For its A2C, PPO and all else that takes an ``ActorCriticPolicy``.
+
+    Parameters
+    ----------
+    observation_space : gymnasium.Space
+        Any that Stable-Baselines3 flattens.
+    action_space : gymnasium.spaces.MultiDiscrete
+        N choices among M + 1 each.
+    lr_schedule : callable
+        Learning rate by the part of training that is left.
+    can_execute_locally : bool array_like, shape (N,), optional
+        Devices that may take choice 0; all by default. Others choose it with probability 0. It is
+        ``Scenario.can_execute_locally``; :class:`~baselines.ActorCritic` asks the env for it, other
+        algorithms take ``policy_kwargs={"can_execute_locally": ...}``.
+    **kwargs
+        For ``ActorCriticPolicy``.
+
+    Raises
+    ------
+    TypeError
+        For another action space.
+    ValueError
+        If `can_execute_locally` has another shape.
+
+    Examples
+    --------
+    >>> from stable_baselines3 import PPO
+    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
+    >>> env = make_sb3_vec_env("paper-200x10", n_envs=4, seed=0)
+    >>> model = PPO(OffloadingActorCriticPolicy, env, n_steps=4, batch_size=8).learn(16)
+    """
+
+    illegal: Tensor | None
+
+    def __init__(
+        self,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        lr_schedule: Schedule,
+        *args: Any,
+        can_execute_locally: ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._sizes = _sizes_of(action_space)
+        super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
+        self.register_buffer("illegal", None, persistent=False)
+        self.set_legal(can_execute_locally)
+
+    def set_legal(self, can_execute_locally: ArrayLike | None) -> None:
+        """Say which devices may execute locally, choice 0.
+
+        Parameters
+        ----------
+        can_execute_locally : bool array_like, shape (N,), optional
+            All by default.
+
+        Raises
+        ------
+        ValueError
+            For another shape.
+        """
+        devices, choices = self._sizes
+        may = np.ones(devices, bool) if can_execute_locally is None else can_execute_locally
+        may = np.asarray(may, dtype=bool)
+        if may.shape != (devices,):
+            raise ValueError(
+                f"can_execute_locally must have shape ({devices},), one bool for each device; got "
+                f"shape {may.shape}. Scenario.can_execute_locally has it."
+            )
+        self.can_execute_locally: Sequence[bool] = may.tolist()
+        illegal = torch.zeros(devices, choices, dtype=torch.bool)
+        illegal[:, 0] = torch.as_tensor(~may)
+        self.illegal = None if may.all() else illegal.flatten().to(self.device)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.action_dist = BatchedMultiCategorical(*self._sizes)
+        super()._build(lr_schedule)
+        # Initialised by now: orthogonal weights and their random numbers are those of the base.
+        self.value_net = ScaledValue(self.mlp_extractor.latent_dim_vf)  # type: ignore[assignment]
+        self.optimizer = self.optimizer_class(
+            self.parameters(),
+            lr=lr_schedule(1),  # type: ignore[call-arg]
+            **self.optimizer_kwargs,
+        )
+
+    def _get_action_dist_from_latent(self, latent_pi: Tensor) -> BatchedMultiCategorical:
+        logits = self.action_net(latent_pi)
+        if self.illegal is not None:
+            logits = logits.masked_fill(self.illegal, -torch.inf)
+        assert isinstance(self.action_dist, BatchedMultiCategorical)
+        return self.action_dist.proba_distribution(logits)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        kept = super()._get_constructor_parameters()
+        return kept | {"can_execute_locally": self.can_execute_locally}
+
+
+def _sizes_of(space: Space[Any]) -> tuple[int, int]:
+    """Return how many choose, and among how many choices each."""
+    if not isinstance(space, MultiDiscrete) or space.nvec.ndim != 1 or np.ptp(space.nvec) > 0:
+        raise TypeError(
+            "action_space must be MultiDiscrete with as many choices for every device, as "
+            f"gymnasium.make('mec_gym/MultiMEC-v0', scenario=...) has it; got {space}. Leave out "
+            "ScoreAction, scores=True or whatever else changes the actions."
+        )
+    return len(space.nvec), int(space.nvec[0])
