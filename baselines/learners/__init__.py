@@ -14,9 +14,13 @@ except ModuleNotFoundError as error:
 
 from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
+from baselines.learners.maddpg import MADDPG
+from baselines.learners.maddpg_networks import MADDPGPolicy
 
 __all__ = [
+    "MADDPG",
     "ActorCritic",
     "BatchedMultiCategorical",
+    "MADDPGPolicy",
     "OffloadingActorCriticPolicy",
 ]

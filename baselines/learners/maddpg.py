@@ -27,6 +27,7 @@ from baselines.learners.maddpg_setting import (
     server_views,
     value_units,
 )
+from baselines.learners.mec_log import MECLog
 from baselines.learners.voting import VotingAlgorithm, scored
 from mec_gym.envs.sb3 import vectorised
 
@@ -38,7 +39,7 @@ SATURATED = 0.95
 """Actions beyond this, of 1, count as saturated: a tanh lets a tenth of the gradient through."""
 
 
-class MADDPG(VotingAlgorithm, TD3):
+class MADDPG(MECLog, VotingAlgorithm, TD3):
     """Multi-agent deep deterministic policy gradient for agents that share one reward.
 
     Agent j sees server j's own gains (and the tasks, where they vary) and answers with its scores
