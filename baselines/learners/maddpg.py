@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from stable_baselines3 import TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import ActionNoise
@@ -84,7 +85,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         Longest gradient, of each actor and of each kind of critic.
     logit_penalty : float
         Weight of the mean square of what goes into the actors' tanh, against saturation.
-    views : int array_like, shape (M, V), optional
+    views : sequence of sequences of int, shape (M, V), optional
         For other envs than MultiMEC: the entries of the flattened observation that each agent
         sees. Agent j's actions are the j-th of M equal parts of the action vector.
     policy_kwargs, stats_window_size, tensorboard_log, verbose, seed, device
@@ -151,7 +152,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         others: str = "replay",
         max_grad_norm: float = 0.5,
         logit_penalty: float = 1e-3,
-        views: ArrayLike | None = None,
+        views: Sequence[Sequence[int]] | None = None,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
@@ -186,7 +187,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         self.own_noise = action_noise is None
         self.critics, self.others = critics, others
         self.max_grad_norm, self.logit_penalty = max_grad_norm, logit_penalty
-        self.views = None if views is None else np.asarray(views).tolist()
+        self.views = None if views is None else [list(view) for view in views]
         self.value_shift, self.value_scale = 0.0, 1.0
         if _init_setup_model:
             self._require_arguments()

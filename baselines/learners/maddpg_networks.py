@@ -378,7 +378,9 @@ class MADDPGPolicy(BasePolicy):
         )
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | {
+        return {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
             "lr_schedule": self._dummy_schedule,
             "views": self.views.tolist(),
             "net_arch": self.net_arch,
