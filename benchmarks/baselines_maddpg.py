@@ -71,5 +71,5 @@ def _against_ddpg(scenario: str, batch: int, critics: str, others: str) -> Row:
         shown(seconds["ours"]),
         f"{shown(seconds['theirs'])}, widths {total['pi']} and {total['qf']}",
         seconds["ours"] / seconds["theirs"],
-        "<= 2" if critics == "shared" else "",
+        "<= 2",
     )
