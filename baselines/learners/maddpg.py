@@ -18,6 +18,7 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
+from baselines.learners.envs import vectorised
 from baselines.learners.maddpg_networks import CRITICS, AgentActors, CentralCritics, MADDPGPolicy
 from baselines.learners.maddpg_setting import (
     AgentNoise,
@@ -30,7 +31,6 @@ from baselines.learners.maddpg_setting import (
 )
 from baselines.learners.mec_log import MECLog
 from baselines.learners.voting import VotingAlgorithm, scored
-from mec_gym.envs.sb3 import vectorised
 
 Self = TypeVar("Self", bound="MADDPG")
 
