@@ -10,7 +10,7 @@ from stable_baselines3 import DDPG
 
 import mec_gym
 from baselines.learners import MADDPG
-from benchmarks.measure import Row, interleaved, row, shown
+from benchmarks.measure import Action, Row, interleaved, row, shown
 
 PRESET = "paper-200x10"
 
@@ -60,7 +60,7 @@ def _against_ddpg(scenario: str, batch: int, critics: str, others: str) -> Row:
     theirs = DDPG(
         "MlpPolicy", mec_gym.ScoreAction(env), policy_kwargs={"net_arch": total}, **shared
     ).learn(2 * batch)
-    actions = {
+    actions: dict[str, tuple[Action, int]] = {
         "ours": (lambda: ours.train(1, batch), 1),
         "theirs": (lambda: theirs.train(1, batch), 1),
     }

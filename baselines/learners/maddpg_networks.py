@@ -251,7 +251,7 @@ class CentralCritics(nn.Module):
         Tensor, shape (K, B, width)
         """
         flat = observations.flatten(1).float()
-        sums = self.of_observation(flat[None])[0].addmm(actions, self.of_actions)
+        sums: Tensor = self.of_observation(flat[None])[0].addmm(actions, self.of_actions)
         return sums.reshape(len(flat), self.n_critics, self.width).transpose(0, 1)
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -369,7 +369,7 @@ class MADDPGPolicy(BasePolicy):
 
     def _make_critic(self) -> CentralCritics:
         return CentralCritics(
-            int(np.prod(self.observation_space.shape)),
+            spaces.flatdim(self.observation_space),
             self.n_agents,
             self.n_actions,
             self.net_arch["qf"],
