@@ -21,7 +21,7 @@ from baselines.random import random
 from baselines.remote import remote
 
 if TYPE_CHECKING:
-    from baselines.learners import ActorCritic
+    from baselines.learners import DDPG, MADDPG, ActorCritic
     from baselines.policies import (
         DifferentialEvolution,
         GreedyOffloading,
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
         RemoteOffloading,
     )
 
-_LEARNERS = ("ActorCritic",)
+_LEARNERS = ("DDPG", "MADDPG", "ActorCritic")
 
 __all__ = [
+    "DDPG",
+    "MADDPG",
     "ActorCritic",
     "DifferentialEvolution",
     "GreedyOffloading",

@@ -14,9 +14,17 @@ except ModuleNotFoundError as error:
 
 from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
+from baselines.learners.ddpg import DDPG
+from baselines.learners.maddpg import MADDPG
+from baselines.learners.maddpg_networks import MADDPGPolicy
+from baselines.learners.vote_policy import VotePolicy
 
 __all__ = [
+    "DDPG",
+    "MADDPG",
     "ActorCritic",
     "BatchedMultiCategorical",
+    "MADDPGPolicy",
     "OffloadingActorCriticPolicy",
+    "VotePolicy",
 ]

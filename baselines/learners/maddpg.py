@@ -1,0 +1,439 @@
+"""MADDPG (Lowe et al., 2017): an actor per server, trained with critics that see everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+from stable_baselines3 import TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import ReplayBufferSamples, Schedule
+from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor, nn
+
+from baselines.learners.envs import vectorised
+from baselines.learners.maddpg_networks import CRITICS, AgentActors, CentralCritics, MADDPGPolicy
+from baselines.learners.maddpg_setting import (
+    AgentNoise,
+    require_memory,
+    require_number,
+    require_one_of,
+    require_views,
+    server_views,
+    value_units,
+)
+from baselines.learners.mec_log import MECLog
+from baselines.learners.voting import VotingAlgorithm, scored
+
+Self = TypeVar("Self", bound="MADDPG")
+
+OTHERS = ("replay", "policy")
+
+SATURATED = 0.95
+"""Actions beyond this, of 1, count as saturated: a tanh lets a tenth of the gradient through."""
+
+
+class MADDPG(MECLog, VotingAlgorithm, TD3):
+    """Multi-agent deep deterministic policy gradient for agents that share one reward.
+
+    Agent j sees server j's own gains (and the tasks, where they vary) and answers with its scores
+    for the devices; no agent sees what another does. Critics, used in training only, see the whole
+    observation and the actions of all. All actors run as one batched product per layer.
+
+    Parameters
+    ----------
+    policy : str or type
+        "MlpPolicy" or a subclass of :class:`MADDPGPolicy`.
+    env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
+        A MultiMEC env that takes assignments or scores, alone or vectorised; with `views`, any env
+        of Box actions.
+    learning_rate : float or callable
+        Of the critics.
+    actor_rate : float
+        The actors' learning rate over the critics'.
+    buffer_size : int
+        Slots that are remembered, all copies together.
+    learning_starts : int
+        Slots before the first gradient step.
+    batch_size, train_freq, gradient_steps
+        As everywhere in Stable-Baselines3.
+    tau : float
+        How fast target networks follow, of 1.
+    gamma : float
+        Discount in [0, 1). Slots are independent of each other and no decision changes what comes
+        next, so rewards of later slots are noise to this one's decision: 0 loses nothing. Target
+        networks only matter beyond 0.
+    noise, level_noise : float
+        Standard deviations of exploration, in actions scaled to [-1, 1]: of each action on its
+        own, and of a shift of all actions of all agents together. See :class:`AgentNoise`.
+    action_noise : ActionNoise, optional
+        Of Stable-Baselines3, instead of these two.
+    critics : {"shared", "per-agent"}
+        One critic, or one for each agent as in the paper. Where all agents have the same reward,
+        M critics learn the same function M times: one costs less and learns from as much.
+    others : {"replay", "policy"}
+        What the others do when an agent's actor is improved: what they did in the replayed slot,
+        as in the paper, or what their actors would do now.
+    max_grad_norm : float
+        Longest gradient, of each actor and of each kind of critic.
+    logit_penalty : float
+        Weight of the mean square of what goes into the actors' tanh, against saturation.
+    views : sequence of sequences of int, shape (M, V), optional
+        For other envs than MultiMEC: the entries of the flattened observation that each agent
+        sees. Agent j's actions are the j-th of M equal parts of the action vector.
+    policy_kwargs, stats_window_size, tensorboard_log, verbose, seed, device
+        As everywhere in Stable-Baselines3; see :class:`MADDPGPolicy`.
+
+    Attributes
+    ----------
+    value_shift, value_scale : float, [reward]
+        What the critics' values are measured from and in.
+
+    Raises
+    ------
+    TypeError
+        For an env that is neither MultiMEC nor has Box actions.
+    ValueError
+        For arguments out of range, observations "raw", views that do not fit, or a replay buffer
+        that does not fit into memory.
+
+    Notes
+    -----
+    Critics learn returns less their mean, in units of their spread: nothing depends on the unit of
+    the reward. Bootstrapped targets take the units into account exactly, at any end of an episode.
+
+    References
+    ----------
+    R. Lowe et al., "Multi-Agent Actor-Critic for Mixed Cooperative-Competitive Environments",
+    NeurIPS 2017. B. Peng et al., "FACMAC: Factored Multi-Agent Centralised Policy Gradients",
+    NeurIPS 2021, for ``others="policy"``.
+
+    Examples
+    --------
+    >>> import gymnasium as gym
+    >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
+    >>> model = MADDPG(env=env, learning_starts=10, batch_size=8, seed=0).learn(20)
+    >>> action, _ = model.predict(env.reset(seed=1)[0], deterministic=True)
+    >>> action.shape
+    (30,)
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": MADDPGPolicy}
+    policy: MADDPGPolicy  # type: ignore[assignment]  # no TD3Policy: its networks are others
+    actor: AgentActors  # type: ignore[assignment]
+    actor_target: AgentActors  # type: ignore[assignment]
+    critic: CentralCritics  # type: ignore[assignment]
+    critic_target: CentralCritics  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        policy: str | type[MADDPGPolicy] = "MlpPolicy",
+        env: Any = None,
+        learning_rate: float | Schedule = 1e-3,
+        actor_rate: float = 1.0,
+        buffer_size: int = 20_000,
+        learning_starts: int = 100,
+        batch_size: int = 64,
+        tau: float = 0.01,
+        gamma: float = 0.0,
+        train_freq: int | tuple[int, str] = 1,
+        gradient_steps: int = 1,
+        noise: float = 0.3,
+        level_noise: float = 0.3,
+        action_noise: ActionNoise | None = None,
+        critics: str = "shared",
+        others: str = "replay",
+        max_grad_norm: float = 0.5,
+        logit_penalty: float = 1e-3,
+        views: Sequence[Sequence[int]] | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
+    ) -> None:
+        super().__init__(
+            policy,  # type: ignore[arg-type]  # see the annotation of `policy`
+            env,
+            learning_rate=learning_rate,
+            buffer_size=buffer_size,
+            learning_starts=learning_starts,
+            batch_size=batch_size,
+            tau=tau,
+            gamma=gamma,
+            train_freq=train_freq,
+            gradient_steps=gradient_steps,
+            action_noise=action_noise,
+            policy_delay=1,
+            policy_kwargs=policy_kwargs,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=False,
+        )
+        self.actor_rate = actor_rate
+        self.noise, self.level_noise = noise, level_noise
+        self.own_noise = action_noise is None
+        self.critics, self.others = critics, others
+        self.max_grad_norm, self.logit_penalty = max_grad_norm, logit_penalty
+        self.views = None if views is None else [list(view) for view in views]
+        self.value_shift, self.value_scale = 0.0, 1.0
+        if _init_setup_model:
+            self._require_arguments()
+            self._setup_model()
+
+    def _require_arguments(self) -> None:
+        if self.env is None:
+            raise TypeError(
+                "MADDPG needs an env, e.g. env=gymnasium.make("
+                '"mec_gym/MultiMEC-v0", scenario="paper-30x2"); MADDPG.load(path) predicts '
+                "without one."
+            )
+        require_one_of("critics", self.critics, CRITICS)
+        require_one_of("others", self.others, OTHERS)
+        for name in ("noise", "level_noise", "logit_penalty"):
+            require_number(name, getattr(self, name), 0.0)
+        for name in ("actor_rate", "max_grad_norm"):
+            require_number(name, getattr(self, name), 0.0, open_low=True)
+        require_number("gamma", self.gamma, 0.0, 1.0)
+
+    # -- the env: MultiMEC, or any with views ------------------------------------------------------
+
+    @staticmethod
+    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        plain = BaseAlgorithm._wrap_env(vectorised(env), verbose, monitor_wrapper)
+        game = isinstance(plain.action_space, Box) and not plain.has_attr("scenario")
+        return plain if game else scored(plain)
+
+    def _remember_world(self) -> None:
+        if self.env is None or self.env.has_attr("scenario"):
+            super()._remember_world()
+        else:
+            self.scenario, self.votes = None, False  # type: ignore[assignment]
+
+    def _require_fitting(self, env: VecEnv) -> None:
+        if self.scenario is not None and env.has_attr("scenario"):
+            super()._require_fitting(env)
+
+    def _setup_model(self) -> None:
+        self._remember_world()
+        if self.views is None:
+            self.views = server_views(self.scenario, self.env, self.observation_space)
+        require_views(self.views, self.observation_space, self.action_space)
+        agents = {"views": self.views, "critic": self.critics}
+        self.policy_kwargs = {**self.policy_kwargs, **agents}
+        if self.replay_buffer is None:
+            require_memory(self.buffer_size, self.observation_space, self.action_space)
+        super()._setup_model()
+        if self.own_noise:
+            # Anew, since Stable-Baselines3 has multiplied the last one by the copies of its env.
+            self.action_noise = None
+            if self.noise or self.level_noise:
+                size = (self.policy.n_agents, self.policy.n_actions)
+                self.action_noise = AgentNoise(*size, self.noise, self.level_noise)
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Explore around the actors from the first slot on: they begin in the middle.
+
+        Uniform scores, as Stable-Baselines3 would draw them, send nearly every device away
+        wherever there are many servers.
+        """
+        starts = learning_starts if action_noise is None else 0
+        return super()._sample_action(starts, action_noise, n_envs)
+
+    # -- gradient steps ---------------------------------------------------------------------------
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """Take gradient steps on the critics and all actors.
+
+        Parameters
+        ----------
+        gradient_steps : int
+            Each on a minibatch of its own.
+        batch_size : int
+            Slots in one.
+
+        Raises
+        ------
+        FloatingPointError
+            For a loss or gradient that is not finite; the weights are those of the step before.
+        """
+        assert self.replay_buffer is not None
+        self.policy.set_training_mode(True)
+        self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
+        for group in self.actor.optimizer.param_groups:
+            group["lr"] *= self.actor_rate
+        self.value_shift, self.value_scale = value_units(
+            self.replay_buffer, self.gamma, self._vec_normalize_env
+        )
+        figures = []
+        for _ in range(gradient_steps):
+            self._n_updates += 1
+            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+            figures.append(self._critic_step(batch) | self._actor_step(batch))
+            for one in ("actor", "critic"):
+                online, target = getattr(self, one), getattr(self, f"{one}_target")
+                polyak_update(online.parameters(), target.parameters(), self.tau)
+        self._record(figures)
+
+    def _critic_step(self, batch: ReplayBufferSamples) -> dict[str, float]:
+        with torch.no_grad():
+            targets = self._targets(batch)
+        values = self.critic(batch.observations, batch.actions)
+        # One term for each critic: none learns slower because there are others.
+        loss = (values - targets).square().mean(1).sum()
+        self.critic.optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.critic.parameters(), self.max_grad_norm)
+        self._require_finite("the critics", norm)
+        self.critic.optimizer.step()
+        mean = self.value_shift + self.value_scale * float(values.detach().mean())
+        return {
+            "critic_loss": loss.item() / self.critic.n_critics,
+            "critic_grad_norm": norm.item(),
+            "mean_q": mean,
+        }
+
+    def _targets(self, batch: ReplayBufferSamples) -> Tensor:
+        """Return the returns that critics learn, in their own units, shape (K or 1, B)."""
+        returns = batch.rewards[:, 0][None]
+        if self.gamma > 0.0:
+            seen = batch.next_observations
+            ahead = self.critic_target(seen, self.actor_target(seen))
+            ahead = self.value_shift + self.value_scale * ahead
+            returns = returns + self.gamma * (1.0 - batch.dones[:, 0]) * ahead
+        return (returns - self.value_shift) / self.value_scale
+
+    def _actor_step(self, batch: ReplayBufferSamples) -> dict[str, float]:
+        # The critics' own gradients are not asked for here.
+        self.critic.requires_grad_(False)
+        logits = self.actor.logits(batch.observations)
+        actions = torch.tanh(logits).transpose(0, 1).flatten(1)
+        values = self._values_of_actors(batch, actions)
+        penalty = self.logit_penalty * logits.square().mean((1, 2)).sum()
+        self.actor.optimizer.zero_grad()
+        (penalty - values.mean(1).sum()).backward()  # type: ignore[no-untyped-call]
+        self.critic.requires_grad_(True)
+        norms = clip_each(self.actor, self.max_grad_norm)
+        self._require_finite("the actors", norms)
+        self.actor.optimizer.step()
+        losses = -values.detach().mean(1)
+        figures = {
+            "actor_loss": losses.mean().item(),
+            "actor_grad_norm": norms.mean().item(),
+            "saturation": (actions.detach().abs() > SATURATED).float().mean().item(),
+        }
+        if len(losses) > 1:
+            named = enumerate(losses.tolist())
+            figures |= {f"actor_loss_{self._name(agent)}": loss for agent, loss in named}
+        return figures
+
+    def _values_of_actors(self, batch: ReplayBufferSamples, actions: Tensor) -> Tensor:
+        """Return what each agent's actor is to raise, shape (M or 1, B)."""
+        if self.others == "replay":
+            return self.critic.substituted(batch.observations, batch.actions, actions)
+        if self.critic.n_critics == 1:
+            values: Tensor = self.critic(batch.observations, actions)
+            return values
+        # Each critic moves its own agent; what the others do now is a fact to it.
+        return self.critic.substituted(batch.observations, actions.detach(), actions)
+
+    def _require_finite(self, whose: str, norms: Tensor) -> None:
+        if not bool(norms.isfinite().all()):
+            which = norms.isfinite().logical_not().nonzero().flatten().tolist()
+            agents = f" (of {', '.join(map(self._name, which))})" if norms.ndim else ""
+            raise FloatingPointError(
+                f"the gradient of {whose}{agents} is not finite at gradient step "
+                f"{self._n_updates}, step {self.num_timesteps} of the env. Look for rewards or "
+                "observations that are not finite, or lower learning_rate. The weights are those "
+                "of the gradient step before."
+            )
+
+    def _name(self, agent: int) -> str:
+        return f"{'agent' if self.scenario is None else 'mec'}_{agent}"
+
+    def _record(self, figures: list[dict[str, float]]) -> None:
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name in figures[0] if figures else ():
+            self.logger.record(f"train/{name}", float(np.mean([one[name] for one in figures])))
+        self.logger.record("train/noise", self.noise)
+        self.logger.record("train/level_noise", self.level_noise)
+
+    def learn(
+        self: Self,
+        total_timesteps: int,
+        callback: Any = None,
+        log_interval: int | None = 4,
+        tb_log_name: str = "MADDPG",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train for some steps in the env.
+
+        Parameters
+        ----------
+        total_timesteps : int
+            Steps, those of all copies counted.
+        callback, tb_log_name, reset_num_timesteps, progress_bar
+            As everywhere in Stable-Baselines3.
+        log_interval : int, optional
+            Episodes between two entries of the log.
+
+        Returns
+        -------
+        MADDPG
+            Itself.
+        """
+        return super().learn(
+            total_timesteps,
+            callback,
+            log_interval,  # type: ignore[arg-type]  # None means no log
+            tb_log_name,
+            reset_num_timesteps,
+            progress_bar,
+        )
+
+
+def clip_each(stacked: nn.Module, limit: float) -> Tensor:
+    """Shorten the gradient of each of M networks whose parameters are stacked.
+
+    Parameters
+    ----------
+    stacked : Module
+        All its parameters have M as their first axis, and gradients.
+    limit : float
+        Longest gradient of one network.
+
+    Returns
+    -------
+    Tensor, shape (M,)
+        Lengths before.
+
+    Examples
+    --------
+    >>> layer = nn.Module()
+    >>> layer.weight = nn.Parameter(torch.zeros(2, 1, 1))
+    >>> layer.weight.grad = torch.tensor([[[3.0]], [[0.5]]])
+    >>> clip_each(layer, 1.0).tolist(), layer.weight.grad.flatten().tolist()
+    ([3.0, 0.5], [1.0, 0.5])
+    """
+    gradients = [part.grad for part in stacked.parameters() if part.grad is not None]
+    squares = torch.stack([gradient.square().sum((1, 2)) for gradient in gradients])
+    norms = squares.sum(0).sqrt()
+    factors = (limit / norms.clamp(min=1e-12)).clamp(max=1.0)[:, None, None]
+    for gradient in gradients:
+        gradient.mul_(factors)
+    return norms

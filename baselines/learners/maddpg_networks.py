@@ -1,0 +1,413 @@
+"""The networks of MADDPG: all agents' actors, and the critics that see everything."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor, nn
+
+CRITICS = ("shared", "per-agent")
+
+
+class Stack(nn.Module):
+    """K fully connected layers of equal shape, each with weights of its own, as one product.
+
+    Parameters
+    ----------
+    n_layers : int
+        K.
+    n_inputs, n_outputs : int
+        Of each.
+    gain : float
+        Factor on the initial weights, which are uniform with a variance of gain² / inputs.
+
+    Examples
+    --------
+    >>> Stack(3, 5, 2)(torch.zeros(3, 7, 5)).shape
+    torch.Size([3, 7, 2])
+    """
+
+    def __init__(self, n_layers: int, n_inputs: int, n_outputs: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_layers, n_inputs, n_outputs))
+        self.bias = nn.Parameter(torch.zeros(n_layers, 1, n_outputs))
+        bound = gain * (3.0 / n_inputs) ** 0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run every layer on its own inputs.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (K, B, n_inputs)
+
+        Returns
+        -------
+        Tensor, shape (K, B, n_outputs)
+        """
+        return torch.baddbmm(self.bias, inputs, self.weight)
+
+
+class StackedNorm(nn.Module):
+    """Layer normalisation with a scale and an offset for each of K networks.
+
+    Parameters
+    ----------
+    n_networks, width : int
+        K, and how many units are normalised together.
+
+    Examples
+    --------
+    >>> StackedNorm(3, 4)(torch.ones(3, 7, 4)).abs().max().item()
+    0.0
+    """
+
+    def __init__(self, n_networks: int, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(n_networks, 1, width))
+        self.offset = nn.Parameter(torch.zeros(n_networks, 1, width))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Normalise each row, then scale and shift it.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (K, B, width)
+
+        Returns
+        -------
+        Tensor, shape (K, B, width)
+        """
+        normal = nn.functional.layer_norm(inputs, inputs.shape[-1:])
+        return torch.addcmul(self.offset, normal, self.scale)
+
+
+def hidden_stack(n_networks: int, widths: Sequence[int], layer_norm: bool) -> list[nn.Module]:
+    """Return what follows the first layer of K networks, up to the last hidden units.
+
+    Parameters
+    ----------
+    n_networks : int
+        K.
+    widths : sequence of int
+        Of the hidden layers, the first one's included.
+    layer_norm : bool
+        Whether each hidden layer is normalised before its ReLU.
+
+    Returns
+    -------
+    list of Module
+    """
+
+    def activated(width: int) -> list[nn.Module]:
+        norm: list[nn.Module] = [StackedNorm(n_networks, width)] if layer_norm else []
+        return [*norm, nn.ReLU()]
+
+    parts = activated(widths[0])
+    for inputs, outputs in itertools.pairwise(widths):
+        parts += [Stack(n_networks, inputs, outputs, gain=2**0.5), *activated(outputs)]
+    return parts
+
+
+class AgentActors(nn.Module):
+    """One actor per agent: its own view of the observation in, its own actions out.
+
+    Parameters
+    ----------
+    views : int array, shape (M, V)
+        Entries of the flattened observation that each agent sees.
+    n_actions : int
+        Of one agent.
+    net_arch : sequence of int
+        Hidden widths of one actor.
+    layer_norm : bool
+        Whether hidden layers are normalised.
+
+    Examples
+    --------
+    >>> actors = AgentActors(np.array([[0, 1], [2, 3]]), 3, [8], layer_norm=True)
+    >>> actors(torch.zeros(5, 4)).shape
+    torch.Size([5, 6])
+    """
+
+    views: Tensor
+    optimizer: torch.optim.Optimizer
+
+    def __init__(
+        self, views: NDArray[np.int64], n_actions: int, net_arch: Sequence[int], *, layer_norm: bool
+    ) -> None:
+        super().__init__()
+        self.register_buffer("views", torch.as_tensor(views), persistent=False)
+        agents, inputs = views.shape
+        # A small last layer: at first all answers lie in the middle, and nothing saturates.
+        self.network = nn.Sequential(
+            Stack(agents, inputs, net_arch[0], gain=2**0.5),
+            *hidden_stack(agents, net_arch, layer_norm),
+            Stack(agents, net_arch[-1], n_actions, gain=0.01),
+        )
+
+    def logits(self, observations: Tensor) -> Tensor:
+        """Return what goes into the final tanh.
+
+        Parameters
+        ----------
+        observations : Tensor, shape (B, ...)
+            Of the env.
+
+        Returns
+        -------
+        Tensor, shape (M, B, A)
+        """
+        # Entries outermost: whole rows are then copied, and the product takes them as they lie.
+        entries = observations.flatten(1).float().T.contiguous()
+        seen = entries[self.views.flatten()].reshape(*self.views.shape, len(observations))
+        outputs: Tensor = self.network(seen.transpose(1, 2))
+        return outputs
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Return the joint actions, scaled to [-1, 1].
+
+        Parameters
+        ----------
+        observations : Tensor, shape (B, ...)
+            Of the env.
+
+        Returns
+        -------
+        Tensor, shape (B, M · A)
+            Agent 1's actions, then agent 2's, ...
+        """
+        return torch.tanh(self.logits(observations)).transpose(0, 1).flatten(1)
+
+
+class CentralCritics(nn.Module):
+    """K critics of the whole observation and the actions of all agents.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Entries of a flattened observation.
+    n_agents, n_actions : int
+        M, and the actions of one agent.
+    net_arch : sequence of int
+        Hidden widths of one critic.
+    n_critics : int
+        1, or one per agent.
+    layer_norm : bool
+        Whether hidden layers are normalised.
+
+    Examples
+    --------
+    >>> critics = CentralCritics(4, 2, 3, [8], n_critics=2, layer_norm=True)
+    >>> critics(torch.zeros(5, 4), torch.zeros(5, 6)).shape
+    torch.Size([2, 5])
+    """
+
+    optimizer: torch.optim.Optimizer
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_agents: int,
+        n_actions: int,
+        net_arch: Sequence[int],
+        *,
+        n_critics: int,
+        layer_norm: bool,
+    ) -> None:
+        super().__init__()
+        self.n_agents, self.n_critics, self.width = n_agents, n_critics, net_arch[0]
+        joint = n_agents * n_actions
+        # All critics read the same, so their first layers are one.
+        gain = (2.0 * n_inputs / (n_inputs + joint)) ** 0.5
+        self.of_observation = Stack(1, n_inputs, n_critics * net_arch[0], gain)
+        gain = (2.0 * joint / (n_inputs + joint)) ** 0.5
+        bound = gain * (3.0 / joint) ** 0.5
+        self.of_actions = nn.Parameter(torch.empty(joint, n_critics * net_arch[0]))
+        nn.init.uniform_(self.of_actions, -bound, bound)
+        self.rest = nn.Sequential(
+            *hidden_stack(n_critics, net_arch, layer_norm),
+            Stack(n_critics, net_arch[-1], 1, gain=0.1),
+        )
+
+    def first(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Return the first layer's sums.
+
+        Parameters
+        ----------
+        observations : Tensor, shape (B, ...)
+        actions : Tensor, shape (B, M · A)
+
+        Returns
+        -------
+        Tensor, shape (K, B, width)
+        """
+        flat = observations.flatten(1).float()
+        sums: Tensor = self.of_observation(flat[None])[0].addmm(actions, self.of_actions)
+        return sums.reshape(len(flat), self.n_critics, self.width).transpose(0, 1)
+
+    def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Return the values of joint actions.
+
+        Parameters
+        ----------
+        observations : Tensor, shape (B, ...)
+        actions : Tensor, shape (B, M · A)
+            Of all agents, in [-1, 1].
+
+        Returns
+        -------
+        Tensor, shape (K, B)
+        """
+        values: Tensor = self.rest(self.first(observations, actions))
+        return values[..., 0]
+
+    def substituted(self, observations: Tensor, actions: Tensor, own: Tensor) -> Tensor:
+        """Return, for each agent, the value when it alone acts otherwise.
+
+        The first layer is linear in the actions: what an agent changes is added to its sums, so
+        that no joint action is built or multiplied M times.
+
+        Parameters
+        ----------
+        observations : Tensor, shape (B, ...)
+        actions : Tensor, shape (B, M · A)
+            What all agents did.
+        own : Tensor, shape (B, M · A)
+            What each would do instead, while all others do what they did.
+
+        Returns
+        -------
+        Tensor, shape (M, B)
+            Row j by agent j's critic, or by the one that all share.
+        """
+        batch, agents = len(actions), self.n_agents
+        change = (own - actions).reshape(batch, agents, -1).transpose(0, 1)
+        weights = self.of_actions.reshape(agents, -1, self.n_critics, self.width)
+        index = (
+            torch.arange(agents) if self.n_critics > 1 else torch.zeros(agents, dtype=torch.long)
+        )
+        weights = weights[torch.arange(agents), :, index]
+        sums = self.first(observations, actions) + torch.bmm(change, weights)
+        # One shared critic reads the M batches as one.
+        values: Tensor = self.rest(sums.reshape(self.n_critics, -1, self.width))
+        return values.reshape(agents, batch)
+
+
+class MADDPGPolicy(BasePolicy):
+    """Actors, critics, their targets and their optimisers.
+
+    Parameters
+    ----------
+    observation_space : gymnasium.spaces.Box
+        Of the env.
+    action_space : gymnasium.spaces.Box
+        Of the joint actions, agent 1's first.
+    lr_schedule : callable
+        Learning rate of the actors.
+    views : sequence of sequences of int, shape (M, V)
+        Entries of the flattened observation that each agent sees.
+    net_arch : mapping, optional
+        ``{"pi": hidden widths of one actor, "qf": hidden widths of one critic}``.
+    critic : {"shared", "per-agent"}
+        One critic for all, or one for each agent.
+    layer_norm : bool
+        Whether hidden layers are normalised.
+    optimizer_class, optimizer_kwargs
+        As everywhere in Stable-Baselines3.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Box,
+        lr_schedule: Schedule,
+        views: Sequence[Sequence[int]],
+        net_arch: dict[str, list[int]] | None = None,
+        critic: str = "shared",
+        layer_norm: bool = True,
+        optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        if optimizer_kwargs is None and optimizer_class is torch.optim.Adam:
+            optimizer_kwargs = {"fused": True}  # one pass over the weights instead of six
+        super().__init__(
+            observation_space,
+            action_space,
+            squash_output=True,
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=optimizer_kwargs,
+        )
+        self.views = np.asarray(views, dtype=np.int64)
+        self.net_arch = net_arch or {"pi": [128, 128], "qf": [256, 128]}
+        self.critic_kind, self.layer_norm = critic, layer_norm
+        self.n_agents = len(self.views)
+        self.n_actions = int(np.prod(action_space.shape)) // self.n_agents
+        self.actor, self.actor_target = self._make_actor(), self._make_actor()
+        self.critic, self.critic_target = self._make_critic(), self._make_critic()
+        self.actor_target.load_state_dict(self.actor.state_dict())
+        self.critic_target.load_state_dict(self.critic.state_dict())
+        for part in (self.actor, self.critic):
+            part.optimizer = self.optimizer_class(
+                part.parameters(),
+                lr=lr_schedule(1),  # type: ignore[call-arg]
+                **self.optimizer_kwargs,
+            )
+
+    def _make_actor(self) -> AgentActors:
+        return AgentActors(
+            self.views, self.n_actions, self.net_arch["pi"], layer_norm=self.layer_norm
+        )
+
+    def _make_critic(self) -> CentralCritics:
+        return CentralCritics(
+            spaces.flatdim(self.observation_space),
+            self.n_agents,
+            self.n_actions,
+            self.net_arch["qf"],
+            n_critics=1 if self.critic_kind == "shared" else self.n_agents,
+            layer_norm=self.layer_norm,
+        )
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "lr_schedule": self._dummy_schedule,
+            "views": self.views.tolist(),
+            "net_arch": self.net_arch,
+            "critic": self.critic_kind,
+            "layer_norm": self.layer_norm,
+            "optimizer_class": self.optimizer_class,
+            "optimizer_kwargs": self.optimizer_kwargs,
+        }
+
+    def forward(self, observation: Tensor, deterministic: bool = False) -> Tensor:
+        """Return the joint actions.
+
+        Parameters
+        ----------
+        observation : Tensor, shape (B, ...)
+            Of the env.
+        deterministic : bool
+            Not used: the actors draw nothing.
+
+        Returns
+        -------
+        Tensor, shape (B, M · A)
+            Scaled to [-1, 1].
+        """
+        return self._predict(observation, deterministic)
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        assert isinstance(observation, Tensor)
+        actions: Tensor = self.actor(observation)
+        return actions
