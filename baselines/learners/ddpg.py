@@ -22,7 +22,7 @@ from baselines.learners.voting import VotingAlgorithm
 Self = TypeVar("Self", bound="DDPG")
 
 SATURATED = 0.95
-"""A score scaled to [-1, 1] counts as saturated beyond this: tanh hardly lets it come back."""
+"""A score scaled to [-1, 1] counts as saturated beyond this: tanh is nearly flat there."""
 
 
 class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
@@ -45,8 +45,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     learning_rate : float or callable
         Of the critic's Adam.
     actor_rate : float
-        The actor's learning rate in shares of the critic's. An actor as fast as its critic
-        follows what the critic has not learned yet and saturates.
+        The actor's learning rate in shares of the critic's, which it should not outrun.
     buffer_size : int
         Slots kept.
     learning_starts : int
