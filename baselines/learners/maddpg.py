@@ -14,7 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import ReplayBufferSamples, Schedule
-from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.utils import LinearSchedule, polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
@@ -36,6 +36,9 @@ Self = TypeVar("Self", bound="MADDPG")
 
 OTHERS = ("replay", "policy")
 
+FADING = LinearSchedule(1e-3, 0.0, 1.0)
+"""The default learning rate, by what remains of training."""
+
 SATURATED = 0.95
 """Actions beyond this, of 1, count as saturated: a tanh lets a tenth of the gradient through."""
 
@@ -55,7 +58,9 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         A MultiMEC env that takes assignments or scores, alone or vectorised; with `views`, any env
         of Box actions.
     learning_rate : float or callable
-        Of the critics.
+        Of the critics. By default it falls from 0.001 to 0 over each :meth:`learn`: all agents
+        answer to the same shortage or glut at once, and at a constant rate the number of devices
+        that offload goes on swinging.
     actor_rate : float
         The actors' learning rate over the critics'.
     buffer_size : int
@@ -136,8 +141,8 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         self,
         policy: str | type[MADDPGPolicy] = "MlpPolicy",
         env: Any = None,
-        learning_rate: float | Schedule = 1e-3,
-        actor_rate: float = 1.0,
+        learning_rate: float | Schedule = FADING,
+        actor_rate: float = 0.3,
         buffer_size: int = 20_000,
         learning_starts: int = 100,
         batch_size: int = 64,

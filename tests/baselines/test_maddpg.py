@@ -38,6 +38,7 @@ SMALL = Scenario(
 )
 TASKS = SMALL.replace(data_bits={"uniform": [4e5, 1.2e6]}, cycles={"uniform": [5e8, 1.5e9]})
 TINY: dict[str, Any] = {
+    "learning_rate": 1e-3,  # does not fade, so that each step moves
     "batch_size": 8,
     "learning_starts": 8,
     "buffer_size": 200,
