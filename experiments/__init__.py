@@ -30,16 +30,19 @@ from experiments.text import as_text
 
 if TYPE_CHECKING:
     from experiments.algorithms import Algorithm, algorithm, names, rule_names
+    from experiments.conformance import AlgorithmReport, check_algorithm
     from experiments.evaluating import evaluate_again
     from experiments.runs import RunFolder, Settings, Status
     from experiments.training import train
 
 _LATER = {
     "Algorithm": "algorithms",
+    "AlgorithmReport": "conformance",
     "RunFolder": "runs",
     "Settings": "runs",
     "Status": "runs",
     "algorithm": "algorithms",
+    "check_algorithm": "conformance",
     "evaluate_again": "evaluating",
     "names": "algorithms",
     "rule_names": "algorithms",
@@ -48,6 +51,7 @@ _LATER = {
 
 __all__ = [
     "Algorithm",
+    "AlgorithmReport",
     "CurvePoint",
     "DecisionTime",
     "Evaluation",
@@ -63,6 +67,7 @@ __all__ = [
     "aggregate",
     "algorithm",
     "as_text",
+    "check_algorithm",
     "compare",
     "evaluate_again",
     "leaderboard",
