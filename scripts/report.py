@@ -1,0 +1,32 @@
+"""Make the leaderboard and the report page of every result.json below some folders."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from experiments.report import write_report
+from experiments.results import read_results
+
+
+def main() -> None:
+    """Read, compare, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="searched at every depth")
+    parser.add_argument("--out", type=Path, default=Path("report"), help="folder of the report")
+    parser.add_argument("--reference", help="the label that all others are compared with")
+    given = parser.parse_args()
+    try:
+        found = read_results(given.folders)
+        files = write_report(found.results, found.problems, given.out, given.reference)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    print(f"{len(found.results)} results, {len(found.problems)} problems")
+    for problem in found.problems:
+        print(f"  {problem.file}: {problem.reason}")
+    for file in files:
+        print("wrote", file)
+
+
+if __name__ == "__main__":
+    main()
