@@ -259,7 +259,7 @@ def figures(frozen: FrozenSlots, assignments: NDArray[np.int64]) -> Slots:
     objective = np.asarray(outcome.objective).reshape(shape)
 
     def rows(values: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
-        return tuple(tuple(row) for row in values.reshape(shape).tolist())
+        return tuple(tuple(map(float, row)) for row in values.reshape(shape))
 
     return Slots(
         nrr=rows(frozen.lower_bound / objective),
