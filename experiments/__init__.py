@@ -5,7 +5,8 @@ from experiments.comparison import compare
 from experiments.evaluating import evaluate_again
 from experiments.record import Result
 from experiments.results import read_result, read_results, write_result
-from experiments.runs import RunFolder, Settings, Status
+from experiments.runs import RunFolder, Status
+from experiments.settings import Settings
 from experiments.text import as_text
 from experiments.training import train
 

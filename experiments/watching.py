@@ -12,7 +12,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HParam, Image
 
 from experiments.measuring import FrozenSlots, decisions_of, figures
-from experiments.runs import RunFolder, Settings, Status
+from experiments.runs import RunFolder, Status
+from experiments.settings import Settings
+from experiments.stopping import Stop
 from mec_gym import Scenario
 from mec_gym.envs.offloading import MultiMECEnv
 
@@ -40,6 +42,10 @@ class Watch(BaseCallback):
         ``save(model, seconds)`` writes a checkpoint.
     seconds : float, [s]
         Of training before this process.
+    between_rollouts : bool
+        Write checkpoints at the beginnings of rollouts, not after any step.
+    stop : Stop, optional
+        Where somebody may ask the run to end.
 
     Attributes
     ----------
@@ -56,12 +62,17 @@ class Watch(BaseCallback):
         save: Callable[[Any, float], None],
         *,
         seconds: float = 0.0,
+        between_rollouts: bool = False,
+        stop: Stop | None = None,
     ) -> None:
         super().__init__()
         self._folder, self._settings, self._frozen = folder, settings, frozen
         self._observation = observation
         self._save, self._points = save, folder.read_curve()
         self._before, self._outside = seconds, 0.0
+        self._begun = time.perf_counter()
+        self._ended: float | None = self._begun
+        self._between_rollouts, self._stop = between_rollouts, stop or Stop()
         self._picture: _NetworkPicture | None = None
         self._draws = True
 
@@ -73,7 +84,7 @@ class Watch(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._begun = self._written = time.perf_counter()
-        self._ended: float | None = None
+        self._ended = None
         self._next_point = self._due(self._settings.measurements)
         self._next_checkpoint = self._due(self._settings.checkpoints)
         with self._aside():
@@ -95,17 +106,29 @@ class Watch(BaseCallback):
             self._next_point = self._due(self._settings.measurements)
             with self._aside():
                 self._measure()
-        if self.num_timesteps >= self._next_checkpoint:
-            self._next_checkpoint = self._due(self._settings.checkpoints)
-            with self._aside():
-                self._save(self.model, self.seconds)
-                self._write_status()
+        if not self._between_rollouts:
+            self._stop.can_wait = True  # this place comes again soon, unlike in pre-training
+            self._checkpoint()
         if now - self._written > _STATUS_SECONDS:
             with self._aside():
                 self._write_status()
         return going_on
 
+    def _on_rollout_start(self) -> None:
+        if self._between_rollouts:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """Save where that is due, or where the run is asked to end."""
+        if self.num_timesteps >= self._next_checkpoint or self._stop.requested:
+            self._next_checkpoint = self._due(self._settings.checkpoints)
+            with self._aside():
+                self._save(self.model, self.seconds)
+                self._write_status()
+            self._stop.check()
+
     def _on_training_end(self) -> None:
+        self._stop.can_wait = False
         with self._aside():
             if self._points and self._points[-1]["timesteps"] < self.num_timesteps:
                 self._measure()
