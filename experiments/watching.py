@@ -72,6 +72,7 @@ class Watch(BaseCallback):
         self._before, self._outside = seconds, 0.0
         self._begun = time.perf_counter()
         self._ended: float | None = self._begun
+        self._paused: float | None = None
         self._between_rollouts, self._stop = between_rollouts, stop or Stop()
         self._picture: _NetworkPicture | None = None
         self._draws = True
@@ -79,7 +80,9 @@ class Watch(BaseCallback):
     @property
     def seconds(self) -> float:
         """Of training so far, without what this class does."""
-        now = time.perf_counter() if self._ended is None else self._ended
+        # While it does something else its clock stands still.
+        still = self._ended if self._paused is None else self._paused
+        now = time.perf_counter() if still is None else still
         return self._before + now - self._begun - self._outside
 
     def _on_training_start(self) -> None:
@@ -201,10 +204,11 @@ class _Aside:
         self._watch = watch
 
     def __enter__(self) -> None:
-        self._begun = time.perf_counter()
+        self._begun = self._watch._paused = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
         self._watch._outside += time.perf_counter() - self._begun
+        self._watch._paused = None
 
 
 class _NetworkPicture:
