@@ -154,8 +154,8 @@ def _read(chosen: Algorithm, file: Path, env: Any, device: str) -> Any:
 
 def _seconds_at(file: Path, run: RunFolder) -> float:
     if file == run.model:
-        status = run.status()
-        return status.seconds if status else 0.0
+        status, curve = run.status(), run.read_curve()
+        return max(status.seconds if status else 0.0, curve[-1]["seconds"] if curve else 0.0)
     return float(json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["seconds"])
 
 

@@ -126,21 +126,10 @@ def _trained(
 ) -> Result:
     run.write_status(_progress(run, "running"))
     frozen = frozen_slots(settings.scenario)
-    model, seconds = _prepared(settings, chosen, run, verbose)
-    if chosen.learns:
-        watch = Watch(
-            run,
-            settings,
-            settings.observation or chosen.observation,
-            frozen,
-            lambda model, seconds: save_checkpoint(model, seconds, run),
-            seconds=seconds,
-            between_rollouts=between_rollouts(model),
-            stop=stop,
-        )
-        seconds = _learn(model, settings, watch, progress_bar=progress_bar)
-    else:
-        seconds = _tune(model)
+    model, seconds = _prepared(settings, chosen, run)
+    with contextlib.closing(_logger(run, getattr(model, "num_timesteps", 0), verbose)) as logger:
+        model.set_logger(logger)
+        seconds = _changed(model, settings, chosen, run, frozen, stop, seconds, progress_bar)
     save_model(model, run.model)
     stop.check()
     result = _measured(model, settings, chosen, run, frozen, seconds)
@@ -148,6 +137,32 @@ def _trained(
     write_result(run.result, result)
     run.write_status(Status(state="done", timesteps=result.timesteps, seconds=seconds))
     return result
+
+
+def _changed(
+    model: Any,
+    settings: Settings,
+    chosen: Algorithm,
+    run: RunFolder,
+    frozen: FrozenSlots,
+    stop: Stop,
+    seconds: float,
+    progress_bar: bool,
+) -> float:
+    """Let a model learn, or a rule find what it has to; return the seconds of all parts."""
+    if not chosen.learns:
+        return _tune(model)
+    watch = Watch(
+        run,
+        settings,
+        settings.observation or chosen.observation,
+        frozen,
+        lambda model, seconds: save_checkpoint(model, seconds, run),
+        seconds=seconds,
+        between_rollouts=between_rollouts(model),
+        stop=stop,
+    )
+    return _learn(model, settings, watch, progress_bar=progress_bar)
 
 
 def _measured(
@@ -179,14 +194,12 @@ def _measured(
     )
 
 
-def _prepared(
-    settings: Settings, chosen: Algorithm, run: RunFolder, verbose: int
-) -> tuple[Any, float]:
+def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder) -> tuple[Any, float]:
     """Return the model, new or from the newest checkpoint, and the seconds that it took so far."""
     env = make_env(settings, chosen)
     found = newest_model(chosen, run, env, settings.device) if chosen.learns else None
     if found is None:
-        common = {"seed": settings.seed, "device": settings.device, "verbose": verbose}
+        common = {"seed": settings.seed, "device": settings.device}
         found = chosen.build(env, **common, **_buffer_size(settings, chosen)), 0.0
         run.write_curve([])
         note = _too_little(found[0], settings) if chosen.learns else ""
@@ -196,7 +209,6 @@ def _prepared(
     reached = getattr(model, "num_timesteps", 0)
     run.write_curve([point for point in run.read_curve() if point["timesteps"] <= reached])
     run.write_resolved(chosen.arguments_of(model), dataclasses.asdict(system()))
-    model.set_logger(_logger(run, reached, verbose))
     return model, seconds
 
 
