@@ -16,7 +16,7 @@ import platform  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from benchmarks import environments, learning, scaling, solvers  # noqa: E402
+from benchmarks import environments, harness, learning, scaling, solvers  # noqa: E402
 from benchmarks.measure import Row  # noqa: E402
 
 SUITES = {
@@ -30,6 +30,8 @@ SUITES = {
     "gradient step": learning.gradient_step,
     "inference": learning.inference,
     "search": learning.search,
+    "harness": harness.overhead,
+    "matrix": harness.jobs,
 }
 PACKAGES = (
     "numpy",

@@ -20,7 +20,7 @@ def test_a_quick_run_writes_the_whole_report(tmp_path: Path) -> None:
     page = (tmp_path / "README.md").read_text()
     assert set(raw["results"]) == {
         "single step", "vector env", "memory", "allocation", "optimum", "gaps",
-        "training", "gradient step", "inference", "search",
+        "training", "gradient step", "inference", "search", "harness", "matrix",
     }  # fmt: skip
     for rows in raw["results"].values():
         assert rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ import os
 import signal
 
 from dirs_agents import DIRS
-from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC
+from stable_baselines3 import A2C, DDPG, PPO, SAC
 
 
 def _perhaps_stop(model):
@@ -63,6 +64,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_counts() -> Iterator[None]:
+    """Shells let what they run in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -122,9 +122,14 @@ def test_a_lock_whose_holder_was_killed_is_no_obstacle(
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     write_whole(file, "first")
-    with pytest.raises(FileNotFoundError), replacing(file) as partial:
-        partial.write_text("sec")
-        Path("no such file").read_text()
+
+    def half() -> None:
+        with replacing(file) as partial:
+            partial.write_text("sec")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     assert file.read_text() == "first"
     assert os.listdir(tmp_path) == ["a.json"]
 

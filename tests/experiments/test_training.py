@@ -87,11 +87,21 @@ def test_a_rule_has_no_budget(tmp_path: Path) -> None:
     assert (result.learns, result.timesteps, result.curve) == (False, 0, ())
 
 
-EXACT = ["Dirs", "OnPolicy", "Clipped", "OffPolicy", "Deterministic"]
+SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", [f"my_algorithms:{name}" for name in EXACT])
-@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("my_algorithms:Dirs", "SIGINT"),
+        ("my_algorithms:OnPolicy", "SIGTERM"),
+        pytest.param("my_algorithms:Dirs", "SIGTERM", marks=SLOW),
+        pytest.param("my_algorithms:Clipped", "SIGINT", marks=SLOW),
+        pytest.param("my_algorithms:OffPolicy", "SIGINT", marks=SLOW),
+        pytest.param("my_algorithms:OffPolicy", "SIGTERM", marks=SLOW),
+        pytest.param("my_algorithms:Deterministic", "SIGTERM", marks=SLOW),
+    ],
+)
 def test_a_run_that_was_stopped_ends_as_if_it_never_was(
     name: str, how: str, user_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
