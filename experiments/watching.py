@@ -92,7 +92,7 @@ class Watch(BaseCallback):
         self._next_checkpoint = self._due(self._settings.checkpoints)
         with self._aside():
             if not self._points:
-                self._measure()
+                self._measure(picture=True)
             self._write_status()
             self._log_settings()
 
@@ -134,7 +134,7 @@ class Watch(BaseCallback):
         self._stop.can_wait = False
         with self._aside():
             if self._points and self._points[-1]["timesteps"] < self.num_timesteps:
-                self._measure()
+                self._measure(picture=True)
             self._write_status()
         self._ended = time.perf_counter()
 
@@ -149,8 +149,8 @@ class Watch(BaseCallback):
     def _aside(self) -> _Aside:
         return _Aside(self)
 
-    def _measure(self) -> None:
-        """Add a point to the learning curve, with a picture where pictures can be drawn."""
+    def _measure(self, *, picture: bool = False) -> None:
+        """Add a point to the learning curve; a picture of every one would cost more than it."""
         scenario = self._settings.scenario
         decide = decisions_of(self.model, scenario)
         slots = figures(self._frozen, decide(self._frozen.observations(self._observation)))
@@ -160,7 +160,8 @@ class Watch(BaseCallback):
         self._folder.write_curve(self._points)
         self.logger.record("frozen/nrr", nrr)
         self.logger.record("frozen/objective", objective)
-        self._draw(decide)
+        if picture:
+            self._draw(decide)
         self.logger.dump(self.num_timesteps)
 
     def _draw(self, decide: Callable[[Any], NDArray[np.int64]]) -> None:
