@@ -137,11 +137,11 @@ def _ended(launcher: Launcher, progress: Progress, asked: list[int]) -> Iterator
     heard = 0
     while launcher.left:
         if len(asked) > heard:
-            heard = len(asked)
-            if heard == 1:
+            if not heard:
                 progress.say("Stopping: runs under way write how far they are. Again: at once.")
                 launcher.stop()
-            else:
+            heard = len(asked)
+            if heard > 1:
                 launcher.kill()
         yield from launcher.poll(_POLL_S)
         progress.update(launcher.running)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import tempfile
@@ -117,10 +116,9 @@ class RayTasks:
     def _fill(self) -> None:
         while self._waiting and len(self._under_way) < self._jobs:
             task = self._waiting.popleft()
-            settings = dataclasses.asdict(task.settings) | {"scenario": task.settings.scenario}
             here = str(task.folder.resolve()) if self._address is None else None
             sent = None if here else files_of(task.folder)
-            self._under_way[self._run.remote(settings, here, sent, self._threads)] = task
+            self._under_way[self._run.remote(task.settings, here, sent, self._threads)] = task
 
     def poll(self, seconds: float) -> list[Outcome]:
         """Return what ended.
@@ -194,18 +192,18 @@ def _ray() -> Any:
 
 
 def _remotely(
-    settings: dict[str, Any], folder: str | None, files: dict[str, bytes] | None, threads: int
+    settings: Settings, folder: str | None, files: dict[str, bytes] | None, threads: int
 ) -> tuple[str, str, tuple[str, ...], dict[str, bytes] | None]:
     """Carry out a task on a node of the cluster."""
     import torch
 
     torch.set_num_threads(threads)
     if folder is not None:
-        outcome = carry_out(Task(Settings(**settings), Path(folder)))
+        outcome = carry_out(Task(settings, Path(folder)))
         return outcome.state, outcome.reason, outcome.notes, None
     with tempfile.TemporaryDirectory() as place:
         write_files(Path(place), files or {})
-        outcome = carry_out(Task(Settings(**settings), Path(place)))
+        outcome = carry_out(Task(settings, Path(place)))
         return outcome.state, outcome.reason, outcome.notes, files_of(Path(place))
 
 

@@ -69,11 +69,11 @@ def test_a_killed_training_goes_on_to_the_same_weights(user_folder: Path, scenar
 def test_a_matrix_survives_what_befalls_its_runs(
     user_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nothing that has to do with pymoo can be imported in the workers.
+    # Workers look for modules where this process does; nothing of pymoo can be imported there.
     hidden = user_folder / "hidden" / "pymoo"
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'pymoo'\")")
-    monkeypatch.setenv("PYTHONPATH", f"{hidden.parent}{os.pathsep}{ROOT}")
+    monkeypatch.syspath_prepend(str(hidden.parent))
     monkeypatch.setenv("STOP_AT", "29")
     monkeypatch.setenv("STOP_WITH", "SIGKILL")
     monkeypatch.setenv("STOP_SEED", "0")
@@ -117,27 +117,40 @@ def test_a_matrix_survives_what_befalls_its_runs(
     assert_same(final_weights(killed.path, runs[0]), final_weights(user_folder / "whole", runs[0]))
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(folder)]
+def mount(folder: Path, options: str) -> None:
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     try:
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         mounted = False
     if not mounted:
         pytest.skip("no right to mount a small file system")
+
+
+@pytest.fixture
+def small_disk(user_folder: Path) -> Iterator[Path]:
+    """A disk of its own, and too small a one, for the run of DIRS."""
+    folder = tasks_of([quick("dirs")], user_folder / "runs")[0].folder
+    folder.mkdir(parents=True)
+    mount(folder, "size=160k")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_fails_one_run_and_keeps_its_checkpoint(small_disk: Path) -> None:
-    run = RunFolder(small_disk / "run")
-    with pytest.raises(OSError, match="No space left"):
-        train(quick("dirs", 2000, checkpoints=50, measurements=50), run.path)
-    (small_disk / "room").unlink(missing_ok=True)
-    assert run.all_checkpoints()
+def test_a_full_disk_fails_one_run_which_goes_on_when_there_is_room(
+    user_folder: Path, small_disk: Path
+) -> None:
+    runs = [quick("dirs"), quick("greedy", 0)]
+    report = run_matrix(runs, user_folder / "runs", Processes(1))
+    assert [one.state for one in report.outcomes] == ["failed", "done"]
+    assert "No space left on device" in report.failures[0].reason
+    kept = RunFolder(small_disk).all_checkpoints()
+    mount(small_disk, "remount,size=8m")
+    again = run_matrix(runs, user_folder / "runs", Processes(1))
+    assert [one.state for one in again.outcomes] == ["done", "there"]
+    assert kept, "the disk was full before the first checkpoint: choose another size"
+    train(runs[0], user_folder / "whole")
+    assert_same(final_weights(small_disk, runs[0]), final_weights(user_folder / "whole", runs[0]))
 
 
 def test_a_limit_on_files_fails_one_run_and_the_others_go_on(user_folder: Path) -> None:
