@@ -104,7 +104,9 @@ def before(task: Task) -> Outcome | None:
         if status is None or status.state != "done":
             return None
         finished(run)
-    except (OSError, ValueError) as error:
+    except OSError:
+        return None  # the run itself says what is wrong with its folder
+    except ValueError as error:
         return Outcome(task, "failed", sentence(error))
     return Outcome(task, "there")
 

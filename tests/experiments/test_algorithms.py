@@ -61,8 +61,8 @@ def test_a_class_of_ones_own_is_found_in_the_current_folder(user_folder: Path) -
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
-        ("dirz", ValueError, "got 'dirz'; did you mean 'dirs'"),
-        ("sb3:PPOO", AttributeError, "no class 'PPOO'; did you mean 'PPO'"),
+        ("dirz", ValueError, "got 'dirz' \\(did you mean 'dirs'\\?\\)"),
+        ("sb3:PPOO", AttributeError, "no class 'PPOO' \\(did you mean 'PPO'\\?\\)"),
         ("no_such_module:X", ModuleNotFoundError, "there is no module 'no_such_module'"),
         ("json:dumps", AttributeError, "json has no class 'dumps'"),
     ],
