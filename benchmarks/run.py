@@ -16,7 +16,15 @@ import platform  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from benchmarks import baselines, environments, learning, scaling, solvers  # noqa: E402
+from benchmarks import (  # noqa: E402
+    actor_critic,
+    environments,
+    harness,
+    learning,
+    maddpg,
+    scaling,
+    solvers,
+)
 from benchmarks.measure import Row  # noqa: E402
 
 SUITES = {
@@ -30,7 +38,10 @@ SUITES = {
     "gradient step": learning.gradient_step,
     "inference": learning.inference,
     "search": learning.search,
-    "actor-critic": baselines.actor_critic,
+    "actor-critic": actor_critic.actor_critic,
+    "maddpg": maddpg.gradient_step,
+    "harness": harness.overhead,
+    "matrix": harness.jobs,
 }
 PACKAGES = (
     "numpy",

@@ -32,14 +32,15 @@ if TYPE_CHECKING:
     from experiments.algorithms import Algorithm, algorithm, names, rule_names
     from experiments.conformance import AlgorithmReport, check_algorithm
     from experiments.evaluating import evaluate_again
-    from experiments.runs import RunFolder, Settings, Status
+    from experiments.runs import RunFolder, Status
+    from experiments.settings import Settings
     from experiments.training import train
 
 _LATER = {
     "Algorithm": "algorithms",
     "AlgorithmReport": "conformance",
     "RunFolder": "runs",
-    "Settings": "runs",
+    "Settings": "settings",
     "Status": "runs",
     "algorithm": "algorithms",
     "check_algorithm": "conformance",

@@ -16,7 +16,8 @@ from experiments.algorithms import Algorithm, algorithm, names
 from experiments.measuring import LAYOUTS, FrozenSlots, decisions_of, frozen_slots, measure
 from experiments.record import Result, Seconds
 from experiments.results import read_result
-from experiments.runs import RunFolder, Settings
+from experiments.runs import RunFolder
+from experiments.settings import Settings
 from experiments.system import system
 from experiments.training import make_env
 from mec_gym import Scenario
@@ -134,7 +135,7 @@ def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
         scenario=frozen.scenario.name or "scenario",
         scenario_json=json.loads(frozen.scenario.to_json()),
         seed=settings.seed,
-        timesteps=settings.timesteps,
+        timesteps=settings.timesteps if chosen.learns else 0,
         arguments=settings.arguments,
         evaluation=frozen.evaluation,
         slots=slots,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -120,6 +121,12 @@ def frozen_slots(
     >>> frozen_slots(Scenario.preset("paper-30x2"), layouts=1).evaluation.set
     'v1'
     """
+    return _frozen(scenario, layouts, slots_per_layout)
+
+
+# Runs of one scenario follow each other in a process, and the slots of a large one fill memory.
+@functools.lru_cache(maxsize=1)
+def _frozen(scenario: Scenario, layouts: int, slots_per_layout: int) -> FrozenSlots:
     drawn = slot_set_of(scenario, layouts=layouts, slots_per_layout=slots_per_layout)
     together = Slot(
         *(

@@ -2,8 +2,10 @@
 
 ```
 runs/<scenario>/<label>-<timesteps>/seed-<seed>/
-  settings.json    what determines the run, and every constructor argument as it came to be
+  settings.json    what determines the run
+  resolved.json    every constructor argument as it came to be, and the system
   status.json      running, done, failed or interrupted; how far; why
+  output.txt       what it printed where many runs share a terminal
   progress.csv, events.out.tfevents.*
   curve.json       NRR on the frozen slots during training
   checkpoints/     the last two
@@ -18,7 +20,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -28,130 +29,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mec_gym import Scenario
+from experiments.record import CurvePoint
+from experiments.settings import Settings
+from experiments.writing import PARTIAL, write_whole
 from mec_gym.validation import require_choice
 
 FORMAT, VERSION = "mec-gym/run", 1
 STATES = ("running", "done", "failed", "interrupted")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything that determines a run.
-
-    Attributes
-    ----------
-    algorithm : str
-        As for :func:`experiments.algorithm`.
-    scenario : Scenario
-        The system; a preset's name, a path or a mapping is taken, too.
-    timesteps : int, [slot]
-        Of training, over all copies; a rule takes none.
-    seed : int
-        Of the algorithm and, offset, of its env.
-    arguments : mapping
-        Constructor arguments that differ from the algorithm's.
-    n_envs : int, optional
-        Copies of the env; the algorithm's choice by default.
-    reward : {"relative", "reciprocal", "negative"}
-        Of the env. Where tasks are equal "relative" is the paper's reward in another unit.
-    observation : {"db", "raw", "flat"}, optional
-        Of the env; the algorithm's choice by default.
-    device : str
-        Of torch.
-    label : str, optional
-        In tables; the name with the changed arguments by default.
-    measurements : int
-        Points of the learning curve after the first.
-    checkpoints : int
-        How many to write on the way.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a value outside its range; names it.
-
-    Examples
-    --------
-    >>> scenario = Scenario.preset("paper-30x2")
-    >>> Settings(algorithm="dirs", scenario=scenario, timesteps=9, arguments={"beta": 1.8}).label
-    'dirs[beta=1.8]'
-    """
-
-    algorithm: str
-    scenario: Scenario
-    timesteps: int
-    seed: int = 0
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    n_envs: int | None = None
-    reward: str = "relative"
-    observation: str | None = None
-    device: str = "cpu"
-    label: str = ""
-    measurements: int = 10
-    checkpoints: int = 5
-
-    def __post_init__(self) -> None:
-        set_field = object.__setattr__
-        set_field(self, "scenario", Scenario.resolve(self.scenario))
-        set_field(self, "arguments", dict(self.arguments))
-        for name, least in (("timesteps", 0), ("seed", 0), ("measurements", 1), ("checkpoints", 0)):
-            _require_whole(name, getattr(self, name), least)
-        if self.n_envs is not None:
-            _require_whole("n_envs", self.n_envs, 1)
-        require_choice("reward", self.reward, ("reciprocal", "relative", "negative"))
-        if self.observation is not None:
-            require_choice("observation", self.observation, ("db", "raw", "flat"))
-        if not self.label:
-            changed = ", ".join(f"{key}={value}" for key, value in self.arguments.items())
-            set_field(self, "label", f"{self.algorithm}[{changed}]" if changed else self.algorithm)
-
-    @property
-    def place(self) -> Path:
-        """Where the run lies, from the folder of all runs."""
-        scenario = _slug(self.scenario.name or "scenario")
-        return Path(scenario, f"{_slug(self.label)}-{self.timesteps}", f"seed-{self.seed}")
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return what JSON takes.
-
-        Returns
-        -------
-        dict
-        """
-        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return plain | {"scenario": json.loads(self.scenario.to_json())}
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
-        """Return settings of what :meth:`to_mapping` gave.
-
-        Parameters
-        ----------
-        values : mapping
-            The fields.
-
-        Returns
-        -------
-        Settings
-
-        Raises
-        ------
-        TypeError, ValueError
-            For a missing, unknown or invalid field.
-        """
-        scenario = Scenario.from_json(json.dumps(values["scenario"]))
-        return cls(**{**values, "scenario": scenario})
-
-
-def _require_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number >= {least}; got {value!r}.")
-
-
-def _slug(text: str) -> str:
-    """Return a text as a file name that still tells what it is."""
-    return re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "unnamed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,18 +104,29 @@ class RunFolder:
         BlockingIOError
             If another process holds it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise type(error)(
+                f"{self.path} cannot be a run's folder: a file stands in its place or above it. "
+                "Move the file, or choose another folder."
+            ) from error
         lock = FileLock(self.path / ".lock", timeout=0)
         try:
-            with lock:
-                yield
+            lock.acquire()
         except Timeout:
-            holder = self.status()
+            holder = None
+            with contextlib.suppress(ValueError):
+                holder = self.status()
             who = f" (process {holder.pid} on {holder.host})" if holder else ""
             raise BlockingIOError(
                 f"{self.path} is being written by another process{who}. Wait for it, stop it, or "
                 "choose another folder."
             ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def status(self) -> Status | None:
         """Return how far the run is, or None if it never began.
@@ -246,7 +141,10 @@ class RunFolder:
             For a file that is damaged.
         """
         values = self._read("status.json")
-        return None if values is None else Status(**values)
+        try:
+            return None if values is None else Status(**values)
+        except TypeError as error:
+            raise self._damaged("status.json", error) from error
 
     def write_status(self, status: Status) -> None:
         """Write how far the run is.
@@ -257,7 +155,8 @@ class RunFolder:
             The new state.
         """
         require_choice("state", status.state, STATES)
-        self._write("status.json", dataclasses.asdict(status))
+        # Written every few seconds, and only a hint: not worth waiting for the disk.
+        self._write("status.json", dataclasses.asdict(status), lasting=False)
 
     def settings(self) -> Settings | None:
         """Return the settings of the run, or None if it never began.
@@ -297,11 +196,32 @@ class RunFolder:
         ValueError
             If the folder is another run's; names what differs.
         """
-        known = self.settings()
-        if known is None:
+        self._sweep()
+        if not self.holds(settings):
             described = {"format": FORMAT, "version": VERSION, "settings": settings.to_mapping()}
             self._write("settings.json", described)
-            return
+
+    def holds(self, settings: Settings) -> bool:
+        """Return whether this is the folder of a run, which must be this one.
+
+        Parameters
+        ----------
+        settings : Settings
+            Of the run.
+
+        Returns
+        -------
+        bool
+            False where there is no run yet.
+
+        Raises
+        ------
+        ValueError
+            If the folder is another run's; names what differs.
+        """
+        known = self.settings()
+        if known is None:
+            return False
         mine, theirs = settings.to_mapping(), known.to_mapping()
         differ = [f"{key} is {theirs[key]!r}" for key in mine if mine[key] != theirs[key]]
         if differ:
@@ -309,6 +229,13 @@ class RunFolder:
                 f"{self.path} holds another run: there {'; '.join(differ)}. Choose another folder "
                 "or label, or delete it."
             )
+        return True
+
+    def _sweep(self) -> None:
+        """Remove what a killed process was writing; who holds the lock is the only writer."""
+        for folder in (self.path, self.checkpoints):
+            for stray in folder.glob(f"*{PARTIAL}*"):
+                stray.unlink(missing_ok=True)
 
     def write_resolved(self, arguments: Mapping[str, Any], system: Mapping[str, Any]) -> None:
         """Write every constructor argument as it came to be, and the system, beside the settings.
@@ -337,6 +264,15 @@ class RunFolder:
         """
         return self.checkpoints / f"slot-{timesteps:010d}.zip"
 
+    def all_checkpoints(self) -> list[Path]:
+        """Return the complete checkpoints, newest first.
+
+        Returns
+        -------
+        list of Path
+        """
+        return sorted(self.checkpoints.glob("slot-*.zip"), reverse=True)
+
     def last_checkpoint(self) -> Path | None:
         """Return the newest complete checkpoint.
 
@@ -344,7 +280,7 @@ class RunFolder:
         -------
         Path or None
         """
-        return max(self.checkpoints.glob("slot-*.zip"), default=None)
+        return next(iter(self.all_checkpoints()), None)
 
     def read_curve(self) -> list[dict[str, Any]]:
         """Return the points of the learning curve so far.
@@ -352,9 +288,19 @@ class RunFolder:
         Returns
         -------
         list of dict
+
+        Raises
+        ------
+        ValueError
+            For a file that is damaged.
         """
         values = self._read("curve.json")
-        return [] if values is None else list(values["points"])
+        if values is None:
+            return []
+        try:
+            return [dict(CurvePoint(**point).__dict__) for point in values["points"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("curve.json", error) from error
 
     def write_curve(self, points: list[dict[str, Any]]) -> None:
         """Write the learning curve.
@@ -372,50 +318,21 @@ class RunFolder:
             values = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(
-                f"{file} is damaged: {error}. Delete the run's folder to begin anew."
-            ) from error
+        except ValueError as error:  # neither text nor JSON
+            raise self._damaged(name, error) from error
         if not isinstance(values, dict):
-            raise ValueError(f"{file} is damaged: it holds a {type(values).__name__}.")
+            raise self._damaged(name, TypeError(f"it holds a {type(values).__name__}"))
         return values
 
-    def _write(self, name: str, values: Mapping[str, Any]) -> None:
-        write_whole(self.path / name, json.dumps(values, indent=1, default=_plain) + "\n")
+    def _damaged(self, name: str, error: Exception) -> ValueError:
+        what = f"{error!r}" if isinstance(error, KeyError) else f"{error}"
+        return ValueError(
+            f"{self.path / name} is damaged: {what}. Delete the run's folder to begin anew."
+        )
 
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is complete or, if anything goes wrong, as it was before.
-
-    Parameters
-    ----------
-    path : Path
-        Of the file.
-    text : str
-        Its content.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or the folder cannot be written to.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_whole(Path(folder, "a"), "b")
-    ...     Path(folder, "a").read_text()
-    'b'
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+    def _write(self, name: str, values: Mapping[str, Any], *, lasting: bool = True) -> None:
+        text = json.dumps(values, indent=1, default=_plain) + "\n"
+        write_whole(self.path / name, text, lasting=lasting)
 
 
 def _plain(value: Any) -> Any:

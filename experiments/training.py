@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import json
+import logging
 import os
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.logger import Logger, make_output_format
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
 from experiments.algorithms import Algorithm, algorithm
+from experiments.checkpoints import between_rollouts, newest_model, save_checkpoint, save_model
 from experiments.measuring import FrozenSlots, decisions_of, frozen_slots, measure
 from experiments.record import CurvePoint, Result, Seconds
 from experiments.results import read_result, write_result
-from experiments.runs import RunFolder, Settings, Status, write_whole
+from experiments.runs import RunFolder, Status
+from experiments.settings import Settings
+from experiments.stopping import Stop
 from experiments.system import system
 from experiments.watching import Watch
 from mec_gym.envs.sb3 import make_sb3_vec_env
@@ -29,7 +32,7 @@ from mec_gym.envs.sb3 import make_sb3_vec_env
 _ENV_SEED = 1_000_003
 """Times the run's seed, so that the copies of one run are not those of the next."""
 
-_KEPT_CHECKPOINTS = 2
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -77,38 +80,110 @@ def train(
     ('greedy', True)
     """
     chosen = algorithm(settings.algorithm, settings.arguments)  # before there is a folder
-    run = RunFolder(folder)
+    run, stop = RunFolder(folder), Stop()
     with run.locked():
         run.begin(settings)
         status = run.status()
         if status is not None and status.state == "done":
-            return read_result(run.result)
-        with _noting_the_end(run), _terminable():
-            return _trained(settings, chosen, run, progress_bar=progress_bar, verbose=verbose)
+            return finished(run)
+        with stop.listening(), _noting_the_end(run, stop):
+            return _trained(settings, chosen, run, stop, progress_bar, verbose)
+
+
+def finished(run: RunFolder) -> Result:
+    """Return the result of a run that is done.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Its folder.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        If its file is damaged or gone; says what to do.
+    """
+    try:
+        return read_result(run.result)
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(
+            f"{run.path} says that it is done, but its result cannot be read: {error} Delete "
+            f"{run.path / 'status.json'} to measure its model anew, or the folder to begin anew."
+        ) from error
 
 
 def _trained(
-    settings: Settings, chosen: Algorithm, run: RunFolder, *, progress_bar: bool, verbose: int
+    settings: Settings,
+    chosen: Algorithm,
+    run: RunFolder,
+    stop: Stop,
+    progress_bar: bool,
+    verbose: int,
 ) -> Result:
     run.write_status(_progress(run, "running"))
     frozen = frozen_slots(settings.scenario)
-    model = _prepared(settings, chosen, run, verbose)
-    if chosen.learns:
-        seconds = _learn(model, settings, chosen, run, frozen, progress_bar=progress_bar)
-    else:
-        seconds = _tune(model)
-    _save_whole(model, run.model)
+    model, seconds = _prepared(settings, chosen, run)
+    with contextlib.closing(_logger(run, getattr(model, "num_timesteps", 0), verbose)) as logger:
+        model.set_logger(logger)
+        seconds = _changed(model, settings, chosen, run, frozen, stop, seconds, progress_bar)
+    save_model(model, run.model)
+    stop.check()
+    result = _measured(model, settings, chosen, run, frozen, seconds)
+    stop.shield()
+    write_result(run.result, result)
+    run.write_status(Status(state="done", timesteps=result.timesteps, seconds=seconds))
+    return result
+
+
+def _changed(
+    model: Any,
+    settings: Settings,
+    chosen: Algorithm,
+    run: RunFolder,
+    frozen: FrozenSlots,
+    stop: Stop,
+    seconds: float,
+    progress_bar: bool,
+) -> float:
+    """Let a model learn, or a rule find what it has to; return the seconds of all parts."""
+    if not chosen.learns:
+        return _tune(model)
+    watch = Watch(
+        run,
+        settings,
+        settings.observation or chosen.observation,
+        frozen,
+        lambda model, seconds: save_checkpoint(model, seconds, run),
+        seconds=seconds,
+        between_rollouts=between_rollouts(model),
+        stop=stop,
+    )
+    return _learn(model, settings, watch, progress_bar=progress_bar)
+
+
+def _measured(
+    model: Any,
+    settings: Settings,
+    chosen: Algorithm,
+    run: RunFolder,
+    frozen: FrozenSlots,
+    seconds: float,
+) -> Result:
     begun = time.perf_counter()
     observation = settings.observation or chosen.observation
     slots, decision_ms = measure(frozen, decisions_of(model, settings.scenario), observation)
-    result = Result(
+    return Result(
         algorithm=settings.algorithm,
         label=settings.label,
         learns=chosen.learns,
         scenario=settings.scenario.name or "scenario",
         scenario_json=json.loads(settings.scenario.to_json()),
         seed=settings.seed,
-        timesteps=settings.timesteps,
+        timesteps=settings.timesteps if chosen.learns else 0,
         arguments=settings.arguments,
         evaluation=frozen.evaluation,
         slots=slots,
@@ -117,34 +192,59 @@ def _trained(
         seconds=Seconds(training=seconds, measuring=time.perf_counter() - begun),
         system=system(),
     )
-    write_result(run.result, result)
-    run.write_status(Status(state="done", timesteps=settings.timesteps, seconds=seconds))
-    return result
 
 
-def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder, verbose: int) -> Any:
-    """Return the model, new or from the last checkpoint."""
+def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder) -> tuple[Any, float]:
+    """Return the model, new or from the newest checkpoint, and the seconds that it took so far."""
     env = make_env(settings, chosen)
-    checkpoint = run.last_checkpoint()
-    if checkpoint is None:
-        common = {"seed": settings.seed, "device": settings.device, "verbose": verbose}
-        model = chosen.build(env, **common, **_buffer_size(settings, chosen))
+    found = newest_model(chosen, run, env, settings.device) if chosen.learns else None
+    if found is None:
+        common = {"seed": settings.seed, "device": settings.device}
+        found = chosen.build(env, **common, **_buffer_size(settings, chosen)), 0.0
         run.write_curve([])
-    else:
-        model = _continued(chosen, checkpoint, env, settings.device)
-        run.write_curve([p for p in run.read_curve() if p["timesteps"] <= model.num_timesteps])
+        note = _too_little(found[0], settings) if chosen.learns else ""
+        if note:
+            _log.warning("%s: %s", settings.label, note)
+    model, seconds = found
+    reached = getattr(model, "num_timesteps", 0)
+    run.write_curve([point for point in run.read_curve() if point["timesteps"] <= reached])
     run.write_resolved(chosen.arguments_of(model), dataclasses.asdict(system()))
-    model.set_logger(_logger(run, model.num_timesteps, verbose))
-    return model
+    return model, seconds
+
+
+def _too_little(model: Any, settings: Settings) -> str:
+    """Return what a user may not expect of a budget; nothing where all of it is trained on."""
+    budget = settings.timesteps
+    if isinstance(model, OnPolicyAlgorithm):
+        rollout = model.n_steps * model.n_envs
+        used = budget // rollout * rollout
+        if used < budget:
+            return (
+                f"it learns after every {rollout:,} slots (n_steps x copies of the env), from "
+                f"{used:,} of the {budget:,}. A smaller n_steps uses more of them."
+            )
+    if isinstance(model, OffPolicyAlgorithm) and model.learning_starts >= budget:
+        return (
+            f"it does not learn at all: learning_starts is {model.learning_starts:,}, and there "
+            f"are {budget:,} slots."
+        )
+    return ""
 
 
 def _logger(run: RunFolder, timesteps: int, verbose: int) -> Logger:
     """Return a logger to the run's folder; what goes on does not overwrite what was."""
     names = ["csv", "tensorboard", *(["stdout"] if verbose else [])]
     suffix = f"-from-{timesteps}" if timesteps else ""
-    return Logger(
-        str(run.path), [make_output_format(name, str(run.path), suffix) for name in names]
-    )
+    formats = []
+    for name in names:
+        try:
+            formats.append(make_output_format(name, str(run.path), suffix))
+        except (AssertionError, ImportError):  # the library's way of saying so
+            _log.warning("no %s here: figures go to progress.csv alone. %s", name, _INSTALL)
+    return Logger(str(run.path), formats)
+
+
+_INSTALL = 'pip install "mec-gym[sb3]" brings it.'
 
 
 def _buffer_size(settings: Settings, chosen: Algorithm) -> dict[str, int]:
@@ -182,33 +282,27 @@ def make_env(settings: Settings, chosen: Algorithm) -> Any:
     )
 
 
-def _learn(
-    model: Any,
-    settings: Settings,
-    chosen: Algorithm,
-    run: RunFolder,
-    frozen: FrozenSlots,
-    *,
-    progress_bar: bool,
-) -> float:
+def _learn(model: Any, settings: Settings, watch: Watch, *, progress_bar: bool) -> float:
     """Train to the end of the budget; return the seconds that this took, earlier parts too."""
-    checkpoint = run.last_checkpoint()
-    watch = Watch(
-        run,
-        settings,
-        settings.observation or chosen.observation,
-        frozen,
-        lambda model, seconds: _save_checkpoint(model, seconds, run),
-        seconds=0.0 if checkpoint is None else _seconds_at(checkpoint),
-    )
-    fresh = model.num_timesteps == 0
+    left, begun = settings.timesteps - model.num_timesteps, model.num_timesteps > 0
+    if begun and left <= 0:
+        return watch.seconds  # it was stopped while it was being measured
     model.learn(
-        max(settings.timesteps - model.num_timesteps, 0),
+        left,
         callback=watch,
-        reset_num_timesteps=fresh,
-        progress_bar=progress_bar,
+        reset_num_timesteps=not begun,
+        progress_bar=progress_bar and _can_show_progress(),
     )
     return watch.seconds
+
+
+def _can_show_progress() -> bool:
+    missing = [name for name in ("tqdm", "rich") if importlib.util.find_spec(name) is None]
+    if missing:
+        _log.warning(
+            'no progress bar without %s: pip install "mec-gym[progress]".', " and ".join(missing)
+        )
+    return not missing
 
 
 def _tune(model: Any) -> float:
@@ -226,88 +320,14 @@ def _progress(run: RunFolder, state: str, error: str = "") -> Status:
 
 
 @contextlib.contextmanager
-def _noting_the_end(run: RunFolder) -> Iterator[None]:
+def _noting_the_end(run: RunFolder, stop: Stop) -> Iterator[None]:
     """Write down why a run stopped, if there is still room to."""
     try:
         yield
     except BaseException as error:
+        stop.shield()
         stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
         reason = "" if stopped else f"{type(error).__name__}: {error}"
         with contextlib.suppress(OSError, ValueError):
             run.write_status(_progress(run, "interrupted" if stopped else "failed", reason))
         raise
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let a polite request to end, SIGTERM, end a run as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, _frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-# -- checkpoints -------------------------------------------------------------------------------
-
-
-def _save_checkpoint(model: Any, seconds: float, run: RunFolder) -> None:
-    """Write a checkpoint and forget all but the last two."""
-    run.checkpoints.mkdir(exist_ok=True)
-    target = run.checkpoint_path(model.num_timesteps)
-    if _has_own_buffer(model):
-        partial = _partial(target.with_suffix(".buffer.pkl"))
-        model.save_replay_buffer(partial)
-        partial.replace(target.with_suffix(".buffer.pkl"))
-    write_whole(target.with_suffix(".json"), json.dumps({"seconds": seconds}))
-    # Last: a checkpoint counts as soon as this file is there.
-    _save_whole(model, target)
-    for old in sorted(run.checkpoints.glob("slot-*.zip"))[:-_KEPT_CHECKPOINTS]:
-        for suffix in (".zip", ".json", ".buffer.pkl"):
-            old.with_suffix(suffix).unlink(missing_ok=True)
-
-
-def _has_own_buffer(model: Any) -> bool:
-    """Return whether experience lies beside the model's file, as Stable-Baselines3 keeps it."""
-    return isinstance(model, OffPolicyAlgorithm)
-
-
-def _save_whole(model: Any, target: Path) -> None:
-    """Save a model so that its file is complete or as it was before."""
-    partial = _partial(target)
-    try:
-        model.save(partial)
-        partial.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
-
-
-def _partial(target: Path) -> Path:
-    # The suffix stays: algorithms add their own where there is none.
-    return target.with_name(f".partial-{os.getpid()}-{target.name}")
-
-
-def _continued(chosen: Algorithm, checkpoint: Path, env: Any, device: str) -> Any:
-    """Return the model of a checkpoint; of DIRS, env and all."""
-    from dirs_agents import DIRS
-
-    exactly = {"force_reset": False} if issubclass(chosen.cls, DIRS) else {}
-    model = chosen.load(checkpoint, env=env, device=device, **exactly)
-    buffer = checkpoint.with_suffix(".buffer.pkl")
-    if _has_own_buffer(model) and buffer.exists():
-        model.load_replay_buffer(buffer)
-    return model
-
-
-def _seconds_at(checkpoint: Path) -> float:
-    """Return the seconds that training had taken at a checkpoint."""
-    return float(json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))["seconds"])

@@ -13,7 +13,9 @@ from stable_baselines3.common.logger import HParam, Image
 
 from experiments.measuring import FrozenSlots, decisions_of, figures
 from experiments.pictures import NetworkPicture
-from experiments.runs import RunFolder, Settings, Status
+from experiments.runs import RunFolder, Status
+from experiments.settings import Settings
+from experiments.stopping import Stop
 
 MEC_FIGURES = ("latency_s", "energy_j", "objective", "nrr")
 """Figures of the env's info that are logged."""
@@ -39,6 +41,10 @@ class Watch(BaseCallback):
         ``save(model, seconds)`` writes a checkpoint.
     seconds : float, [s]
         Of training before this process.
+    between_rollouts : bool
+        Write checkpoints at the beginnings of rollouts, not after any step.
+    stop : Stop, optional
+        Where somebody may ask the run to end.
 
     Attributes
     ----------
@@ -55,29 +61,37 @@ class Watch(BaseCallback):
         save: Callable[[Any, float], None],
         *,
         seconds: float = 0.0,
+        between_rollouts: bool = False,
+        stop: Stop | None = None,
     ) -> None:
         super().__init__()
         self._folder, self._settings, self._frozen = folder, settings, frozen
         self._observation = observation
         self._save, self._points = save, folder.read_curve()
         self._before, self._outside = seconds, 0.0
+        self._begun = time.perf_counter()
+        self._ended: float | None = self._begun
+        self._paused: float | None = None
+        self._between_rollouts, self._stop = between_rollouts, stop or Stop()
         self._picture: NetworkPicture | None = None
         self._draws = True
 
     @property
     def seconds(self) -> float:
         """Of training so far, without what this class does."""
-        now = time.perf_counter() if self._ended is None else self._ended
+        # While it does something else its clock stands still.
+        still = self._ended if self._paused is None else self._paused
+        now = time.perf_counter() if still is None else still
         return self._before + now - self._begun - self._outside
 
     def _on_training_start(self) -> None:
         self._begun = self._written = time.perf_counter()
-        self._ended: float | None = None
+        self._ended = None
         self._next_point = self._due(self._settings.measurements)
         self._next_checkpoint = self._due(self._settings.checkpoints)
         with self._aside():
             if not self._points:
-                self._measure()
+                self._measure(picture=True)
             self._write_status()
             self._log_settings()
 
@@ -94,20 +108,32 @@ class Watch(BaseCallback):
             self._next_point = self._due(self._settings.measurements)
             with self._aside():
                 self._measure()
-        if self.num_timesteps >= self._next_checkpoint:
-            self._next_checkpoint = self._due(self._settings.checkpoints)
-            with self._aside():
-                self._save(self.model, self.seconds)
-                self._write_status()
+        if not self._between_rollouts:
+            self._stop.can_wait = True  # this place comes again soon, unlike in pre-training
+            self._checkpoint()
         if now - self._written > _STATUS_SECONDS:
             with self._aside():
                 self._write_status()
         return going_on
 
+    def _on_rollout_start(self) -> None:
+        if self._between_rollouts:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """Save where that is due, or where the run is asked to end."""
+        if self.num_timesteps >= self._next_checkpoint or self._stop.requested:
+            self._next_checkpoint = self._due(self._settings.checkpoints)
+            with self._aside():
+                self._save(self.model, self.seconds)
+                self._write_status()
+            self._stop.check()
+
     def _on_training_end(self) -> None:
+        self._stop.can_wait = False
         with self._aside():
             if self._points and self._points[-1]["timesteps"] < self.num_timesteps:
-                self._measure()
+                self._measure(picture=True)
             self._write_status()
         self._ended = time.perf_counter()
 
@@ -122,8 +148,8 @@ class Watch(BaseCallback):
     def _aside(self) -> _Aside:
         return _Aside(self)
 
-    def _measure(self) -> None:
-        """Add a point to the learning curve, with a picture where pictures can be drawn."""
+    def _measure(self, *, picture: bool = False) -> None:
+        """Add a point to the learning curve; a picture of every one would cost more than it."""
         scenario = self._settings.scenario
         decide = decisions_of(self.model, scenario)
         slots = figures(self._frozen, decide(self._frozen.observations(self._observation)))
@@ -133,7 +159,8 @@ class Watch(BaseCallback):
         self._folder.write_curve(self._points)
         self.logger.record("frozen/nrr", nrr)
         self.logger.record("frozen/objective", objective)
-        self._draw(decide)
+        if picture:
+            self._draw(decide)
         self.logger.dump(self.num_timesteps)
 
     def _draw(self, decide: Callable[[Any], NDArray[np.int64]]) -> None:
@@ -177,7 +204,8 @@ class _Aside:
         self._watch = watch
 
     def __enter__(self) -> None:
-        self._begun = time.perf_counter()
+        self._begun = self._watch._paused = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
         self._watch._outside += time.perf_counter() - self._begun
+        self._watch._paused = None

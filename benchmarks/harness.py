@@ -1,0 +1,111 @@
+"""The harness: what it adds to bare training, and what a second job saves."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Row, row, shown
+from experiments import Settings, algorithm, measuring, train
+from experiments.launchers import Processes
+from experiments.matrix import run_matrix
+from experiments.training import make_env
+from mec_gym import Scenario
+
+_FEW: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size": 8}
+
+
+def overhead(*, quick: bool) -> list[Row]:
+    """Compare :func:`experiments.train` with the bare ``learn`` of an equal model.
+
+    Ours is a whole run: settings, frozen slots with their optima, eleven points of the curve, two
+    pictures, TensorBoard, four checkpoints, the final model and what it reaches. DIRS has its
+    defaults, demonstrations and pre-training included, for as many slots as in the paper. Both
+    take turns, and the better of each counts. Times are the process's own, so that other processes
+    matter little.
+
+    Parameters
+    ----------
+    quick : bool
+        A few slots.
+
+    Returns
+    -------
+    list of Row
+    """
+    rows = []
+    for preset, slots in (("paper-200x10", 5_000), ("paper-30x2", 3_000)):
+        settings = Settings(
+            algorithm="dirs",
+            scenario=Scenario.preset(preset),
+            timesteps=20 if quick else slots,
+            arguments=_FEW if quick else {},
+        )
+        chosen = algorithm("dirs", settings.arguments)
+
+        def bare(chosen: Any = chosen, settings: Settings = settings) -> None:
+            model = chosen.build(make_env(settings, chosen), seed=0, device="cpu")
+            model.learn(settings.timesteps)
+
+        def ours(settings: Settings = settings) -> None:
+            measuring._frozen.cache_clear()  # a run alone has to draw and solve its slots
+            with tempfile.TemporaryDirectory() as folder:
+                train(settings, folder)
+
+        bare()  # loads what is loaded once
+        best = {"bare": float("inf"), "ours": float("inf")}
+        for _ in range(1 if quick else 2):
+            for name, action in (("ours", ours), ("bare", bare)):
+                best[name] = min(best[name], _cpu_seconds(action))
+        label = f"a run of dirs, {preset}, {settings.timesteps:,} slots, time over bare learn"
+        goal = "" if quick else "<= 1.05"
+        ratio = best["ours"] / best["bare"]
+        rows.append(row(label, shown(best["ours"]), shown(best["bare"]), ratio, goal))
+    return rows
+
+
+def _cpu_seconds(action: Callable[[], object]) -> float:
+    begun = time.process_time()
+    action()
+    return time.process_time() - begun
+
+
+def jobs(*, quick: bool) -> list[Row]:
+    """Compare a matrix of 20 short runs with two jobs and with one.
+
+    Parameters
+    ----------
+    quick : bool
+        Four runs.
+
+    Returns
+    -------
+    list of Row
+    """
+    count = 4 if quick else 20
+    runs = [
+        Settings(
+            algorithm="dirs",
+            scenario=Scenario.preset("paper-30x2"),
+            timesteps=20 if quick else 1_000,
+            seed=seed,
+            arguments=_FEW if quick else {},
+        )
+        for seed in range(count)
+    ]
+    times = {}
+    for workers in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.perf_counter()
+            report = run_matrix(runs, Path(folder), Processes(workers))
+            times[workers] = time.perf_counter() - begun
+        if report.status:
+            raise RuntimeError(f"a run failed: {report.failures[0].reason}")
+    label = f"{count} runs of dirs, paper-30x2, {runs[0].timesteps:,} slots, 2 jobs over 1"
+    enough = not quick and (os.cpu_count() or 1) > 1
+    ratio = times[2] / times[1]
+    return [row(label, shown(times[2]), shown(times[1]), ratio, "<= 0.6" if enough else "")]

@@ -1,0 +1,85 @@
+"""One thread for torch, and algorithms of a user's own that stop where a test wants them to."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("stable_baselines3")
+
+# Run by the processes that a test starts, too: each stops itself in the slot that STOP_AT names,
+# unless its seed is not that of STOP_SEED.
+STOPPING = '''
+"""Algorithms that end in the middle, as a fault would have it."""
+
+import os
+import signal
+
+from dirs_agents import DIRS
+from stable_baselines3 import A2C, DDPG, PPO, SAC
+
+
+def _perhaps_stop(model):
+    at, seed = os.environ.get("STOP_AT"), os.environ.get("STOP_SEED")
+    if at == str(model.num_timesteps) and seed in (None, str(model.seed)):
+        os.environ.pop("STOP_AT")
+        signal.raise_signal(getattr(signal, os.environ["STOP_WITH"]))
+
+
+class Stopping:
+    def _update_info_buffer(self, *args, **kwargs):
+        super()._update_info_buffer(*args, **kwargs)
+        _perhaps_stop(self)
+
+
+class Dirs(Stopping, DIRS):
+    pass
+
+
+class OnPolicy(Stopping, A2C):
+    pass
+
+
+class Clipped(Stopping, PPO):
+    pass
+
+
+class OffPolicy(Stopping, SAC):
+    pass
+
+
+class Deterministic(Stopping, DDPG):
+    pass
+'''
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_counts() -> Iterator[None]:
+    """Shells let what they run in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder with a module of the user's own, my_algorithms."""
+    (tmp_path / "my_algorithms.py").write_text(STOPPING)
+    monkeypatch.chdir(tmp_path)
+    path = list(sys.path)
+    yield tmp_path
+    sys.path[:] = path
+    sys.modules.pop("my_algorithms", None)

@@ -1,0 +1,253 @@
+"""A run leaves what it promises, is not disturbed by being watched, and goes on exactly."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import stable_baselines3.common.logger as sb3_logger
+import torch
+from harness_helpers import SMALL, assert_same, final_weights, quick, weights
+
+from experiments import RunFolder, algorithm, read_result, train
+from experiments.measuring import decisions_of, figures, frozen_slots
+from experiments.training import make_env
+
+
+@pytest.mark.parametrize("name", ["dirs", "sb3:A2C", "sb3:SAC"])
+def test_being_watched_does_not_change_what_is_learned(name: str, tmp_path: Path) -> None:
+    settings = quick(name)
+    train(settings, tmp_path)
+    chosen = algorithm(name, settings.arguments)
+    size = {"buffer_size": 49} if name == "sb3:SAC" else {}
+    bare = chosen.build(make_env(settings, chosen), seed=0, device="cpu", **size)
+    bare.learn(settings.timesteps)
+    assert_same(final_weights(tmp_path, settings), weights(bare))
+
+
+def test_measuring_draws_nothing_from_anybodys_generators() -> None:
+    settings = quick("sb3:SAC")
+    chosen = algorithm("sb3:SAC", settings.arguments)
+    model = chosen.build(make_env(settings, chosen), seed=0, device="cpu")
+
+    def states() -> list[Any]:
+        numpy_state = np.random.get_state(legacy=True)  # noqa: NPY002
+        return [
+            random.getstate(),
+            numpy_state[1].tolist(),  # type: ignore[index]
+            numpy_state[2],
+            torch.get_rng_state().tolist(),
+            model.action_space.np_random.bit_generator.state,
+        ]
+
+    before = states()
+    frozen = frozen_slots(SMALL, layouts=3)
+    figures(frozen, decisions_of(model, SMALL)(frozen.observations("flat")))
+    assert states() == before
+
+
+def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
+    settings = quick("dirs", seed=3)
+    result = train(settings, tmp_path)
+    run = RunFolder(tmp_path)
+    assert read_result(run.result) == result
+    assert run.settings() == settings
+    status = run.status()
+    assert status is not None
+    assert (status.state, status.timesteps) == ("done", 48)
+    assert status.seconds == result.seconds.training > 0
+    assert [point.timesteps for point in result.curve] == [0, 16, 32, 48]
+    assert result.curve[-1].nrr == pytest.approx(np.mean(result.slots.nrr), abs=1e-12)
+    assert result.curve[-1].seconds <= result.seconds.training
+    assert len(run.all_checkpoints()) == 2
+    with (tmp_path / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert any(row.get("frozen/nrr") for row in rows)
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+    assert not list(tmp_path.rglob("*.partial-*"))
+
+
+def test_a_run_that_is_done_is_not_repeated(tmp_path: Path) -> None:
+    settings = quick("sb3:A2C")
+    first = train(settings, tmp_path)
+    written = RunFolder(tmp_path).model.stat().st_mtime_ns
+    assert train(settings, tmp_path) == first
+    assert RunFolder(tmp_path).model.stat().st_mtime_ns == written
+
+
+def test_a_rule_has_no_budget(tmp_path: Path) -> None:
+    result = train(quick("greedy", 500), tmp_path)
+    assert (result.learns, result.timesteps, result.curve) == (False, 0, ())
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("my_algorithms:Dirs", "SIGINT"),
+        ("my_algorithms:OnPolicy", "SIGTERM"),
+        pytest.param("my_algorithms:Dirs", "SIGTERM", marks=SLOW),
+        pytest.param("my_algorithms:Clipped", "SIGINT", marks=SLOW),
+        pytest.param("my_algorithms:OffPolicy", "SIGINT", marks=SLOW),
+        pytest.param("my_algorithms:OffPolicy", "SIGTERM", marks=SLOW),
+        pytest.param("my_algorithms:Deterministic", "SIGTERM", marks=SLOW),
+    ],
+)
+def test_a_run_that_was_stopped_ends_as_if_it_never_was(
+    name: str, how: str, user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = quick(name)
+    whole = train(settings, user_folder / "whole")
+    run = RunFolder(user_folder / "parts")
+    monkeypatch.setenv("STOP_AT", "29")
+    monkeypatch.setenv("STOP_WITH", how)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(settings, run.path)
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    status = run.status()
+    assert status is not None
+    assert status.state == "interrupted"
+    assert run.all_checkpoints()
+    parts = train(settings, run.path)
+    assert_same(final_weights(run.path, settings), final_weights(user_folder / "whole", settings))
+    assert parts.slots == whole.slots
+    points = [[(p.timesteps, p.nrr) for p in result.curve] for result in (parts, whole)]
+    assert points[0] == points[1]
+
+
+def test_an_interrupted_run_of_dirs_loses_no_slot(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOP_AT", "29")
+    monkeypatch.setenv("STOP_WITH", "SIGINT")
+    run = RunFolder(user_folder / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train(quick("my_algorithms:Dirs"), run.path)
+    assert run.last_checkpoint() == run.checkpoint_path(29)
+
+
+def test_a_run_stopped_while_it_is_measured_is_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = quick("dirs")
+    with monkeypatch.context() as patch:
+
+        def stopped(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr("experiments.training.measure", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, tmp_path)
+    trained = final_weights(tmp_path, settings)
+    monkeypatch.setattr("dirs_agents.DIRS.learn", None)
+    result = train(settings, tmp_path)
+    assert_same(trained, final_weights(tmp_path, settings))
+    assert result.seconds.training > 0
+
+
+def interrupted(settings: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> RunFolder:
+    monkeypatch.setenv("STOP_AT", str(at))
+    monkeypatch.setenv("STOP_WITH", "SIGINT")
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, folder)
+    return RunFolder(folder)
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_word(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = quick("my_algorithms:Dirs")
+    train(settings, user_folder / "whole")
+    run = interrupted(settings, user_folder / "parts", monkeypatch, 29)
+    newest, before = run.all_checkpoints()
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with caplog.at_level(logging.WARNING, "experiments"):
+        train(settings, run.path)
+    assert str(newest) in caplog.text
+    assert str(before) not in caplog.text
+    assert_same(final_weights(run.path, settings), final_weights(user_folder / "whole", settings))
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_says_so(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = quick("my_algorithms:Dirs")
+    run = interrupted(settings, user_folder / "run", monkeypatch, 29)
+    for file in run.all_checkpoints():
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"slot-0000000029\.zip.*Delete the run's folder"):
+        train(settings, run.path)
+    assert len(run.all_checkpoints()) == 2  # nothing is thrown away by itself
+
+
+def test_a_failure_is_written_down(user_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise FloatingPointError("not a number any more")
+
+    monkeypatch.setattr("dirs_agents.DIRS._train_online", broken)
+    with pytest.raises(FloatingPointError):
+        train(quick("dirs"), user_folder / "run")
+    status = RunFolder(user_folder / "run").status()
+    assert status is not None
+    assert status.state == "failed"
+    assert status.error == "FloatingPointError: not a number any more"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "budget", "word"),
+    [
+        ("sb3:PPO", {"n_steps": 32, "batch_size": 32}, 31, "from 0 of the 31"),
+        ("sb3:PPO", {"n_steps": 32, "batch_size": 32}, 40, "from 32 of the 40"),
+        ("sb3:SAC", {"learning_starts": 20}, 20, "does not learn at all"),
+        ("sb3:A2C", {"n_steps": 4}, 8, ""),
+    ],
+)
+def test_a_budget_that_is_not_used_is_said(
+    name: str,
+    arguments: dict[str, Any],
+    budget: int,
+    word: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "experiments"):
+        train(quick(name, budget, arguments=arguments), tmp_path)
+    assert word in caplog.text
+    assert bool(word) == bool(caplog.text)
+
+
+@pytest.mark.parametrize(("name", "copies", "most"), [("dirs", 5, 52), ("sb3:A2C", 5, 52)])
+def test_a_budget_counts_slots_of_all_copies(
+    name: str, copies: int, most: int, tmp_path: Path
+) -> None:
+    settings = quick(name, n_envs=copies)
+    result = train(settings, tmp_path)
+    assert settings.timesteps <= result.curve[-1].timesteps <= most
+
+
+def test_missing_extras_do_not_stop_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("pygame", "tqdm", "rich"):
+        monkeypatch.setitem(sys.modules, name, None)
+    find = __import__("importlib.util").util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name in ("tqdm", "rich") else find(name)
+    )
+    monkeypatch.setattr(sb3_logger, "SummaryWriter", None)
+    with caplog.at_level(logging.WARNING, "experiments"):
+        train(quick("sb3:A2C"), tmp_path, progress_bar=True)
+    assert "mec-gym[progress]" in caplog.text
+    assert "no tensorboard here" in caplog.text
+    assert (tmp_path / "progress.csv").stat().st_size
+    assert not list(tmp_path.glob("events*"))
