@@ -1,0 +1,138 @@
+"""Table II on the page: accuracy of imitation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from experiments.paper.published import TABLE_II
+from experiments.paper.raw import Raw
+from experiments.paper.wording import MISSING, Claim, cell, claims, mean, paragraphs, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LOSSES = {"L1": "L_1, with the L2 term", "LD": "L_D alone"}
+
+INTRODUCTION = """The medium system, 30 × 2, the paper's networks, T_D = 500 gradient steps.
+Demonstrations come from the Lévy search, as in the paper; those for testing are made in the same
+way from slots that no training has seen. The paper does not define its accuracy. *Bits*: over
+agents and devices, whether the agent claims the device (score of at least 0.5) exactly if the
+demonstration gives it to the agent's server. *Vote*: over devices, whether the vote of both agents
+is the demonstration's choice. A vote is right only if all agents together are, so bits are the
+likelier reading of the paper."""
+
+
+def section(raw: Raw) -> str:
+    """Return the section on Table II.
+
+    Parameters
+    ----------
+    raw : Raw
+        Results.
+
+    Returns
+    -------
+    str
+    """
+    seeds = raw.measured("imitation")
+    if not seeds:
+        return paragraphs(INTRODUCTION)
+    head = ["demonstrations", "loss", "paper: training", "testing"]
+    head += ["bits: training", "testing", "vote: training", "testing"]
+    rows = [
+        [
+            str(row["demonstrations"]),
+            _LOSSES[row["loss"]],
+            *_published(row["loss"], row["demonstrations"]),
+            *(
+                cell(_accuracies(raw, row, part, reading), 3)
+                for reading in ("bits", "vote")
+                for part in ("training", "testing")
+            ),
+        ]
+        for row in seeds[0]["rows"]
+    ]
+    return paragraphs(INTRODUCTION, table(head, rows), claims(*_claims(raw)), _explanation(raw))
+
+
+def figures(raw: Raw) -> Mapping[str, Figure]:
+    """Return no figure: Table II has none.
+
+    Parameters
+    ----------
+    raw : Raw
+        Not used.
+
+    Returns
+    -------
+    dict
+    """
+    del raw
+    return {}
+
+
+def _published(loss: str, size: int) -> list[str]:
+    printed = TABLE_II.get((loss, size))
+    return [MISSING] * 2 if printed is None else [f"{printed.training:.3f}", f"{printed.testing:.3f}"]
+
+
+def _accuracies(raw: Raw, row: Mapping[str, Any], part: str, reading: str) -> list[float]:
+    """Return an accuracy of every seed for a row's size and loss."""
+    wanted = (row["demonstrations"], row["loss"])
+    return [
+        float(one[part][reading])
+        for seed in raw.measured("imitation")
+        for one in seed["rows"]
+        if (one["demonstrations"], one["loss"]) == wanted
+    ]
+
+
+def _testing(raw: Raw, size: int, loss: str) -> float:
+    return mean(_accuracies(raw, {"demonstrations": size, "loss": loss}, "testing", "bits"))
+
+
+def _claims(raw: Raw) -> list[Claim]:
+    sizes = sorted({row["demonstrations"] for row in raw.measured("imitation")[0]["rows"]})
+    leads = [_testing(raw, size, "L1") - _testing(raw, size, "LD") for size in sizes]
+    found = [
+        Claim(
+            "L_1 tests better than L_D with every number of demonstrations",
+            min(leads) > 0,
+            "its lead in testing (bits) is "
+            + ", ".join(f"{lead:+.4f} ({size})" for lead, size in zip(leads, sizes, strict=True)),
+        )
+    ]
+    if {128, 256, 512} <= set(sizes):
+        before = _testing(raw, 256, "L1") - _testing(raw, 128, "L1")
+        after = _testing(raw, 512, "L1") - _testing(raw, 256, "L1")
+        found.append(
+            Claim(
+                "More than 256 demonstrations bring little",
+                after < before,
+                f"testing (bits) gains {before:+.4f} from 128 to 256 and {after:+.4f} beyond",
+            )
+        )
+    return found
+
+
+def _explanation(raw: Raw) -> str:
+    """Return how much of the difference the demonstrations' own noise explains."""
+    agreement = mean([one["agreement"]["bits"] for one in raw.measured("imitation")])
+    limit = agreement**0.5
+    best = max(printed.testing for printed in TABLE_II.values())
+    verdict = (
+        "The paper's testing accuracy lies above that: its demonstrations must repeat themselves "
+        "better than ours do, which depends on β and the budget of its search, which it does not "
+        "print."
+        if best > limit
+        else "The paper's testing accuracy lies below that, so the demonstrations' noise alone "
+        "does not explain a difference: it is unexplained."
+    )
+    return (
+        "**Difference.** A Lévy search draws its labels. Two searches of the same slot from the "
+        f"same start agree on {agreement:.3f} of the bits. If the answer k has probability p_k "
+        "given the slot, they agree with probability Σ p_k² ≥ (max p_k)², and no function of the "
+        "slot is right more often than max p_k: on the average at most √"
+        f"{agreement:.3f} = {limit:.3f} of unseen bits can be right. {verdict}"
+    )
