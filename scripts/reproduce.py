@@ -42,9 +42,7 @@ def main() -> int:
         return 0
     failed = []
     if not given.page:
-        failed = work(
-            jobs, runs, processes=given.jobs, say=lambda text: print(text, flush=True)
-        )
+        failed = work(jobs, runs, processes=given.jobs, say=lambda text: print(text, flush=True))
     # The page is of everything that there is, not only of what was asked for this time.
     everything = {name: jobs_of(budget) for name, jobs_of in PLAN.items()}
     print("wrote", write_page(collect(everything, budget, runs), out))

@@ -88,7 +88,9 @@ def imitation(
         beta=model.demonstration_beta,
     )
     labels, again = (
-        demonstrate(model.scenario, slots, start, np.random.default_rng([seed, part]), search=search)
+        demonstrate(
+            model.scenario, slots, start, np.random.default_rng([seed, part]), search=search
+        )
         for part in (0, 1)
     )
     rows = []

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.paper.published import TABLE_II
 from experiments.paper.raw import Raw
-from experiments.paper.wording import MISSING, Claim, cell, claims, mean, paragraphs, table
+from experiments.paper.wording import (
+    MISSING,
+    Claim,
+    cell,
+    claims,
+    combined,
+    lower,
+    mean,
+    paragraphs,
+    table,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +84,9 @@ def figures(raw: Raw) -> Mapping[str, Figure]:
 
 def _published(loss: str, size: int) -> list[str]:
     printed = TABLE_II.get((loss, size))
-    return [MISSING] * 2 if printed is None else [f"{printed.training:.3f}", f"{printed.testing:.3f}"]
+    return (
+        [MISSING] * 2 if printed is None else [f"{printed.training:.3f}", f"{printed.testing:.3f}"]
+    )
 
 
 def _accuracies(raw: Raw, row: Mapping[str, Any], part: str, reading: str) -> list[float]:
@@ -88,32 +100,47 @@ def _accuracies(raw: Raw, row: Mapping[str, Any], part: str, reading: str) -> li
     ]
 
 
-def _testing(raw: Raw, size: int, loss: str) -> float:
-    return mean(_accuracies(raw, {"demonstrations": size, "loss": loss}, "testing", "bits"))
+def _testing(raw: Raw, size: int, loss: str) -> dict[int, float]:
+    """Return the testing accuracy of bits by seed."""
+    return {
+        seed: row["testing"]["bits"]
+        for seed, values in raw.measured_by_seed("imitation").items()
+        for row in values["rows"]
+        if (row["demonstrations"], row["loss"]) == (size, loss)
+    }
 
 
 def _claims(raw: Raw) -> list[Claim]:
     sizes = sorted({row["demonstrations"] for row in raw.measured("imitation")[0]["rows"]})
-    leads = [_testing(raw, size, "L1") - _testing(raw, size, "LD") for size in sizes]
+    pairs = [(_testing(raw, size, "LD"), _testing(raw, size, "L1")) for size in sizes]
+    leads = ", ".join(
+        f"{_gain(without, with_l2):+.4f} ({size})"
+        for size, (without, with_l2) in zip(sizes, pairs, strict=True)
+    )
     found = [
         Claim(
             "L_1 tests better than L_D with every number of demonstrations",
-            min(leads) > 0,
-            "its lead in testing (bits) is "
-            + ", ".join(f"{lead:+.4f} ({size})" for lead, size in zip(leads, sizes, strict=True)),
+            combined([lower(without, with_l2) for without, with_l2 in pairs]),
+            f"its lead in testing (bits) is {leads}",
         )
     ]
     if {128, 256, 512} <= set(sizes):
-        before = _testing(raw, 256, "L1") - _testing(raw, 128, "L1")
-        after = _testing(raw, 512, "L1") - _testing(raw, 256, "L1")
+        few, some, many = (_testing(raw, size, "L1") for size in (128, 256, 512))
+        before = {seed: some[seed] - few[seed] for seed in some}
+        after = {seed: many[seed] - some[seed] for seed in some}
         found.append(
             Claim(
-                "More than 256 demonstrations bring little",
-                after < before,
-                f"testing (bits) gains {before:+.4f} from 128 to 256 and {after:+.4f} beyond",
+                "More than 256 demonstrations bring less than those before did",
+                lower(after, before),
+                f"testing (bits) gains {_gain(few, some):+.4f} from 128 to 256 and "
+                f"{_gain(some, many):+.4f} from 256 to 512",
             )
         )
     return found
+
+
+def _gain(a: Mapping[int, float], b: Mapping[int, float]) -> float:
+    return mean(list(b.values())) - mean(list(a.values()))
 
 
 def _explanation(raw: Raw) -> str:

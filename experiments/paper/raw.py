@@ -63,6 +63,20 @@ class Raw:
         """
         return [run[figure] for run in self.of(system, algorithm)]
 
+    def by_seed(self, system: str, algorithm: str, figure: str) -> dict[int, float]:
+        """Return a figure of an algorithm in a system by seed.
+
+        Parameters
+        ----------
+        system, algorithm, figure : str
+            Of the runs.
+
+        Returns
+        -------
+        dict of int to float
+        """
+        return {run["seed"]: run[figure] for run in self.of(system, algorithm)}
+
     def of(self, system: str, algorithm: str) -> list[Mapping[str, Any]]:
         """Return the runs of an algorithm in a system.
 
@@ -110,13 +124,29 @@ class Raw:
         list of mapping
             By seed.
         """
-        found = [
-            one
+        return list(self.measured_by_seed(kind, **arguments).values())
+
+    def measured_by_seed(self, kind: str, **arguments: Any) -> dict[int, Mapping[str, Any]]:
+        """Return the values of measurements by seed.
+
+        Parameters
+        ----------
+        kind : str
+            Of the measurement.
+        **arguments
+            That they must have had; others may be any.
+
+        Returns
+        -------
+        dict of int to mapping
+        """
+        found = {
+            int(one["arguments"]["seed"]): one["values"]
             for one in self.measurements
             if one["kind"] == kind
             and all(one["arguments"].get(key) == value for key, value in arguments.items())
-        ]
-        return [one["values"] for one in sorted(found, key=lambda one: int(one["arguments"]["seed"]))]
+        }
+        return {seed: found[seed] for seed in sorted(found)}
 
     def text(self) -> str:
         """Return the file's content, a record a line.

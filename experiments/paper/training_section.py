@@ -9,7 +9,18 @@ from experiments.paper.drawing import curve, panels
 from experiments.paper.plan import REWARD_VARIANTS
 from experiments.paper.published import FIG_3_ITERATIONS, FIG_3_LOSS
 from experiments.paper.raw import Raw
-from experiments.paper.wording import Claim, cell, claims, mean, paragraphs, table
+from experiments.paper.wording import (
+    FAILS,
+    HOLDS,
+    Claim,
+    cell,
+    claims,
+    combined,
+    lower,
+    mean,
+    paragraphs,
+    table,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,7 +89,7 @@ def _loss_claims(near: Sequence[Sequence[float]], last: Sequence[Sequence[float]
         Claim(
             f"The losses of both agents converge to {FIG_3_LOSS} after around "
             f"{FIG_3_ITERATIONS} iterations",
-            all(abs(value / FIG_3_LOSS - 1) < _WITHIN for value in values),
+            HOLDS if all(abs(value / FIG_3_LOSS - 1) < _WITHIN for value in values) else FAILS,
             f"they are {shown} there (counted as holding within {_WITHIN:.0%}), and "
             + " and ".join(f"{end:.3f}" for end in ends)
             + " at the end of imitation. The level is set by how random the demonstrations are, "
@@ -86,7 +97,7 @@ def _loss_claims(near: Sequence[Sequence[float]], last: Sequence[Sequence[float]
         ),
         Claim(
             "Both agents behave alike",
-            max(values) < (1 + _WITHIN) * min(values),
+            HOLDS if max(values) < (1 + _WITHIN) * min(values) else FAILS,
             f"{shown} at step {FIG_3_ITERATIONS}",
         ),
     ]
@@ -142,9 +153,9 @@ def rewards_section(raw: Raw) -> str:
     rows = [
         [
             name,
-            cell([1e3 * _part(one, first=True) for one in seeds], 3),
-            cell([1e3 * _part(one, first=False) for one in seeds], 3),
-            cell([one["nrr"] for one in seeds], 4),
+            cell([1e3 * _part(one, first=True) for one in seeds.values()], 3),
+            cell([1e3 * _part(one, first=False) for one in seeds.values()], 3),
+            cell([one["nrr"] for one in seeds.values()], 4),
         ]
         for name, seeds in found.items()
     ]
@@ -157,24 +168,23 @@ def rewards_section(raw: Raw) -> str:
     )
 
 
-def _variants(raw: Raw) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the seeds of every variant that has any."""
+def _variants(raw: Raw) -> dict[str, dict[int, Mapping[str, Any]]]:
+    """Return the values of every variant that has any, by seed."""
     by_name = {}
     for name, changes in REWARD_VARIANTS.items():
-        wanted = {
-            "refinement": changes.get("refinement"),
-            "demonstrations": changes.get("demonstrations"),
-        }
-        seeds = [
-            one
+        wanted = [changes.get(key) for key in _SWITCHES]
+        seeds = {
+            int(one["arguments"]["seed"]): one["values"]
             for one in raw.measurements
             if one["kind"] == "rewards"
-            and {key: one["arguments"]["arguments"].get(key) for key in wanted} == wanted
-        ]
+            and [one["arguments"]["arguments"].get(key) for key in _SWITCHES] == wanted
+        }
         if seeds:
-            seeds.sort(key=lambda one: int(one["arguments"]["seed"]))
-            by_name[name] = [one["values"] for one in seeds]
+            by_name[name] = {seed: seeds[seed] for seed in sorted(seeds)}
     return by_name
+
+
+_SWITCHES = ("refinement", "demonstrations")
 
 
 def _part(one: Mapping[str, Any], *, first: bool) -> float:
@@ -183,26 +193,36 @@ def _part(one: Mapping[str, Any], *, first: bool) -> float:
     return mean(one["rewards"][:count] if first else one["rewards"][-count:])
 
 
-def _reward_claims(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Claim]:
+def _reward_claims(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[Claim]:
     if set(found) != set(REWARD_VARIANTS):
         return []
-    last = {name: mean([_part(o, first=False) for o in s]) for name, s in found.items()}
-    early = {name: mean([_part(o, first=True) for o in s]) for name, s in found.items()}
-    names = list(REWARD_VARIANTS)
+    last, early = (
+        {
+            name: {seed: 1e3 * _part(one, first=first) for seed, one in seeds.items()}
+            for name, seeds in found.items()
+        }
+        for first in (False, True)
+    )
+    imitating, levy, imitating_greedy, greedy = REWARD_VARIANTS
+
+    def against(values: Mapping[str, Mapping[int, float]], one: str, other: str) -> str:
+        shown = (mean(list(values[name].values())) for name in (one, other))
+        return " against ".join(f"{value:.3f}" for value in shown)
+
     return [
         Claim(
             "With the Lévy search training ends at a higher average reward than with ε-greedy "
             "search",
-            last[names[1]] > last[names[3]] and last[names[0]] > last[names[2]],
-            f"without imitation {1e3 * last[names[1]]:.3f} against {1e3 * last[names[3]]:.3f}, "
-            f"with imitation {1e3 * last[names[0]]:.3f} against {1e3 * last[names[2]]:.3f}, all "
-            "times 1/1000, in the last tenth",
+            combined(
+                [lower(last[greedy], last[levy]), lower(last[imitating_greedy], last[imitating])]
+            ),
+            f"without imitation {against(last, levy, greedy)}, with imitation "
+            f"{against(last, imitating, imitating_greedy)}, all times 1/1000, in the last tenth",
         ),
         Claim(
             "With imitation training converges faster",
-            early[names[0]] > early[names[1]],
-            f"in the first tenth {1e3 * early[names[0]]:.3f} against "
-            f"{1e3 * early[names[1]]:.3f} times 1/1000",
+            lower(early[levy], early[imitating]),
+            f"in the first tenth {against(early, imitating, levy)} times 1/1000",
         ),
     ]
 
@@ -224,7 +244,8 @@ def rewards_figures(raw: Raw) -> Mapping[str, Figure]:
         return {}
     figure, (axes,) = panels()
     for index, (name, seeds) in enumerate(found.items()):
-        curve(axes, seeds[0]["slots"], [one["rewards"] for one in seeds], index, name)
+        rows = [one["rewards"] for one in seeds.values()]
+        curve(axes, next(iter(seeds.values()))["slots"], rows, index, name)
     axes.set(xlabel="slot of training", ylabel="average reward 1/ΣΦ")
     axes.legend()
     return {"fig5": figure}

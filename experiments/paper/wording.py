@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,7 @@ def half_interval(values: Sequence[float]) -> float:
     if len(values) < 2:
         return float("nan")
     deviation = float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return float(stats.t.ppf(0.975, len(values) - 1)) * deviation
+    return float(stats.t.ppf(0.975, len(values) - 1) * deviation)
 
 
 def cell(values: Sequence[float], digits: int = 2, *, seeds: int = 0) -> str:
@@ -134,6 +135,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
+HOLDS, FAILS, UNDECIDED, MISSED = "holds", "fails", "undecided", "not measured"
+
+_VERDICTS = {
+    HOLDS: "Holds here",
+    FAILS: "Does not hold here",
+    UNDECIDED: "Undecided here",
+    MISSED: "Not measured yet",
+}
+
+
 @dataclass(frozen=True)
 class Claim:
     """Something that the paper says of a table or figure, held against our results.
@@ -142,29 +153,79 @@ class Claim:
     ----------
     text : str
         What it says.
-    holds : bool or None
-        None where there are no results yet.
+    verdict : {"holds", "fails", "undecided", "not measured"}
+        Of our results.
     evidence : str
         The numbers that it rests on.
 
     Examples
     --------
-    >>> print(Claim("A is less than B", True, "1 against 2"))
+    >>> print(Claim("A is less than B", HOLDS, "1 against 2"))
     - A is less than B. **Holds here**: 1 against 2.
     """
 
     text: str
-    holds: bool | None
+    verdict: str
     evidence: str
 
     def __str__(self) -> str:
-        verdict = {True: "Holds here", False: "Does not hold here", None: "Not measured"}
-        behind = f": {self.evidence}" if self.holds is not None else ""
-        return f"- {self.text}. **{verdict[self.holds]}**{behind}."
+        behind = "" if self.verdict == MISSED else f": {self.evidence}"
+        return f"- {self.text}. **{_VERDICTS[self.verdict]}**{behind}."
+
+
+def lower(a: Mapping[int, float], b: Mapping[int, float]) -> str:
+    """Return whether one figure is lower than another, by the seeds that both have.
+
+    Parameters
+    ----------
+    a, b : mapping of int to float
+        By seed; equal seeds mean equal maps.
+
+    Returns
+    -------
+    {"holds", "fails", "undecided", "not measured"}
+        Undecided where the 95 % interval of the mean difference, Student's t over seeds, holds 0,
+        or where one seed alone is there.
+
+    Examples
+    --------
+    >>> lower({0: 1.0, 1: 1.1}, {0: 2.0, 1: 2.1}), lower({0: 1.0}, {0: 2.0}), lower({}, {})
+    ('holds', 'undecided', 'not measured')
+    """
+    differences = [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
+    if not differences:
+        return MISSED
+    middle, half = mean(differences), half_interval(differences)
+    if not abs(middle) > half:  # NaN of a single seed, too
+        return UNDECIDED
+    return HOLDS if middle < 0 else FAILS
+
+
+def combined(verdicts: Sequence[str]) -> str:
+    """Return the verdict on claims of which all have to hold.
+
+    Parameters
+    ----------
+    verdicts : sequence of str
+        Of :func:`lower`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> combined(["holds", "undecided"]), combined(["holds", "undecided", "fails"])
+    ('undecided', 'fails')
+    """
+    for verdict in (FAILS, MISSED, UNDECIDED):
+        if verdict in verdicts:
+            return verdict
+    return HOLDS if verdicts else MISSED
 
 
 def paragraphs(*parts: str) -> str:
-    """Return parts of a section with empty lines between them, without those that are empty.
+    r"""Return parts of a section with empty lines between them, without those that are empty.
 
     Parameters
     ----------
@@ -178,9 +239,20 @@ def paragraphs(*parts: str) -> str:
     Examples
     --------
     >>> paragraphs("a", "", "b")
-    'a\\n\\nb\\n'
+    'a\n\nb\n'
     """
-    return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n"
+    return "\n\n".join(_filled(part.strip("\n")) for part in parts if part.strip()) + "\n"
+
+
+def _filled(part: str) -> str:
+    """Return prose in lines of 100 characters; tables, lists, titles and pictures as they are."""
+    blocks = part.split("\n\n")
+    return "\n\n".join(
+        block
+        if block.startswith(("|", "- ", "#", "!", ">"))
+        else textwrap.fill(block, 100, break_long_words=False, break_on_hyphens=False)
+        for block in blocks
+    )
 
 
 def claims(*given: Claim) -> str:
