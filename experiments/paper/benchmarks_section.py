@@ -229,7 +229,7 @@ def _claims7(raw: Raw, numbers: Sequence[int]) -> list[Claim]:
     reached = {
         name: raw.by_seed(by_devices(largest), name, "objective")
         for name in FIG_7
-        if name not in ("dirs:ensemble", "dirs:prices") and _objectives(raw, largest, name)
+        if name != "dirs:prices" and _objectives(raw, largest, name)
     }
     rules = {name: values for name, values in reached.items() if name not in ("dirs", "maddpg")}
     return [

@@ -10,6 +10,9 @@ VARIANTS = ("dirs", "dirs:ensemble", "dirs:prices")
 """The paper's options; its agents with optimal labels and the loss of the vote; price-posting
 agents."""
 
+MAIN_VARIANTS = ("dirs", "dirs:prices")
+"""Where Tables III and V have shown what the third one adds."""
+
 _PRICE_SLOTS = 1000
 
 

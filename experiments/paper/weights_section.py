@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from experiments.paper.budget import VARIANTS
+from experiments.paper.budget import MAIN_VARIANTS
 from experiments.paper.drawing import COLOURS, panels
 from experiments.paper.large_section import NAMES
 from experiments.paper.published import FIG_6_WEIGHTS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 INTRODUCTION = """The large system, 180 × 8, with three pairs of weights. The paper shows bars and
 prints no numbers."""
 
-_POLICIES = (*VARIANTS, "optimal")
+_POLICIES = (*MAIN_VARIANTS, "optimal")
 _FIGURES = {"latency_s": "time [s]", "energy_j": "energy [J]"}
 
 
@@ -119,5 +119,5 @@ def figures(raw: Raw) -> Mapping[str, Figure]:
             )
         one.set(ylabel=title, xticks=range(len(WEIGHTS)), xticklabels=list(WEIGHTS))
         one.grid(visible=False, axis="x")
-    axes[0].legend(loc="lower center", fontsize=8, framealpha=0.9, frameon=True)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return {"fig6": figure}
