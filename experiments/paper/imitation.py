@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dirs_agents import DIRS
 from dirs_agents.demonstrations import demonstrate, demonstration_slots
-from dirs_agents.levy_search import LevySearch
+from dirs_agents.hyperparameters import demonstration_search
 from experiments.algorithms import algorithm
 from experiments.paper.jobs import rounded
 from experiments.paper.systems import MEDIUM, scenario_of
@@ -56,7 +56,12 @@ def build(seed: int, arguments: dict[str, Any], *, timesteps: int = 0) -> DIRS:
 
 
 def imitation(
-    *, seed: int, sizes: Sequence[int], held_out: int, arguments: dict[str, Any]
+    *,
+    seed: int,
+    sizes: Sequence[int],
+    held_out: int,
+    sources: Sequence[str],
+    arguments: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the accuracies of Table II for one seed.
 
@@ -68,46 +73,55 @@ def imitation(
         Numbers of demonstrations.
     held_out : int
         Further demonstrations, made in the same way, to test on.
+    sources : sequence of {"levy", "optimal"}
+        How demonstrations are made: by the paper's search, or by :func:`mec_gym.solve`.
     arguments : dict
         Of DIRS, where not the paper's.
 
     Returns
     -------
     dict
-        ``rows``: per size and loss the training and testing accuracy of the agents' bits and of
-        the vote. ``agreement``: how often two independent searches of the same slot agree on a
-        bit and on a device's choice.
+        ``rows``: per source, size and loss the training and testing accuracy of the agents' bits
+        and of the vote. ``agreement``: how often two independent searches of the same slot agree
+        on a bit and on a device's choice.
     """
     model = build(seed, arguments)
     observations, slots = demonstration_slots(model.scenario, held_out, _HELD_OUT_SEED + seed)
     # Where Algorithm 2's search begins: the untrained ensemble's decision.
     start, _ = model.predict(observations, deterministic=True)
-    search = LevySearch(
-        population=model.demonstration_population,
-        generations=model.demonstration_generations,
-        beta=model.demonstration_beta,
-    )
-    labels, again = (
-        demonstrate(
-            model.scenario, slots, start, np.random.default_rng([seed, part]), search=search
-        )
-        for part in (0, 1)
-    )
+
+    def labels(source: str, part: int) -> NDArray[np.int64]:
+        rng, search = np.random.default_rng([seed, part]), demonstration_search(model)
+        return demonstrate(model.scenario, slots, start, rng, source=source, search=search)
+
     rows = []
-    for size in sizes:
-        for loss, l2_weight in (("L1", model.l2_weight), ("LD", 0.0)):
-            chosen = {**arguments, "n_demonstrations": size, "l2_weight": l2_weight}
-            taught = build(seed, chosen).learn(0)
-            pairs = taught.replay_buffer.get_state()
-            seen = accuracies(taught, pairs["observations"], pairs["assignments"].astype(np.int64))
-            unseen = accuracies(taught, observations, labels)
-            rows.append({"demonstrations": size, "loss": loss, "training": seen, "testing": unseen})
+    for source in sources:
+        wanted = labels(source, 0)
+        for size in sizes:
+            for loss, l2_weight in (("L1", model.l2_weight), ("LD", 0.0)):
+                chosen = {"demonstrations": source, "n_demonstrations": size}
+                taught = build(seed, {**arguments, **chosen, "l2_weight": l2_weight}).learn(0)
+                found = _seen_and_unseen(taught, observations, wanted)
+                rows.append({"source": source, "demonstrations": size, "loss": loss, **found})
+    return {"rows": rows, "agreement": _agreement(model, labels("levy", 0), labels("levy", 1))}
+
+
+def _seen_and_unseen(
+    taught: DIRS, observations: NDArray[np.float32], wanted: NDArray[np.int64]
+) -> dict[str, dict[str, float]]:
+    pairs = taught.replay_buffer.get_state()
+    seen = accuracies(taught, pairs["observations"], pairs["assignments"].astype(np.int64))
+    return {"training": seen, "testing": accuracies(taught, observations, wanted)}
+
+
+def _agreement(
+    model: DIRS, labels: NDArray[np.int64], again: NDArray[np.int64]
+) -> dict[str, float]:
     servers = model.scenario.n_servers
-    agreement = {
+    return {
         "bits": rounded(float((_bits(labels, servers) == _bits(again, servers)).mean())),
         "vote": rounded(float((labels == again).mean())),
     }
-    return {"rows": rows, "agreement": agreement}
 
 
 def accuracies(

@@ -51,6 +51,7 @@ def _table2(budget: Budget) -> list[Job]:
                 "seed": seed,
                 "sizes": list(budget.demonstrations),
                 "held_out": budget.held_out,
+                "sources": ["levy", "optimal"],
                 "arguments": arguments,
             },
         )

@@ -92,8 +92,7 @@ def _loss_claims(near: Sequence[Sequence[float]], last: Sequence[Sequence[float]
             HOLDS if all(abs(value / FIG_3_LOSS - 1) < _WITHIN for value in values) else FAILS,
             f"they are {shown} there (counted as holding within {_WITHIN:.0%}), and "
             + " and ".join(f"{end:.3f}" for end in ends)
-            + " at the end of imitation. The level is set by how random the demonstrations are, "
-            "see Table II",
+            + " at the end of imitation",
         ),
         Claim(
             "Both agents behave alike",

@@ -204,7 +204,8 @@ def test_a_failure_is_told_and_loses_nothing_and_what_is_done_is_not_repeated(
 @pytest.mark.parametrize("name", PLAN)
 def test_each_exhibit_runs_on_a_tiny_budget(name: str, tmp_path: Path) -> None:
     jobs = PLAN[name](TINY)
-    assert work(jobs, tmp_path / "runs", say=lambda _: None) == []
+    # In processes of their own, as a full reproduction runs.
+    assert work(jobs, tmp_path / "runs", processes=2, say=lambda _: None) == []
     raw = collect({name: jobs}, TINY, tmp_path / "runs")
     assert raw.progress == {name: [len(jobs), len(jobs)]}
     page = write_page(raw, tmp_path / "page")
@@ -255,7 +256,8 @@ def _imitation(rng: np.random.Generator, arguments: dict) -> dict:
         return {"bits": 0.9 + 0.01 * rng.random(), "vote": 0.8}
 
     rows = [
-        {"demonstrations": size, "loss": loss, "training": pair(), "testing": pair()}
+        {"source": by, "demonstrations": size, "loss": loss, "training": pair(), "testing": pair()}
+        for by in arguments["sources"]
         for size in arguments["sizes"]
         for loss in ("L1", "LD")
     ]
