@@ -275,7 +275,8 @@ def figures7(raw: Raw) -> Mapping[str, Figure]:
     if not drawn:
         return {}
     figure, (sums, shares) = panels(2, width=9.0, height=3.8)
-    for index, name in enumerate(drawn):
+    for name in drawn:
+        index = (*FIG_7, "optimal").index(name)  # the same for everyone, whoever is missing
         found = {n: _objectives(raw, n, name) for n in numbers if _objectives(raw, n, name)}
         nrr = {n: raw.values(by_devices(n), name, "nrr") for n in found}
         for axes, by_number in ((sums, found), (shares, nrr)):

@@ -331,6 +331,12 @@ def test_the_page_shows_every_printed_number_beside_ours() -> None:
     assert "Not measured yet" not in page.replace("MADDPG at", "").split("## Table V")[0]
 
 
+def test_the_page_in_docs_is_that_of_the_raw_results_beside_it() -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    raw = read_raw(docs / "reproduction.json")
+    assert page_text(raw) == (docs / "reproduction.md").read_text(encoding="utf-8")
+
+
 def test_pictures_that_the_page_shows_are_written(tmp_path: Path) -> None:
     page = write_page(_synthetic(), tmp_path)
     shown = [
