@@ -200,13 +200,18 @@ def test_a_failure_is_told_and_loses_nothing_and_what_is_done_is_not_repeated(
     assert said == ["0 runs and measurements to do"]
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")  # one for all: exhibits share runs
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLAN)
-def test_each_exhibit_runs_on_a_tiny_budget(name: str, tmp_path: Path) -> None:
+def test_each_exhibit_runs_on_a_tiny_budget(name: str, runs: Path, tmp_path: Path) -> None:
     jobs = PLAN[name](TINY)
     # In processes of their own, as a full reproduction runs.
-    assert work(jobs, tmp_path / "runs", processes=2, say=lambda _: None) == []
-    raw = collect({name: jobs}, TINY, tmp_path / "runs")
+    assert work(jobs, runs, processes=2, say=lambda _: None) == []
+    raw = collect({name: jobs}, TINY, runs)
     assert raw.progress == {name: [len(jobs), len(jobs)]}
     page = write_page(raw, tmp_path / "page")
     again = write_page(read_raw(tmp_path / "page" / "reproduction.json"), tmp_path / "again")
