@@ -172,4 +172,9 @@ def _explanation(raw: Raw) -> str:
         f"of the exact solver, which draws nothing, the same networks get {exact:.3f} of the "
         f"unseen bits right after {size} demonstrations, {exact - drawn:+.3f}: noise of the labels "
         f"{'costs' if exact > drawn else 'does not cost'} accuracy here."
+        + (
+            f" The paper's {best:.3f} lies beyond that, too: what is left is unexplained."
+            if best > exact
+            else ""
+        )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -169,7 +170,9 @@ class Claim:
     evidence: str
 
     def __str__(self) -> str:
-        behind = "" if self.verdict == MISSED else f": {self.evidence}"
+        # A part of the evidence may still be missing.
+        evidence = re.sub(r"\bnan\b", MISSING, self.evidence)
+        behind = "" if self.verdict == MISSED else f": {evidence}"
         return f"- {self.text}. **{_VERDICTS[self.verdict]}**{behind}."
 
 
