@@ -13,8 +13,8 @@ pytest.importorskip("matplotlib")
 from experiments.measuring import frozen_slots
 from experiments.paper.bounds import free_transmission_bound, least_time
 from experiments.paper.budget import FULL, Budget
+from experiments.paper.implied import below_bound
 from experiments.paper.jobs import Measurement, Training, trainings
-from experiments.paper.large_section import below_bound
 from experiments.paper.page import EXHIBITS, page_text, write_page
 from experiments.paper.plan import BITS_OF_TABLE_IV, PLAN
 from experiments.paper.published import TABLE_II, TABLE_III, TABLE_IV, TABLE_V, TIMES_LONGER
