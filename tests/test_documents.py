@@ -1,6 +1,7 @@
 """Documents say what is true: names exist, links lead somewhere, snippets run."""
 
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -9,9 +10,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("benchmarks/*.md")])
 NAMES = re.findall(
-    r"`((?:mec_gym|dirs_agents|baselines)\.[\w.]+)` \|$",
+    r"`((?:mec_gym|dirs_agents|baselines|experiments)\.[\w.]+)` (?:`\w+` )?\|$",
     (ROOT / "docs/paper-to-code.md").read_text(),
     re.M,
+)
+# | paper | parameter | value | `owner` `argument` |
+PARAMETERS = re.findall(
+    r"\| ([\w.-]+) \| `([\w.]+)` `(\w+)` \|$", (ROOT / "docs/paper-to-code.md").read_text(), re.M
 )
 
 
@@ -41,6 +46,31 @@ def test_the_ledger_covers_the_equations() -> None:
         named |= set(range(int(first), int(last) + 1))
     # (12) is problem P1 before it is split by server into (13).
     assert named == set(range(1, 24)) - {12}
+
+
+@pytest.mark.parametrize(("value", "owner", "argument"), PARAMETERS)
+def test_the_parameters_of_the_ledger_are_the_defaults(
+    value: str, owner: str, argument: str
+) -> None:
+    module, _, name = owner.rpartition(".")
+    found = getattr(importlib.import_module(module), name)
+    assert inspect.signature(found).parameters[argument].default == float(value)
+
+
+def test_the_ledger_covers_algorithms_tables_and_figures() -> None:
+    ledger = (ROOT / "docs/paper-to-code.md").read_text()
+    lines = {1: {*range(1, 11), *range(12, 15)}, 2: set(range(1, 7)), 3: set(range(1, 12))}
+    # "end for" and "end while" do nothing.
+    for number, wanted in (lines | {4: set(range(1, 9))}).items():
+        covered: set[int] = set()
+        for text in re.findall(rf"\| Algorithm {number}, lines? ([\d, to]+)", ledger):
+            for first, last in re.findall(r"(\d+)(?: to (\d+))?", text):
+                covered |= set(range(int(first), int(last or first) + 1))
+        assert wanted <= covered, f"Algorithm {number} lacks lines {wanted - covered}"
+    for name in ("Table I", "Table II", "Table III", "Table IV", "Table V"):
+        assert re.search(rf"\| {name} \|", ledger), name
+    for number in range(3, 8):
+        assert f"| Fig. {number} |" in ledger
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

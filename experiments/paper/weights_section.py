@@ -1,0 +1,123 @@
+"""Fig. 6 on the page: time and energy by weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from experiments.paper.budget import MAIN_VARIANTS
+from experiments.paper.drawing import COLOURS, panels
+from experiments.paper.large_section import NAMES
+from experiments.paper.published import FIG_6_WEIGHTS
+from experiments.paper.raw import Raw
+from experiments.paper.systems import WEIGHTS
+from experiments.paper.wording import (
+    Claim,
+    cell,
+    claims,
+    combined,
+    half_interval,
+    lower,
+    mean,
+    paragraphs,
+    table,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INTRODUCTION = """The large system, 180 × 8, with three pairs of weights. The paper shows bars and
+prints no numbers."""
+
+_POLICIES = (*MAIN_VARIANTS, "optimal")
+_FIGURES = {"latency_s": "time [s]", "energy_j": "energy [J]"}
+
+
+def section(raw: Raw) -> str:
+    """Return the section on Fig. 6.
+
+    Parameters
+    ----------
+    raw : Raw
+        Results.
+
+    Returns
+    -------
+    str
+    """
+    if not any(raw.of(system, "dirs") for system in WEIGHTS.values()):
+        return paragraphs(INTRODUCTION)
+    head = ["task", "φ_T", "φ_E", "policy", *_FIGURES.values(), "objective", "NRR"]
+    rows = [
+        [
+            kind,
+            *(f"{weight}" for weight in FIG_6_WEIGHTS[kind]),
+            NAMES[policy],
+            *(cell(raw.values(system, policy, figure)) for figure in (*_FIGURES, "objective")),
+            cell(raw.values(system, policy, "nrr"), 4),
+        ]
+        for kind, system in WEIGHTS.items()
+        for policy in _POLICIES
+    ]
+    return paragraphs(
+        INTRODUCTION,
+        "![Time and energy by weights](reproduction/fig6.svg)",
+        table(head, rows),
+        claims(_claim(raw, "latency_s"), _claim(raw, "energy_j")),
+    )
+
+
+def _claim(raw: Raw, figure: str) -> Claim:
+    """Return whether time falls with φ_T, or energy with φ_E."""
+    order = list(WEIGHTS.values())
+    if figure == "latency_s":
+        order.reverse()
+    values = [mean(raw.values(system, "dirs", figure)) for system in order]
+    best = [mean(raw.values(system, "optimal", figure)) for system in order]
+    seeds = [raw.by_seed(system, "dirs", figure) for system in order]
+    weight, name = ("φ_T", "Time") if figure == "latency_s" else ("φ_E", "Energy")
+    unit = _FIGURES[figure].split()[1].strip("[]")
+    shown = ", ".join(f"{value:.2f}" for value in values)
+    return Claim(
+        f"{name} falls as {weight} rises",
+        combined([lower(seeds[1], seeds[0]), lower(seeds[2], seeds[1])]),
+        f"{shown} {unit} with the paper's options at {weight} = 0.5, 1, 1.5; at the optimum "
+        + ", ".join(f"{value:.2f}" for value in best),
+    )
+
+
+def figures(raw: Raw) -> Mapping[str, Figure]:
+    """Return Fig. 6.
+
+    Parameters
+    ----------
+    raw : Raw
+        Results.
+
+    Returns
+    -------
+    dict of str to Figure
+    """
+    if not any(raw.of(system, "dirs") for system in WEIGHTS.values()):
+        return {}
+    figure, axes = panels(2, width=8.0)
+    width = 0.8 / len(_POLICIES)
+    for one, (name, title) in zip(axes, _FIGURES.items(), strict=True):
+        for place, policy in enumerate(_POLICIES):
+            found = [raw.values(system, policy, name) for system in WEIGHTS.values()]
+            x = [k + (place - (len(_POLICIES) - 1) / 2) * width for k in range(len(found))]
+            one.bar(
+                x,
+                [mean(values) for values in found],
+                width,
+                yerr=[half_interval(values) if len(values) > 1 else 0.0 for values in found],
+                color=COLOURS[place],
+                hatch=("", "//", "..", "xx")[place],
+                edgecolor="white",
+                ecolor="#000000",
+                label=NAMES[policy],
+            )
+        one.set(ylabel=title, xticks=range(len(WEIGHTS)), xticklabels=list(WEIGHTS))
+        one.grid(visible=False, axis="x")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return {"fig6": figure}
