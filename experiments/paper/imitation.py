@@ -15,7 +15,7 @@ from dirs_agents.hyperparameters import demonstration_search
 from experiments.algorithms import algorithm
 from experiments.paper.jobs import rounded
 from experiments.paper.systems import MEDIUM, scenario_of
-from experiments.runs import Settings
+from experiments.settings import Settings
 from experiments.training import make_env
 
 _HELD_OUT_SEED = 77_000_000

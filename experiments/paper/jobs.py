@@ -13,7 +13,8 @@ from experiments.algorithms import algorithm, names
 from experiments.paper.budget import Budget
 from experiments.paper.systems import SLOTS, scenario_of, section_of
 from experiments.results import read_result
-from experiments.runs import RunFolder, Settings
+from experiments.runs import RunFolder
+from experiments.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from experiments.paper import (
 from experiments.paper.drawing import save, style
 from experiments.paper.raw import FILE_NAME, Raw, write_raw
 from experiments.paper.wording import paragraphs
-from experiments.runs import write_whole
+from experiments.writing import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from typing import Any
 from experiments.paper.budget import Budget
 from experiments.paper.jobs import Job, Training
 from experiments.results import read_result
-from experiments.runs import write_whole
+from experiments.writing import write_whole
 
 FORMAT, VERSION = "mec-gym/reproduction", 1
 FILE_NAME = "reproduction.json"

@@ -15,7 +15,7 @@ from experiments.measuring import SLOTS_PER_LAYOUT, decisions_of, figures, froze
 from experiments.paper.imitation import build
 from experiments.paper.jobs import rounded
 from experiments.paper.systems import scenario_of
-from experiments.runs import Settings
+from experiments.settings import Settings
 from experiments.training import make_env
 from mec_gym import solve
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from experiments.paper.jobs import Job, Training
 from experiments.paper.measurements import KINDS
-from experiments.runs import write_whole
 from experiments.training import train
+from experiments.writing import write_whole
 
 _JOBS_PER_PROCESS = 20
 
