@@ -70,13 +70,9 @@ def plan(
         budget = _budget(scenario, timesteps) if any(learners) else 0
         for number, seed in enumerate(seeds):
             for variant, learns in zip(variants, learners, strict=True):
-                if learns:
-                    own = {"seed": seed, "timesteps": budget}
-                elif number == 0:
-                    own = {"seed": 0, "timesteps": 0}
-                else:
-                    continue
-                runs.append(Settings(scenario=scenario, **variant, **own, **options))
+                if learns or number == 0:
+                    own = {"seed": seed, "timesteps": budget} if learns else {"timesteps": 0}
+                    runs.append(Settings(**{"scenario": scenario} | variant | own | options))
     _require_apart(runs)
     return runs
 

@@ -145,10 +145,10 @@ class RayTasks:
         task = self._under_way.pop(reference)
         try:
             state, reason, notes, files = self._ray.get(reference)
-        except (self._ray.exceptions.RayError, KeyboardInterrupt) as error:
+        except self._ray.exceptions.RayError as error:
             if self._stopping:
                 return Outcome(task, "interrupted")
-            words = sentence(error).split(". ")[0]
+            words = sentence(error).split(". ")[0]  # a page of advice follows
             return lost(task, f"its Ray worker was lost: {words}.")
         if files is not None:
             try:

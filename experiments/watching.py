@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HParam, Image
 
-from experiments.measuring import FrozenSlots, decisions_of, figures
+from experiments.measuring import FrozenSlots, decisions_of, means
 from experiments.pictures import NetworkPicture
 from experiments.runs import RunFolder, Status
 from experiments.settings import Settings
@@ -152,8 +152,8 @@ class Watch(BaseCallback):
         """Add a point to the learning curve; a picture of every one would cost more than it."""
         scenario = self._settings.scenario
         decide = decisions_of(self.model, scenario)
-        slots = figures(self._frozen, decide(self._frozen.observations(self._observation)))
-        nrr, objective = float(np.mean(slots.nrr)), float(np.mean(slots.objective))
+        seen = self._frozen.observations(self._observation)
+        nrr, objective = means(self._frozen, decide(seen))
         point = {"timesteps": self.num_timesteps, "seconds": self.seconds, "nrr": nrr}
         self._points.append(point)
         self._folder.write_curve(self._points)

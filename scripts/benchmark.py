@@ -17,6 +17,7 @@ import argparse  # noqa: E402
 import shlex  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 from experiments import as_text, compare, names  # noqa: E402
 from experiments.arguments import complain, scenario_of  # noqa: E402
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         default=["paper"],
         help="slots to train for; 'paper' for its 3000, 4000, 5000; or SCENARIO=NUMBER for each",
     )
-    several = {"nargs": "+", "action": "extend", "default": []}
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     add("--set", metavar="ALGO:KEY=VALUE", help="hyper-parameters", **several)
     add("--config", type=Path, help="JSON or TOML with a table of hyper-parameters per algorithm")
     add("--scenario-set", metavar="KEY=VALUE", help="fields of all scenarios", **several)
