@@ -12,7 +12,7 @@ HEADLESS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 SDL_VIDEODRIVER=dummy MPLBA
 PYTEST := $(HEADLESS) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench regimes dirs-results report docs clean
+.PHONY: help demo test test-all check format bench regimes dirs-results learners reproduce report docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -45,6 +45,16 @@ regimes: $(READY) ## recompute the presets' regimes, scripts/regimes.py
 
 dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), scripts/dirs_results.py
 	$(BIN)/python scripts/dirs_results.py --readme
+
+learners: $(READY) ## train every learner (an hour or two), scripts/learners_page.py
+	$(BIN)/python scripts/benchmark.py --algos dirs dirs:ensemble dirs:prices ac ddpg maddpg \
+		examples.cross_entropy:CrossEntropy random random:limit nearest:limit keep-what-pays \
+		posted-prices greedy --scenarios paper-30x2 paper-200x10 unequal-200x10 \
+		--timesteps paper --seeds 5 --jobs 2 --out runs/learners
+	$(BIN)/python scripts/learners_page.py runs/learners --readme
+
+reproduce: $(READY) ## the paper's tables and figures (hours), scripts/reproduce.py
+	$(BIN)/python scripts/reproduce.py all --docs
 
 report: $(READY) ## leaderboard and report page of all runs, scripts/report.py
 	$(BIN)/python scripts/report.py runs --out report
