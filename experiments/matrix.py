@@ -30,7 +30,7 @@ class Report:
     outcomes : tuple of Outcome
         Of every run that was tried, in the order of the plan.
     results : tuple of Result
-        Of those that are done.
+        Of those that are done, in the same order.
     untried : int
         Runs that were not begun, because somebody asked to end.
     stopped : bool
@@ -107,9 +107,10 @@ def run_matrix(
                 note(outcome)
         finally:
             launcher.close()
+        outcomes = {task: outcomes[task] for task in tasks if task in outcomes}
         results = _results(outcomes)
     return Report(
-        tuple(outcomes[task] for task in tasks if task in outcomes),
+        tuple(outcomes.values()),
         results,
         len(tasks) - len(outcomes),
         stopped=bool(asked),

@@ -143,6 +143,15 @@ def test_a_damaged_folder_is_reported_and_the_others_go_on(damaged: str, tmp_pat
     assert "Delete" in reason
 
 
+def test_results_are_in_the_order_of_the_plan_whoever_ends_first(tmp_path: Path) -> None:
+    runs = [quick("greedy", 0), quick("quota", 0), quick("local", 0)]
+    for task in tasks_of(runs, tmp_path)[1:]:
+        train(task.settings, task.folder)
+    report = run_matrix(runs, tmp_path, Processes(1))
+    assert [one.label for one in report.results] == ["greedy", "quota", "local"]
+    assert [one.state for one in report.outcomes] == ["done", "there", "there"]
+
+
 def test_a_result_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
     report = run_matrix([quick("greedy", 0)], tmp_path, Noted("done"))
     assert [one.state for one in report.outcomes] == ["failed"]
