@@ -142,7 +142,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         policy: str | type[MADDPGPolicy] = "MlpPolicy",
         env: Any = None,
         learning_rate: float | Schedule = FADING,
-        actor_rate: float = 0.3,
+        actor_rate: float = 0.1,
         buffer_size: int = 20_000,
         learning_starts: int = 100,
         batch_size: int = 64,

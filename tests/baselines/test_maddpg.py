@@ -233,10 +233,9 @@ def test_without_noise_exploration_is_stable_baselines() -> None:
 
 GAME: dict[str, Any] = {
     "policy_kwargs": {"net_arch": {"pi": [32, 32], "qf": [64, 64]}},
-    "actor_rate": 0.3,
+    "learning_rate": 3e-3,
     "level_noise": 0.0,
     "device": "cpu",
-    "seed": 0,
 }
 
 
@@ -257,7 +256,7 @@ def test_the_games_optima_are_optima() -> None:
 @pytest.mark.parametrize("critics", ["shared", "per-agent"])
 def test_a_team_learns_the_best_rules(critics: str) -> None:
     env = DummyVecEnv([TeamGame] * 4)
-    model = MADDPG(env=env, views=TeamGame.VIEWS, critics=critics, **GAME)
+    model = MADDPG(env=env, views=TeamGame.VIEWS, critics=critics, seed=0, **GAME)
     before = TeamGame.share_of_optimum(lambda s: model.predict(s)[0])
     model.learn(8_000, log_interval=None)
     after = TeamGame.share_of_optimum(lambda s: model.predict(s)[0])
@@ -267,14 +266,17 @@ def test_a_team_learns_the_best_rules(critics: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_team_learns_to_look_ahead() -> None:
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_team_learns_to_look_ahead(seed: int) -> None:
     env = DummyVecEnv([Regulator] * 4)
     # First see how the system moves, then let targets follow fast: acting on values that are not
     # there yet drives it to its bounds, where actors learn nothing more.
-    patient = {"learning_starts": 1_000, "tau": 0.05, "learning_rate": 2e-3}
-    model = MADDPG(env=env, views=Regulator.VIEWS, gamma=Regulator.GAMMA, **patient, **GAME)
-    model.learn(8_000, log_interval=None)
-    assert Regulator.share_of_optimum(lambda x: model.predict(x)[0]) > 0.9
+    patient = {"learning_starts": 1_000, "tau": 0.05}
+    model = MADDPG(
+        env=env, views=Regulator.VIEWS, gamma=Regulator.GAMMA, seed=seed, **patient, **GAME
+    )
+    model.learn(12_000, log_interval=None)
+    assert Regulator.share_of_optimum(lambda x: model.predict(x)[0]) > 0.8
 
 
 # -- Stable-Baselines3's tools --------------------------------------------------------------------
