@@ -21,6 +21,7 @@ _WORDS = {
 }
 _EVERY_S = 1.0
 _EVERY_S_AS_LINES = 60.0
+_TELLING_SHARE = 0.05
 
 
 class Progress:
@@ -151,7 +152,8 @@ class Progress:
     def _whole(self, task: Task) -> float | None:
         """Return how long a run under way will have taken, going on as it does."""
         timesteps = _timesteps(task)
-        if not timesteps or not task.settings.timesteps:
+        # Before that, starting up and learning from demonstrations are most of the time.
+        if not timesteps or timesteps < _TELLING_SHARE * task.settings.timesteps:
             return None
         return self._since(task) * task.settings.timesteps / timesteps
 
