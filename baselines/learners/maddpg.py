@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from baselines.learners.envs import vectorised
+from baselines.learners.maddpg_layers import clip_each
 from baselines.learners.maddpg_networks import CRITICS, AgentActors, CentralCritics, MADDPGPolicy
 from baselines.learners.maddpg_setting import (
     AgentNoise,
@@ -410,35 +411,3 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
             reset_num_timesteps,
             progress_bar,
         )
-
-
-def clip_each(stacked: nn.Module, limit: float) -> Tensor:
-    """Shorten the gradient of each of M networks whose parameters are stacked.
-
-    Parameters
-    ----------
-    stacked : Module
-        All its parameters have M as their first axis, and gradients.
-    limit : float
-        Longest gradient of one network.
-
-    Returns
-    -------
-    Tensor, shape (M,)
-        Lengths before.
-
-    Examples
-    --------
-    >>> layer = nn.Module()
-    >>> layer.weight = nn.Parameter(torch.zeros(2, 1, 1))
-    >>> layer.weight.grad = torch.tensor([[[3.0]], [[0.5]]])
-    >>> clip_each(layer, 1.0).tolist(), layer.weight.grad.flatten().tolist()
-    ([3.0, 0.5], [1.0, 0.5])
-    """
-    gradients = [part.grad for part in stacked.parameters() if part.grad is not None]
-    squares = torch.stack([gradient.square().sum((1, 2)) for gradient in gradients])
-    norms = squares.sum(0).sqrt()
-    factors = (limit / norms.clamp(min=1e-12)).clamp(max=1.0)[:, None, None]
-    for gradient in gradients:
-        gradient.mul_(factors)
-    return norms

@@ -23,7 +23,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from baselines.learners import MADDPG, maddpg_setting
-from baselines.learners.maddpg import clip_each
+from baselines.learners.maddpg_layers import clip_each
 from baselines.learners.maddpg_networks import CentralCritics
 from baselines.learners.maddpg_setting import AgentNoise, require_memory
 from mec_gym import ENV_ID, Scenario, ScoreAction, vote
