@@ -23,7 +23,7 @@ Self = TypeVar("Self", bound="ActorCritic")
 MEMORY = 0.01
 """Weight of the newest slots in the running mean and spread of returns."""
 
-NETWORKS: dict[str, Any] = {"net_arch": {"pi": [256], "vf": [64]}, "activation_fn": nn.ReLU}
+NETWORKS: dict[str, Any] = {"net_arch": {"pi": [64], "vf": [64]}, "activation_fn": nn.ReLU}
 """What `policy_kwargs` holds where nothing else is said."""
 
 
@@ -89,13 +89,13 @@ class ActorCritic(MECLog, A2C):
         self,
         policy: str | type[OffloadingActorCriticPolicy] = "MlpPolicy",
         env: Any = None,
-        learning_rate: float | Schedule = 1e-3,
+        learning_rate: float | Schedule = 3e-3,
         batch_size: int = 128,
         gamma: float = 0.0,
         gae_lambda: float = 1.0,
-        ent_coef: float = 0.0,
+        ent_coef: float = 0.003,
         vf_coef: float = 0.5,
-        max_grad_norm: float = math.inf,
+        max_grad_norm: float = 0.5,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
