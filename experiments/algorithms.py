@@ -155,6 +155,8 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
         For a module or class that is not there.
     TypeError
         For a class that takes neither assignments nor scores as actions, or an unknown argument.
+    ValueError
+        For an argument that the run sets itself, such as seed.
 
     Examples
     --------
@@ -176,6 +178,7 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
             f"Stable-Baselines3 or sb3_contrib, or 'my_module:MyClass'; got {name!r}"
             f"{suggestion(name, known)}."
         )
+    _require_free(changes or ())
     _require_arguments(name, found.cls, [key.split(".")[0] for key in changes or ()])
     return replace(found, arguments=_merged(found.arguments, changes or {}))
 
@@ -345,6 +348,25 @@ def _parameters(cls: type[Any]) -> tuple[dict[str, inspect.Parameter], bool]:
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+_RESERVED = {
+    "seed": "--seed",
+    "device": "--device",
+    "env": "--scenario",
+    "tensorboard_log": "--out",
+    "verbose": "--quiet",
+    "_init_setup_model": "nothing",
+}
+
+
+def _require_free(changes: Iterable[str]) -> None:
+    """Refuse what the run itself sets: one seed for all runs would pass for several."""
+    for name in changes:
+        if name in _RESERVED:
+            raise ValueError(
+                f"{name!r} is not an argument to change: the run sets it ({_RESERVED[name]})."
+            )
 
 
 def _require_arguments(name: str, cls: type[Any], given: Iterable[str]) -> None:

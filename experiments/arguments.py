@@ -112,7 +112,7 @@ def complain() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped. What is finished is kept; a run goes on where it was.\n")
         raise SystemExit(130) from None
-    except (DependencyNotInstalled, OSError, TypeError, ValueError) as error:
+    except (AssertionError, DependencyNotInstalled, OSError, TypeError, ValueError) as error:
         _end(error)
     except (AttributeError, ModuleNotFoundError) as error:
         # Of a name that the user gave; anything else is a fault of the code.

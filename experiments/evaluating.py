@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ from experiments.system import system
 from experiments.training import make_env
 from mec_gym import Scenario
 from mec_gym.validation import suggestion
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,8 @@ def evaluate_again(
     >>> min(min(row) for row in best.slots.nrr) > 1 - 1e-9
     True
     """
-    policies = [found for one in given for found in _found(os.fspath(one), algo, scenario)]
+    named = dict.fromkeys(os.fspath(one) for one in given)  # each once
+    policies = [found for one in named for found in _found(one, algo, scenario)]
     chosen = scenario or next((p.settings.scenario for p in policies if p.run), None)
     if chosen is None:
         raise ValueError("scenario is needed where no run says which: a preset or a JSON file.")
@@ -91,11 +95,14 @@ def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[
             run = RunFolder(folder)
             settings = run.settings()
             assert settings is not None
+            if folder != path and run.last_checkpoint() is None and not run.model.exists():
+                _log.warning("%s is left out: it has neither a model nor a checkpoint.", folder)
+                continue
             yield _Policy(settings=settings, model=_model_of(run), run=run)
     elif path.is_file():
         if algo is None:
             raise ValueError(f"{given} is a model's file: algo has to say of which algorithm.")
-        yield _Policy(settings=_as_run(algo, scenario, path.stem), model=path, run=None)
+        yield _Policy(settings=_as_run(algo, scenario, given), model=path, run=None)
     elif given in names() or ":" in given:
         yield _Policy(settings=_as_run(given, scenario, given), model=None, run=None)
     else:
@@ -135,8 +142,8 @@ def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
         scenario=frozen.scenario.name or "scenario",
         scenario_json=json.loads(frozen.scenario.to_json()),
         seed=settings.seed,
-        timesteps=settings.timesteps if chosen.learns else 0,
-        arguments=settings.arguments,
+        timesteps=_timesteps(model, policy, settings) if chosen.learns else 0,
+        arguments=settings.changed,
         evaluation=frozen.evaluation,
         slots=slots,
         decision_ms=decision_ms,
@@ -147,6 +154,13 @@ def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
         ),
         system=system(),
     )
+
+
+def _timesteps(model: Any, policy: _Policy, settings: Settings) -> int:
+    """Return the budget of a finished run, and how far any other model was trained."""
+    if policy.run is not None and policy.model == policy.run.model:
+        return settings.timesteps
+    return int(getattr(model, "num_timesteps", settings.timesteps))
 
 
 def _earlier(run: RunFolder | None) -> Result | None:

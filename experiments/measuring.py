@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -174,9 +175,11 @@ def decisions_of(model: Any, scenario: Scenario) -> Decisions:
     (2, 30)
     """
     n, m = scenario.n_devices, scenario.n_servers
+    masks = _masks(model, scenario)
 
     def decide(observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        actions = np.asarray(model.predict(observations, deterministic=True)[0])
+        given = {} if masks is None else {"action_masks": np.tile(masks, (len(observations), 1))}
+        actions = np.asarray(model.predict(observations, deterministic=True, **given)[0])
         batch = len(observations)
         if actions.dtype.kind == "f" and actions.shape == (batch, m * n):
             scores = actions.reshape(batch, m, n)
@@ -189,6 +192,15 @@ def decisions_of(model: Any, scenario: Scenario) -> Decisions:
         return actions.astype(np.int64)
 
     return decide
+
+
+def _masks(model: Any, scenario: Scenario) -> NDArray[np.bool_] | None:
+    """Return the legal choices, flat, for a model that asks for them, as MaskablePPO does."""
+    if "action_masks" not in inspect.signature(model.predict).parameters:
+        return None
+    legal = np.ones((scenario.n_devices, scenario.n_servers + 1), dtype=bool)
+    legal[:, 0] = scenario.can_execute_locally
+    return legal.reshape(-1)
 
 
 def measure(frozen: FrozenSlots, decide: Decisions, observation: str) -> tuple[Slots, DecisionTime]:

@@ -239,8 +239,9 @@ def read_results(folders: Iterable[str | os.PathLike[str]]) -> Found:
     Returns
     -------
     Found
-        Nothing is left out in silence: a file that cannot be read, a folder without any, and a
-        second result of the same label, scenario, slots, timesteps and seed are problems.
+        Nothing is left out in silence: a file that cannot be read, a folder without any, a second
+        result of the same label, scenario, slots, timesteps and seed, and one that shares all these
+        but the seed and has other arguments are problems.
 
     Raises
     ------
@@ -265,12 +266,17 @@ def read_results(folders: Iterable[str | os.PathLike[str]]) -> Found:
         for file in below:
             files.setdefault(file.resolve(), file)
     results: dict[Any, tuple[Path, Result]] = {}
+    kinds: dict[Any, tuple[Path, Any]] = {}
     for file in files.values():
         try:
             result = read_result(file)
         except (OSError, ValueError) as error:
             reason = str(error).removeprefix(f"result file {file}").removeprefix(":").strip()
             problems.append(Problem(str(file), reason))
+            continue
+        alike, arguments = kinds.setdefault(_identity(result)[:-1], (file, result.arguments))
+        if result.arguments != arguments:
+            problems.append(Problem(str(file), _unlike(alike)))
             continue
         first, _ = results.setdefault(_identity(result), (file, result))
         if first is not file:
@@ -283,6 +289,13 @@ def _identity(result: Result) -> Any:
     asked = dataclasses.replace(result.evaluation, gap=0.0)
     scenario = json.dumps(result.scenario_json, sort_keys=True)
     return (result.label, result.scenario, scenario, asked, result.timesteps, result.seed)
+
+
+def _unlike(first: Path) -> str:
+    return (
+        f"has the label, scenario, slots and timesteps of {first}, but other arguments: it is no "
+        "other seed of the same; give it another label."
+    )
 
 
 def _twice(first: Path) -> str:

@@ -223,7 +223,9 @@ class RunFolder:
         if known is None:
             return False
         mine, theirs = settings.to_mapping(), known.to_mapping()
-        differ = [f"{key} is {theirs[key]!r}" for key in mine if mine[key] != theirs[key]]
+        mine |= {f"scenario.{key}": value for key, value in mine.pop("scenario").items()}
+        theirs |= {f"scenario.{key}": value for key, value in theirs.pop("scenario").items()}
+        differ = [f"{key} is {theirs.get(key)!r}" for key in mine if mine[key] != theirs.get(key)]
         if differ:
             raise ValueError(
                 f"{self.path} holds another run: there {'; '.join(differ)}. Choose another folder "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -76,14 +77,25 @@ class Settings:
         set_field(self, "arguments", dict(self.arguments))
         for name, least in (("timesteps", 0), ("seed", 0), ("measurements", 1), ("checkpoints", 0)):
             _require_whole(name, getattr(self, name), least)
+        if self.seed >= 2**32:
+            raise ValueError(f"seed must be below 2^32; got {self.seed}.")
         if self.n_envs is not None:
             _require_whole("n_envs", self.n_envs, 1)
         require_choice("reward", self.reward, ("reciprocal", "relative", "negative"))
         if self.observation is not None:
             require_choice("observation", self.observation, ("db", "raw", "flat"))
         if not self.label:
-            changed = ", ".join(f"{key}={value}" for key, value in self.arguments.items())
+            changed = ", ".join(f"{key}={value}" for key, value in self.changed.items())
             set_field(self, "label", f"{self.algorithm}[{changed}]" if changed else self.algorithm)
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """What differs from the algorithm's own arguments and the usual env."""
+        usual = {"n_envs": None, "reward": "relative", "observation": None}
+        env = {f"env.{key}": getattr(self, key) for key in usual}
+        return dict(self.arguments) | {
+            key: value for key, value in env.items() if value != usual[key.removeprefix("env.")]
+        }
 
     @property
     def place(self) -> Path:
@@ -130,4 +142,11 @@ def _require_whole(name: str, value: Any, least: int) -> None:
 
 def _slug(text: str) -> str:
     """Return a text as a file name that still tells what it is."""
-    return re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "unnamed"
+    slug = re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "unnamed"
+    if len(slug) <= _LONGEST_NAME:
+        return slug
+    return f"{slug[: _LONGEST_NAME - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+_LONGEST_NAME = 120
+"""Most file systems take 255 bytes."""

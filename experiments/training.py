@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import torch
 from stable_baselines3.common.logger import Logger, make_output_format
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -29,8 +31,8 @@ from experiments.system import system
 from experiments.watching import Watch
 from mec_gym.envs.sb3 import make_sb3_vec_env
 
-_ENV_SEED = 1_000_003
-"""Times the run's seed, so that the copies of one run are not those of the next."""
+_ENV_STREAM = 0x656E76
+"""Keeps the seeds of envs apart from those of everything else."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ def train(
     ('greedy', True)
     """
     chosen = algorithm(settings.algorithm, settings.arguments)  # before there is a folder
+    _require_device(settings.device)
     run, stop = RunFolder(folder), Stop()
     with run.locked():
         run.begin(settings)
@@ -88,6 +91,14 @@ def train(
             return finished(run)
         with stop.listening(), _noting_the_end(run, stop):
             return _trained(settings, chosen, run, stop, progress_bar, verbose)
+
+
+def _require_device(device: str) -> None:
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"device {device!r} is not there: torch {torch.__version__} sees no CUDA device. Use "
+            "device='cpu'."
+        )
 
 
 def finished(run: RunFolder) -> Result:
@@ -184,7 +195,7 @@ def _measured(
         scenario_json=json.loads(settings.scenario.to_json()),
         seed=settings.seed,
         timesteps=settings.timesteps if chosen.learns else 0,
-        arguments=settings.arguments,
+        arguments=settings.changed,
         evaluation=frozen.evaluation,
         slots=slots,
         decision_ms=decision_ms,
@@ -201,6 +212,7 @@ def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder) -> tuple[An
     if found is None:
         common = {"seed": settings.seed, "device": settings.device}
         found = chosen.build(env, **common, **_buffer_size(settings, chosen)), 0.0
+        seed_env(env, settings.seed)  # after the algorithm has done so
         run.write_curve([])
         note = _too_little(found[0], settings) if chosen.learns else ""
         if note:
@@ -274,12 +286,27 @@ def make_env(settings: Settings, chosen: Algorithm) -> Any:
         make_sb3_vec_env(
             settings.scenario,
             n_envs=settings.n_envs or chosen.n_envs,
-            seed=_ENV_SEED * (settings.seed + 1) % 2**31,
             scores=chosen.scores,
             reward=settings.reward,
             observation=settings.observation or chosen.observation,
         )
     )
+
+
+def seed_env(env: Any, seed: int) -> None:
+    """Give the env of a run its own random streams from the next reset on.
+
+    Stable-Baselines3 seeds copy i of the env with ``seed + i``: copy 1 of a run would then see
+    the slots of copy 0 of the next one, and seeds would not be independent of each other.
+
+    Parameters
+    ----------
+    env : VecEnv
+        Of :func:`make_env`, after the algorithm was built on it.
+    seed : int
+        Of the run.
+    """
+    env.seed(int(np.random.SeedSequence([_ENV_STREAM, seed]).generate_state(1)[0] >> 1))
 
 
 def _learn(model: Any, settings: Settings, watch: Watch, *, progress_bar: bool) -> float:

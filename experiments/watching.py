@@ -118,6 +118,7 @@ class Watch(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         if self._between_rollouts:
+            self._stop.can_wait = True  # a rollout ends soon, unlike pre-training
             self._checkpoint()
 
     def _checkpoint(self) -> None:

@@ -21,7 +21,6 @@ from typing import Any  # noqa: E402
 
 from experiments import (  # noqa: E402
     Result,
-    RunFolder,
     Settings,
     algorithm,
     as_text,
@@ -50,25 +49,22 @@ def main() -> int:
     begun = time.perf_counter()
     with complain():
         scenario = scenario_of(given.scenario)
-        # A demonstration shows training, also when it is run a second time.
-        shutil.rmtree(given.out / "runs", ignore_errors=True)
         results = list(_results(scenario, given.timesteps, given.seed, given.out / "runs"))
         print(f"\n{as_text(compare(results, LEARNERS[0]))}\n")
         print("NRR is optimum / objective in the same slot: 1 is perfect. Figures are per slot.")
         print("docs/algorithms says what each policy is and knows.")
         *_, page = write_report(results, [], given.out)
         print(f"\nReport: {page}")
-        _draw(given.out)
+        _draw(given.out, scenario, given.timesteps, given.seed)
         print(f"TensorBoard: {_tensorboard()} --logdir {given.out / 'runs'}")
     print(f"Everything above was measured now, in {time.perf_counter() - begun:.0f} s.")
     return 0
 
 
-def _draw(out: Path) -> None:
+def _draw(out: Path, scenario: Scenario, timesteps: int, seed: int) -> None:
     """Draw one slot as the trained agents decide it, where pictures can be drawn."""
-    run = next((out / "runs").glob("*/dirs-*/seed-*"))
-    settings = RunFolder(run).settings()
-    assert settings is not None
+    settings = Settings(algorithm=LEARNERS[0], scenario=scenario, timesteps=timesteps, seed=seed)
+    run = out / "runs" / settings.place
     try:
         picture = NetworkPicture(settings.scenario, "db")
     except ModuleNotFoundError:
@@ -83,6 +79,8 @@ def _results(scenario: Scenario, timesteps: int, seed: int, runs: Path) -> Itera
     """Yield what each policy reaches, learners first."""
     for name in LEARNERS:
         settings = Settings(algorithm=name, scenario=scenario, timesteps=timesteps, seed=seed)
+        # A demonstration shows training, also when it is run a second time.
+        shutil.rmtree(runs / settings.place, ignore_errors=True)
         print(f"{name}: training for {timesteps} slots of {scenario.name}", flush=True)
         yield train(settings, runs / settings.place, progress_bar=True)
     others: list[dict[str, Any]] = [{"algorithm": name} for name in rule_names()]

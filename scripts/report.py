@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from experiments.arguments import complain
 from experiments.report import write_report
 from experiments.results import read_results
 
@@ -16,11 +17,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("report"), help="folder of the report")
     parser.add_argument("--reference", help="the label that all others are compared with")
     given = parser.parse_args()
-    try:
+    with complain():
         found = read_results(given.folders)
         files = write_report(found.results, found.problems, given.out, given.reference)
-    except (FileNotFoundError, ValueError) as error:
-        parser.error(str(error))
     print(f"{len(found.results)} results, {len(found.problems)} problems")
     for problem in found.problems:
         print(f"  {problem.file}: {problem.reason}")

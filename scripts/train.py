@@ -58,6 +58,8 @@ def main() -> int:
     given = parser.parse_args()
     if (given.algo is None) == (given.resume is None):
         parser.error("give either --algo or --resume")
+    if given.resume and len(sys.argv) > 3 + given.quiet:
+        parser.error("--resume goes on with the run as it is: give nothing else but --quiet")
     with complain():
         if given.resume:
             folder, settings = given.resume, RunFolder(given.resume).settings()

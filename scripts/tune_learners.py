@@ -23,10 +23,11 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from experiments import Settings, algorithm  # noqa: E402
+from experiments import Algorithm, Settings, algorithm  # noqa: E402
 from experiments.arguments import complain  # noqa: E402
-from experiments.training import make_env  # noqa: E402
+from experiments.training import make_env, seed_env  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
+from mec_gym.envs.sb3 import make_sb3_vec_env  # noqa: E402
 from mec_gym.evaluation import decide_with, nrr, slot_set  # noqa: E402
 
 FORMAT, VERSION = "mec-gym/learner-settings", 1
@@ -113,13 +114,33 @@ def drawn(algo: str, number: int) -> dict[str, Any]:
 def _trial(job: tuple[str, int, str, int | None, Path]) -> str:
     algo, number, scenario, slots, runs = job
     file = runs / f"{algo}-{number}-{scenario}-{slots or SLOTS[scenario]}.json"
-    if not file.exists():
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if known.get("arguments") != _plain(drawn(algo, number)):  # not there, or of another space
         record = _measured(algo, number, scenario, slots or SLOTS[scenario])
         partial = file.with_suffix(".part")
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         partial.replace(file)
     record = json.loads(file.read_text(encoding="utf-8"))
     return f"{file.stem}: NRR {record['nrr']} in {record['seconds']:.0f} s, {record['arguments']}"
+
+
+def _default(chosen: Algorithm, key: str) -> Any:
+    """Return what an argument is where nothing is said; of a policy's, what the model then has."""
+    first, _, inner = key.partition(".")
+    if not inner:
+        return chosen.default(key)
+    model = chosen.build(make_sb3_vec_env("paper-30x2"), device="cpu")
+    value = vars(model)[first].get(inner)
+    return getattr(model.policy, inner) if value is None else value
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON takes: it knows no infinity."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return "inf" if value == math.inf else value
 
 
 def _measured(algo: str, number: int, name: str, slots: int) -> dict[str, Any]:
@@ -135,7 +156,9 @@ def _measured(algo: str, number: int, name: str, slots: int) -> dict[str, Any]:
     begun = time.perf_counter()
     reached = None
     try:
-        model = chosen.build(make_env(settings, chosen), seed=TRAINING_SEED, device="cpu")
+        env = make_env(settings, chosen)
+        model = chosen.build(env, seed=TRAINING_SEED, device="cpu")
+        seed_env(env, TRAINING_SEED)
         model.learn(slots)
         judging = slot_set(scenario, own_layout=True, n_layouts=20, seed=JUDGING_SEED)
         reached = round(float(nrr(judging, decide_with(model, chosen.observation)).mean()), 6)
@@ -146,7 +169,8 @@ def _measured(algo: str, number: int, name: str, slots: int) -> dict[str, Any]:
         "trial": number,
         "scenario": name,
         "slots": slots,
-        "arguments": arguments,
+        "arguments": _plain(arguments),
+        "defaults": {key: _plain(_default(chosen, key)) for key in SPACES[algo]},
         "nrr": reached,
         "seconds": round(seconds, 1),
     }
@@ -171,9 +195,10 @@ def _write(algo: str, given: argparse.Namespace) -> Path:
         "holds_for": given.scenarios,
         "training_seed": TRAINING_SEED,
         "judging_seed": JUDGING_SEED,
-        "space": SPACES[algo],
+        "space": _plain(SPACES[algo]),
         "best_trial": best,
-        "chosen": drawn(algo, best),
+        "defaults": trials[0]["defaults"],
+        "chosen": trials[0]["defaults"] | _plain(drawn(algo, best)),
         "mean_nrr": means[best],
         "trials": trials,
     }
