@@ -99,8 +99,8 @@ def test_words_of_a_command_line() -> None:
 def test_settings_of_the_command_line_win_over_the_files(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     file.write_text('{"dirs": {"beta": 1.2, "threshold": 0.3}}')
-    found = changes_of(["dirs", "dirs:prices"], ["dirs:beta=1.8", "dirs:prices:seed=1"], file)
-    assert found == {"dirs": {"beta": 1.8, "threshold": 0.3}, "dirs:prices": {"seed": 1}}
+    found = changes_of(["dirs", "dirs:prices"], ["dirs:beta=1.8", "dirs:prices:beta=1"], file)
+    assert found == {"dirs": {"beta": 1.8, "threshold": 0.3}, "dirs:prices": {"beta": 1}}
     for text in ("[1]", "{", '{"dirs": 3}'):
         file.write_text(text)
         with pytest.raises(ValueError, match=r"settings\.json"):

@@ -18,7 +18,9 @@ from harness_helpers import SMALL, assert_same, final_weights, quick, weights
 
 from experiments import RunFolder, algorithm, read_result, train
 from experiments.measuring import decisions_of, figures, frozen_slots
-from experiments.training import make_env
+from experiments.settings import Settings
+from experiments.training import make_env, seed_env
+from mec_gym import Scenario
 
 
 @pytest.mark.parametrize("name", ["dirs", "sb3:A2C", "sb3:SAC"])
@@ -27,9 +29,71 @@ def test_being_watched_does_not_change_what_is_learned(name: str, tmp_path: Path
     train(settings, tmp_path)
     chosen = algorithm(name, settings.arguments)
     size = {"buffer_size": 49} if name == "sb3:SAC" else {}
-    bare = chosen.build(make_env(settings, chosen), seed=0, device="cpu", **size)
+    env = make_env(settings, chosen)
+    bare = chosen.build(env, seed=0, device="cpu", **size)
+    seed_env(env, 0)
     bare.learn(settings.timesteps)
     assert_same(final_weights(tmp_path, settings), weights(bare))
+
+
+@pytest.mark.parametrize("name", ["ac", "sb3:SAC", "dirs"])
+def test_runs_of_neighbouring_seeds_see_no_slot_in_common(name: str) -> None:
+    seen = []
+    for seed in range(3):
+        settings = Settings(
+            algorithm=name, scenario=SMALL, timesteps=10, seed=seed, n_envs=16, observation="flat"
+        )
+        chosen = algorithm(name)
+        env = make_env(settings, chosen)
+        chosen.build(env, seed=seed, device="cpu", **({"buffer_size": 9} if "SAC" in name else {}))
+        seed_env(env, seed)
+        seen += [row.tobytes() for row in env.reset()]
+    assert len(set(seen)) == 3 * 16
+
+
+def test_the_env_of_a_run_is_seeded_by_the_harness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+    monkeypatch.setattr("experiments.training.seed_env", lambda env, seed: seeds.append(seed))
+    train(quick("dirs", seed=3), tmp_path)
+    assert seeds == [3]
+
+
+@pytest.mark.parametrize("key", ["seed", "device", "env", "verbose"])
+def test_what_the_run_sets_is_no_argument_to_change(key: str) -> None:
+    with pytest.raises(ValueError, match=f"{key!r} is not an argument to change"):
+        algorithm("dirs", {key: 1})
+
+
+def test_a_label_says_how_the_env_differs() -> None:
+    settings = Settings(
+        algorithm="sb3:PPO", scenario=SMALL, timesteps=9, n_envs=4, reward="negative"
+    )
+    assert settings.label == "sb3:PPO[env.n_envs=4, env.reward=negative]"
+    long = Settings(algorithm="dirs", scenario=SMALL, timesteps=9, label="x" * 300)
+    assert len(long.place.parts[1]) < 140
+    with pytest.raises(ValueError, match="seed must be below"):
+        Settings(algorithm="dirs", scenario=SMALL, timesteps=9, seed=5_000_000_000)
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("it is there")
+    settings = Settings(algorithm="dirs", scenario=SMALL, timesteps=9, device="cuda")
+    with pytest.raises(ValueError, match="'cuda' is not there"):
+        train(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_policy_that_asks_for_masks_gets_them() -> None:
+    forced = Scenario(n_devices=4, n_servers=2, max_power_w=(0.5, 1.5, 1.5, 0.5), name="forced")
+    settings = Settings(algorithm="sb3_contrib:MaskablePPO", scenario=forced, timesteps=9)
+    chosen = algorithm(settings.algorithm)
+    model = chosen.build(make_env(settings, chosen), seed=0, device="cpu")
+    frozen = frozen_slots(forced, layouts=4)
+    decisions = decisions_of(model, forced)(frozen.observations("flat"))
+    assert (decisions[:, [0, 3]] > 0).all()
 
 
 def test_measuring_draws_nothing_from_anybodys_generators() -> None:
@@ -134,6 +198,15 @@ def test_an_interrupted_run_of_dirs_loses_no_slot(
     with pytest.raises(KeyboardInterrupt):
         train(quick("my_algorithms:Dirs"), run.path)
     assert run.last_checkpoint() == run.checkpoint_path(29)
+
+
+def test_an_interrupted_run_of_the_librarys_off_policy_kind_loses_no_slot(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = interrupted(quick("my_algorithms:OffPolicy"), user_folder / "run", monkeypatch, 29)
+    last = run.last_checkpoint()
+    assert last is not None
+    assert last.name >= run.checkpoint_path(29).name
 
 
 def test_a_run_stopped_while_it_is_measured_is_not_trained_again(
