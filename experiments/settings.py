@@ -28,7 +28,7 @@ class Settings:
     timesteps : int, [slot]
         Of training, over all copies; a rule takes none.
     seed : int
-        Of the algorithm and, offset, of its env.
+        Of the algorithm and, apart from it, of its env.
     arguments : mapping
         Constructor arguments that differ from the algorithm's.
     n_envs : int, optional

@@ -220,6 +220,15 @@ def test_a_second_result_of_the_same_run_is_a_problem(tmp_path: Path) -> None:
     assert "run-0000" in problem.reason
 
 
+def test_other_arguments_are_no_other_seed(tmp_path: Path) -> None:
+    one = result(seed=0)
+    other = dataclasses.replace(result(seed=1), arguments={"learning_rate": 1.0})
+    write_all(tmp_path, [one, other])
+    found = read_results([tmp_path])
+    assert found.results == (one,)
+    assert "other arguments" in found.problems[0].reason
+
+
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
         read_results([tmp_path / "missing"])
