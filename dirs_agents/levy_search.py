@@ -23,6 +23,7 @@ from mec_gym.validation import require_choice
 
 METHODS = ("levy", "classic-levy")
 ALLOCATIONS = ("exact", "levy")
+"""How a search prices decisions: with optimal f and p, or with those it searches, too."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,7 +81,13 @@ def evaluate_again(
         raise ValueError("scenario is needed where no run says which: a preset or a JSON file.")
     frozen = frozen_slots(chosen, layouts=layouts)
     for policy in policies:
-        yield _measured(policy, frozen)
+        try:
+            yield _measured(policy, frozen)
+        except ValueError as error:
+            if policy.run or policy.model or len(policies) == 1:
+                raise
+            # One rule of several that this scenario has no answer for.
+            _log.warning("%s is left out: %s", policy.settings.label, error)
 
 
 def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[_Policy]:

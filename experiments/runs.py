@@ -1,17 +1,17 @@
 """A run's folder: its settings, its state and its checkpoints, each written whole or not at all.
 
-```
-runs/<scenario>/<label>-<timesteps>/seed-<seed>/
-  settings.json    what determines the run
-  resolved.json    every constructor argument as it came to be, and the system
-  status.json      running, done, failed or interrupted; how far; why
-  output.txt       what it printed where many runs share a terminal
-  progress.csv, events.out.tfevents.*
-  curve.json       NRR on the frozen slots during training
-  checkpoints/     the last two
-  model.zip        the final model
-  result.json      what it reaches
-```
+::
+
+    runs/<scenario>/<label>-<timesteps>/seed-<seed>/
+      settings.json    what determines the run
+      resolved.json    every constructor argument as it came to be, and the system
+      status.json      running, done, failed or interrupted; how far; why
+      output.txt       what it printed where many runs share a terminal
+      progress.csv, events.out.tfevents.*
+      curve.json       NRR on the frozen slots during training
+      checkpoints/     the last two
+      model.zip        the final model
+      result.json      what it reaches
 """
 
 from __future__ import annotations

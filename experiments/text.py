@@ -85,6 +85,11 @@ def _table(table: Table) -> str:
         lines += ["", "* of one training seed, over the slots alone: another seed may differ more"]
     if any(pair.difference.interval.known for pair in table.differences):
         lines += ["", f"NRR minus that of {table.reference}, on the same slots:", _pairs(table)]
+    single = [row.label for row in table.rows if row.learns and row.n_seeds == 1]
+    if single and len(table.rows) > 1:
+        lines += ["", f"No difference of {', '.join(single)}: that takes two training seeds."]
+    if table.fewest_seeds == 2:
+        lines += ["", "Two seeds hardly determine an interval: train more before you conclude."]
     return "\n".join(lines)
 
 

@@ -172,6 +172,7 @@ def _changed(
         seconds=seconds,
         between_rollouts=between_rollouts(model),
         stop=stop,
+        arguments=chosen.arguments_of(model),
     )
     return _learn(model, settings, watch, progress_bar=progress_bar)
 

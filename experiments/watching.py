@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class Watch(BaseCallback):
         Of training before this process.
     between_rollouts : bool
         Write checkpoints at the beginnings of rollouts, not after any step.
+    arguments : mapping, optional
+        Of the model, for TensorBoard's table of hyper-parameters.
     stop : Stop, optional
         Where somebody may ask the run to end.
 
@@ -63,8 +65,10 @@ class Watch(BaseCallback):
         seconds: float = 0.0,
         between_rollouts: bool = False,
         stop: Stop | None = None,
+        arguments: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self._arguments = dict(settings.arguments if arguments is None else arguments)
         self._folder, self._settings, self._frozen = folder, settings, frozen
         self._observation = observation
         self._save, self._points = save, folder.read_curve()
@@ -184,9 +188,9 @@ class Watch(BaseCallback):
             "scenario": settings.scenario.name,
             "seed": settings.seed,
             "timesteps": settings.timesteps,
-            **settings.arguments,
+            **self._arguments,
         }
-        plain = {k: v if isinstance(v, (bool, int, float)) else str(v) for k, v in shown.items()}
+        plain = {k: v for k, v in shown.items() if isinstance(v, (bool, int, float, str))}
         table = HParam(plain, {"frozen/nrr": 0.0, "frozen/objective": 0.0})
         self.logger.record("hparams", table, exclude=("stdout", "log", "json", "csv"))
         self.logger.dump(self.num_timesteps)

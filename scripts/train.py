@@ -18,7 +18,7 @@ import argparse  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from experiments import RunFolder, Settings, as_text, compare, names, train  # noqa: E402
+from experiments import RunFolder, Settings, algorithm, as_text, compare, names, train  # noqa: E402
 from experiments.arguments import changes, complain, scenario_of  # noqa: E402
 
 
@@ -79,6 +79,7 @@ def main() -> int:
                 label=given.label,
             )
             folder = given.out / settings.place
+            algorithm(settings.algorithm, settings.arguments)  # refuses before anything is said
         print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
         result = train(settings, folder, progress_bar=not given.quiet)
         print(as_text(compare([result])))

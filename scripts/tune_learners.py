@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--algos", nargs="+", default=list(SPACES), choices=list(SPACES))
     parser.add_argument("--scenarios", nargs="+", default=list(SLOTS), choices=list(SLOTS))
-    parser.add_argument("--trials", type=int, default=8, help="per algorithm")
+    parser.add_argument("--trials", type=int, default=4, help="per algorithm")
     parser.add_argument("--slots", type=int, help="train for so many slots instead (a test)")
     parser.add_argument("--jobs", type=int, default=2, help="trials side by side")
     parser.add_argument("--runs", type=Path, default=Path("runs/tuning"), help="for trials")

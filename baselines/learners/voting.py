@@ -135,7 +135,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
 
         Parameters
         ----------
-        observation : array_like, shape (..., *shape of one observation)
+        observation : array_like, shape (..., shape of one observation)
             Of the env.
         state, episode_start, deterministic
             Not used: the policy is deterministic and slots are independent of each other.
