@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="training seeds")
     parser.add_argument("--steps", type=int, help="train for so many steps instead (a test)")
     parser.add_argument("--runs", type=Path, default=Path("runs/maddpg-games"), help="for runs")
+    parser.add_argument("--table", action="store_true", help="train nothing, show what there is")
     parser.add_argument("--page", type=Path, default=ROOT / "docs/algorithms/maddpg.md")
     parser.add_argument("--json", type=Path, default=ROOT / "docs/maddpg-games.json")
     given = parser.parse_args()
@@ -71,11 +72,14 @@ def main() -> None:
     for run in _wanted(given.seeds, given.steps, commit):
         record = _kept(given.runs, run)
         # Theirs can only be trained where their program is.
-        if record is None and (run["who"] != THEIRS or commit is not None):
+        trainable = not given.table and (run["who"] != THEIRS or commit is not None)
+        if record is None and trainable:
             record = _trained(run, given.public)
             _keep(given.runs, record)
             print(f"{_file(given.runs, run).stem}: {record['share']:.3f}", flush=True)
         records += [] if record is None else [record]
+    if not records:
+        parser.error(f"no runs in {given.runs}; leave out --table to train")
     if not any(record["who"] == THEIRS for record in records):
         print(f"no --public and no runs of {THEIRS}: the table leaves it out")
     _write(records, given.page, given.json)
@@ -86,26 +90,27 @@ def main() -> None:
 
 
 def _wanted(seeds: int, steps: int | None, commit: str | None) -> Iterable[dict[str, Any]]:
-    """Yield every run: who learns, what, how."""
-    whose: dict[str, Any] = {} if commit is None else {"commit": commit}
-    for who, rate, games, more in (
-        (OURS, OUR_RATE, GAMES, {}),
-        *((THEIRS, rate, GAMES, whose) for rate in THEIR_RATES),
-        (HASTY, OUR_RATE, ["regulator"], {}),
-    ):
-        for game in games:
-            patience = PATIENCE["team" if who == HASTY else game]
-            for seed in range(seeds):
-                yield {
-                    "who": who,
-                    "learning_rate": rate,
-                    "game": game,
-                    "seed": seed,
-                    "steps": steps or STEPS[game],
-                    "gamma": GAMMA[game],
-                    **patience,
-                    **more,
-                }
+    """Yield every run: who learns, what, how. Ours first, the others seed by seed."""
+    for seed in range(seeds):
+        yield from (_described(OURS, OUR_RATE, game, seed, steps) for game in GAMES)
+    for seed in range(seeds):
+        for rate in THEIR_RATES:
+            for game in GAMES:
+                whose = {} if commit is None else {"commit": commit}
+                yield _described(THEIRS, rate, game, seed, steps) | whose
+        yield _described(HASTY, OUR_RATE, "regulator", seed, steps)
+
+
+def _described(who: str, rate: float, game: str, seed: int, steps: int | None) -> dict[str, Any]:
+    return {
+        "who": who,
+        "learning_rate": rate,
+        "game": game,
+        "seed": seed,
+        "steps": steps or STEPS[game],
+        "gamma": GAMMA[game],
+        **PATIENCE["team" if who == HASTY else game],
+    }
 
 
 def _file(folder: Path, run: dict[str, Any]) -> Path:
@@ -280,8 +285,8 @@ def _commit(folder: Path) -> str:
 BEGIN, END = "<!-- games: written by `scripts/maddpg_games.py` -->\n", "<!-- end of games -->"
 
 CAPTION = """
-Shares of the optimum after training: 1 is perfect, 0 is doing nothing; the mean, and each of
-{seeds} training seeds. {copies} copies of a game are played at once, and each time there is one
+Shares of the optimum after training: 1 is perfect, 0 is doing nothing; the mean, and in brackets
+each training seed. {copies} copies of a game are played at once, and each time there is one
 gradient step with a batch of {batch}; noise {noise}. In the team the discount is {team_gamma:g},
 learning starts after {team[learning_starts]} steps, and `tau` is {team[tau]}; in the regulator they
 are {regulator_gamma}, {regulator[learning_starts]} and {regulator[tau]}, but *hasty* is as in the
@@ -295,7 +300,6 @@ def _write(records: list[dict[str, Any]], page: Path, figures: Path) -> None:
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
     caption = CAPTION.format(
-        seeds=len({record["seed"] for record in records}),
         copies=COPIES,
         batch=BATCH,
         noise=NOISE,
@@ -313,12 +317,9 @@ def _write(records: list[dict[str, Any]], page: Path, figures: Path) -> None:
 
 
 def _table(records: list[dict[str, Any]]) -> str:
-    steps = [
-        f"{game}, {record['steps']:,} steps"
-        for game in GAMES
-        for record in [next(record for record in records if record["game"] == game)]
-    ]
-    lines = [f"| share of the optimum | {' | '.join(steps)} |", "|---" * 3 + "|"]
+    steps = STEPS | {record["game"]: record["steps"] for record in records}
+    heads = [f"{game}, {steps[game]:,} steps" for game in GAMES]
+    lines = [f"| share of the optimum | {' | '.join(heads)} |", "|---" * 3 + "|"]
     rows = dict.fromkeys((record["who"], record["learning_rate"]) for record in records)
     for who, rate in rows:
         mine = [r for r in records if (r["who"], r["learning_rate"]) == (who, rate)]

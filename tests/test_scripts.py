@@ -143,6 +143,7 @@ def test_the_games_table_is_that_of_its_runs(tmp_path: Path) -> None:
     assert games(tmp_path)["MADDPG 0.003 team"]["share"] == 0.123
     # But not what ran otherwise.
     file.write_text(json.dumps({**json.loads(file.read_text()), "tau": 0.5}))
+    assert "MADDPG 0.003 team" not in games(tmp_path, "--table")
     assert games(tmp_path)["MADDPG 0.003 team"] == {
         **ours["MADDPG 0.003 team"],
         "cpu_seconds": pytest.approx(0.0, abs=1e3),
