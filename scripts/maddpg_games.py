@@ -49,9 +49,10 @@ PATIENCE = {
 }
 """Steps before the first gradient step, and how fast target networks follow."""
 
-OURS, HASTY, THEIRS = "MADDPG", "MADDPG, hasty", "maddpg-pytorch"
+OURS, THEIRS = "MADDPG", "maddpg-pytorch"
+OWN_NOISE = f"{THEIRS} with its own noise"
 NETWORKS = {"pi": [32, 32], "qf": [64, 64]}
-OUR_RATE, THEIR_RATES = 0.003, (0.001, 0.01)
+OUR_RATE = 0.003
 
 
 def main() -> None:
@@ -72,7 +73,7 @@ def main() -> None:
     for run in _wanted(given.seeds, given.steps, commit):
         record = _kept(given.runs, run)
         # Theirs can only be trained where their program is.
-        trainable = not given.table and (run["who"] != THEIRS or commit is not None)
+        trainable = not given.table and (run["who"] == OURS or commit is not None)
         if record is None and trainable:
             record = _trained(run, given.public)
             _keep(given.runs, record)
@@ -80,7 +81,7 @@ def main() -> None:
         records += [] if record is None else [record]
     if not records:
         parser.error(f"no runs in {given.runs}; leave out --table to train")
-    if not any(record["who"] == THEIRS for record in records):
+    if all(record["who"] == OURS for record in records):
         print(f"no --public and no runs of {THEIRS}: the table leaves it out")
     _write(records, given.page, given.json)
     print(f"wrote the table of {given.page} and {given.json}")
@@ -94,11 +95,10 @@ def _wanted(seeds: int, steps: int | None, commit: str | None) -> Iterable[dict[
     for seed in range(seeds):
         yield from (_described(OURS, OUR_RATE, game, seed, steps) for game in GAMES)
     for seed in range(seeds):
-        for rate in THEIR_RATES:
+        for who, rate in ((THEIRS, 0.001), (THEIRS, 0.01), (OWN_NOISE, 0.001)):
             for game in GAMES:
                 whose = {} if commit is None else {"commit": commit}
-                yield _described(THEIRS, rate, game, seed, steps) | whose
-        yield _described(HASTY, OUR_RATE, "regulator", seed, steps)
+                yield _described(who, rate, game, seed, steps) | whose
 
 
 def _described(who: str, rate: float, game: str, seed: int, steps: int | None) -> dict[str, Any]:
@@ -109,13 +109,13 @@ def _described(who: str, rate: float, game: str, seed: int, steps: int | None) -
         "seed": seed,
         "steps": steps or STEPS[game],
         "gamma": GAMMA[game],
-        **PATIENCE["team" if who == HASTY else game],
+        **PATIENCE[game],
     }
 
 
 def _file(folder: Path, run: dict[str, Any]) -> Path:
     words = f"{run['who']} {run['learning_rate']} {run['game']} {run['steps']} seed {run['seed']}"
-    return folder / (words.replace(", ", " ").replace(" ", "-") + ".json")
+    return folder / (words.replace(" ", "-") + ".json")
 
 
 def _kept(folder: Path, run: dict[str, Any]) -> dict[str, Any] | None:
@@ -136,11 +136,7 @@ def _keep(folder: Path, record: dict[str, Any]) -> None:
 
 def _trained(run: dict[str, Any], public: Path | None) -> dict[str, Any]:
     begun = time.process_time()
-    if run["who"] == THEIRS:
-        assert public is not None
-        model: Any = Public(run, public)
-    else:
-        model = Ours(run)
+    model: Any = Ours(run) if public is None or run["who"] == OURS else Public(run, public)
     game = GAMES[run["game"]]
     untrained = game.share_of_optimum(model.decide)
     model.learn()
@@ -187,8 +183,8 @@ class Ours:
 class Public:
     """maddpg-pytorch on a game, through its public classes and in the order of its main program.
 
-    Networks, update and the normalisation of rewards are its own. Exploration is that of ours:
-    its own noise is the same in all copies of a game and correlated in time.
+    Networks, update and the normalisation of rewards are its own. Exploration is that of ours,
+    or its own: the same in all copies of a game, and correlated in time.
     """
 
     def __init__(self, run: dict[str, Any], folder: Path) -> None:
@@ -211,20 +207,26 @@ class Public:
             tau=run["tau"],
             lr=run["learning_rate"],
         )
+        self.model.scale_noise(NOISE)
         self.replay = buffer(run["steps"] + COPIES, len(sizes), sizes, [1] * len(sizes))
 
     def learn(self) -> None:
         """Play and train to the end; a time limit is no end, so that it bootstraps there."""
         seen = np.asarray(self.env.reset())
         for step in range(COPIES, self.run["steps"] + COPIES, COPIES):
-            noise = self.rng.normal(0.0, NOISE, (COPIES, len(self.views)))
-            actions = np.clip(self.decide(seen) + noise, -1.0, 1.0)
+            actions = self._explore(seen)
             after, rewards, ended, infos = self.env.step(actions)
             after = np.asarray(after)
             self._push(seen, actions, rewards, _before_reset(after, infos), _final(ended, infos))
             seen = after
             if step > self.run["learning_starts"]:
                 self._improve()
+
+    def _explore(self, seen: NDArray[Any]) -> NDArray[Any]:
+        if self.run["who"] == OWN_NOISE:
+            return self.decide(seen, explore=True)
+        noise = self.rng.normal(0.0, NOISE, (COPIES, len(self.views)))
+        return np.clip(self.decide(seen) + noise, -1.0, 1.0)
 
     def _push(self, seen: Any, actions: Any, rewards: Any, following: Any, final: Any) -> None:
         everyone = (1, len(self.views))
@@ -243,12 +245,12 @@ class Public:
         self.model.update_all_targets()
         self.gradient_steps += 1
 
-    def decide(self, observations: NDArray[Any]) -> NDArray[Any]:
+    def decide(self, observations: NDArray[Any], explore: bool = False) -> NDArray[Any]:
         """Return the actions of all."""
         self.model.prep_rollouts(device="cpu")
         table = torch.as_tensor(observations, dtype=torch.float32)
         with torch.no_grad():
-            actions = self.model.step([table[:, view] for view in self.views], explore=False)
+            actions = self.model.step([table[:, view] for view in self.views], explore=explore)
         return np.asarray(torch.cat(actions, dim=1))
 
 
@@ -289,8 +291,8 @@ Shares of the optimum after training: 1 is perfect, 0 is doing nothing; the mean
 each training seed. {copies} copies of a game are played at once, and each time there is one
 gradient step with a batch of {batch}; noise {noise}. In the team the discount is {team_gamma:g},
 learning starts after {team[learning_starts]} steps, and `tau` is {team[tau]}; in the regulator they
-are {regulator_gamma}, {regulator[learning_starts]} and {regulator[tau]}, but *hasty* is as in the
-team. MADDPG has no `level_noise`, networks of {pi} (actors) and {qf} (critic).
+are {regulator_gamma}, {regulator[learning_starts]} and {regulator[tau]}. MADDPG has no
+`level_noise`, and networks of {pi} (actors) and {qf} (critic).
 """
 
 
@@ -309,8 +311,8 @@ def _write(records: list[dict[str, Any]], page: Path, figures: Path) -> None:
         qf=" × ".join(map(str, NETWORKS["qf"])),
         **PATIENCE,
     )
-    commits = sorted({record["commit"][:7] for record in records if record["who"] == THEIRS})
-    note = f"maddpg-pytorch is that of commit {', '.join(commits)}.\n" if commits else ""
+    commits = sorted({record["commit"][:7] for record in records if record["who"] != OURS})
+    note = f"{THEIRS} is that of commit {', '.join(commits)}.\n" if commits else ""
     page.write_text(
         f"{before}{BEGIN}{_table(records)}{caption}{note}{END}{after}", encoding="utf-8"
     )
