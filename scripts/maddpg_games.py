@@ -14,6 +14,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse  # noqa: E402
 import importlib  # noqa: E402
+import itertools  # noqa: E402
 import json  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
@@ -52,7 +53,7 @@ PATIENCE = {
 OURS, THEIRS = "MADDPG", "maddpg-pytorch"
 OWN_NOISE = f"{THEIRS} with its own noise"
 NETWORKS = {"pi": [32, 32], "qf": [64, 64]}
-OUR_RATE = 0.003
+OUR_RATE, THEIR_RATES = 0.003, (0.001, 0.01)
 
 
 def main() -> None:
@@ -95,10 +96,9 @@ def _wanted(seeds: int, steps: int | None, commit: str | None) -> Iterable[dict[
     for seed in range(seeds):
         yield from (_described(OURS, OUR_RATE, game, seed, steps) for game in GAMES)
     for seed in range(seeds):
-        for who, rate in ((THEIRS, 0.001), (THEIRS, 0.01), (OWN_NOISE, 0.001)):
-            for game in GAMES:
-                whose = {} if commit is None else {"commit": commit}
-                yield _described(who, rate, game, seed, steps) | whose
+        for who, rate, game in itertools.product((OWN_NOISE, THEIRS), THEIR_RATES, GAMES):
+            whose = {} if commit is None else {"commit": commit}
+            yield _described(who, rate, game, seed, steps) | whose
 
 
 def _described(who: str, rate: float, game: str, seed: int, steps: int | None) -> dict[str, Any]:

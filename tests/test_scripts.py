@@ -1,5 +1,6 @@
 """Scripts run as a user runs them and leave what they promise."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_tune_search_records_what_it_tries(tmp_path: Path) -> None:
 PAGE = (
     "Before.\n<!-- games: written by `scripts/maddpg_games.py` -->\n<!-- end of games -->\nAfter.\n"
 )
-OWN_NOISE = "maddpg-pytorch with its own noise 0.001"
+THEIRS = "maddpg-pytorch"
 STAND_IN = """
 import torch
 
@@ -164,8 +165,8 @@ def test_the_public_implementation_gets_the_same_games_and_gradient_steps(tmp_pa
     for game in ("team", "regulator"):
         ours = records[f"MADDPG 0.003 {game}"]
         assert ours["gradient_steps"] > 0
-        for who in ("maddpg-pytorch 0.001", "maddpg-pytorch 0.01", OWN_NOISE):
-            theirs = records[f"{who} {game}"]
+        for who, rate in itertools.product((THEIRS, f"{THEIRS} with its own noise"), (0.001, 0.01)):
+            theirs = records[f"{who} {rate} {game}"]
             for name in ("gradient_steps", "gamma", "tau", "learning_starts", "steps"):
                 assert theirs[name] == ours[name]
             assert theirs["share"] == pytest.approx(0.0)  # it does nothing
