@@ -1,5 +1,6 @@
 """Scripts run as a user runs them and leave what they promise."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -60,3 +61,113 @@ def test_tune_search_records_what_it_tries(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "differential_evolution.json").read_text())
     assert set(record["best_by_encoding"]) == {"floor", "scores", "order", "prices"}
     assert all(0 < nrr <= 1 for one in record["finalists"] for nrr in one["nrr"].values())
+
+
+PAGE = (
+    "Before.\n<!-- games: written by `scripts/maddpg_games.py` -->\n<!-- end of games -->\nAfter.\n"
+)
+THEIRS = "maddpg-pytorch"
+STAND_IN = """
+import torch
+
+
+class MADDPG:
+    def __init__(self, agents, kinds, gamma, tau, lr):
+        everything = sum(one["num_in_pol"] + one["num_out_pol"] for one in agents)
+        assert [one["num_in_critic"] for one in agents] == [everything] * len(kinds)
+        self.agents, self.training = agents, False
+
+    def scale_noise(self, scale):
+        self.scale = scale
+
+    def prep_training(self, device):
+        self.training = True
+
+    def prep_rollouts(self, device):
+        self.training = False
+
+    def step(self, observations, explore):
+        assert not self.training
+        sizes = [one["num_in_pol"] for one in self.agents]
+        assert [one.shape[1] for one in observations] == sizes
+        return [torch.zeros(len(one), 1) for one in observations]
+
+    def update(self, sample, agent):
+        assert self.training
+        seen, actions, rewards, after, final = sample
+        assert len(seen) == len(actions) == len(rewards) == len(after) == len(final)
+        # One number seen is the team, whose every step is an end; the regulator is only cut.
+        assert final[agent].all() if seen[0].shape[1] == 1 else not final[agent].any()
+
+    def update_all_targets(self):
+        pass
+"""
+STAND_IN_BUFFER = """
+class ReplayBuffer:
+    def __init__(self, size, agents, observations, actions):
+        self.kept = []
+
+    def push(self, seen, actions, rewards, after, final):
+        agents = range(len(actions))
+        parts = [[part[:, one] for one in agents] for part in (seen, rewards, after, final)]
+        self.kept.append((parts[0], actions, *parts[1:]))
+
+    def sample(self, count):
+        return self.kept[-1]
+"""
+
+
+def games(folder: Path, *options: str) -> dict[str, dict[str, float]]:
+    """Run the games with few steps; return the records by what the script calls them."""
+    page, raw = folder / "page.md", folder / "raw.json"
+    page.write_text(PAGE)
+    places = ("--runs", str(folder / "runs"), "--page", str(page), "--json", str(raw))
+    run("maddpg_games.py", "--seeds", "1", "--steps", "1200", *places, *options)
+    written = page.read_text()
+    assert written.startswith("Before.\n<!-- games")
+    assert written.endswith("<!-- end of games -->\nAfter.\n")
+    records = json.loads(raw.read_text())["runs"]
+    for record in records:
+        assert f"{record['share']:.3f}".lstrip("-") in written or abs(record["share"]) >= 1
+    return {f"{r['who']} {r['learning_rate']} {r['game']}": r for r in records}
+
+
+@pytest.mark.slow
+def test_the_games_table_is_that_of_its_runs(tmp_path: Path) -> None:
+    pytest.importorskip("stable_baselines3")
+    ours = games(tmp_path)
+    assert list(ours) == ["MADDPG 0.003 team", "MADDPG 0.003 regulator"]
+    assert all(record["share"] != record["untrained"] for record in ours.values())
+    # What is there already is read, not trained again.
+    (file,) = (tmp_path / "runs").glob("*team*")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "share": 0.123}))
+    assert games(tmp_path)["MADDPG 0.003 team"]["share"] == 0.123
+    # But not what ran otherwise.
+    file.write_text(json.dumps({**json.loads(file.read_text()), "tau": 0.5}))
+    assert "MADDPG 0.003 team" not in games(tmp_path, "--table")
+    assert games(tmp_path)["MADDPG 0.003 team"] == {
+        **ours["MADDPG 0.003 team"],
+        "cpu_seconds": pytest.approx(0.0, abs=1e3),
+    }
+
+
+@pytest.mark.slow
+def test_the_public_implementation_gets_the_same_games_and_gradient_steps(tmp_path: Path) -> None:
+    pytest.importorskip("stable_baselines3")
+    clone = tmp_path / "clone"
+    for name, text in (("algorithms/maddpg.py", STAND_IN), ("utils/buffer.py", STAND_IN_BUFFER)):
+        (clone / name).parent.mkdir(parents=True)
+        (clone / name).write_text(text)
+    who = ("-c", "user.name=someone", "-c", "user.email=someone@example.org")
+    for words in (("init", "-q"), ("add", "."), (*who, "commit", "-q", "-m", "all")):
+        subprocess.run(["git", "-C", str(clone), *words], check=True, capture_output=True)
+    records = games(tmp_path, "--public", str(clone))
+    for game in ("team", "regulator"):
+        ours = records[f"MADDPG 0.003 {game}"]
+        assert ours["gradient_steps"] > 0
+        for who, rate in itertools.product((THEIRS, f"{THEIRS} with its own noise"), (0.001, 0.01)):
+            theirs = records[f"{who} {rate} {game}"]
+            for name in ("gradient_steps", "gamma", "tau", "learning_starts", "steps"):
+                assert theirs[name] == ours[name]
+            assert theirs["share"] == pytest.approx(0.0)  # it does nothing
+            assert len(theirs["commit"]) == 40

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from baselines.learners.memory import free_memory
 from mec_gym import ENV_ID, Scenario
 
 
@@ -213,28 +213,6 @@ def require_memory(buffer_size: int, observations: Any, actions: Any) -> None:
             f"buffer_size={buffer_size} needs {needed / 2**30:.1f} GiB, {each} bytes a step, and "
             f"{free / 2**30:.1f} GiB are free. Use buffer_size={int(free // (2 * each))} or less."
         )
-
-
-def free_memory() -> float:
-    """Return how much memory programs can still get.
-
-    Returns
-    -------
-    float, [B]
-        Infinite where the system does not tell.
-
-    Examples
-    --------
-    >>> free_memory() > 0
-    True
-    """
-    table = Path("/proc/meminfo")
-    if not table.is_file():
-        return float("inf")
-    # Free pages alone would leave out what the system holds for files and gives up at need.
-    lines = table.read_text(encoding="ascii").splitlines()
-    sizes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return 1024.0 * int(sizes[0]) if sizes else float("inf")
 
 
 def require_one_of(name: str, value: Any, known: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-MEMORY = Path("/proc/meminfo")
+from baselines.learners.memory import free_memory
+
 _GIB = 2.0**30
 
 
@@ -160,21 +160,3 @@ class SlotReplay(ReplayBuffer):
 
     def _shown(self, observations: NDArray[Any], env: VecNormalize | None) -> NDArray[Any]:
         return np.asarray(self._normalize_obs(observations, env))
-
-
-def free_memory() -> float:
-    """Return how much memory programs can still get.
-
-    Returns
-    -------
-    float, [B]
-        Infinite where the system does not tell, as it does on Linux.
-
-    Examples
-    --------
-    >>> free_memory() > 0
-    True
-    """
-    lines = MEMORY.read_text().splitlines() if MEMORY.exists() else []
-    kilobytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return 1024.0 * int(kilobytes[0]) if kilobytes else float("inf")

@@ -24,7 +24,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from baselines.learners import slot_replay
+from baselines.learners import memory
 from baselines.learners.ddpg import DDPG
 from baselines.learners.exploration import SharedNoise
 from baselines.learners.slot_replay import SlotReplay
@@ -303,7 +303,7 @@ def test_settings_out_of_range_are_refused(name: str) -> None:
 def test_a_buffer_beyond_memory_is_refused_before_it_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slot_replay, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "MEMORY", tmp_path / "meminfo")
     make_model(buffer_size=1000)  # nobody knows
     (tmp_path / "meminfo").write_text("MemTotal: 99 kB\nMemAvailable: 40 kB\n")
     with pytest.raises(ValueError, match=r"buffer_size=1000 needs .* GiB, 60 bytes a slot.*=341 "):

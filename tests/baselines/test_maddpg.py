@@ -13,7 +13,6 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 import torch
-from cooperative_games import Regulator, TeamGame
 from gymnasium.spaces import Box
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -26,6 +25,8 @@ from baselines.learners import MADDPG, maddpg_setting
 from baselines.learners.maddpg_layers import clip_each
 from baselines.learners.maddpg_networks import CentralCritics
 from baselines.learners.maddpg_setting import AgentNoise, require_memory
+from examples.cooperative_games import Regulator, TeamGame
+from experiments.arguments import changes
 from mec_gym import ENV_ID, Scenario, ScoreAction, vote
 from mec_gym.envs.sb3 import make_sb3_vec_env
 
@@ -226,6 +227,17 @@ def test_without_noise_exploration_is_stable_baselines() -> None:
     assert stored.max() > 0.9
     given = NormalActionNoise(np.zeros(18), np.full(18, 0.1))
     assert made(action_noise=given).action_noise is given
+
+
+@pytest.mark.parametrize(("written", "left"), [("learning_rate=0.001", 0.001), (None, 0.0)])
+def test_a_plain_learning_rate_is_held_and_the_default_fades(
+    written: str | None, left: float
+) -> None:
+    given = {} if written is None else changes([written])
+    options = {name: value for name, value in TINY.items() if name != "learning_rate"} | given
+    model = MADDPG(env=single(), seed=0, **options).learn(20)
+    assert model.critic.optimizer.param_groups[0]["lr"] == pytest.approx(left)
+    assert model.actor.optimizer.param_groups[0]["lr"] == pytest.approx(left * model.actor_rate)
 
 
 # -- what it must learn ---------------------------------------------------------------------------
