@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from experiments import Result, read_results
+from experiments.arguments import complain
+from experiments.grouping import arenas
 from experiments.pairing import crossed_mean
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,7 +64,8 @@ def main() -> None:
     found = read_results([given.runs])
     for problem in found.problems:
         print(f"{problem.file}: {problem.reason}")
-    groups = _grouped(found.results)
+    with complain():
+        groups = _grouped(found.results)
     table = _table(groups, "NRR", _reached)
     seconds = _table(groups, "seconds of training", _seconds)
     page = given.out / "learners.md"
@@ -89,8 +92,13 @@ Groups = dict[tuple[str, str], list[Result]]
 
 def _grouped(results: Sequence[Result]) -> Groups:
     groups: Groups = defaultdict(list)
-    for result in results:
-        groups[result.label, result.scenario].append(result)
+    for arena in arenas(results):
+        for group in arena.groups:
+            if group.label not in NAMES:
+                raise ValueError(f"{group.label!r} has no line in the table: add it to NAMES.")
+            if groups[group.label, arena.name] and group.learns:
+                raise ValueError(f"{group.label!r} has two budgets in {arena.name}.")
+            groups[group.label, arena.name] = list(group.results)
     return groups
 
 
@@ -118,7 +126,8 @@ def _reached(results: Sequence[Result]) -> str:
     if not results[0].learns:
         return shown
     before = float(np.mean([result.curve[0].nrr for result in results]))
-    return f"{shown} ({before:.3f}), {len(results)} seeds"
+    several = "seed" if len(results) == 1 else "seeds"
+    return f"{shown} ({before:.3f}), {len(results)} {several}"
 
 
 def _seconds(results: Sequence[Result]) -> str:

@@ -43,7 +43,7 @@ def implied_rows(
     Returns
     -------
     list of list of str
-        Under :data:`IMPLIED_HEAD`.
+        Under ``IMPLIED_HEAD``.
     """
     rows = []
     for name, system in systems.items():
