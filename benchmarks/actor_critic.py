@@ -63,7 +63,8 @@ def _training(quick: bool) -> list[Row]:
         for name, ours in rates.items():
             what = f"{copies} {'copy' if copies == 1 else 'copies'} of the env"
             label = f"{name}, {PRESET}, {what}, slots per second over A2C's"
-            goal = ">= 20" if copies == 1 and not quick else ""
+            # The goal is AC's; A2C learns after every five slots, which is most of its time here.
+            goal = ">= 20" if (copies, name) == (1, "actor-critic") and not quick else ""
             rows.append(row(label, f"{ours:.3g} / s", f"{theirs:.3g} / s", ours / theirs, goal))
     return rows
 
