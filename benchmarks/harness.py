@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Row, row, shown
-from experiments import Settings, algorithm, measuring, train
-from experiments.launchers import Processes
-from experiments.matrix import run_matrix
-from experiments.training import make_env
+from experiments import Settings, algorithm, train
+from experiments.matrix.launchers import Processes
+from experiments.matrix.matrix import run_matrix
+from experiments.running import measuring
+from experiments.running.training import make_env
 from mec_gym import Scenario
 
 _FEW: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size": 8}

@@ -9,10 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from experiments.aggregation import aggregate
-from experiments.comparison import compare
-from experiments.report import leaderboard, write_report
-from experiments.results import (
+from experiments.report.report import leaderboard, write_report
+from experiments.report.text import as_text
+from experiments.results.files import (
     CurvePoint,
     DecisionTime,
     Evaluation,
@@ -26,28 +25,29 @@ from experiments.results import (
     read_results,
     write_result,
 )
-from experiments.text import as_text
+from experiments.statistics.aggregation import aggregate
+from experiments.statistics.comparison import compare
 
 if TYPE_CHECKING:
     from experiments.algorithms import Algorithm, algorithm, names, rule_names
-    from experiments.conformance import AlgorithmReport, check_algorithm
-    from experiments.evaluating import evaluate_again
-    from experiments.runs import RunFolder, Status
+    from experiments.conformance.check import AlgorithmReport, check_algorithm
+    from experiments.running.evaluating import evaluate_again
+    from experiments.running.folder import RunFolder, Status
+    from experiments.running.training import train
     from experiments.settings import Settings
-    from experiments.training import train
 
 _LATER = {
     "Algorithm": "algorithms",
-    "AlgorithmReport": "conformance",
-    "RunFolder": "runs",
+    "AlgorithmReport": "conformance.check",
+    "RunFolder": "running.folder",
     "Settings": "settings",
-    "Status": "runs",
+    "Status": "running.folder",
     "algorithm": "algorithms",
-    "check_algorithm": "conformance",
-    "evaluate_again": "evaluating",
+    "check_algorithm": "conformance.check",
+    "evaluate_again": "running.evaluating",
     "names": "algorithms",
     "rule_names": "algorithms",
-    "train": "training",
+    "train": "running.training",
 }
 
 __all__ = [

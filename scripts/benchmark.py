@@ -21,10 +21,10 @@ from typing import Any  # noqa: E402
 
 from experiments import as_text, compare, names  # noqa: E402
 from experiments.arguments import complain, scenario_of  # noqa: E402
-from experiments.launchers import Launcher, Processes  # noqa: E402
-from experiments.matrix import Report, run_matrix, tasks_of  # noqa: E402
-from experiments.plan import changes_of, plan, seeds_of, timesteps_of  # noqa: E402
-from experiments.progress import Progress  # noqa: E402
+from experiments.matrix.launchers import Launcher, Processes  # noqa: E402
+from experiments.matrix.matrix import Report, run_matrix, tasks_of  # noqa: E402
+from experiments.matrix.plan import changes_of, plan, seeds_of, timesteps_of  # noqa: E402
+from experiments.matrix.progress import Progress  # noqa: E402
 
 
 def main() -> int:
@@ -84,7 +84,7 @@ def _launcher(given: argparse.Namespace) -> Launcher:
         if given.address:
             raise ValueError("--address is of a Ray cluster: add --launcher ray.")
         return Processes(given.jobs, given.threads)
-    from experiments.ray_launcher import RayTasks
+    from experiments.matrix.ray_launcher import RayTasks
 
     return RayTasks(given.jobs, given.threads, address=given.address)
 

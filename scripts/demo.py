@@ -29,9 +29,9 @@ from experiments import (  # noqa: E402
     train,
 )
 from experiments.arguments import complain, scenario_of  # noqa: E402
-from experiments.measuring import decisions_of  # noqa: E402
-from experiments.pictures import NetworkPicture, save_picture  # noqa: E402
-from experiments.report import write_report  # noqa: E402
+from experiments.report.report import write_report  # noqa: E402
+from experiments.running.measuring import decisions_of  # noqa: E402
+from experiments.running.pictures import NetworkPicture, save_picture  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
 
 LEARNERS = ("dirs", "dirs:prices")

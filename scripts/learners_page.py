@@ -17,8 +17,8 @@ import numpy as np
 
 from experiments import Result, read_results
 from experiments.arguments import complain
-from experiments.grouping import arenas
-from experiments.pairing import crossed_mean
+from experiments.statistics.grouping import arenas
+from experiments.statistics.pairing import crossed_mean
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- learners: written by `make learners` -->\n", "<!-- end of learners -->"

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from experiments.arguments import complain
-from experiments.report import write_report
-from experiments.results import read_results
+from experiments.report.report import write_report
+from experiments.results.files import read_results
 
 
 def main() -> None:

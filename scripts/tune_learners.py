@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 
 from experiments import Algorithm, Settings, algorithm  # noqa: E402
 from experiments.arguments import complain  # noqa: E402
-from experiments.training import make_env, seed_env  # noqa: E402
+from experiments.running.training import make_env, seed_env  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
 from mec_gym.envs.sb3 import make_sb3_vec_env  # noqa: E402
 from mec_gym.evaluation import decide_with, nrr, slot_set  # noqa: E402

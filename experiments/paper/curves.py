@@ -9,9 +9,9 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from experiments.measuring import decisions_of, figures, frozen_slots
 from experiments.paper.imitation import build
 from experiments.paper.jobs import rounded
+from experiments.running.measuring import decisions_of, figures, frozen_slots
 
 _POINTS = 60
 """Of a curve of rewards."""

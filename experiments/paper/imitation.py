@@ -15,8 +15,8 @@ from dirs_agents.hyperparameters import demonstration_search
 from experiments.algorithms import algorithm
 from experiments.paper.jobs import rounded
 from experiments.paper.systems import MEDIUM, scenario_of
+from experiments.running.training import make_env
 from experiments.settings import Settings
-from experiments.training import make_env
 
 _HELD_OUT_SEED = 77_000_000
 """Of the slots that agents are tested on; training draws seeds below 2^31 at random."""

@@ -12,14 +12,14 @@ from typing import Any
 from experiments.algorithms import algorithm, names
 from experiments.paper.budget import Budget
 from experiments.paper.systems import SLOTS, scenario_of, section_of
-from experiments.results import read_result
-from experiments.runs import RunFolder
+from experiments.results.files import read_result
+from experiments.running.folder import RunFolder
 from experiments.settings import Settings
 
 
 @dataclass(frozen=True)
 class Training:
-    """A run of :func:`experiments.training.train`; also a rule, which does not learn.
+    """A run of :func:`experiments.running.training.train`; also a rule, which does not learn.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.paper.budget import Budget
 from experiments.paper.jobs import Job, Training
-from experiments.results import read_result
+from experiments.results.files import read_result
 from experiments.writing import write_whole
 
 FORMAT, VERSION = "mec-gym/reproduction", 1

@@ -11,12 +11,12 @@ import numpy as np
 from dirs_agents.demonstrations import demonstration_slots
 from dirs_agents.levy_search import LevySearch, levy_search
 from experiments.algorithms import algorithm
-from experiments.measuring import SLOTS_PER_LAYOUT, decisions_of, figures, frozen_slots
 from experiments.paper.imitation import build
 from experiments.paper.jobs import rounded
 from experiments.paper.systems import scenario_of
+from experiments.running.measuring import SLOTS_PER_LAYOUT, decisions_of, figures, frozen_slots
+from experiments.running.training import make_env
 from experiments.settings import Settings
-from experiments.training import make_env
 from mec_gym import solve
 
 _SLOT_SEED = 88_000_000

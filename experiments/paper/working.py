@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.paper.jobs import Job, Training
 from experiments.paper.measurements import KINDS
-from experiments.training import train
+from experiments.running.training import train
 from experiments.writing import write_whole
 
 _JOBS_PER_PROCESS = 20

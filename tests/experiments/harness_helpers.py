@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments import RunFolder, Settings, algorithm
-from experiments.training import make_env
+from experiments.running.training import make_env
 from mec_gym import Scenario
 
 SMALL = Scenario(n_devices=4, n_servers=2, name="small")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.results import (
+from experiments.results.files import (
     CurvePoint,
     DecisionTime,
     Evaluation,

@@ -9,8 +9,8 @@ import pytest
 from harness_helpers import SMALL, quick
 
 from experiments import algorithm, names, rule_names
-from experiments.measuring import decisions_of, frozen_slots
-from experiments.training import make_env
+from experiments.running.measuring import decisions_of, frozen_slots
+from experiments.running.training import make_env
 
 
 @pytest.mark.parametrize("name", names())

@@ -17,8 +17,8 @@ from filelock import FileLock
 from harness_helpers import QUICK, SMALL, assert_same, final_weights, quick
 
 from experiments import RunFolder, train
-from experiments.launchers import Processes
-from experiments.matrix import run_matrix, tasks_of
+from experiments.matrix.launchers import Processes
+from experiments.matrix.matrix import run_matrix, tasks_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DIRS = "my_algorithms:Dirs"

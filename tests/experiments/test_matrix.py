@@ -12,11 +12,11 @@ import pytest
 from harness_helpers import QUICK, SMALL, quick
 
 from experiments import RunFolder, Status, train
-from experiments.launchers import Processes
-from experiments.matrix import run_matrix, tasks_of
-from experiments.plan import changes_of, plan, seeds_of, timesteps_of
-from experiments.progress import Progress
-from experiments.tasks import Outcome, Task
+from experiments.matrix.launchers import Processes
+from experiments.matrix.matrix import run_matrix, tasks_of
+from experiments.matrix.plan import changes_of, plan, seeds_of, timesteps_of
+from experiments.matrix.progress import Progress
+from experiments.matrix.tasks import Outcome, Task
 from mec_gym import Scenario
 
 PAPER = [Scenario.preset(name) for name in ("paper-30x2", "paper-180x8", "paper-200x10")]

@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("stable_baselines3")
 pytest.importorskip("matplotlib")
 
-from experiments.measuring import frozen_slots
 from experiments.paper.bounds import free_transmission_bound, least_time
 from experiments.paper.budget import FULL, Budget
 from experiments.paper.implied import below_bound
@@ -22,6 +21,7 @@ from experiments.paper.raw import Raw, collect, read_raw
 from experiments.paper.systems import LARGE, LARGEST, POSITIONS, TASKS, scenario_of
 from experiments.paper.wording import FAILS, HOLDS, UNDECIDED, lower, paragraphs
 from experiments.paper.working import unique, work
+from experiments.running.measuring import frozen_slots
 from mec_gym import Scenario, Slot, evaluate, solve
 
 _SMALL = {"n_demonstrations": 8, "pretrain_steps": 4}

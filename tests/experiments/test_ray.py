@@ -11,13 +11,13 @@ from gymnasium.error import DependencyNotInstalled
 from harness_helpers import assert_same, final_weights, quick
 
 from experiments import RunFolder, train
-from experiments.matrix import run_matrix, tasks_of
+from experiments.matrix.matrix import run_matrix, tasks_of
 
 DIRS = "my_algorithms:Dirs"
 
 
 def test_without_ray_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    from experiments.ray_launcher import RayTasks
+    from experiments.matrix.ray_launcher import RayTasks
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(DependencyNotInstalled, match=r'pip install "mec-gym\[ray\]"'):
@@ -44,7 +44,7 @@ def test_a_local_ray_gives_the_numbers_of_processes(
     user_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray")
-    from experiments.ray_launcher import RayTasks
+    from experiments.matrix.ray_launcher import RayTasks
 
     monkeypatch.setenv("STOP_AT", "29")
     monkeypatch.setenv("STOP_WITH", "SIGKILL")
@@ -69,7 +69,7 @@ def test_a_local_ray_gives_the_numbers_of_processes(
 def test_a_cluster_without_a_shared_disk_brings_everything_back(
     user_folder: Path, cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from experiments.ray_launcher import RayTasks
+    from experiments.matrix.ray_launcher import RayTasks
 
     runs = [quick("dirs"), quick(DIRS)]
     begun = tasks_of(runs, user_folder / "ray")[1].folder

@@ -18,15 +18,21 @@ import numpy as np
 import pytest
 from synthetic import LEARNERS, RULES, SYSTEM, result, study, write_all
 
-from experiments.aggregation import aggregate
-from experiments.comparison import compare
-from experiments.measured import Slots
-from experiments.pairing import paired_difference
-from experiments.provenance import warnings
-from experiments.record import Result
-from experiments.report import leaderboard, leaderboard_json, report, report_page, write_report
-from experiments.results import Problem
-from experiments.statistics import interquartile_mean, stratified_bootstrap
+from experiments.report.provenance import warnings
+from experiments.report.report import (
+    leaderboard,
+    leaderboard_json,
+    report,
+    report_page,
+    write_report,
+)
+from experiments.results.files import Problem
+from experiments.results.measured import Slots
+from experiments.results.record import Result
+from experiments.statistics.aggregation import aggregate
+from experiments.statistics.comparison import compare
+from experiments.statistics.pairing import paired_difference
+from experiments.statistics.scores import interquartile_mean, stratified_bootstrap
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBLEMS = [Problem("runs/<b>/result.json", "is not valid JSON: <i>cut</i>")]
@@ -382,7 +388,7 @@ def test_few_seeds_are_said_with_a_number(html: str) -> None:
 
 
 def test_figures_are_xml_and_a_label_keeps_its_colour(html: str) -> None:
-    from experiments.drawing import looks
+    from experiments.report.drawing import looks
 
     drawings = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
     assert len(drawings) == 2 + 3 * 3
@@ -395,7 +401,7 @@ def test_figures_are_xml_and_a_label_keeps_its_colour(html: str) -> None:
 
 def test_no_two_of_many_labels_look_the_same() -> None:
     pytest.importorskip("matplotlib")
-    from experiments.drawing import looks
+    from experiments.report.drawing import looks
 
     seen = [
         (one.colour, one.marker, str(one.dashes))
@@ -424,8 +430,8 @@ def test_drawing_leaves_matplotlib_as_it_was(results: list[Result]) -> None:
 def test_without_matplotlib_the_page_has_tables_and_says_so(results: list[Result]) -> None:
     script = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "from experiments.record import EXAMPLE\n"
-        "from experiments.report import report, report_page\n"
+        "from experiments.results.record import EXAMPLE\n"
+        "from experiments.report.report import report, report_page\n"
         "page = report_page(report([EXAMPLE]))\n"
         "assert '<svg' not in page and 'There are no figures' in page and 'all local' in page\n"
     )

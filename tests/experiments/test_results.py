@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import result, study, write_all
 
-from experiments.results import (
+from experiments.results.files import (
     DecisionTime,
     Result,
     Slots,

@@ -15,6 +15,7 @@ import pytest
 from harness_helpers import quick
 
 from experiments import RunFolder, Settings, Status
+from experiments.running.system import system
 from experiments.writing import replacing, write_whole
 
 HOLDER = """
@@ -156,3 +157,12 @@ def test_a_label_says_what_was_changed() -> None:
         algorithm="dirs", scenario=quick("dirs").scenario, timesteps=1, arguments={"beta": 1.8}
     )
     assert settings.label == "dirs[beta=1.8]"
+
+
+def test_the_commit_of_this_checkout_is_found() -> None:
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        pytest.skip("not a checkout")
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert system().commit == found

@@ -12,11 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from experiments.coverage import bootstrap_coverage, coverage_table, difference_coverage
-from experiments.curves import band
-from experiments.pairing import bootstrap_difference, crossed_mean, holm, paired_difference
-from experiments.record import CurvePoint
-from experiments.statistics import (
+from experiments.report.curves import band
+from experiments.results.record import CurvePoint
+from experiments.statistics.coverage import bootstrap_coverage, coverage_table, difference_coverage
+from experiments.statistics.pairing import (
+    bootstrap_difference,
+    crossed_mean,
+    holm,
+    paired_difference,
+)
+from experiments.statistics.scores import (
     improvement,
     interquartile_mean,
     iqm,

@@ -17,9 +17,9 @@ import torch
 from harness_helpers import SMALL, assert_same, final_weights, quick, weights
 
 from experiments import RunFolder, algorithm, read_result, train
-from experiments.measuring import decisions_of, figures, frozen_slots
+from experiments.running.measuring import decisions_of, figures, frozen_slots
+from experiments.running.training import make_env, seed_env
 from experiments.settings import Settings
-from experiments.training import make_env, seed_env
 from mec_gym import Scenario
 
 
@@ -55,7 +55,9 @@ def test_the_env_of_a_run_is_seeded_by_the_harness(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = []
-    monkeypatch.setattr("experiments.training.seed_env", lambda env, seed: seeds.append(seed))
+    monkeypatch.setattr(
+        "experiments.running.training.seed_env", lambda env, seed: seeds.append(seed)
+    )
     train(quick("dirs", seed=3), tmp_path)
     assert seeds == [3]
 
@@ -218,7 +220,7 @@ def test_a_run_stopped_while_it_is_measured_is_not_trained_again(
         def stopped(*_: Any) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("experiments.training.measure", stopped)
+        patch.setattr("experiments.running.training.measure", stopped)
         with pytest.raises(KeyboardInterrupt):
             train(settings, tmp_path)
     trained = final_weights(tmp_path, settings)

@@ -1,0 +1,1 @@
+"""Many runs, in processes of one machine or on a Ray cluster."""

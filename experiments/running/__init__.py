@@ -1,0 +1,1 @@
+"""One run: its folder, training with checkpoints, and measuring on frozen slots."""

@@ -1,0 +1,193 @@
+"""Measuring what is there already: runs, models in files, rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gymnasium.error import DependencyNotInstalled
+
+from experiments.algorithms import Algorithm, algorithm, names
+from experiments.results.files import read_result
+from experiments.results.record import Result, Seconds
+from experiments.running.folder import RunFolder
+from experiments.running.measuring import LAYOUTS, FrozenSlots, decisions_of, frozen_slots, measure
+from experiments.running.system import system
+from experiments.running.training import make_env
+from experiments.settings import Settings
+from mec_gym import Scenario
+from mec_gym.validation import suggestion
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Policy:
+    """Something to be measured: settings, and where its model lies, if it has one."""
+
+    settings: Settings
+    model: Path | None
+    run: RunFolder | None
+
+
+def evaluate_again(
+    given: Iterable[str | os.PathLike[str]],
+    *,
+    algo: str | None = None,
+    scenario: Scenario | None = None,
+    layouts: int = LAYOUTS,
+) -> Iterator[Result]:
+    """Measure policies on the same frozen slots, one after the other.
+
+    Parameters
+    ----------
+    given : iterable of str or path
+        Folders of runs (those below count), models' files, or names of rules.
+    algo : str, optional
+        The algorithm of models given as files.
+    scenario : Scenario, optional
+        Of the slots. By default that of the first run among `given`.
+    layouts : int
+        Of the frozen slots.
+
+    Yields
+    ------
+    Result
+        Times of decisions are of this machine; curve and seconds of training are the run's.
+
+    Raises
+    ------
+    FileNotFoundError
+        For something that is neither a run, a file nor a name.
+    ValueError
+        If there is no scenario, or a model does not fit it.
+
+    Examples
+    --------
+    >>> best, = evaluate_again(["optimal"], scenario=Scenario.preset("paper-30x2"), layouts=2)
+    >>> min(min(row) for row in best.slots.nrr) > 1 - 1e-9
+    True
+    """
+    named = dict.fromkeys(os.fspath(one) for one in given)  # each once
+    policies = [found for one in named for found in _found(one, algo, scenario)]
+    chosen = scenario or next((p.settings.scenario for p in policies if p.run), None)
+    if chosen is None:
+        raise ValueError("scenario is needed where no run says which: a preset or a JSON file.")
+    frozen = frozen_slots(chosen, layouts=layouts)
+    for policy in policies:
+        try:
+            yield _measured(policy, frozen)
+        except ValueError as error:
+            if policy.run or policy.model or len(policies) == 1:
+                raise
+            # One rule of several that this scenario has no answer for.
+            _log.warning("%s is left out: %s", policy.settings.label, error)
+
+
+def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[_Policy]:
+    """Yield what a word of the command line stands for."""
+    path = Path(given)
+    if path.is_dir():
+        folders = sorted(file.parent for file in path.rglob("settings.json"))
+        if not folders:
+            raise FileNotFoundError(f"{given} holds no run: no settings.json in it or below.")
+        for folder in folders:
+            run = RunFolder(folder)
+            settings = run.settings()
+            assert settings is not None
+            if folder != path and run.last_checkpoint() is None and not run.model.exists():
+                _log.warning("%s is left out: it has neither a model nor a checkpoint.", folder)
+                continue
+            yield _Policy(settings=settings, model=_model_of(run), run=run)
+    elif path.is_file():
+        if algo is None:
+            raise ValueError(f"{given} is a model's file: algo has to say of which algorithm.")
+        yield _Policy(settings=_as_run(algo, scenario, given), model=path, run=None)
+    elif given in names() or ":" in given:
+        yield _Policy(settings=_as_run(given, scenario, given), model=None, run=None)
+    else:
+        raise FileNotFoundError(
+            f"{given} is neither the folder of a run, a model's file nor the name of a rule"
+            f"{suggestion(given, names())}."
+        )
+
+
+def _as_run(algo: str, scenario: Scenario | None, label: str) -> Settings:
+    # Without a scenario of its own it is measured in that of the others; see _measured.
+    return Settings(
+        algorithm=algo, scenario=scenario or Scenario.preset("paper-30x2"), timesteps=0, label=label
+    )
+
+
+def _model_of(run: RunFolder) -> Path:
+    """Return the final model of a run or its last checkpoint."""
+    model = run.model if run.model.exists() else run.last_checkpoint()
+    if model is None:
+        raise FileNotFoundError(f"{run.path} has neither a model nor a checkpoint yet.")
+    return model
+
+
+def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
+    settings = dataclasses.replace(policy.settings, scenario=frozen.scenario)
+    chosen = algorithm(settings.algorithm, settings.arguments)
+    begun = time.perf_counter()
+    model = _model(policy, chosen, settings)
+    observation = settings.observation or chosen.observation
+    slots, decision_ms = measure(frozen, decisions_of(model, frozen.scenario), observation)
+    trained = _earlier(policy.run)
+    return Result(
+        algorithm=settings.algorithm,
+        label=settings.label,
+        learns=chosen.learns,
+        scenario=frozen.scenario.name or "scenario",
+        scenario_json=json.loads(frozen.scenario.to_json()),
+        seed=settings.seed,
+        timesteps=_timesteps(model, policy, settings) if chosen.learns else 0,
+        arguments=settings.changed,
+        evaluation=frozen.evaluation,
+        slots=slots,
+        decision_ms=decision_ms,
+        curve=trained.curve if trained else (),
+        seconds=Seconds(
+            training=trained.seconds.training if trained else 0.0,
+            measuring=time.perf_counter() - begun,
+        ),
+        system=system(),
+    )
+
+
+def _timesteps(model: Any, policy: _Policy, settings: Settings) -> int:
+    """Return the budget of a finished run, and how far any other model was trained."""
+    if policy.run is not None and policy.model == policy.run.model:
+        return settings.timesteps
+    return int(getattr(model, "num_timesteps", settings.timesteps))
+
+
+def _earlier(run: RunFolder | None) -> Result | None:
+    return read_result(run.result) if run and run.result.exists() else None
+
+
+def _model(policy: _Policy, chosen: Algorithm, settings: Settings) -> Any:
+    env = make_env(settings, chosen)
+    if policy.model is not None:
+        try:
+            return chosen.load(policy.model, env=env, device="cpu")
+        except DependencyNotInstalled:
+            raise
+        except Exception as error:  # whatever a reader meets in a file of another kind
+            raise ValueError(
+                f"{policy.model} cannot be read as a model of {settings.algorithm} for "
+                f"{settings.scenario.name}: {error}"
+            ) from error
+    if chosen.learns:
+        raise ValueError(
+            f"{settings.algorithm} has to be trained first: scripts/train.py --algo "
+            f"{settings.algorithm}; then name its run."
+        )
+    return chosen.build(env, seed=settings.seed, device="cpu").learn(0)

@@ -1,0 +1,83 @@
+"""Pictures of a network with a policy's decision."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.running.measuring import Decisions
+from mec_gym import Scenario
+from mec_gym.envs.offloading import MultiMECEnv
+
+
+class NetworkPicture:
+    """One slot of a scenario, always the same, under a policy's decision.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    observation : {"db", "raw", "flat"}
+        What the policy sees.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without the extra "render".
+
+    Examples
+    --------
+    >>> picture = NetworkPicture(Scenario.preset("paper-30x2"), "db")
+    >>> picture.of(lambda seen: np.ones((len(seen), 30), dtype=int)).dtype
+    dtype('uint8')
+    """
+
+    def __init__(self, scenario: Scenario, observation: str) -> None:
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        import pygame  # noqa: F401  # before an env that could not draw is made
+
+        self._env = MultiMECEnv(
+            scenario, observation=observation, optimum=True, render_mode="rgb_array"
+        )
+
+    def of(self, decide: Decisions) -> NDArray[np.uint8]:
+        """Return the picture of a policy's decision.
+
+        Parameters
+        ----------
+        decide : callable
+            From :func:`experiments.running.measuring.decisions_of`.
+
+        Returns
+        -------
+        ndarray, shape (H, W, 3), uint8
+        """
+        seen, _ = self._env.reset(seed=0)
+        self._env.step(decide(np.asarray(seen)[None])[0])
+        return np.asarray(self._env.render())
+
+
+def save_picture(picture: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
+    """Write a picture as PNG.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (H, W, 3), uint8
+        Of :meth:`NetworkPicture.of`.
+    path : path
+        Of the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_picture(np.zeros((2, 3, 3), dtype=np.uint8), f"{folder}/black.png")
+    ...     Path(folder, "black.png").read_bytes()[1:4]
+    b'PNG'
+    """
+    import pygame
+
+    pygame.image.save(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), Path(path))

@@ -1,0 +1,366 @@
+"""Training one run, from nothing or from its last checkpoint, and measuring what comes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.logger import Logger, make_output_format
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecMonitor
+
+from experiments.algorithms import Algorithm, algorithm
+from experiments.results.files import read_result, write_result
+from experiments.results.record import CurvePoint, Result, Seconds
+from experiments.running.checkpoints import (
+    between_rollouts,
+    newest_model,
+    save_checkpoint,
+    save_model,
+)
+from experiments.running.folder import RunFolder, Status
+from experiments.running.measuring import FrozenSlots, decisions_of, frozen_slots, measure
+from experiments.running.stopping import Stop
+from experiments.running.system import system
+from experiments.running.watching import Watch
+from experiments.settings import Settings
+from mec_gym.envs.sb3 import make_sb3_vec_env
+
+_ENV_STREAM = 0x656E76
+"""Keeps the seeds of envs apart from those of everything else."""
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+    settings: Settings,
+    folder: str | os.PathLike[str],
+    *,
+    progress_bar: bool = False,
+    verbose: int = 0,
+) -> Result:
+    """Train one run and measure the final policy; go on where the folder holds a part of it.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to run.
+    folder : path
+        The run's own; ``runs / settings.place`` as a rule.
+    progress_bar : bool
+        Needs tqdm and rich.
+    verbose : {0, 1}
+        1 prints the logged figures.
+
+    Returns
+    -------
+    Result
+        As in the folder's ``result.json``. A run that is done is not repeated.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds the run.
+    ValueError
+        If the folder holds another run, or one of its files is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mec_gym import Scenario
+    >>> settings = Settings(
+    ...     algorithm="greedy", scenario=Scenario.preset("paper-30x2"), timesteps=0
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = train(settings, folder)
+    >>> result.label, result.slots.nrr[0][0] > 0.99
+    ('greedy', True)
+    """
+    chosen = algorithm(settings.algorithm, settings.arguments)  # before there is a folder
+    _require_device(settings.device)
+    run, stop = RunFolder(folder), Stop()
+    with run.locked():
+        run.begin(settings)
+        status = run.status()
+        if status is not None and status.state == "done":
+            return finished(run)
+        with stop.listening(), _noting_the_end(run, stop):
+            return _trained(settings, chosen, run, stop, progress_bar, verbose)
+
+
+def _require_device(device: str) -> None:
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"device {device!r} is not there: torch {torch.__version__} sees no CUDA device. Use "
+            "device='cpu'."
+        )
+
+
+def finished(run: RunFolder) -> Result:
+    """Return the result of a run that is done.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Its folder.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        If its file is damaged or gone; says what to do.
+    """
+    try:
+        return read_result(run.result)
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(
+            f"{run.path} says that it is done, but its result cannot be read: {error} Delete "
+            f"{run.path / 'status.json'} to measure its model anew, or the folder to begin anew."
+        ) from error
+
+
+def _trained(
+    settings: Settings,
+    chosen: Algorithm,
+    run: RunFolder,
+    stop: Stop,
+    progress_bar: bool,
+    verbose: int,
+) -> Result:
+    run.write_status(_progress(run, "running"))
+    frozen = frozen_slots(settings.scenario)
+    model, seconds = _prepared(settings, chosen, run)
+    with contextlib.closing(_logger(run, getattr(model, "num_timesteps", 0), verbose)) as logger:
+        model.set_logger(logger)
+        seconds = _changed(model, settings, chosen, run, frozen, stop, seconds, progress_bar)
+    save_model(model, run.model)
+    stop.check()
+    result = _measured(model, settings, chosen, run, frozen, seconds)
+    stop.shield()
+    write_result(run.result, result)
+    run.write_status(Status(state="done", timesteps=result.timesteps, seconds=seconds))
+    return result
+
+
+def _changed(
+    model: Any,
+    settings: Settings,
+    chosen: Algorithm,
+    run: RunFolder,
+    frozen: FrozenSlots,
+    stop: Stop,
+    seconds: float,
+    progress_bar: bool,
+) -> float:
+    """Let a model learn, or a rule find what it has to; return the seconds of all parts."""
+    if not chosen.learns:
+        return _tune(model)
+    watch = Watch(
+        run,
+        settings,
+        settings.observation or chosen.observation,
+        frozen,
+        lambda model, seconds: save_checkpoint(model, seconds, run),
+        seconds=seconds,
+        between_rollouts=between_rollouts(model),
+        stop=stop,
+        arguments=chosen.arguments_of(model),
+    )
+    return _learn(model, settings, watch, progress_bar=progress_bar)
+
+
+def _measured(
+    model: Any,
+    settings: Settings,
+    chosen: Algorithm,
+    run: RunFolder,
+    frozen: FrozenSlots,
+    seconds: float,
+) -> Result:
+    begun = time.perf_counter()
+    observation = settings.observation or chosen.observation
+    slots, decision_ms = measure(frozen, decisions_of(model, settings.scenario), observation)
+    return Result(
+        algorithm=settings.algorithm,
+        label=settings.label,
+        learns=chosen.learns,
+        scenario=settings.scenario.name or "scenario",
+        scenario_json=json.loads(settings.scenario.to_json()),
+        seed=settings.seed,
+        timesteps=settings.timesteps if chosen.learns else 0,
+        arguments=settings.changed,
+        evaluation=frozen.evaluation,
+        slots=slots,
+        decision_ms=decision_ms,
+        curve=[CurvePoint(**point) for point in run.read_curve()],
+        seconds=Seconds(training=seconds, measuring=time.perf_counter() - begun),
+        system=system(),
+    )
+
+
+def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder) -> tuple[Any, float]:
+    """Return the model, new or from the newest checkpoint, and the seconds that it took so far."""
+    env = make_env(settings, chosen)
+    found = newest_model(chosen, run, env, settings.device) if chosen.learns else None
+    if found is None:
+        common = {"seed": settings.seed, "device": settings.device}
+        found = chosen.build(env, **common, **_buffer_size(settings, chosen)), 0.0
+        seed_env(env, settings.seed)  # after the algorithm has done so
+        run.write_curve([])
+        note = _too_little(found[0], settings) if chosen.learns else ""
+        if note:
+            _log.warning("%s: %s", settings.label, note)
+    model, seconds = found
+    reached = getattr(model, "num_timesteps", 0)
+    run.write_curve([point for point in run.read_curve() if point["timesteps"] <= reached])
+    run.write_resolved(chosen.arguments_of(model), dataclasses.asdict(system()))
+    return model, seconds
+
+
+def _too_little(model: Any, settings: Settings) -> str:
+    """Return what a user may not expect of a budget; nothing where all of it is trained on."""
+    budget = settings.timesteps
+    if isinstance(model, OnPolicyAlgorithm):
+        rollout = model.n_steps * model.n_envs
+        used = budget // rollout * rollout
+        if used < budget:
+            return (
+                f"it learns after every {rollout:,} slots (n_steps x copies of the env), from "
+                f"{used:,} of the {budget:,}. A smaller n_steps uses more of them."
+            )
+    if isinstance(model, OffPolicyAlgorithm) and model.learning_starts >= budget:
+        return (
+            f"it does not learn at all: learning_starts is {model.learning_starts:,}, and there "
+            f"are {budget:,} slots."
+        )
+    return ""
+
+
+def _logger(run: RunFolder, timesteps: int, verbose: int) -> Logger:
+    """Return a logger to the run's folder; what goes on does not overwrite what was."""
+    names = ["csv", "tensorboard", *(["stdout"] if verbose else [])]
+    suffix = f"-from-{timesteps}" if timesteps else ""
+    formats = []
+    for name in names:
+        try:
+            formats.append(make_output_format(name, str(run.path), suffix))
+        except (AssertionError, ImportError):  # the library's way of saying so
+            _log.warning("no %s here: figures go to progress.csv alone. %s", name, _INSTALL)
+    return Logger(str(run.path), formats)
+
+
+_INSTALL = 'pip install "mec-gym[sb3]" brings it.'
+
+
+def _buffer_size(settings: Settings, chosen: Algorithm) -> dict[str, int]:
+    """Return room for all that a run can store: Stable-Baselines3's default is gigabytes more."""
+    if not issubclass(chosen.cls, OffPolicyAlgorithm) or "buffer_size" in chosen.arguments:
+        return {}
+    usual = chosen.default("buffer_size")
+    copies = settings.n_envs or chosen.n_envs
+    return {"buffer_size": min(usual, settings.timesteps + copies)} if usual else {}
+
+
+def make_env(settings: Settings, chosen: Algorithm) -> Any:
+    """Return the env of a run.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the run.
+    chosen : Algorithm
+        Of the run.
+
+    Returns
+    -------
+    VecEnv
+    """
+    return VecMonitor(
+        make_sb3_vec_env(
+            settings.scenario,
+            n_envs=settings.n_envs or chosen.n_envs,
+            scores=chosen.scores,
+            reward=settings.reward,
+            observation=settings.observation or chosen.observation,
+        )
+    )
+
+
+def seed_env(env: Any, seed: int) -> None:
+    """Give the env of a run its own random streams from the next reset on.
+
+    Stable-Baselines3 seeds copy i of the env with ``seed + i``: copy 1 of a run would then see
+    the slots of copy 0 of the next one, and seeds would not be independent of each other.
+
+    Parameters
+    ----------
+    env : VecEnv
+        Of :func:`make_env`, after the algorithm was built on it.
+    seed : int
+        Of the run.
+    """
+    env.seed(int(np.random.SeedSequence([_ENV_STREAM, seed]).generate_state(1)[0] >> 1))
+
+
+def _learn(model: Any, settings: Settings, watch: Watch, *, progress_bar: bool) -> float:
+    """Train to the end of the budget; return the seconds that this took, earlier parts too."""
+    left, begun = settings.timesteps - model.num_timesteps, model.num_timesteps > 0
+    if begun and left <= 0:
+        return watch.seconds  # it was stopped while it was being measured
+    model.learn(
+        left,
+        callback=watch,
+        reset_num_timesteps=not begun,
+        progress_bar=progress_bar and _can_show_progress(),
+    )
+    return watch.seconds
+
+
+def _can_show_progress() -> bool:
+    missing = [name for name in ("tqdm", "rich") if importlib.util.find_spec(name) is None]
+    if missing:
+        _log.warning(
+            'no progress bar without %s: pip install "mec-gym[progress]".', " and ".join(missing)
+        )
+    return not missing
+
+
+def _tune(model: Any) -> float:
+    """Let a rule find what it has to find, on slots of its own."""
+    begun = time.perf_counter()
+    model.learn(0)
+    return time.perf_counter() - begun
+
+
+def _progress(run: RunFolder, state: str, error: str = "") -> Status:
+    """Return a new status that is as far as the last one."""
+    before = run.status()
+    timesteps, seconds = (before.timesteps, before.seconds) if before else (0, 0.0)
+    return Status(state=state, timesteps=timesteps, seconds=seconds, error=error)
+
+
+@contextlib.contextmanager
+def _noting_the_end(run: RunFolder, stop: Stop) -> Iterator[None]:
+    """Write down why a run stopped, if there is still room to."""
+    try:
+        yield
+    except BaseException as error:
+        stop.shield()
+        stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
+        reason = "" if stopped else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError, ValueError):
+            run.write_status(_progress(run, "interrupted" if stopped else "failed", reason))
+        raise

@@ -1,0 +1,216 @@
+"""What a run does beside training: curve, checkpoints, status, pictures, figures of the env."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import HParam, Image
+
+from experiments.running.folder import RunFolder, Status
+from experiments.running.measuring import FrozenSlots, decisions_of, means
+from experiments.running.pictures import NetworkPicture
+from experiments.running.stopping import Stop
+from experiments.settings import Settings
+
+MEC_FIGURES = ("latency_s", "energy_j", "objective", "nrr")
+"""Figures of the env's info that are logged."""
+
+_STATUS_SECONDS = 2.0
+_IMAGE_TAG = "network/decisions"
+
+
+class Watch(BaseCallback):
+    """Keeps a run's folder up to date while it trains.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Where to write.
+    settings : Settings
+        Of the run.
+    observation : {"db", "raw", "flat"}
+        What the model sees of a slot.
+    frozen : FrozenSlots
+        What the learning curve is measured on.
+    save : callable
+        ``save(model, seconds)`` writes a checkpoint.
+    seconds : float, [s]
+        Of training before this process.
+    between_rollouts : bool
+        Write checkpoints at the beginnings of rollouts, not after any step.
+    arguments : mapping, optional
+        Of the model, for TensorBoard's table of hyper-parameters.
+    stop : Stop, optional
+        Where somebody may ask the run to end.
+
+    Attributes
+    ----------
+    seconds : float, [s]
+        Of training so far, without what this class does.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: Settings,
+        observation: str,
+        frozen: FrozenSlots,
+        save: Callable[[Any, float], None],
+        *,
+        seconds: float = 0.0,
+        between_rollouts: bool = False,
+        stop: Stop | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self._arguments = dict(settings.arguments if arguments is None else arguments)
+        self._folder, self._settings, self._frozen = folder, settings, frozen
+        self._observation = observation
+        self._save, self._points = save, folder.read_curve()
+        self._before, self._outside = seconds, 0.0
+        self._begun = time.perf_counter()
+        self._ended: float | None = self._begun
+        self._paused: float | None = None
+        self._between_rollouts, self._stop = between_rollouts, stop or Stop()
+        self._picture: NetworkPicture | None = None
+        self._draws = True
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, without what this class does."""
+        # While it does something else its clock stands still.
+        still = self._ended if self._paused is None else self._paused
+        now = time.perf_counter() if still is None else still
+        return self._before + now - self._begun - self._outside
+
+    def _on_training_start(self) -> None:
+        self._begun = self._written = time.perf_counter()
+        self._ended = None
+        self._next_point = self._due(self._settings.measurements)
+        self._next_checkpoint = self._due(self._settings.checkpoints)
+        with self._aside():
+            if not self._points:
+                self._measure(picture=True)
+            self._write_status()
+            self._log_settings()
+
+    def _on_step(self) -> bool:
+        now = time.perf_counter()
+        for info in self.locals.get("infos", ()):
+            for name in MEC_FIGURES:
+                if name in info:
+                    self.logger.record_mean(f"mec/{name}", float(info[name]))
+        # Not beyond the budget: a rollout that it cuts short would be trained on for nothing.
+        going_on = self.num_timesteps <= self._settings.timesteps
+        self._outside += time.perf_counter() - now
+        if self.num_timesteps >= self._next_point:
+            self._next_point = self._due(self._settings.measurements)
+            with self._aside():
+                self._measure()
+        if not self._between_rollouts:
+            self._stop.can_wait = True  # this place comes again soon, unlike in pre-training
+            self._checkpoint()
+        if now - self._written > _STATUS_SECONDS:
+            with self._aside():
+                self._write_status()
+        return going_on
+
+    def _on_rollout_start(self) -> None:
+        if self._between_rollouts:
+            self._stop.can_wait = True  # a rollout ends soon, unlike pre-training
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """Save where that is due, or where the run is asked to end."""
+        if self.num_timesteps >= self._next_checkpoint or self._stop.requested:
+            self._next_checkpoint = self._due(self._settings.checkpoints)
+            with self._aside():
+                self._save(self.model, self.seconds)
+                self._write_status()
+            self._stop.check()
+
+    def _on_training_end(self) -> None:
+        self._stop.can_wait = False
+        with self._aside():
+            if self._points and self._points[-1]["timesteps"] < self.num_timesteps:
+                self._measure(picture=True)
+            self._write_status()
+        self._ended = time.perf_counter()
+
+    def _due(self, count: int) -> float:
+        """Return the next multiple of the budget's parts; what comes at the very end is not one."""
+        if not count:
+            return np.inf
+        part = max(self._settings.timesteps / count, 1.0)
+        due = (self.num_timesteps // part + 1) * part
+        return due if due < self._settings.timesteps else np.inf
+
+    def _aside(self) -> _Aside:
+        return _Aside(self)
+
+    def _measure(self, *, picture: bool = False) -> None:
+        """Add a point to the learning curve; a picture of every one would cost more than it."""
+        scenario = self._settings.scenario
+        decide = decisions_of(self.model, scenario)
+        seen = self._frozen.observations(self._observation)
+        nrr, objective = means(self._frozen, decide(seen))
+        point = {"timesteps": self.num_timesteps, "seconds": self.seconds, "nrr": nrr}
+        self._points.append(point)
+        self._folder.write_curve(self._points)
+        self.logger.record("frozen/nrr", nrr)
+        self.logger.record("frozen/objective", objective)
+        if picture:
+            self._draw(decide)
+        self.logger.dump(self.num_timesteps)
+
+    def _draw(self, decide: Callable[[Any], NDArray[np.int64]]) -> None:
+        if not self._draws:
+            return
+        try:
+            self._picture = self._picture or NetworkPicture(
+                self._settings.scenario, self._observation
+            )
+        except ModuleNotFoundError:  # the extra is not installed
+            self._draws = False
+            return
+        image = Image(self._picture.of(decide), "HWC")
+        self.logger.record(_IMAGE_TAG, image, exclude=("stdout", "log", "json", "csv"))
+
+    def _log_settings(self) -> None:
+        settings = self._settings
+        shown: dict[str, Any] = {
+            "algorithm": settings.algorithm,
+            "scenario": settings.scenario.name,
+            "seed": settings.seed,
+            "timesteps": settings.timesteps,
+            **self._arguments,
+        }
+        plain = {k: v for k, v in shown.items() if isinstance(v, (bool, int, float, str))}
+        table = HParam(plain, {"frozen/nrr": 0.0, "frozen/objective": 0.0})
+        self.logger.record("hparams", table, exclude=("stdout", "log", "json", "csv"))
+        self.logger.dump(self.num_timesteps)
+
+    def _write_status(self) -> None:
+        self._written = time.perf_counter()
+        self._folder.write_status(
+            Status(state="running", timesteps=self.num_timesteps, seconds=self.seconds)
+        )
+
+
+class _Aside:
+    """Stops a watch's clock."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def __enter__(self) -> None:
+        self._begun = self._watch._paused = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._watch._outside += time.perf_counter() - self._begun
+        self._watch._paused = None

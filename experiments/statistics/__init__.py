@@ -1,0 +1,1 @@
+"""Statistics of results: intervals, paired differences, tables by scenario and over scenarios."""
