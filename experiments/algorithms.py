@@ -213,6 +213,38 @@ def rule_names() -> tuple[str, ...]:
     return tuple(_rules())
 
 
+NEEDED = ("learn", "predict", "save", "load", "set_logger", "num_timesteps")
+"""What training calls and reads of a model; :func:`experiments.check_algorithm` says how."""
+
+
+def require_interface(model: Any) -> None:
+    """Raise ``TypeError`` for a model that lacks something training calls or reads.
+
+    Parameters
+    ----------
+    model : object
+        New.
+
+    Raises
+    ------
+    TypeError
+        Says what it lacks, and where that is to be had.
+
+    Examples
+    --------
+    >>> require_interface(object())
+    Traceback (most recent call last):
+    TypeError: an algorithm must have learn, predict, ...; object lacks learn, predict, ...
+    """
+    missing = [name for name in NEEDED if not hasattr(model, name)]
+    if missing:
+        raise TypeError(
+            f"an algorithm must have {', '.join(NEEDED)}; {type(model).__name__} lacks "
+            f"{', '.join(missing)}. A subclass of "
+            "stable_baselines3.common.base_class.BaseAlgorithm has them all."
+        )
+
+
 # -- the project's own -------------------------------------------------------------------------
 
 

@@ -16,21 +16,18 @@ from numpy.typing import NDArray
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import Logger
 
-from experiments.conformance.subject import EPISODE, PATIENCE, Counter, Subject
+from experiments.algorithms import require_interface
+from experiments.conformance.subject import EPISODE, PATIENCE, Counter, LackingError, Subject
 
 # -- what is needed ----------------------------------------------------------------------------
 
 
 def _check_interface(subject: Subject) -> None:
     """Have learn, predict, save, load, set_logger, num_timesteps, and take a seed."""
-    model = subject.build()
-    wanted = ("learn", "predict", "save", "load", "set_logger", "num_timesteps")
-    missing = [name for name in wanted if not hasattr(model, name)]
-    subject.require(
-        not missing,
-        f"it must have {', '.join(wanted)}; it lacks {', '.join(missing)}. A subclass of "
-        "stable_baselines3.common.base_class.BaseAlgorithm has them all.",
-    )
+    try:
+        require_interface(subject.build())
+    except TypeError as error:
+        raise LackingError(str(error)) from error
     names = _parameters(subject.chosen.cls)
     subject.require(
         {"seed", "kwargs"} & names,

@@ -19,7 +19,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
-from experiments.algorithms import Algorithm, algorithm
+from experiments.algorithms import Algorithm, algorithm, require_interface
 from experiments.results.files import read_result, write_result
 from experiments.results.record import CurvePoint, Result, Seconds
 from experiments.running.checkpoints import (
@@ -218,6 +218,7 @@ def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder) -> tuple[An
     if found is None:
         common = {"seed": settings.seed, "device": settings.device}
         found = chosen.build(env, **common, **_buffer_size(settings, chosen)), 0.0
+        require_interface(found[0])
         seed_env(env, settings.seed)  # after the algorithm has done so
         run.write_curve([])
         note = _too_little(found[0], settings) if chosen.learns else ""

@@ -278,6 +278,17 @@ def test_a_failure_is_written_down(user_folder: Path, monkeypatch: pytest.Monkey
     assert status.error == "FloatingPointError: not a number any more"
 
 
+def test_a_class_that_cannot_be_trained_is_refused_by_what_it_lacks(user_folder: Path) -> None:
+    (user_folder / "theirs.py").write_text(
+        "class Alien:\n"
+        "    def __init__(self, env, seed=0): pass\n"
+        "    def learn(self, total_timesteps): return self\n"
+        "    def predict(self, observation): return None, None\n"
+    )
+    with pytest.raises(TypeError, match="Alien lacks save, load, set_logger, num_timesteps"):
+        train(quick("theirs:Alien"), user_folder / "run")
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "budget", "word"),
     [
