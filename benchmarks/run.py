@@ -15,6 +15,7 @@ import json  # noqa: E402
 import platform  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 from benchmarks import (  # noqa: E402
     actor_critic,
@@ -25,7 +26,6 @@ from benchmarks import (  # noqa: E402
     scaling,
     solvers,
 )
-from benchmarks.measure import Row  # noqa: E402
 
 SUITES = {
     "single step": environments.single_step,
@@ -64,7 +64,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _page(results: dict[str, list[Row]], machine: str, versions: dict[str, str]) -> str:
+def _page(raw: dict[str, Any]) -> str:
     lines = [
         "# Benchmarks",
         "",
@@ -72,16 +72,17 @@ def _page(results: dict[str, list[Row]], machine: str, versions: dict[str, str])
         "turns in one process, with one thread where nothing else is said; the best of many turns",
         "counts. Ratios are what to compare: times are those of one machine.",
         "",
-        f"Machine: {machine}. Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        f"Machine: {raw['machine']}. Python {raw['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in raw["versions"].items())
         + ".",
     ]
-    for suite, rows in results.items():
+    for suite, rows in raw["results"].items():
         lines += ["", f"## {suite[0].upper()}{suite[1:]}", ""]
         lines += ["| what | ours | reference | ratio | goal | met |", "|---|---|---|---|---|---|"]
         for one in rows:
-            met = {None: "", True: "yes", False: "**no**"}[one.met]
-            cells = (one.name, one.ours, one.reference, f"{one.ratio:.4g}", one.goal, met)
+            met = {None: "", True: "yes", False: "**no**"}[one["met"]]
+            ratio = f"{one['ratio']:.4g}"
+            cells = (one["name"], one["ours"], one["reference"], ratio, one["goal"], met)
             lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
@@ -99,33 +100,59 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: a test, not a measure")
     parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="folder to write to")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=[*SUITES, "scaling"],
+        metavar="SUITE",
+        help=f"measure these, and keep what --out has of the others: {', '.join(SUITES)}, scaling",
+    )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    results = {}
-    for name, suite in SUITES.items():
-        begun = time.perf_counter()
-        results[name] = suite(quick=options.quick)
-        print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)
-        for one in results[name]:
-            verdict = {None: "", True: "met", False: "NOT MET"}[one.met]
-            print(f"  {one.name}: {one.ratio:.4g} {one.goal and f'({one.goal})'} {verdict}")
-    curves = scaling.plot(options.out / "solve_scaling.png", quick=options.quick)
-    machine = f"{_processor()}, {os.cpu_count()} cores"
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    page = _page(results, machine, versions)
-    (options.out / "README.md").write_text(page, encoding="utf-8")
     raw = {
         "format": "mec-gym/benchmarks",
         "version": 1,
         "quick": options.quick,
-        "machine": machine,
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
-        "versions": versions,
-        "results": {name: [dataclasses.asdict(r) for r in rows] for name, rows in results.items()},
-        "scaling": curves,
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
+    kept = _kept(options.out / "results.json", raw) if options.only else {"results": {}}
+    wanted = options.only or [*SUITES, "scaling"]
+    results = dict(kept["results"])
+    for name in SUITES:
+        if name in wanted:
+            results[name] = _measured(name, quick=options.quick)
+    curves = kept.get("scaling")
+    if "scaling" in wanted:
+        curves = scaling.plot(options.out / "solve_scaling.png", quick=options.quick)
+    # In the order of SUITES, whatever was measured when.
+    raw |= {"results": {n: results[n] for n in SUITES if n in results}, "scaling": curves}
+    (options.out / "README.md").write_text(_page(raw), encoding="utf-8")
     (options.out / "results.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {options.out}/README.md, results.json and solve_scaling.png")
+    print(f"wrote {options.out}/README.md and results.json")
+
+
+def _kept(file: Path, now: dict[str, Any]) -> dict[str, Any]:
+    """Return what was measured before, on this machine and with these versions."""
+    before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    differing = [key for key, value in now.items() if before[key] != value]
+    if differing:
+        raise SystemExit(
+            f"error: --only adds to {file}, whose {', '.join(differing)} differ: "
+            "measure all suites in one run."
+        )
+    return before
+
+
+def _measured(name: str, *, quick: bool) -> list[dict[str, Any]]:
+    begun = time.perf_counter()
+    rows = SUITES[name](quick=quick)
+    print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)
+    for one in rows:
+        verdict = {None: "", True: "met", False: "NOT MET"}[one.met]
+        print(f"  {one.name}: {one.ratio:.4g} {one.goal and f'({one.goal})'} {verdict}", flush=True)
+    return [dataclasses.asdict(one) for one in rows]
 
 
 if __name__ == "__main__":

@@ -204,11 +204,15 @@ def _searched(
     search = _SEARCHES[settings.method](scenario, slots, problems, start, rng, settings)
     history = [search.best()]
     for generation in range(1, settings.generations + 1):
-        # Eq. (21).
-        search.advance(2.0 - 2.0 * generation / settings.generations)
+        search.advance(generation)
         history.append(search.best())
     winner = search.fitness.argmin(axis=1)
     return search.choices()[np.arange(len(start)), winner], np.array(history)
+
+
+def _weight(generation: int, settings: LevySearch) -> float:
+    """Return γ, eq. (21): from near 2 down to 0 in the last generation."""
+    return 2.0 - 2.0 * generation / settings.generations
 
 
 class _Search:
@@ -225,7 +229,8 @@ class _Search:
     ) -> None:
         self.rng, self.settings = rng, settings
         self.n_choices = scenario.n_servers + 1
-        self.must_offload = ~scenario.can_execute_locally
+        must_offload = ~scenario.can_execute_locally
+        self.must_offload = must_offload if must_offload.any() else None
         shape = (len(start), settings.population, start.shape[-1])
         self.assignment = np.array(np.broadcast_to(start[:, None], shape), dtype=np.int64)
         self.fractions: NDArray[np.float64] | None = None
@@ -250,7 +255,7 @@ class _Search:
 
     def legal(self, choices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Send devices that cannot execute locally, eq. (7), to a random server instead."""
-        if self.must_offload.any():
+        if self.must_offload is not None:
             servers = self.rng.integers(1, self.n_choices, size=choices.shape)
             choices = np.where((choices == 0) & self.must_offload, servers, choices)
         return choices
@@ -281,6 +286,8 @@ class _Search:
         """Keep candidates that are better than what they came from, eq. (23)."""
         fitness = self.priced(candidate, fractions)
         better = fitness < self.fitness
+        if not better.any():
+            return better
         self.assignment[better] = candidate[better]
         if fractions is not None and self.fractions is not None:
             self.fractions[better] = fractions[better]
@@ -304,6 +311,11 @@ class _HMutation(_Search):
         self._first_cell = first.reshape(batch, devices)
         everywhere = np.ones(self.fitness.shape, dtype=bool)
         self._log_share = self._log_shares_of(everywhere).reshape(self.assignment.shape)
+        # The last generation's weight is 0: it changes nothing.
+        generations = self.settings.generations
+        self._weights = [_weight(one, self.settings) for one in range(1, generations)]
+        thresholds = [math.log(self.settings.threshold / weight) for weight in self._weights]
+        self._crossings = self._tail.of_log(np.array(thresholds)).tolist()
 
     def _log_shares_of(self, which: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return ln h_{i,a_i} of the candidates that `which`, shape (B, P), selects."""
@@ -311,12 +323,11 @@ class _HMutation(_Search):
         cells = self._first_cell[slots] + self.assignment[which]
         return np.asarray(self._log_shares.take(cells))
 
-    def advance(self, weight: float) -> None:
-        """Run one generation with γ = `weight`."""
-        if weight <= 0.0:
+    def advance(self, generation: int) -> None:
+        """Run one generation, counted from 1."""
+        if generation > len(self._weights):
             return
-        log_step = math.log(self.settings.threshold / weight)
-        crossing = float(self._tail.of_log(np.array(log_step)))
+        weight, crossing = self._weights[generation - 1], self._crossings[generation - 1]
         draw = self.rng.random(self.assignment.shape, dtype=np.float32)
         # The draw is uniform below `crossing`: one number decides both comparisons.
         mutates = draw < crossing * self._tail.of_log(self._log_share - math.log(weight))
@@ -324,8 +335,10 @@ class _HMutation(_Search):
         candidate = self.assignment.copy()
         candidate.reshape(-1)[places] = self.random_choices(len(places))
         candidate = self.legal(candidate)
-        better = self.select(candidate, self.moved_fractions(candidate, draw < crossing))
-        self._log_share[better] = self._log_shares_of(better)
+        crossed = None if self.fractions is None else draw < crossing
+        better = self.select(candidate, self.moved_fractions(candidate, crossed))
+        if better.any():
+            self._log_share[better] = self._log_shares_of(better)
 
 
 class _Classic(_Search):
@@ -336,9 +349,9 @@ class _Classic(_Search):
         # The middle of a choice's interval: equally far from both neighbours.
         self._position = self.assignment + 0.5
 
-    def advance(self, weight: float) -> None:
-        """Run one generation; the classic search has no weight."""
-        del weight
+    def advance(self, generation: int) -> None:
+        """Run one generation; all are alike."""
+        del generation
         steps = levy_steps(self.rng, self._position.shape, beta=self.settings.beta)
         moved = self._position + self.settings.step_scale * self.n_choices * steps
         moved = np.clip(moved, 0.0, np.nextafter(self.n_choices, 0.0))

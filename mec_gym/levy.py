@@ -159,7 +159,8 @@ class LevyTail:
         ndarray, shape and dtype of `log_x`
         """
         place = np.asarray((log_x - self._start) * self._per_neper)
-        np.clip(place, 0.0, _PLACES - 1.0, out=place)
+        np.maximum(place, 0.0, out=place)  # np.clip costs more where there are few
+        np.minimum(place, _PLACES - 1.0, out=place)
         left = place.astype(np.intp)
         # Of `log_x`'s dtype: with the integers as they are NumPy would compute in double precision.
         part = place - left.astype(place.dtype)

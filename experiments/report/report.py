@@ -303,8 +303,15 @@ def _size(content: Report) -> str:
     results = sum(len(origin.results) for origin in content.origins)
     labels, tables = content.comparison.labels, content.comparison.tables
     scenarios = len({table.arena.name for table in tables})
-    failed = f"; {len(content.problems)} files gave none" if content.problems else ""
-    return f"{results} results of {len(labels)} policies in {scenarios} scenarios{failed}."
+    failed = f"; {_counted(len(content.problems), 'file')} gave none" if content.problems else ""
+    return (
+        f"{_counted(results, 'result')} of {_counted(len(labels), 'policy', 'policies')} in "
+        f"{_counted(scenarios, 'scenario')}{failed}."
+    )
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _contents(content: Report) -> str:
@@ -367,9 +374,8 @@ def _provenance_part(found: Sequence[Origin]) -> Iterator[str]:
         if origin.system.commit:
             pairs += [("commit", origin.system.commit)]
         pairs += [("runs", run) for run in origin.runs]
-        count = len(origin.results)
         traced = origin.system.commit[:12] if origin.system.commit else "no commit"
-        summary = f"{origin.label}: {count} result{'s' * (count != 1)}, {traced}"
+        summary = f"{origin.label}: {_counted(len(origin.results), 'result')}, {traced}"
         yield page.folded(summary, pairs)
 
 

@@ -50,6 +50,23 @@ class LoadProblems:
         cells: NDArray[np.int64] = np.arange(0, batch * devices * choices, choices)
         return cells.reshape(batch, 1, devices)
 
+    @cached_property
+    def _bins(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """By the number of candidates P: each one's first bin (B, P, 1), and s_i for all of them.
+
+        A search prices as many candidates in every generation.
+        """
+        return {}
+
+    def _bins_of(self, candidates: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        found = self._bins.get(candidates)
+        if found is None:
+            batch, _, choices = self.cost.shape
+            first = np.arange(0, batch * candidates * choices, choices)
+            weights = self.root_work.repeat(candidates, axis=0).ravel()
+            found = self._bins[candidates] = first.reshape(batch, candidates, 1), weights
+        return found
+
     def objective(self, assignment: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the objective of P decisions in every slot.
 
@@ -66,8 +83,7 @@ class LoadProblems:
         batch, candidates, _ = assignment.shape
         bins = self.cost.shape[-1]
         own = self.cost.reshape(-1).take(assignment + self._first_cell).sum(axis=-1)
-        first = np.arange(0, batch * candidates * bins, bins).reshape(batch, candidates, 1)
-        weights = self.root_work.repeat(candidates, axis=0).ravel()
+        first, weights = self._bins_of(candidates)
         loads = np.bincount((assignment + first).ravel(), weights, batch * candidates * bins)
         loads = loads.reshape(batch, candidates, bins)[..., 1:]
         return np.asarray(own + (loads * (loads / self.server_frequency)).sum(axis=-1))
