@@ -81,23 +81,17 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 def test_the_snippets_of_the_readme_run(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("stable_baselines3")
     pytest.importorskip("pettingzoo")
-    (tmp_path / "site-optus-melbCBD.csv").write_text(
-        "SITE_ID,LATITUDE,LONGITUDE\n1,-37.815,144.974\n2,-37.812,144.953\n"
-    )
-    (tmp_path / "users-melbcbd-generated.csv").write_text(
-        "Latitude,Longitude\n-37.8146,144.9744\n-37.8101,144.9704\n-37.8120,144.9600\n"
-    )
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(ROOT)
     names: dict[str, object] = {}
     for snippet in snippets("README.md"):
         exec(compile(snippet, "README.md", "exec"), names)
     printed = capsys.readouterr().out
     assert "optimal" in printed
-    assert names["s"].n_devices == 3  # type: ignore[attr-defined]
+    assert names["s"].n_servers == 4  # type: ignore[attr-defined]
 
 
 def test_the_snippets_of_the_page_on_dirs_run(
