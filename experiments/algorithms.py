@@ -13,7 +13,6 @@ from typing import Any
 import gymnasium as gym
 
 from mec_gym import ENV_ID, Scenario
-from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.validation import require_known, suggestion
 
 
@@ -344,6 +343,8 @@ _SMALL = Scenario(n_devices=4, n_servers=2, name="small")
 
 def _wants_scores(name: str, cls: type[Any]) -> bool:
     """Find out by building it on a small env what actions a class takes."""
+    from mec_gym.envs.sb3 import make_sb3_vec_env  # loads torch, which names alone do without
+
     refusals = []
     for scores in (False, True):
         env = make_sb3_vec_env(_SMALL, scores=scores, observation="flat")

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.scores import vote
@@ -271,5 +271,5 @@ def estimate(values: NDArray[np.float64]) -> Estimate:
     mean = float(means.mean())
     if len(means) < 2:
         return Estimate(mean, math.nan, math.nan)
-    half = float(stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means)))
+    half = float(special.stdtrit(len(means) - 1, 0.975) * means.std(ddof=1) / math.sqrt(len(means)))
     return Estimate(mean, mean - half, mean + half)

@@ -18,7 +18,7 @@ import argparse  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from experiments import as_text, compare, evaluate_again, write_result  # noqa: E402
+import experiments  # noqa: E402  # what needs torch is loaded when it is first used
 from experiments.arguments import complain, scenario_of  # noqa: E402
 
 
@@ -45,12 +45,14 @@ def main() -> int:
     with complain():
         scenario = scenario_of(given.scenario, given.scenario_set) if given.scenario else None
         results = list(
-            evaluate_again(given.runs, algo=given.algo, scenario=scenario, layouts=given.layouts)
+            experiments.evaluate_again(
+                given.runs, algo=given.algo, scenario=scenario, layouts=given.layouts
+            )
         )
-        print(as_text(compare(results, given.against)))
+        print(experiments.as_text(experiments.compare(results, given.against)))
         if given.out:
             for number, result in enumerate(results):
-                write_result(given.out / f"{number:03d}" / "result.json", result)
+                experiments.write_result(given.out / f"{number:03d}" / "result.json", result)
             print(f"\nresults: {given.out}")
     return 0
 

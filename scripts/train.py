@@ -18,7 +18,7 @@ import argparse  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from experiments import RunFolder, Settings, algorithm, as_text, compare, names, train  # noqa: E402
+import experiments  # noqa: E402  # what needs torch is loaded when it is first used
 from experiments.arguments import changes, complain, scenario_of  # noqa: E402
 
 
@@ -27,7 +27,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--algo", help=f"{', '.join(names())}, sb3:PPO, my_module:MyAlgo")
+    parser.add_argument(
+        "--algo", help=f"{', '.join(experiments.names())}, sb3:PPO, my_module:MyAlgo"
+    )
     parser.add_argument("--scenario", default="paper-200x10", help="a preset, or a JSON file")
     parser.add_argument("--timesteps", type=int, default=5000, help="slots to train for")
     parser.add_argument("--seed", type=int, default=0)
@@ -62,11 +64,11 @@ def main() -> int:
         parser.error("--resume goes on with the run as it is: give nothing else but --quiet")
     with complain():
         if given.resume:
-            folder, settings = given.resume, RunFolder(given.resume).settings()
+            folder, settings = given.resume, experiments.RunFolder(given.resume).settings()
             if settings is None:
                 raise FileNotFoundError(f"{folder} is not the folder of a run: no settings.json.")
         else:
-            settings = Settings(
+            settings = experiments.Settings(
                 algorithm=given.algo,
                 scenario=scenario_of(given.scenario, given.scenario_set),
                 timesteps=given.timesteps,
@@ -79,10 +81,11 @@ def main() -> int:
                 label=given.label,
             )
             folder = given.out / settings.place
-            algorithm(settings.algorithm, settings.arguments)  # refuses before anything is said
+            # Refuses before anything is said.
+            experiments.algorithm(settings.algorithm, settings.arguments)
         print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
-        result = train(settings, folder, progress_bar=not given.quiet)
-        print(as_text(compare([result])))
+        result = experiments.train(settings, folder, progress_bar=not given.quiet)
+        print(experiments.as_text(experiments.compare([result])))
         print(f"tensorboard --logdir {given.out if given.resume is None else folder}")
     return 0
 

@@ -20,6 +20,28 @@ def run(script: str, *options: str) -> str:
     return done.stdout
 
 
+QUICK_HELP = """
+import runpy, sys
+script = sys.argv[1]
+sys.argv = [script, "--help"]
+try:
+    runpy.run_path(script, run_name="__main__")
+finally:
+    loaded = {"torch", "stable_baselines3", "matplotlib", "scipy.stats"} & set(sys.modules)
+    assert not loaded, loaded
+"""
+
+
+@pytest.mark.parametrize(
+    "script", ["train", "evaluate", "benchmark", "report", "reproduce", "demo"]
+)
+def test_help_does_not_wait_for_heavy_libraries(script: str) -> None:
+    command = [sys.executable, "-c", QUICK_HELP, str(ROOT / "scripts" / f"{script}.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ")
+
+
 @pytest.mark.slow
 def test_the_demo_trains_measures_and_reports(tmp_path: Path) -> None:
     for extra in ("pygame", "pymoo", "matplotlib"):

@@ -15,8 +15,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
-import torch
-
 from experiments.matrix.tasks import Outcome, Task, carry_out, lost
 
 
@@ -237,6 +235,8 @@ def _ctrl_c_for_the_parent_alone() -> Iterator[None]:
 
 def _serve(connection: Connection, threads: int) -> None:
     """Carry out tasks until there are no more, or until somebody asks to end."""
+    import torch
+
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()

@@ -15,7 +15,6 @@ from gymnasium.error import DependencyNotInstalled
 
 from experiments.results.record import Result
 from experiments.running.folder import RunFolder, Status
-from experiments.running.training import finished, train
 from experiments.settings import Settings
 
 STATES = ("done", "there", "failed", "held", "interrupted")
@@ -103,7 +102,7 @@ def before(task: Task) -> Outcome | None:
         status = run.status()
         if status is None or status.state != "done":
             return None
-        finished(run)
+        run.final_result()
     except OSError:
         return None  # the run itself says what is wrong with its folder
     except ValueError as error:
@@ -124,6 +123,9 @@ def carry_out(task: Task) -> Outcome:
     Outcome
         What the run prints, and the traceback of a fault, lie in its folder's ``output.txt``.
     """
+    # Here, in the process that trains: those that only give tasks out do without torch.
+    from experiments.running.training import train
+
     notes: list[str] = []
     with _noting(notes), _printing_to(task.folder / "output.txt"):
         try:
@@ -151,7 +153,7 @@ def result_of(outcome: Outcome) -> Result:
     -------
     Result
     """
-    return finished(RunFolder(outcome.task.folder))
+    return RunFolder(outcome.task.folder).final_result()
 
 
 def lost(task: Task, reason: str) -> Outcome:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 MISSING = "–"
 
@@ -55,7 +55,7 @@ def half_interval(values: Sequence[float]) -> float:
     if len(values) < 2:
         return float("nan")
     deviation = float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return float(stats.t.ppf(0.975, len(values) - 1) * deviation)
+    return float(special.stdtrit(len(values) - 1, 0.975) * deviation)
 
 
 def cell(values: Sequence[float], digits: int = 2, *, seeds: int = 0) -> str:

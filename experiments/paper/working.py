@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments.paper.jobs import Job, Training
-from experiments.paper.measurements import KINDS
-from experiments.running.training import train
 from experiments.writing import write_whole
 
 _JOBS_PER_PROCESS = 20
@@ -98,6 +96,10 @@ def _done(pair: tuple[Job, Path]) -> tuple[str, bool]:
 
 
 def _do(job: Job, runs: Path) -> None:
+    # Both need torch, which takes seconds to load.
+    from experiments.paper.measurements import KINDS
+    from experiments.running.training import train
+
     if isinstance(job, Training):
         train(job.settings, runs / job.settings.place)
         # Tens of megabytes each, and nothing here reads them again.

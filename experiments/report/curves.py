@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from experiments.statistics.intervals import LEVEL, Band, Floats
 from experiments.results.record import CurvePoint
@@ -52,7 +52,7 @@ def band(
     if len(values) < 2:
         return grid, Band(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
     n = len(values)
-    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * values.std(0, ddof=1) / math.sqrt(n)
+    half = special.stdtrit(n - 1, (1 + LEVEL) / 2) * values.std(0, ddof=1) / math.sqrt(n)
     return grid, Band(mean, mean - half, mean + half)
 
 

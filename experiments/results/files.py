@@ -164,7 +164,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     --------
     >>> read_result(__file__)
     Traceback (most recent call last):
-    ValueError: result file ...results.py is not valid JSON: ...
+    ValueError: result file ...files.py is not valid JSON: ...
     """
     where = f"result file {os.fspath(path)}"
     try:

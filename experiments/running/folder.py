@@ -29,7 +29,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from experiments.results.record import CurvePoint
+from experiments.results.files import read_result
+from experiments.results.record import CurvePoint, Result
 from experiments.settings import Settings
 from experiments.writing import PARTIAL, write_whole
 from mec_gym.validation import require_choice
@@ -313,6 +314,27 @@ class RunFolder:
             timesteps, seconds, nrr.
         """
         self._write("curve.json", {"points": points})
+
+    def final_result(self) -> Result:
+        """Return the result of a run that is done.
+
+        Returns
+        -------
+        Result
+
+        Raises
+        ------
+        ValueError
+            If its file is damaged or gone; says what to do.
+        """
+        try:
+            return read_result(self.result)
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(
+                f"{self.path} says that it is done, but its result cannot be read: {error} Delete "
+                f"{self.path / 'status.json'} to measure its model anew, or the folder to begin "
+                "anew."
+            ) from error
 
     def _read(self, name: str) -> dict[str, Any] | None:
         file = self.path / name

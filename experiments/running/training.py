@@ -20,7 +20,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
 from experiments.algorithms import Algorithm, algorithm, require_interface
-from experiments.results.files import read_result, write_result
+from experiments.results.files import write_result
 from experiments.results.record import CurvePoint, Result, Seconds
 from experiments.running.checkpoints import (
     between_rollouts,
@@ -93,7 +93,7 @@ def train(
         run.begin(settings)
         status = run.status()
         if status is not None and status.state == "done":
-            return finished(run)
+            return run.final_result()
         with stop.listening(), _noting_the_end(run, stop):
             return _trained(settings, chosen, run, stop, progress_bar, verbose)
 
@@ -104,32 +104,6 @@ def _require_device(device: str) -> None:
             f"device {device!r} is not there: torch {torch.__version__} sees no CUDA device. Use "
             "device='cpu'."
         )
-
-
-def finished(run: RunFolder) -> Result:
-    """Return the result of a run that is done.
-
-    Parameters
-    ----------
-    run : RunFolder
-        Its folder.
-
-    Returns
-    -------
-    Result
-
-    Raises
-    ------
-    ValueError
-        If its file is damaged or gone; says what to do.
-    """
-    try:
-        return read_result(run.result)
-    except (FileNotFoundError, ValueError) as error:
-        raise ValueError(
-            f"{run.path} says that it is done, but its result cannot be read: {error} Delete "
-            f"{run.path / 'status.json'} to measure its model anew, or the folder to begin anew."
-        ) from error
 
 
 def _trained(

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from experiments.statistics.comparison import Row, Table
 from experiments.statistics.grouping import Group
@@ -187,8 +186,10 @@ def _ranks(present: Sequence[Mapping[str, Row]], labels: Sequence[str]) -> dict[
     """Return mean ranks among the labels that are in all scenarios."""
     if not labels:
         return {}
+    from scipy.stats import rankdata  # loading it takes half a second, and few ask for ranks
+
     values = [[-rows[label].nrr.value for label in labels] for rows in present]
-    return dict(zip(labels, stats.rankdata(values, axis=1).mean(0).tolist(), strict=True))
+    return dict(zip(labels, rankdata(values, axis=1).mean(0).tolist(), strict=True))
 
 
 def _reference(tables: Sequence[Table], labels: Sequence[str], wanted: str | None) -> str | None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from experiments.statistics.intervals import LEVEL, Floats, Interval
 
@@ -236,9 +236,9 @@ def _student(
         return Interval(value, value, value), 1.0 if abs(value) <= 1e-15 else 0.0
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in components)
     error = math.sqrt(variance)
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    half = float(special.stdtrit(freedom, (1 + level) / 2)) * error
     return Interval(value, value - half, value + half), float(
-        2 * stats.t.sf(abs(value) / error, freedom)
+        2 * special.stdtr(freedom, -abs(value) / error)
     )
 
 
