@@ -32,7 +32,7 @@ from experiments.running.folder import RunFolder, Status
 from experiments.running.measuring import FrozenSlots, decisions_of, frozen_slots, measure
 from experiments.running.stopping import Stop
 from experiments.running.system import system
-from experiments.running.watching import Watch
+from experiments.running.watching import Watch, log_point, log_settings
 from experiments.settings import Settings
 from mec_gym.envs.sb3 import make_sb3_vec_env
 
@@ -120,9 +120,12 @@ def _trained(
     with contextlib.closing(_logger(run, getattr(model, "num_timesteps", 0), verbose)) as logger:
         model.set_logger(logger)
         seconds = _changed(model, settings, chosen, run, frozen, stop, seconds, progress_bar)
-    save_model(model, run.model)
-    stop.check()
-    result = _measured(model, settings, chosen, run, frozen, seconds)
+        save_model(model, run.model)
+        stop.check()
+        result = _measured(model, settings, chosen, run, frozen, seconds)
+        if not chosen.learns:  # a single point, that it may be seen beside the learners' curves
+            log_settings(logger, 0, settings, chosen.arguments_of(model))
+            log_point(logger, 0, *_reached(result))
     stop.shield()
     write_result(run.result, result)
     run.write_status(Status(state="done", timesteps=result.timesteps, seconds=seconds))
@@ -183,6 +186,11 @@ def _measured(
         seconds=Seconds(training=seconds, measuring=time.perf_counter() - begun),
         system=system(),
     )
+
+
+def _reached(result: Result) -> tuple[float, float]:
+    """Return the mean NRR and objective of a result."""
+    return float(np.mean(result.slots.nrr)), float(np.mean(result.slots.objective))
 
 
 def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder) -> tuple[Any, float]:

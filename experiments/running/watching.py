@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import HParam, Image
+from stable_baselines3.common.logger import HParam, Image, Logger
 
 from experiments.running.folder import RunFolder, Status
 from experiments.running.measuring import FrozenSlots, decisions_of, means
@@ -162,11 +162,9 @@ class Watch(BaseCallback):
         point = {"timesteps": self.num_timesteps, "seconds": self.seconds, "nrr": nrr}
         self._points.append(point)
         self._folder.write_curve(self._points)
-        self.logger.record("frozen/nrr", nrr)
-        self.logger.record("frozen/objective", objective)
         if picture:
             self._draw(decide)
-        self.logger.dump(self.num_timesteps)
+        log_point(self.logger, self.num_timesteps, nrr, objective)
 
     def _draw(self, decide: Callable[[Any], NDArray[np.int64]]) -> None:
         if not self._draws:
@@ -182,24 +180,59 @@ class Watch(BaseCallback):
         self.logger.record(_IMAGE_TAG, image, exclude=("stdout", "log", "json", "csv"))
 
     def _log_settings(self) -> None:
-        settings = self._settings
-        shown: dict[str, Any] = {
-            "algorithm": settings.algorithm,
-            "scenario": settings.scenario.name,
-            "seed": settings.seed,
-            "timesteps": settings.timesteps,
-            **self._arguments,
-        }
-        plain = {k: v for k, v in shown.items() if isinstance(v, (bool, int, float, str))}
-        table = HParam(plain, {"frozen/nrr": 0.0, "frozen/objective": 0.0})
-        self.logger.record("hparams", table, exclude=("stdout", "log", "json", "csv"))
-        self.logger.dump(self.num_timesteps)
+        log_settings(self.logger, self.num_timesteps, self._settings, self._arguments)
 
     def _write_status(self) -> None:
         self._written = time.perf_counter()
         self._folder.write_status(
             Status(state="running", timesteps=self.num_timesteps, seconds=self.seconds)
         )
+
+
+def log_point(logger: Logger, timesteps: int, nrr: float, objective: float) -> None:
+    """Write what a policy reaches on the frozen slots, and all that is recorded besides.
+
+    Parameters
+    ----------
+    logger : Logger
+        Of the run.
+    timesteps : int, [slot]
+        Of training so far.
+    nrr, objective : float, [1]
+        Means over the slots.
+    """
+    logger.record("frozen/nrr", nrr)
+    logger.record("frozen/objective", objective)
+    logger.dump(timesteps)
+
+
+def log_settings(
+    logger: Logger, timesteps: int, settings: Settings, arguments: Mapping[str, Any]
+) -> None:
+    """Write a run's row of TensorBoard's table of hyper-parameters.
+
+    Parameters
+    ----------
+    logger : Logger
+        Of the run.
+    timesteps : int, [slot]
+        Of training so far.
+    settings : Settings
+        Of the run.
+    arguments : mapping
+        Of the model's constructor.
+    """
+    shown: dict[str, Any] = {
+        "algorithm": settings.algorithm,
+        "scenario": settings.scenario.name,
+        "seed": settings.seed,
+        "timesteps": settings.timesteps,
+        **arguments,
+    }
+    plain = {k: v for k, v in shown.items() if isinstance(v, (bool, int, float, str))}
+    table = HParam(plain, {"frozen/nrr": 0.0, "frozen/objective": 0.0})
+    logger.record("hparams", table, exclude=("stdout", "log", "json", "csv"))
+    logger.dump(timesteps)
 
 
 class _Aside:

@@ -153,6 +153,17 @@ def test_a_rule_has_no_budget(tmp_path: Path) -> None:
     assert (result.learns, result.timesteps, result.curve) == (False, 0, ())
 
 
+def test_a_rule_is_a_point_in_tensorboard(tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    result = train(quick("greedy"), tmp_path)
+    events = reader.EventAccumulator(str(tmp_path))
+    events.Reload()
+    (point,) = events.Scalars("frozen/nrr")
+    assert point.step == 0
+    assert point.value == pytest.approx(np.mean(result.slots.nrr), rel=1e-6)
+    assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
+
+
 SLOW = pytest.mark.slow
 
 
