@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dirs_helpers import FORCED, TASKS, make_env, make_model, observations_of, shaken, slots_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,15 @@ from dirs_agents.columns import ColumnCoder
 from dirs_agents.prices import N_FEATURES, PriceBank
 from mec_gym import Scenario, Slot, evaluate
 from mec_gym.optimum import load_problems, paying
+from tests.dirs.dirs_helpers import (
+    FORCED,
+    TASKS,
+    make_env,
+    make_model,
+    observations_of,
+    shaken,
+    slots_of,
+)
 
 MANY = Scenario(n_devices=12, n_servers=2, noise_w=1e-6)
 SOME = FORCED.replace(noise_w=1e-6, name="some must offload")

@@ -10,7 +10,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from dirs_helpers import (
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from dirs_agents import DIRS, demonstration_slots
+from dirs_agents.columns import ColumnCoder
+from mec_gym import ENV_ID, Scenario, evaluate, slot_from_observation, solve, vote
+from mec_gym.envs.sb3 import make_sb3_vec_env
+from tests.dirs.dirs_helpers import (
     FORCED,
     SMALL,
     TASKS,
@@ -21,13 +28,6 @@ from dirs_helpers import (
     observations_of,
     slots_of,
 )
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import DummyVecEnv
-
-from dirs_agents import DIRS, demonstration_slots
-from dirs_agents.columns import ColumnCoder
-from mec_gym import ENV_ID, Scenario, evaluate, slot_from_observation, solve, vote
-from mec_gym.envs.sb3 import make_sb3_vec_env
 
 # -- how often things happen --------------------------------------------------------------------
 

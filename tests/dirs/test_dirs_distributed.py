@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dirs_helpers import (
+
+from dirs_agents import DIRS
+from mec_gym import Scenario, allocate, parallel_env, vote
+from mec_gym.envs.observation import ObservationCoder
+from tests.dirs.dirs_helpers import (
     FORCED,
     SMALL,
     TASKS,
@@ -18,10 +22,6 @@ from dirs_helpers import (
     shaken,
     slots_of,
 )
-
-from dirs_agents import DIRS
-from mec_gym import Scenario, allocate, parallel_env, vote
-from mec_gym.envs.observation import ObservationCoder
 
 SCENARIOS = {
     "small": SMALL,

@@ -19,7 +19,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dirs_helpers import (
+from stable_baselines3 import PPO
+
+from dirs_agents import DIRS, EnsemblePolicy, storage
+from dirs_agents.storage import read_model, write_model
+from mec_gym import Scenario
+from tests.dirs.dirs_helpers import (
     FORCED,
     SMALL,
     TASKS,
@@ -30,11 +35,6 @@ from dirs_helpers import (
     observations_of,
     shaken,
 )
-from stable_baselines3 import PPO
-
-from dirs_agents import DIRS, EnsemblePolicy, storage
-from dirs_agents.storage import read_model, write_model
-from mec_gym import Scenario
 
 DAMAGED = r"damaged|not a DIRS model|version"
 
@@ -506,7 +506,7 @@ def test_a_full_disk_keeps_the_old_file(
 SAVER = """
 import sys
 sys.path.insert(0, {here!r})
-from dirs_helpers import make_model
+from tests.dirs.dirs_helpers import make_model
 model = make_model(policy_kwargs={{"net_arch": [400, 400]}})
 print("ready", flush=True)
 while True:
@@ -517,7 +517,7 @@ while True:
 @pytest.mark.slow
 def test_a_process_killed_while_saving_leaves_a_whole_file(file: Path, tmp_path: Path) -> None:
     target = tmp_path / "model.zip"
-    script = SAVER.format(here=str(Path(__file__).parent))
+    script = SAVER.format(here=str(Path(__file__).parents[2]))
     for trial in range(2):
         shutil.copy(file, target)
         process = subprocess.Popen(

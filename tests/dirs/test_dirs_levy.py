@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dirs_helpers import FORCED, SMALL, TASKS, slots_of
-from levy_loops import best_by_enumeration, levy_search_by_loops
 from scipy import integrate, special, stats
 
 from dirs_agents import LevySearch, demonstrate, levy_search, refine
 from mec_gym import Scenario, Slot, evaluate
 from mec_gym.levy import LevyTail, levy_steps, mantegna_sigma
+from tests.dirs.dirs_helpers import FORCED, SMALL, TASKS, slots_of
+from tests.dirs.levy_loops import best_by_enumeration, levy_search_by_loops
 
 module: Any = importlib.import_module("dirs_agents.levy_search")  # the function has its name
 

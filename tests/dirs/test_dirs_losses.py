@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dirs_helpers import SMALL, TASKS, make_model, observations_of, shaken
 
 from dirs_agents.losses import decision_loss, total_loss
+from tests.dirs.dirs_helpers import SMALL, TASKS, make_model, observations_of, shaken
 
 
 def logistic(z: float) -> float:

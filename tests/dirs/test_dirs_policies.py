@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dirs_helpers import (
+
+from dirs_agents.columns import ColumnCoder
+from dirs_agents.networks import StackedMLP
+from mec_gym import Scenario, parallel_env
+from mec_gym.envs.observation import ObservationCoder
+from tests.dirs.dirs_helpers import (
     FORCED,
     SCENARIOS,
     SMALL,
@@ -18,11 +23,6 @@ from dirs_helpers import (
     shaken,
     slots_of,
 )
-
-from dirs_agents.columns import ColumnCoder
-from dirs_agents.networks import StackedMLP
-from mec_gym import Scenario, parallel_env
-from mec_gym.envs.observation import ObservationCoder
 
 KINDS = ("db", "raw", "flat")
 AGENTS = ("EnsemblePolicy", "PricePolicy")

@@ -8,14 +8,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from dirs_helpers import (
-    SMALL,
-    TASKS,
-    assert_same_weights,
-    make_env,
-    make_model,
-    observations_of,
-)
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import FlattenObservation, TransformObservation
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecNormalize
@@ -23,6 +15,14 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFram
 from dirs_agents import DIRS
 from mec_gym import ENV_ID, Scenario, ScoreAction, VectorScoreAction
 from mec_gym.envs.sb3 import make_sb3_vec_env
+from tests.dirs.dirs_helpers import (
+    SMALL,
+    TASKS,
+    assert_same_weights,
+    make_env,
+    make_model,
+    observations_of,
+)
 
 
 def halved(env: Any) -> Any:

@@ -15,7 +15,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from dirs_helpers import QUICK, SMALL, TASKS, WIDTHS, assert_same_weights, differ, make_env
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
@@ -24,6 +23,15 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMoni
 from dirs_agents import DIRS
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
+from tests.dirs.dirs_helpers import (
+    QUICK,
+    SMALL,
+    TASKS,
+    WIDTHS,
+    assert_same_weights,
+    differ,
+    make_env,
+)
 
 SLOTS = 48
 RELOCATING = Scenario.preset("relocating-200x10", n_devices=20, n_servers=2)
@@ -298,7 +306,7 @@ sys.path.insert(0, {here!r})
 import torch
 torch.set_num_threads(int(sys.argv[2]))
 from dirs_agents import DIRS
-from test_dirs_resume import *
+from tests.dirs.test_dirs_resume import *
 for name, make in ENVS.items():
     folder = Path(sys.argv[1]) / name
     folder.mkdir()
@@ -313,7 +321,7 @@ for name, make in ENVS.items():
 
 @pytest.mark.slow
 def test_runs_killed_by_the_system_go_on_exactly(tmp_path: Path) -> None:
-    script = SCRIPT.format(here=str(Path(__file__).parent))
+    script = SCRIPT.format(here=str(Path(__file__).parents[2]))
     found = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path), "1"],
         check=True,
@@ -334,9 +342,9 @@ def test_runs_killed_by_the_system_go_on_exactly(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_threads_of_another_process_are_deterministic_too(tmp_path: Path) -> None:
     script = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "import torch; torch.set_num_threads(2)\n"
-        "from dirs_helpers import make_model, TASKS\n"
+        "from tests.dirs.dirs_helpers import make_model, TASKS\n"
         "for name in 'ab':\n"
         "    make_model(scenario=TASKS, policy_kwargs={'net_arch': [64]}).learn(30)"
         f".save({str(tmp_path)!r} + '/' + name)\n"

@@ -11,16 +11,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from dirs_helpers import (
-    SMALL,
-    TASKS,
-    assert_same_weights,
-    make_env,
-    make_model,
-    observations_of,
-    shaken,
-    weights_of,
-)
 from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
@@ -38,6 +28,16 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMoni
 from dirs_agents import DIRS
 from mec_gym import ENV_ID
 from mec_gym.envs.sb3 import make_sb3_vec_env
+from tests.dirs.dirs_helpers import (
+    SMALL,
+    TASKS,
+    assert_same_weights,
+    make_env,
+    make_model,
+    observations_of,
+    shaken,
+    weights_of,
+)
 
 
 def native(n_envs: int = 2, **options: Any) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from dirs_helpers import FORCED, make_env, make_model, shaken
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mec_gym import vote
+from tests.dirs.dirs_helpers import FORCED, make_env, make_model, shaken
 
 THIRD = np.float32(1.0) / np.float32(3.0)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness_helpers import SMALL, quick
 
 from experiments import algorithm, names, rule_names
 from experiments.running.measuring import decisions_of, frozen_slots
 from experiments.running.training import make_env
+from tests.experiments.harness_helpers import SMALL, quick
 
 
 @pytest.mark.parametrize("name", names())

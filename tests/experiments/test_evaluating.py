@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_helpers import SMALL, quick
 
 from experiments import RunFolder, evaluate_again, train
 from mec_gym import Scenario
+from tests.experiments.harness_helpers import SMALL, quick
 
 
 @pytest.fixture(scope="module")

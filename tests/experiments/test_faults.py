@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from harness_helpers import QUICK, SMALL, assert_same, final_weights, quick
 
 from experiments import RunFolder, train
 from experiments.matrix.launchers import Processes
 from experiments.matrix.matrix import run_matrix, tasks_of
+from tests.experiments.harness_helpers import QUICK, SMALL, assert_same, final_weights, quick
 
 ROOT = Path(__file__).resolve().parents[2]
 DIRS = "my_algorithms:Dirs"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_helpers import QUICK, SMALL, quick
 
 from experiments import RunFolder, Status, train
 from experiments.matrix.launchers import Processes
@@ -18,6 +17,7 @@ from experiments.matrix.plan import changes_of, plan, seeds_of, timesteps_of
 from experiments.matrix.progress import Progress
 from experiments.matrix.tasks import Outcome, Task
 from mec_gym import Scenario
+from tests.experiments.harness_helpers import QUICK, SMALL, quick
 
 PAPER = [Scenario.preset(name) for name in ("paper-30x2", "paper-180x8", "paper-200x10")]
 

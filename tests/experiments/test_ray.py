@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from gymnasium.error import DependencyNotInstalled
-from harness_helpers import assert_same, final_weights, quick
 
 from experiments import RunFolder, train
 from experiments.matrix.matrix import run_matrix, tasks_of
+from tests.experiments.harness_helpers import assert_same, final_weights, quick
 
 DIRS = "my_algorithms:Dirs"
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import LEARNERS, RULES, SYSTEM, result, study, write_all
 
 from experiments.report.provenance import warnings
 from experiments.report.report import (
@@ -33,6 +32,7 @@ from experiments.statistics.aggregation import aggregate
 from experiments.statistics.comparison import compare
 from experiments.statistics.pairing import paired_difference
 from experiments.statistics.scores import interquartile_mean, stratified_bootstrap
+from tests.experiments.synthetic import LEARNERS, RULES, SYSTEM, result, study, write_all
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBLEMS = [Problem("runs/<b>/result.json", "is not valid JSON: <i>cut</i>")]

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import result, study, write_all
 
 from experiments.results.files import (
     DecisionTime,
@@ -23,6 +22,7 @@ from experiments.results.files import (
     read_results,
     write_result,
 )
+from tests.experiments.synthetic import result, study, write_all
 
 
 def test_a_result_is_read_back_equal(tmp_path: Path) -> None:

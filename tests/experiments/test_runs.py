@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_helpers import quick
 
 from experiments import RunFolder, Settings, Status
 from experiments.running.system import system
 from experiments.writing import replacing, write_whole
+from tests.experiments.harness_helpers import quick
 
 HOLDER = """
 import sys, time

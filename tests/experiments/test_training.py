@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import stable_baselines3.common.logger as sb3_logger
 import torch
-from harness_helpers import SMALL, assert_same, final_weights, quick, weights
 
 from experiments import RunFolder, algorithm, read_result, train
 from experiments.running.measuring import decisions_of, figures, frozen_slots
 from experiments.running.training import make_env, seed_env
 from experiments.settings import Settings
 from mec_gym import Scenario
+from tests.experiments.harness_helpers import SMALL, assert_same, final_weights, quick, weights
 
 
 @pytest.mark.parametrize("name", ["dirs", "sb3:A2C", "sb3:SAC"])

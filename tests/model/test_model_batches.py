@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference_loops import random_case, random_choices, random_slot
 
 from mec_gym import Allocation, Scenario, Slot, allocate, evaluate
+from tests.model.reference_loops import random_case, random_choices, random_slot
 
 FIELDS = ("latency_s", "energy_j", "cost", "objective", "excess_frequency_hz", "excess_power_w")
 PARTS = ("power_w", "frequency_hz", "capacity_price")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference_loops import random_case, random_choices
 
 from mec_gym import Allocation, Scenario, Slot, allocate, evaluate
+from tests.model.reference_loops import random_case, random_choices
 
 
 def setting() -> tuple[Scenario, Slot, list[int], Allocation]:

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference_loops import (
+
+from mec_gym import Allocation, Scenario, Slot, allocate, evaluate
+from tests.model.reference_loops import (
     allocation_by_loops,
     devices_of,
     outcome_by_loops,
     power_by_search,
     random_case,
 )
-
-from mec_gym import Allocation, Scenario, Slot, allocate, evaluate
 
 SIZES = [(1, 1), (2, 3), (8, 3), (25, 2), (40, 7)]
 
