@@ -169,11 +169,22 @@ def test_a_limit_on_files_fails_one_run_and_the_others_go_on(user_folder: Path) 
     assert "File too large" in report.failures[0].reason
 
 
-@pytest.mark.parametrize(("number", "times"), [("SIGINT", 1), ("SIGTERM", 1), ("SIGINT", 2)])
+@pytest.mark.parametrize(
+    ("number", "times", "launcher"),
+    [
+        ("SIGINT", 1, "processes"),
+        ("SIGTERM", 1, "processes"),
+        ("SIGINT", 2, "processes"),
+        pytest.param("SIGINT", 1, "ray", marks=pytest.mark.slow),
+    ],
+)
 def test_a_matrix_that_is_stopped_says_how_to_go_on_and_goes_on(
-    number: str, times: int, user_folder: Path, scenario: str
+    number: str, times: int, launcher: str, user_folder: Path, scenario: str
 ) -> None:
+    if launcher == "ray":
+        pytest.importorskip("ray")
     options = [
+        *("--launcher", launcher),
         *("--algos", "greedy", DIRS, "--scenarios", scenario, "--seeds", "2", "--jobs", "1"),
         *("--timesteps", "600", "--set", *(f"{DIRS}:{word}" for word in words(QUICK[DIRS]))),
     ]
