@@ -26,6 +26,7 @@ from benchmarks import (  # noqa: E402
     scaling,
     solvers,
 )
+from experiments.running.system import system  # noqa: E402
 
 SUITES = {
     "single step": environments.single_step,
@@ -78,6 +79,8 @@ def _page(raw: dict[str, Any]) -> str:
     ]
     for suite, rows in raw["results"].items():
         lines += ["", f"## {suite[0].upper()}{suite[1:]}", ""]
+        if suite in raw["commits"]:
+            lines += [f"Commit {raw['commits'][suite]}.", ""]
         lines += ["| what | ours | reference | ratio | goal | met |", "|---|---|---|---|---|---|"]
         for one in rows:
             met = {None: "", True: "yes", False: "**no**"}[one["met"]]
@@ -117,16 +120,18 @@ def main() -> None:
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
-    kept = _kept(options.out / "results.json", raw) if options.only else {"results": {}}
+    kept = _kept(options.out / "results.json", raw) if options.only else {}
     wanted = options.only or [*SUITES, "scaling"]
-    results = dict(kept["results"])
+    results, commits = dict(kept.get("results", {})), dict(kept.get("commits", {}))
     for name in SUITES:
         if name in wanted:
             results[name] = _measured(name, quick=options.quick)
+            commits[name] = _commit()
     curves = kept.get("scaling")
     if "scaling" in wanted:
         curves = scaling.plot(options.out / "solve_scaling.png", quick=options.quick)
     # In the order of SUITES, whatever was measured when.
+    raw |= {"commits": {name: commits[name] for name in SUITES if name in commits}}
     raw |= {"results": {n: results[n] for n in SUITES if n in results}, "scaling": curves}
     (options.out / "README.md").write_text(_page(raw), encoding="utf-8")
     (options.out / "results.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
@@ -135,6 +140,8 @@ def main() -> None:
 
 def _kept(file: Path, now: dict[str, Any]) -> dict[str, Any]:
     """Return what was measured before, on this machine and with these versions."""
+    if not file.exists():
+        return {}
     before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     differing = [key for key, value in now.items() if before[key] != value]
     if differing:
@@ -143,6 +150,12 @@ def _kept(file: Path, now: dict[str, Any]) -> dict[str, Any]:
             "measure all suites in one run."
         )
     return before
+
+
+def _commit() -> str:
+    """Return the commit that is measured, with a word where files differ from it."""
+    found = system()
+    return f"{(found.commit or 'unknown')[:7]}{', modified' if found.modified else ''}"
 
 
 def _measured(name: str, *, quick: bool) -> list[dict[str, Any]]:

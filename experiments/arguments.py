@@ -86,6 +86,18 @@ def scenario_of(name: str, pairs: Iterable[str] = ()) -> Scenario:
     return scenario.replace(**({"name": f"{scenario.name}[{shown}]"} | changed))
 
 
+_MENDABLE = (
+    ArithmeticError,  # training that diverged
+    AssertionError,
+    DependencyNotInstalled,
+    MemoryError,
+    OSError,
+    RuntimeError,  # torch's way of saying that memory or a device is lacking
+    TypeError,
+    ValueError,
+)
+
+
 @contextlib.contextmanager
 def complain() -> Iterator[None]:
     """End a script with one sentence, not a traceback, for what its user can mend.
@@ -112,7 +124,7 @@ def complain() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped. What is finished is kept; a run goes on where it was.\n")
         raise SystemExit(130) from None
-    except (AssertionError, DependencyNotInstalled, OSError, TypeError, ValueError) as error:
+    except _MENDABLE as error:
         _end(error)
     except (AttributeError, ModuleNotFoundError) as error:
         # Of a name that the user gave; anything else is a fault of the code.

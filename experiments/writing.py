@@ -38,7 +38,7 @@ def write_whole(path: Path, text: str, *, lasting: bool = True) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, lasting=lasting) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextlib.contextmanager

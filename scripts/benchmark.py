@@ -25,6 +25,7 @@ from experiments.matrix.launchers import Launcher, Processes  # noqa: E402
 from experiments.matrix.matrix import Report, run_matrix, tasks_of  # noqa: E402
 from experiments.matrix.plan import changes_of, plan, seeds_of, timesteps_of  # noqa: E402
 from experiments.matrix.progress import Progress  # noqa: E402
+from mec_gym.validation import require_choice  # noqa: E402
 
 
 def main() -> int:
@@ -41,6 +42,8 @@ def main() -> int:
             reward=given.reward,
             device=given.device,
         )
+        if given.against:  # before hours of work
+            require_choice("--against", given.against, {run.label for run in runs})
         launcher = _launcher(given)
         print(f"{len(runs)} runs in {given.out}, {given.jobs} at a time", flush=True)
         report = run_matrix(

@@ -71,7 +71,7 @@ def _results(scenario: Scenario, timesteps: int, seed: int, runs: Path) -> Itera
     """Yield what each policy reaches, learners first."""
     for name in LEARNERS:
         settings = Settings(algorithm=name, scenario=scenario, timesteps=timesteps, seed=seed)
-        # A demonstration shows training, also when it is run a second time.
+        # All is made anew, also when it is run a second time.
         shutil.rmtree(runs / settings.place, ignore_errors=True)
         print(f"{name}: training for {timesteps} slots of {scenario.name}", flush=True)
         yield experiments.train(settings, runs / settings.place, progress_bar=True)
@@ -79,6 +79,7 @@ def _results(scenario: Scenario, timesteps: int, seed: int, runs: Path) -> Itera
     for other in (*others, SEARCH):
         settings = Settings(scenario=scenario, timesteps=0, seed=seed, **other)
         print(f"{settings.label}: measuring", flush=True)
+        shutil.rmtree(runs / settings.place, ignore_errors=True)
         try:
             yield experiments.train(settings, runs / settings.place)
         except ValueError as error:  # a rule that this scenario has no answer for

@@ -12,8 +12,8 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 import argparse  # noqa: E402
+import dataclasses  # noqa: E402
 import json  # noqa: E402
-import multiprocessing  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Iterable, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -28,7 +28,9 @@ import mec_gym  # noqa: E402
 from baselines import best_discount, mean_prices, posted_prices  # noqa: E402
 from baselines.rules import rules, tuned_prices, tuned_quota  # noqa: E402
 from dirs_agents import DIRS, options  # noqa: E402
+from experiments.pool import side_by_side  # noqa: E402
 from experiments.running.measuring import slot_set_of  # noqa: E402
+from experiments.running.system import system  # noqa: E402
 from mec_gym import Scenario, Slot  # noqa: E402
 from mec_gym.evaluation import Decide, SlotSet, decide_with, nrr, slot_set  # noqa: E402
 
@@ -82,7 +84,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write the page of the runs there are")
     given = parser.parse_args()
     wanted = list(_wanted(given))
-    missing = [run for run in wanted if not _file(given.runs, run).exists()]
+    missing = [run for run in wanted if not _is_done(given.runs, run)]
     print(f"{len(wanted)} runs, {len(missing)} to do", flush=True)
     if given.list:
         return
@@ -91,9 +93,9 @@ def main() -> None:
         return
     given.runs.mkdir(parents=True, exist_ok=True)
     jobs = [(run, given.runs) for run in missing]
-    with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=8) as pool:
-        for done, text in enumerate(pool.imap_unordered(_run_and_keep, jobs), 1):
-            print(f"{done}/{len(missing)} {text}", flush=True)
+    for done, ended in enumerate(side_by_side(_run_and_keep, jobs, given.jobs), 1):
+        text = ended.value or f"{_file(given.runs, ended.item[0]).stem}: {ended.error}"
+        print(f"{done}/{len(missing)} {text}", flush=True)
     print("wrote", _write(_records(wanted, given.runs), given))
 
 
@@ -149,10 +151,19 @@ def _file(folder: Path, run: dict[str, Any]) -> Path:
     return folder / ("-".join("".join(c if c.isalnum() else " " for c in words).split()) + ".json")
 
 
+def _is_done(folder: Path, run: dict[str, Any]) -> bool:
+    """Return whether a run is there, and was made with these arguments."""
+    file = _file(folder, run)
+    if not file.exists():
+        return False
+    wanted = json.loads(json.dumps(run["arguments"]))  # as a file shows them
+    return bool(json.loads(file.read_text(encoding="utf-8"))["arguments"] == wanted)
+
+
 def _run_and_keep(job: tuple[dict[str, Any], Path]) -> str:
     run, folder = job
     torch.set_num_threads(1)
-    record = run | _measured(run)
+    record = run | _measured(run) | {"system": dataclasses.asdict(system())}
     target = _file(folder, run)
     partial = target.with_suffix(".part")
     partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

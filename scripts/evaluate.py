@@ -42,17 +42,22 @@ def main() -> int:
     parser.add_argument("--against", help="label that the others are compared with")
     parser.add_argument("--out", type=Path, help="folder for one result.json per policy")
     given = parser.parse_args()
+    if given.scenario_set and not given.scenario:
+        parser.error("--scenario-set changes the fields of a --scenario: give both")
     with complain():
+        if given.out and any(given.out.rglob("result.json")):
+            raise FileExistsError(f"{given.out} holds results already: choose another folder.")
         scenario = scenario_of(given.scenario, given.scenario_set) if given.scenario else None
         results = list(
             experiments.evaluate_again(
                 given.runs, algo=given.algo, scenario=scenario, layouts=given.layouts
             )
         )
-        print(experiments.as_text(experiments.compare(results, given.against)))
-        if given.out:
+        if given.out:  # first of all: they were measured with patience
             for number, result in enumerate(results):
                 experiments.write_result(given.out / f"{number:03d}" / "result.json", result)
+        print(experiments.as_text(experiments.compare(results, given.against)))
+        if given.out:
             print(f"\nresults: {given.out}")
     return 0
 

@@ -60,7 +60,8 @@ def main() -> int:
     given = parser.parse_args()
     if (given.algo is None) == (given.resume is None):
         parser.error("give either --algo or --resume")
-    if given.resume and len(sys.argv) > 3 + given.quiet:
+    others = [key for key in vars(given) if key not in ("resume", "quiet")]
+    if given.resume and any(getattr(given, key) != parser.get_default(key) for key in others):
         parser.error("--resume goes on with the run as it is: give nothing else but --quiet")
     with complain():
         if given.resume:
@@ -68,10 +69,12 @@ def main() -> int:
             if settings is None:
                 raise FileNotFoundError(f"{folder} is not the folder of a run: no settings.json.")
         else:
+            # Refuses before anything is said.
+            learns = experiments.algorithm(given.algo, changes(given.set)).learns
             settings = experiments.Settings(
                 algorithm=given.algo,
                 scenario=scenario_of(given.scenario, given.scenario_set),
-                timesteps=given.timesteps,
+                timesteps=given.timesteps if learns else 0,  # a rule has one folder
                 seed=given.seed,
                 arguments=changes(given.set),
                 n_envs=given.n_envs,
@@ -81,8 +84,6 @@ def main() -> int:
                 label=given.label,
             )
             folder = given.out / settings.place
-            # Refuses before anything is said.
-            experiments.algorithm(settings.algorithm, settings.arguments)
         print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
         result = experiments.train(settings, folder, progress_bar=not given.quiet)
         print(experiments.as_text(experiments.compare([result])))

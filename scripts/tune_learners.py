@@ -16,7 +16,6 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse  # noqa: E402
 import json  # noqa: E402
 import math  # noqa: E402
-import multiprocessing  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -25,6 +24,7 @@ import numpy as np  # noqa: E402
 
 from experiments import Algorithm, Settings, algorithm  # noqa: E402
 from experiments.arguments import complain  # noqa: E402
+from experiments.pool import side_by_side  # noqa: E402
 from experiments.running.training import make_env, seed_env  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
 from mec_gym.envs.sb3 import make_sb3_vec_env  # noqa: E402
@@ -83,9 +83,9 @@ def main() -> None:
             for algo in given.algos
         ]
         given.runs.mkdir(parents=True, exist_ok=True)
-        with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=1) as pool:
-            for done, text in enumerate(pool.imap_unordered(_trial, jobs), 1):
-                print(f"{done}/{len(jobs)} {text}", flush=True)
+        for done, ended in enumerate(side_by_side(_trial, jobs, given.jobs), 1):
+            text = ended.value or f"{' '.join(map(str, ended.item[:3]))}: {ended.error}"
+            print(f"{done}/{len(jobs)} {text}", flush=True)
         for algo in given.algos:
             print("wrote", _write(algo, given))
 

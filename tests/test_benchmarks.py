@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,3 +31,22 @@ def test_a_quick_run_writes_the_whole_report(tmp_path: Path) -> None:
             assert row["ratio"] >= 0
     assert (tmp_path / "solve_scaling.png").read_bytes().startswith(b"\x89PNG")
     assert len(raw["scaling"]) == 4
+
+
+def test_one_suite_is_measured_again_and_the_others_are_kept(tmp_path: Path) -> None:
+    pytest.importorskip("stable_baselines3")
+    command = [sys.executable, "-m", "benchmarks.run", "--quick", "--out", str(tmp_path), "--only"]
+
+    def measured(suite: str) -> dict[str, Any]:
+        subprocess.run([*command, suite], capture_output=True, check=True, cwd=ROOT)
+        found: dict[str, Any] = json.loads((tmp_path / "results.json").read_text())
+        return found
+
+    first = measured("single step")
+    second = measured("vector env")
+    assert list(second["results"]) == list(second["commits"]) == ["single step", "vector env"]
+    assert second["results"]["single step"] == first["results"]["single step"]
+    (tmp_path / "results.json").write_text(json.dumps(second | {"python": "2.7"}))
+    done = subprocess.run([*command, "memory"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert "whose python differ" in done.stderr

@@ -117,3 +117,15 @@ def test_the_snippets_of_the_guide_run(
     printed = capsys.readouterr().out
     assert "29 of 30 can execute locally" in printed
     assert "Estimate(mean=" in printed
+
+
+@pytest.mark.parametrize("page", ["ddpg.md", "maddpg.md"])
+def test_the_snippets_of_the_pages_on_learners_run(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("stable_baselines3")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for snippet in snippets(f"docs/algorithms/{page}"):
+        exec(compile(snippet, page, "exec"), names)
+    assert names["model"].num_timesteps > 0  # type: ignore[attr-defined]

@@ -109,11 +109,13 @@ def _budget(scenario: Scenario, timesteps: int | str | Mapping[str, int]) -> int
     if isinstance(timesteps, int):
         return timesteps
     if isinstance(timesteps, Mapping):
-        if scenario.name not in timesteps:
-            raise ValueError(
-                f"timesteps are given for {', '.join(timesteps)}, but not for {scenario.name}."
-            )
-        return timesteps[scenario.name]
+        # Fields that --scenario-set changes stand behind the name in brackets.
+        for name in (scenario.name, scenario.name.partition("[")[0]):
+            if name in timesteps:
+                return timesteps[name]
+        raise ValueError(
+            f"timesteps are given for {', '.join(timesteps)}, but not for {scenario.name}."
+        )
     size = (scenario.n_devices, scenario.n_servers)
     if timesteps != "paper" or size not in PAPER_TIMESTEPS:
         sizes = ", ".join(f"{n} x {m}" for n, m in PAPER_TIMESTEPS)
@@ -184,13 +186,15 @@ def timesteps_of(words: Sequence[str]) -> int | str | dict[str, int]:
     """
     if len(words) == 1 and "=" not in words[0]:
         return int(words[0]) if words[0].isdecimal() else words[0]
-    return {name: _number(name, value) for name, value in changes(words).items()}
-
-
-def _number(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"timesteps of {name} must be a whole number; got {value!r}.")
-    return value
+    found: dict[str, int] = {}
+    for word in words:
+        name, _, number = word.rpartition("=")  # a name may hold what was changed, a=b
+        if not name or not number.isdecimal() or name in found:
+            raise ValueError(
+                f"timesteps are given as scenario=number, once for each scenario; got {word!r}."
+            )
+        found[name] = int(number)
+    return found
 
 
 def changes_of(

@@ -103,7 +103,8 @@ class RayTasks:
         quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
         if self._address is None:
             cpus = self._jobs * self._threads
-            self._ray.init(num_cpus=cpus, include_dashboard=False, **quiet)
+            # One of its own, also where another Ray runs on this machine.
+            self._ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
             return
         try:
             self._ray.init(address=self._address, **quiet)

@@ -90,8 +90,10 @@ interval (Student's t); seed s trains and is measured on map s, so that the inte
 map changes. Everything is measured on 200 frozen slots of that map that no training sees, searches
 on the first {search_slots} of them; it is the final policy that is measured, not the best. A
 difference is explained where a computation checks the explanation, and said to be unexplained
-elsewhere. A claim of the paper holds here, or does not, where the 95 % interval of the paired
-difference over seeds does not hold 0; else it is undecided. Raw results: [{raw}]({raw}).
+elsewhere. A claim of the paper holds here, or does not, where the 95 % interval over seeds leaves
+no doubt: that of a paired difference does not hold 0, or, where things are said to be alike, lies
+within the bounds that are given or outside of them; else it is undecided. Raw results:
+[{raw}]({raw}).
 """
 
 _SPENT = {

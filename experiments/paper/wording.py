@@ -204,13 +204,42 @@ def lower(a: Mapping[int, float], b: Mapping[int, float]) -> str:
     return HOLDS if middle < 0 else FAILS
 
 
+def between(values: Sequence[float], low: float, high: float) -> str:
+    """Return whether a figure lies between two bounds.
+
+    Parameters
+    ----------
+    values : sequence of float
+        By seed.
+    low, high : float
+        Bounds.
+
+    Returns
+    -------
+    {"holds", "fails", "undecided", "not measured"}
+        By the 95 % interval of the mean, Student's t over seeds: all of it inside, all of it
+        outside, or neither. Undecided, too, where one seed alone is there.
+
+    Examples
+    --------
+    >>> between([1.0, 1.1], 0.0, 3.0), between([1.0, 1.1], 3.0, 4.0), between([1.0], 0.0, 3.0)
+    ('holds', 'fails', 'undecided')
+    """
+    if not len(values) or np.isnan(values).any():
+        return MISSED
+    middle, half = mean(values), half_interval(values)
+    if low <= middle - half and middle + half <= high:
+        return HOLDS
+    return FAILS if middle + half < low or middle - half > high else UNDECIDED
+
+
 def combined(verdicts: Sequence[str]) -> str:
     """Return the verdict on claims of which all have to hold.
 
     Parameters
     ----------
     verdicts : sequence of str
-        Of :func:`lower`.
+        Of :func:`lower` or :func:`between`.
 
     Returns
     -------

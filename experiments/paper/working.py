@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import multiprocessing
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from experiments.paper.jobs import Job, Training
+from experiments.pool import side_by_side
 from experiments.writing import write_whole
-
-_JOBS_PER_PROCESS = 20
 
 
 def unique(jobs: Iterable[Job], runs: Path) -> list[Job]:
@@ -60,9 +59,11 @@ def work(
     say(f"{len(missing)} runs and measurements to do")
     failed = []
     pairs = [(job, runs) for job in missing]
-    for done, (text, failure) in enumerate(_ended(pairs, processes), 1):
+    for done, ended in enumerate(side_by_side(_done, pairs, processes), 1):
+        job, _ = ended.item
+        text = ended.value or f"{job.words}: {ended.error}"
         say(f"{done}/{len(missing)} {text}")
-        if failure:
+        if ended.error:
             failed.append(text)
     return failed
 
@@ -72,32 +73,21 @@ def _is_dear(job: Job) -> bool:
     return isinstance(job, Training) and job.settings.algorithm == "dirs:ensemble"
 
 
-def _ended(pairs: list[tuple[Job, Path]], processes: int) -> Iterable[tuple[str, bool]]:
-    if processes == 1 or len(pairs) < 2:
-        yield from map(_done, pairs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, maxtasksperchild=_JOBS_PER_PROCESS) as pool:
-        yield from pool.imap_unordered(_done, pairs)
-
-
-def _done(pair: tuple[Job, Path]) -> tuple[str, bool]:
-    """Do one job; return a line about it, and whether it failed."""
+def _done(pair: tuple[Job, Path]) -> str:
+    """Do one job; return a line about it."""
     import torch
 
     job, runs = pair
     torch.set_num_threads(1)
     begun = time.perf_counter()
-    try:
-        _do(job, runs)
-    except Exception as error:
-        return f"{job.words}: {type(error).__name__}: {error}", True
-    return f"{job.words}: {time.perf_counter() - begun:.0f} s", False
+    _do(job, runs)
+    return f"{job.words}: {time.perf_counter() - begun:.0f} s"
 
 
 def _do(job: Job, runs: Path) -> None:
     # Both need torch, which takes seconds to load.
     from experiments.paper.measurements import KINDS
+    from experiments.running.system import system
     from experiments.running.training import train
 
     if isinstance(job, Training):
@@ -106,5 +96,10 @@ def _do(job: Job, runs: Path) -> None:
         (runs / job.settings.place / "model.zip").unlink(missing_ok=True)
         return
     values: dict[str, Any] = KINDS[job.kind](**job.arguments)
-    content = {"kind": job.kind, "arguments": dict(job.arguments), "values": values}
+    content = {
+        "kind": job.kind,
+        "arguments": dict(job.arguments),
+        "values": values,
+        "system": dataclasses.asdict(system()),
+    }
     write_whole(job.file(runs), json.dumps(content) + "\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from experiments.results.record import (
     Seconds,
     System,
 )
+from experiments.writing import write_whole
 
 __all__ = [
     "EXAMPLE",
@@ -104,17 +104,7 @@ def write_result(path: str | os.PathLike[str], result: Result) -> None:
     ...     read_result(Path(folder) / "run" / "result.json") == EXAMPLE
     True
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(written(result))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(Path(path), written(result))
 
 
 def written(result: Result) -> str:

@@ -79,6 +79,7 @@ def evaluate_again(
     chosen = scenario or next((p.settings.scenario for p in policies if p.run), None)
     if chosen is None:
         raise ValueError("scenario is needed where no run says which: a preset or a JSON file.")
+    policies = _each_once(policies)
     frozen = frozen_slots(chosen, layouts=layouts)
     for policy in policies:
         try:
@@ -88,6 +89,28 @@ def evaluate_again(
                 raise
             # One rule of several that this scenario has no answer for.
             _log.warning("%s is left out: %s", policy.settings.label, error)
+
+
+def _each_once(policies: list[_Policy]) -> list[_Policy]:
+    """Leave out rules that are there already, and refuse runs that would pass for one another."""
+    kept: dict[Any, _Policy] = {}
+    for policy in policies:
+        one = policy.settings
+        learns = algorithm(one.algorithm, one.arguments).learns
+        key = (one.label, *((one.scenario, one.timesteps, one.seed) if learns else ()))
+        other = kept.setdefault(key, policy)
+        if other is not policy and (learns or other.settings.changed != one.changed):
+            raise ValueError(
+                f"{_place(other)} and {_place(policy)} are both {one.label!r}, seed {one.seed}: "
+                "they would stand in one row as if they were two seeds. Measure them apart, or "
+                "train them with --label."
+            )
+    return list(kept.values())
+
+
+def _place(policy: _Policy) -> str:
+    found = policy.run.path if policy.run else policy.model
+    return str(found or policy.settings.label)
 
 
 def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[_Policy]:
@@ -141,9 +164,13 @@ def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
     observation = settings.observation or chosen.observation
     slots, decision_ms = measure(frozen, decisions_of(model, frozen.scenario), observation)
     trained = _earlier(policy.run)
+    label = settings.label
+    if policy.run and chosen.learns and policy.settings.scenario != frozen.scenario:
+        # Another policy than one of this scenario: never a further seed of it.
+        label += f", of {policy.settings.scenario.name}"
     return Result(
         algorithm=settings.algorithm,
-        label=settings.label,
+        label=label,
         learns=chosen.learns,
         scenario=frozen.scenario.name or "scenario",
         scenario_json=json.loads(frozen.scenario.to_json()),
@@ -153,13 +180,21 @@ def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
         evaluation=frozen.evaluation,
         slots=slots,
         decision_ms=decision_ms,
-        curve=trained.curve if trained else (),
+        # A curve measured on other slots would say nothing of these.
+        curve=trained.curve if trained and _same_slots(trained, frozen) else (),
         seconds=Seconds(
             training=trained.seconds.training if trained else 0.0,
             measuring=time.perf_counter() - begun,
         ),
         system=system(),
     )
+
+
+def _same_slots(trained: Result, frozen: FrozenSlots) -> bool:
+    """Return whether a run's learning curve was measured on these slots."""
+    measured = dataclasses.replace(trained.evaluation, gap=frozen.evaluation.gap)
+    scenario = json.loads(frozen.scenario.to_json())
+    return measured == frozen.evaluation and dict(trained.scenario_json) == scenario
 
 
 def _timesteps(model: Any, policy: _Policy, settings: Settings) -> int:

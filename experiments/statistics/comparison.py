@@ -177,7 +177,7 @@ def compare(results: Iterable[Result], reference: str | None = None) -> Comparis
     Raises
     ------
     ValueError
-        If no result has the label `reference`.
+        If no result has the label `reference`, or two of a label have the same seed.
 
     Examples
     --------

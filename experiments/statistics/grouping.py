@@ -136,6 +136,11 @@ def arenas(results: Iterable[Result]) -> list[Arena]:
     list of Arena
         By scenario and timesteps. Rules have no budget and stand in every table of their slots.
 
+    Raises
+    ------
+    ValueError
+        If two results of a label have the same seed.
+
     Examples
     --------
     >>> arenas([])
@@ -161,6 +166,13 @@ def _arena(members: Sequence[Result], timesteps: int, variant: int) -> Arena:
     labels: dict[str, list[Result]] = {}
     for result in members:
         labels.setdefault(result.label, []).append(result)
+    for label, results in labels.items():
+        seeds = [result.seed for result in results]
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(
+                f"results of {label!r} in {members[0].scenario} must differ by their seeds; got "
+                f"seeds {seeds}. What differs otherwise needs a label of its own."
+            )
     gap = max(result.evaluation.gap for result in members)
     return Arena(
         members[0].scenario,

@@ -19,6 +19,7 @@ STOPPING = '''
 
 import os
 import signal
+import time
 
 from dirs_agents import DIRS
 from stable_baselines3 import A2C, DDPG, PPO, SAC
@@ -55,6 +56,14 @@ class OffPolicy(Stopping, SAC):
 
 class Deterministic(Stopping, DDPG):
     pass
+
+
+class Deaf(A2C):
+    def _update_info_buffer(self, *args, **kwargs):
+        super()._update_info_buffer(*args, **kwargs)
+        if self.num_timesteps == 20:
+            open("deaf", "w").close()
+            time.sleep(600)
 '''
 
 

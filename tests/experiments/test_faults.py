@@ -22,7 +22,7 @@ from tests.experiments.harness_helpers import QUICK, SMALL, assert_same, final_w
 
 ROOT = Path(__file__).resolve().parents[2]
 DIRS = "my_algorithms:Dirs"
-pytestmark = pytest.mark.slow
+SLOW = pytest.mark.slow
 
 
 def words(options: dict[str, Any]) -> list[str]:
@@ -43,6 +43,7 @@ def scenario(user_folder: Path) -> str:
     return "small.json"
 
 
+@SLOW
 def test_a_killed_training_goes_on_to_the_same_weights(user_folder: Path, scenario: str) -> None:
     options = [
         *("--algo", DIRS, "--scenario", scenario, "--timesteps", "48", "--quiet"),
@@ -137,6 +138,7 @@ def small_disk(user_folder: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@SLOW
 def test_a_full_disk_fails_one_run_which_goes_on_when_there_is_room(
     user_folder: Path, small_disk: Path
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_full_disk_fails_one_run_which_goes_on_when_there_is_room(
     assert_same(final_weights(small_disk, runs[0]), final_weights(user_folder / "whole", runs[0]))
 
 
+@SLOW
 def test_a_limit_on_files_fails_one_run_and_the_others_go_on(user_folder: Path) -> None:
     # The limit is that of the workers: they inherit it. Only DIRS with a large network meets it.
     large = quick("dirs", arguments={**QUICK["dirs"], "policy_kwargs.net_arch": [400, 400]})
@@ -173,9 +176,9 @@ def test_a_limit_on_files_fails_one_run_and_the_others_go_on(user_folder: Path) 
     ("number", "times", "launcher"),
     [
         ("SIGINT", 1, "processes"),
-        ("SIGTERM", 1, "processes"),
-        ("SIGINT", 2, "processes"),
-        pytest.param("SIGINT", 1, "ray", marks=pytest.mark.slow),
+        pytest.param("SIGTERM", 1, "processes", marks=SLOW),
+        pytest.param("SIGINT", 2, "processes", marks=SLOW),
+        pytest.param("SIGINT", 1, "ray", marks=SLOW),
     ],
 )
 def test_a_matrix_that_is_stopped_says_how_to_go_on_and_goes_on(
@@ -208,6 +211,21 @@ def test_a_matrix_that_is_stopped_says_how_to_go_on_and_goes_on(
     assert list(Path("runs").rglob("progress-from-*.csv"))  # it did go on
 
 
+@SLOW
+def test_a_second_ctrl_c_does_not_wait(user_folder: Path, scenario: str) -> None:
+    options = ["--algos", "my_algorithms:Deaf", "--scenarios", scenario, "--seeds", "1"]
+    with script("benchmark.py", *options, "--timesteps", "100", env={}) as process:
+        wait_for(Path("deaf").exists)
+        os.killpg(process.pid, signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):  # asked once, it would wait for its run
+            process.communicate(timeout=5)
+        os.killpg(process.pid, signal.SIGINT)
+        printed, _ = process.communicate(timeout=15)
+    assert process.returncode == 130, printed
+    assert [read_state(file) for file in statuses()] != ["done"]
+
+
+@SLOW
 def test_workers_end_with_a_parent_that_was_killed(user_folder: Path, scenario: str) -> None:
     options = [
         *("--algos", DIRS, "--scenarios", scenario, "--seeds", "1", "--timesteps", "100000"),
