@@ -42,6 +42,26 @@ def test_help_does_not_wait_for_heavy_libraries(script: str) -> None:
     assert done.stdout.startswith("usage: ")
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["train.py", "--resume=runs/x", "--timesteps=10"], 2, "give nothing else but --quiet"),
+        (["evaluate.py", "greedy", "--scenario-set", "noise_w=1e-6"], 2, "give both"),
+        (
+            ["benchmark.py", "--algos", "greedy", "random", "--against", "gready"],
+            1,
+            "did you mean 'greedy'",
+        ),
+    ],
+)
+def test_an_option_is_heeded_or_refused(words: list[str], status: int, message: str) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / words[0]), *words[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 def test_the_demo_trains_measures_and_reports(tmp_path: Path) -> None:
     for extra in ("pygame", "pymoo", "matplotlib"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import algorithm, names, rule_names
+from experiments import algorithm, check_algorithm, names, rule_names
 from experiments.running.measuring import decisions_of, frozen_slots
 from experiments.running.training import make_env
 from tests.experiments.harness_helpers import SMALL, quick
@@ -85,3 +85,14 @@ def test_changes_reach_inside_and_leave_the_rest() -> None:
     assert {k: v for k, v in changed.arguments.items() if k != "policy_kwargs"} == {
         k: v for k, v in plain.arguments.items() if k != "policy_kwargs"
     }
+
+
+def test_a_constructor_that_fails_is_told_in_its_own_words(user_folder: Path) -> None:
+    (user_folder / "broken.py").write_text(
+        "class Boom:\n    def __init__(self, env, seed=0):\n        raise RuntimeError('boom')\n"
+    )
+    with pytest.raises(TypeError, match=r"broken:Boom takes neither .* It said: boom"):
+        algorithm("broken:Boom")
+    report = check_algorithm("broken:Boom")
+    assert not report.passed
+    assert "boom" in str(report)

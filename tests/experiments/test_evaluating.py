@@ -73,3 +73,22 @@ def test_a_model_of_another_size_or_kind_is_named(trained: Path, tmp_path: Path)
     (tmp_path / "x.zip").write_bytes(b"PK nothing")
     with pytest.raises(ValueError, match="cannot be read as a model of dirs"):
         list(evaluate_again([tmp_path / "x.zip"], algo="dirs", scenario=SMALL))
+
+
+def test_a_policy_of_another_scenario_is_no_seed_of_this_one(trained: Path) -> None:
+    other = SMALL.replace(noise_w=1e-6, name="noisy")
+    (measured,) = evaluate_again([trained], scenario=other)
+    assert (measured.scenario, measured.label) == ("noisy", "dirs, of small")
+    assert measured.curve == ()  # of slots that are not these
+
+
+def test_runs_that_would_pass_for_two_seeds_are_refused(trained: Path, tmp_path: Path) -> None:
+    train(quick("dirs"), tmp_path / "copy")
+    with pytest.raises(ValueError, match=r"are both 'dirs', seed 0: .* two seeds"):
+        list(evaluate_again([trained, tmp_path / "copy"]))
+
+
+def test_a_rule_that_is_named_twice_is_measured_once(trained: Path, tmp_path: Path) -> None:
+    train(quick("greedy", 0), tmp_path / "greedy")
+    found = evaluate_again([trained, tmp_path / "greedy", "greedy"], layouts=2)
+    assert [one.label for one in found] == ["dirs", "greedy"]

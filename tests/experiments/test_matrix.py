@@ -88,12 +88,19 @@ def test_words_of_a_command_line() -> None:
     assert seeds_of("2") == [0, 1]
     assert seeds_of("5,") == [5]
     assert timesteps_of(["paper"]) == "paper"
-    assert timesteps_of(["a=1", "b=2"]) == {"a": 1, "b": 2}
+    assert timesteps_of(["a=1", "b[c=2]=3"]) == {"a": 1, "b[c=2]": 3}
     for wrong in ("0", "x", "", "1.5", "-1"):
         with pytest.raises(ValueError, match="seeds must be"):
             seeds_of(wrong)
-    with pytest.raises(ValueError, match="timesteps of a"):
+    with pytest.raises(ValueError, match="scenario=number"):
         timesteps_of(["a=x"])
+
+
+@pytest.mark.parametrize("name", ["small", "small[noise_w=1e-06]"])
+def test_a_budget_by_scenario_is_found_with_changed_fields(name: str) -> None:
+    changed = SMALL.replace(noise_w=1e-6, name="small[noise_w=1e-06]")
+    (run,) = plan(["dirs"], [changed], [0], {name: 7})
+    assert run.timesteps == 7
 
 
 def test_settings_of_the_command_line_win_over_the_files(tmp_path: Path) -> None:

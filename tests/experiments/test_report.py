@@ -487,3 +487,8 @@ def test_the_script_says_what_is_wrong(tmp_path: Path, options: tuple[str, ...])
     assert done.returncode == 1
     assert folder in done.stderr if not others else "nobody" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_one_seed_never_counts_twice() -> None:
+    with pytest.raises(ValueError, match=r"'dirs' in .* must differ by their seeds"):
+        compare([result("dirs"), result("dirs")])
