@@ -22,7 +22,7 @@ from typing import Any  # noqa: E402
 import gymnasium as gym  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from scipy import stats  # noqa: E402
+from scipy import special  # noqa: E402
 
 import mec_gym  # noqa: E402
 from baselines import best_discount, mean_prices, posted_prices  # noqa: E402
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--presets", nargs="*", default=PRESETS, help="scenarios of the main table")
     parser.add_argument("--ablations", nargs="*", default=["paper-30x2"], help="their scenarios")
+    parser.add_argument("--ablation-seeds", type=int, default=20, help="training seeds of each")
     parser.add_argument("--slots", type=int, help="train for so many slots instead (a test)")
     parser.add_argument("--runs", type=Path, default=Path("runs/dirs-results"), help="for runs")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the page")
@@ -115,13 +116,16 @@ def _wanted(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
     papers = [preset for preset in given.presets if preset in PAPERS]
     others = [preset for preset in given.presets if preset not in PAPERS]
     off = [name for name in ABLATIONS if name != "as it is"]
-    for table, presets, variants in (
-        ("main", given.presets, priced),
-        ("main", papers, slow),
-        ("ablation", given.ablations, off),
-        ("main", others, slow),
+    seeds = range(given.seeds)
+    for table, presets, variants, wanted in (
+        ("main", given.presets, priced, seeds),
+        ("main", papers, slow, seeds),
+        ("ablation", given.ablations, off, range(given.ablation_seeds)),
+        # The first are in the main table.
+        ("ablation", given.ablations, ["as it is"], range(given.seeds, given.ablation_seeds)),
+        ("main", others, slow, seeds),
     ):
-        for seed in range(given.seeds):
+        for seed in wanted:
             for preset in presets:
                 for variant in variants:
                     yield _described(table, preset, variant, seed, given.slots)
@@ -260,6 +264,7 @@ def _write(records: list[dict[str, Any]], given: argparse.Namespace) -> Path:
     parts.append("\n## Numbers of devices never trained on\n\n" + _sizes_table(main))
     for preset in given.ablations:
         parts.append(f"\n## Each idea on and off, {preset}\n\n" + _ablation_table(records, preset))
+        parts.append(_verdicts(records, preset))
     given.out.mkdir(parents=True, exist_ok=True)
     page: Path = given.out / "dirs-results.md"
     page.write_text("".join(parts), encoding="utf-8")
@@ -312,8 +317,13 @@ def _cell(values: Sequence[float]) -> str:
     shown = f"{mean:.4f}"
     if len(values) < 2:
         return shown
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1))
-    return f"{shown} ± {half / len(values) ** 0.5:.4f}"
+    return f"{shown} ± {_half(values):.4f}"
+
+
+def _half(values: Sequence[float]) -> float:
+    """Return half of the 95 % interval of a mean, by Student's t."""
+    half = float(special.stdtrit(len(values) - 1, 0.975)) * float(np.std(values, ddof=1))
+    return float(half / len(values) ** 0.5)
 
 
 def _seeds_cell(values: Sequence[float], seeds: int) -> str:
@@ -397,19 +407,58 @@ def _sizes_table(records: list[dict[str, Any]]) -> str:
 
 
 def _ablation_table(records: list[dict[str, Any]], preset: str) -> str:
-    base = {r["seed"]: r for r in _of(records, preset, "the paper's options")}
     rows = []
     for variant in ABLATIONS:
-        runs = list(base.values())
+        runs = list(_as_it_is(records, preset).values())
         if variant != "as it is":
             runs = _of(records, preset, variant, table="ablation")
         if not runs:
             continue
         cells = [_cell([r["nrr"][s] for r in runs]) for s in ("imitation", "tenth", "final")]
-        change = [r["nrr"]["final"] - base[r["seed"]]["nrr"]["final"] for r in runs]
-        rows.append([variant, *cells, "" if variant == "as it is" else _cell(change)])
-    head = ["the paper's options, but", "after imitation", "after a tenth of the slots", "final"]
-    return _table([*head, "final, paired difference"], rows)
+        change = "" if variant == "as it is" else _cell(_changes(records, preset, variant))
+        rows.append([variant, str(len(runs)), *cells, change])
+    head = ["the paper's options, but", "seeds", "after imitation", "after a tenth of the slots"]
+    return _table([*head, "final", "final, paired difference"], rows)
+
+
+def _as_it_is(records: list[dict[str, Any]], preset: str) -> dict[int, dict[str, Any]]:
+    """Return the runs with the paper's options, by seed."""
+    runs = _of(records, preset, "the paper's options")
+    runs += _of(records, preset, "as it is", table="ablation")
+    return {run["seed"]: run for run in runs}
+
+
+def _changes(records: list[dict[str, Any]], preset: str, variant: str) -> list[float]:
+    """Return by how much a switch changes the final NRR, by seed."""
+    base = _as_it_is(records, preset)
+    runs = _of(records, preset, variant, table="ablation")
+    return [r["nrr"]["final"] - base[r["seed"]]["nrr"]["final"] for r in runs if r["seed"] in base]
+
+
+IDEAS = {
+    "Imitation acceleration": "no imitation",
+    "The ensemble with its vote": "one central network",
+    "The Lévy search of actions": "no refinement",
+}
+"""The paper's three ideas, and what stands in the place of each."""
+
+
+def _verdicts(records: list[dict[str, Any]], preset: str) -> str:
+    """Say of each of the paper's ideas whether it is shown to help."""
+    lines = []
+    for idea, variant in IDEAS.items():
+        change = _changes(records, preset, variant)
+        if len(change) < 2:
+            continue
+        middle, half = float(np.mean(change)), _half(change)
+        verdict = "is shown neither to help nor to harm"
+        if abs(middle) > half:
+            verdict = "helps" if middle < 0 else "harms"
+        lines.append(
+            f"- {idea} {verdict} here: {variant} in its place changes the final NRR by "
+            f"{middle:+.4f} ± {half:.4f}, {len(change)} seeds.\n"
+        )
+    return "\n" + "".join(lines) if lines else ""
 
 
 if __name__ == "__main__":
