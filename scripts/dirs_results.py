@@ -451,9 +451,9 @@ def _verdicts(records: list[dict[str, Any]], preset: str) -> str:
         if len(change) < 2:
             continue
         middle, half = float(np.mean(change)), _half(change)
-        verdict = "is shown neither to help nor to harm"
+        verdict = "is shown neither to help nor to cost anything"
         if abs(middle) > half:
-            verdict = "helps" if middle < 0 else "harms"
+            verdict = "helps" if middle < 0 else "costs"
         lines.append(
             f"- {idea} {verdict} here: {variant} in its place changes the final NRR by "
             f"{middle:+.4f} ± {half:.4f}, {len(change)} seeds.\n"
