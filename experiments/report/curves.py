@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from experiments.statistics.intervals import LEVEL, Band, Floats
 from experiments.results.record import CurvePoint
+from experiments.statistics.intervals import LEVEL, Band, Floats
 
 
 def band(

@@ -9,8 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.statistics.aggregation import Aggregate
-from experiments.statistics.comparison import Table
 from experiments.report.curves import band
 from experiments.report.drawing import (
     INK,
@@ -24,6 +22,8 @@ from experiments.report.drawing import (
     stretched,
     svg,
 )
+from experiments.statistics.aggregation import Aggregate
+from experiments.statistics.comparison import Table
 from experiments.statistics.grouping import Group
 from experiments.statistics.intervals import Floats, Interval
 from experiments.statistics.scores import performance_profile

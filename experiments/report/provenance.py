@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from experiments.results.record import Result, System
 from experiments.statistics.comparison import Table
 from experiments.statistics.grouping import Group
-from experiments.results.record import Result, System
 
 
 @dataclass(frozen=True, eq=False)

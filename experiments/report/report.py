@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.report import page
-from experiments.statistics.aggregation import Aggregate, aggregate
 from experiments.report.cells import escaped, markdown
-from experiments.statistics.comparison import Comparison, Table, compare
 from experiments.report.provenance import Origin, described, origins, warnings
-from experiments.results.record import Result
-from experiments.results.files import Problem
 from experiments.report.sheets import aggregate_sheet, difference_sheet, score_sheet
+from experiments.results.files import Problem
+from experiments.results.record import Result
+from experiments.statistics.aggregation import Aggregate, aggregate
+from experiments.statistics.comparison import Comparison, Table, compare
 
 TITLE = "Offloading policies compared"
 LEAD = (
@@ -75,7 +75,8 @@ def report(
     problems : iterable of Problem
         Files that gave no result, to be listed.
     reference : str, optional
-        The label that others are compared with; see :func:`experiments.statistics.comparison.compare`.
+        The label that others are compared with; see
+        :func:`experiments.statistics.comparison.compare`.
 
     Returns
     -------

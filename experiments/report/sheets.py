@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from experiments.statistics.aggregation import Aggregate, AggregateRow
 from experiments.report.cells import (
     NONE,
     Cell,
@@ -15,6 +14,7 @@ from experiments.report.cells import (
     with_interval,
     without_empty,
 )
+from experiments.statistics.aggregation import Aggregate, AggregateRow
 from experiments.statistics.comparison import FEW_SEEDS, PairedRow, Row, Table
 from experiments.statistics.coverage import bootstrap_coverage
 
