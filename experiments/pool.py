@@ -102,7 +102,11 @@ def _until_a_death(
         while not died:
             while waiting and len(under_way) < processes and begun < _RENEWED * processes:
                 item = waiting.popleft()
-                under_way[pool.submit(call, item)] = item
+                try:
+                    under_way[pool.submit(call, item)] = item
+                except BrokenProcessPool:  # a process died since the last look
+                    died.append(item)
+                    break
                 begun += 1
             if not under_way:
                 return

@@ -22,12 +22,12 @@ from typing import Any  # noqa: E402
 import gymnasium as gym  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from scipy import special  # noqa: E402
 
 import mec_gym  # noqa: E402
 from baselines import best_discount, mean_prices, posted_prices  # noqa: E402
 from baselines.rules import rules, tuned_prices, tuned_quota  # noqa: E402
 from dirs_agents import DIRS, options  # noqa: E402
+from experiments.paper.wording import half_interval  # noqa: E402
 from experiments.pool import side_by_side  # noqa: E402
 from experiments.running.measuring import slot_set_of  # noqa: E402
 from experiments.running.system import system  # noqa: E402
@@ -317,13 +317,7 @@ def _cell(values: Sequence[float]) -> str:
     shown = f"{mean:.4f}"
     if len(values) < 2:
         return shown
-    return f"{shown} ± {_half(values):.4f}"
-
-
-def _half(values: Sequence[float]) -> float:
-    """Return half of the 95 % interval of a mean, by Student's t."""
-    half = float(special.stdtrit(len(values) - 1, 0.975)) * float(np.std(values, ddof=1))
-    return float(half / len(values) ** 0.5)
+    return f"{shown} ± {half_interval(values):.4f}"
 
 
 def _seeds_cell(values: Sequence[float], seeds: int) -> str:
@@ -450,7 +444,7 @@ def _verdicts(records: list[dict[str, Any]], preset: str) -> str:
         change = _changes(records, preset, variant)
         if len(change) < 2:
             continue
-        middle, half = float(np.mean(change)), _half(change)
+        middle, half = float(np.mean(change)), half_interval(change)
         verdict = "is shown neither to help nor to cost anything"
         if abs(middle) > half:
             verdict = "helps" if middle < 0 else "costs"
