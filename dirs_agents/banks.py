@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dirs_agents.networks import StackedMLP
@@ -91,6 +93,22 @@ class EnsembleBank(nn.Module):
         """
         return torch.sigmoid(self(columns))
 
+    def answers(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the agents' scores in one slot, by NumPy; see :meth:`StackedMLP.answers`.
+
+        Parameters
+        ----------
+        columns : ndarray, shape (M, 1 + T, N)
+            What the servers see.
+
+        Returns
+        -------
+        ndarray, shape (M, N), float32, [1]
+            In [0, 1].
+        """
+        logits = self.networks.answers(columns.reshape(len(columns), 1, -1))[:, 0]
+        return _sigmoid(logits)
+
     def single(self, index: int) -> EnsembleBank:
         """Return a copy of one server's agent.
 
@@ -165,6 +183,23 @@ class CentralBank(nn.Module):
         """
         return torch.sigmoid(self(columns))
 
+    def answers(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return all scores in one slot, by NumPy; see :meth:`StackedMLP.answers`.
+
+        Parameters
+        ----------
+        columns : ndarray, shape (M, 1 + T, N)
+            What the servers see.
+
+        Returns
+        -------
+        ndarray, shape (M, N), float32, [1]
+            In [0, 1].
+        """
+        inputs = np.concatenate([columns[:, 0].ravel(), columns[0, 1:].ravel()])
+        logits = self.networks.answers(inputs[None, None])
+        return _sigmoid(logits.reshape(len(columns), -1))
+
     def single(self, index: int) -> nn.Module:
         """Refuse: there is no agent that sees one column only.
 
@@ -182,6 +217,11 @@ class CentralBank(nn.Module):
             "CentralPolicy decides with all servers' gains in one network: there is nothing that "
             'one server could run alone. Use "EnsemblePolicy" or "PricePolicy".'
         )
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return scores from logits in place: PyTorch's, so that both ways saturate alike."""
+    return np.asarray(torch.from_numpy(logits).sigmoid_().numpy())
 
 
 def require_moderate(n_networks: int, sizes: Sequence[int]) -> None:

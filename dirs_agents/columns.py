@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mec_gym import Scenario
@@ -90,6 +92,34 @@ class ColumnCoder:
         gains = table[:, :servers, None]
         tasks = table[:, None, servers:].expand(-1, servers, -1, -1)
         return torch.cat([gains, tasks], dim=2)
+
+    def columns_of_one(self, observation: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what :meth:`columns` returns for one observation, by NumPy.
+
+        Parameters
+        ----------
+        observation : ndarray, shape (...)
+            Of the env.
+
+        Returns
+        -------
+        ndarray, shape (M, 1 + T, N), float32
+
+        Examples
+        --------
+        >>> coder = ColumnCoder(Scenario.preset("unequal-200x10"), "db")
+        >>> coder.columns_of_one(np.zeros((200, 12))).shape
+        (10, 3, 200)
+        """
+        if self.coder.kind == "raw":
+            tensor = torch.as_tensor(observation, dtype=torch.float32)
+            return np.asarray(self.columns(tensor)[0].numpy())
+        servers, devices = self.scenario.n_servers, self.scenario.n_devices
+        table = np.asarray(observation, np.float32).reshape(devices, self.coder.n_columns).T
+        if self.n_rows == 1:
+            return table[:, None]
+        tasks = np.broadcast_to(table[None, servers:], (servers, self.n_rows - 1, devices))
+        return np.concatenate([table[:servers, None], tasks], axis=1)
 
     def scaled(self, table: Tensor, n_gains: int) -> Tensor:
         """Bring raw gains and tasks to the units of the "db" observation, if they are raw.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -54,14 +56,47 @@ class StackedMLP(nn.Module):
         """
         hidden = inputs
         last = len(self.sizes) - 2
-        # A ParameterList takes its time over each index; its dictionary does not.
-        weights: Any = self.weights._parameters.values()
-        biases: Any = self.biases._parameters.values()
-        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        for layer, (weight, bias) in enumerate(self._layers()):
             hidden = torch.bmm(hidden, weight).add_(bias)
             if layer < last:
                 hidden = hidden.relu_()
         return hidden
+
+    def answers(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run every network as :meth:`forward` does, by NumPy: sooner where B is small.
+
+        For a few numbers, all weights are read: the products take the same time in both, and the
+        calls around them count, which cost NumPy about half of what they cost PyTorch.
+
+        Parameters
+        ----------
+        inputs : ndarray, shape (M, B, sizes[0])
+            A batch for each network. The parameters must be in the CPU's memory.
+
+        Returns
+        -------
+        ndarray, shape (M, B, sizes[-1])
+            Equal to what :meth:`forward` returns but for rounding.
+
+        Examples
+        --------
+        >>> StackedMLP(2, [30, 80, 60, 30]).answers(np.zeros((2, 5, 30), np.float32)).shape
+        (2, 5, 30)
+        """
+        hidden = inputs
+        last = len(self.sizes) - 2
+        for layer, (weight, bias) in enumerate(self._layers()):
+            hidden = hidden @ weight.detach().numpy()
+            hidden += bias.detach().numpy()
+            if layer < last:
+                np.maximum(hidden, 0.0, out=hidden)
+        return hidden
+
+    def _layers(self) -> Iterator[tuple[Tensor, Tensor]]:
+        # A ParameterList takes its time over each index; its dictionary does not.
+        weights: Any = self.weights._parameters.values()
+        biases: Any = self.biases._parameters.values()
+        return zip(weights, biases, strict=True)
 
     def single(self, index: int) -> StackedMLP:
         """Return a copy of one network.

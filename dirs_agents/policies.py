@@ -150,15 +150,22 @@ class VotingPolicy(BasePolicy):
             return super().predict(observation, state, episode_start, deterministic)
         if self.training:
             self.set_training_mode(False)
-        batch, device = observation.reshape(-1, *shape), self.device
+        if observation.shape == shape:
+            return self._decide_one(observation), state
+        batch, device = observation, self.device
         with torch.inference_mode():
             # Parts of a large batch, so that what layers hand on stays in the cache.
             parts = [
                 self._predict(torch.as_tensor(batch[first : first + _PART], device=device))
                 for first in range(0, max(1, len(batch)), _PART)
             ]
-        decisions = np.concatenate([part.cpu().numpy() for part in parts])
-        return decisions[0] if observation.shape == shape else decisions, state
+        return np.concatenate([part.cpu().numpy() for part in parts]), state
+
+    def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the joint decision for one observation."""
+        with torch.inference_mode():
+            batch = torch.as_tensor(observation[None], device=self.device)
+            return np.asarray(self._predict(batch)[0].cpu().numpy())
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {
@@ -196,6 +203,16 @@ class EnsemblePolicy(VotingPolicy):
         self.net_arch = tuple(paper_widths(devices) if net_arch is None else net_arch)
         bank: Any = self._bank
         self.bank = bank(self.scenario.n_servers, self.coder.n_rows, devices, self.net_arch)
+        # A subclass may decide otherwise; what it overrides then counts for one slot as well.
+        steps = ("columns", "decide", "forward", "_predict")
+        mine, plain = type(self), VotingPolicy
+        self._by_numpy = all(getattr(mine, step) is getattr(plain, step) for step in steps)
+
+    def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
+        if not self._by_numpy or self.device.type != "cpu":
+            return super()._decide_one(observation)
+        scores = self.bank.answers(self.coder.columns_of_one(observation))
+        return np.asarray(vote(scores, self._may_stay))
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {"net_arch": self.net_arch}

@@ -10,6 +10,7 @@ import torch
 
 from dirs_agents.columns import ColumnCoder
 from dirs_agents.networks import StackedMLP
+from dirs_agents.policies import EnsemblePolicy
 from mec_gym import Scenario, parallel_env
 from mec_gym.envs.observation import ObservationCoder
 from tests.dirs.dirs_helpers import (
@@ -69,6 +70,51 @@ def test_columns_give_back_gains_and_tasks(scenario: Scenario, kind: str) -> Non
     for server in range(scenario.n_servers):
         np.testing.assert_allclose(bits[:, server].numpy(), slots.data_bits, rtol=1e-6)
         np.testing.assert_allclose(cycles[:, server].numpy(), slots.cycles, rtol=1e-6)
+
+
+# -- one slot by NumPy -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+@pytest.mark.parametrize("policy", ["EnsemblePolicy", "CentralPolicy"])
+def test_numpy_answers_for_one_slot_as_torch_does(
+    policy: str, scenario: Scenario, kind: str
+) -> None:
+    model = model_of(policy, scenario, kind)
+    observations = observations_of(scenario, 4, kind)
+    coder, bank = model.policy.coder, model.policy.bank
+    with torch.no_grad():
+        columns = coder.columns(torch.as_tensor(observations))
+        scores = bank.scores(columns).numpy()
+    alone = np.stack([bank.answers(coder.columns_of_one(one)) for one in observations])
+    for one, column in zip(observations, columns.numpy(), strict=True):
+        np.testing.assert_array_equal(coder.columns_of_one(one), column)
+    np.testing.assert_allclose(alone, scores, rtol=1e-5, atol=1e-6)
+    assert np.ptp(scores) > 0.1  # networks that say something
+    batch = model.predict(observations)[0]
+    singles = np.stack([model.predict(one)[0] for one in observations])
+    first, second = np.sort(scores, axis=1)[:, -1], np.sort(scores, axis=1)[:, -2:].min(axis=1)
+    clear = (np.abs(first - 0.5) > 1e-5) & ((first - second > 1e-5) | (scores.shape[1] == 1))
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(singles[clear], batch[clear])
+
+
+class Contrary(EnsemblePolicy):
+    """Swaps local execution and the last server."""
+
+    def decide(self, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        decision, scores = super().decide(columns)
+        return scores.shape[1] - decision, scores
+
+
+def test_what_a_subclass_overrides_counts_for_one_slot() -> None:
+    env = make_env(SMALL)
+    model = make_model(Contrary, env)
+    one = env.reset(seed=0)[0]
+    plain = make_model(EnsemblePolicy, env)
+    plain.policy.load_state_dict(model.policy.state_dict())
+    np.testing.assert_array_equal(model.predict(one)[0], SMALL.n_servers - plain.predict(one)[0])
 
 
 # -- an agent's scores depend on its own column alone --------------------------------------------
