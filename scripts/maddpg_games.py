@@ -13,6 +13,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 import argparse  # noqa: E402
+import dataclasses  # noqa: E402
 import importlib  # noqa: E402
 import itertools  # noqa: E402
 import json  # noqa: E402
@@ -35,6 +36,7 @@ sys.path.insert(0, str(ROOT))  # for `examples`, which is not installed
 
 from baselines.learners import MADDPG  # noqa: E402
 from examples.cooperative_games import Regulator, TeamGame  # noqa: E402
+from experiments.running.system import system  # noqa: E402
 
 Decide = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -145,6 +147,7 @@ def _trained(run: dict[str, Any], public: Path | None) -> dict[str, Any]:
         "share": game.share_of_optimum(model.decide),
         "gradient_steps": model.gradient_steps,
         "cpu_seconds": round(time.process_time() - begun, 1),
+        "system": dataclasses.asdict(system()),
     }
 
 
@@ -297,7 +300,7 @@ are {regulator_gamma}, {regulator[learning_starts]} and {regulator[tau]}. MADDPG
 
 
 def _write(records: list[dict[str, Any]], page: Path, figures: Path) -> None:
-    raw = {"format": "mec-gym/maddpg-games", "version": 1, "selfish": _selfish(), "runs": records}
+    raw = {"format": "mec-gym/maddpg-games", "version": 2, "selfish": _selfish(), "runs": records}
     figures.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]

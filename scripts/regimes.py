@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from baselines.regimes import measure_regime, regime_table, verdict
+from experiments.running.system import system
 from mec_gym import Scenario
 
 HEADER = """# Regimes: what simple rules reach on every preset
@@ -62,7 +63,8 @@ def main() -> None:
     page.write_text(f"{header}{regime_table(regimes)}\n\n{verdicts}\n", encoding="utf-8")
     raw = {
         "format": "mec-gym/regimes",
-        "version": 1,
+        "version": 2,
+        "system": dataclasses.asdict(system()),
         "regimes": [dataclasses.asdict(regime) for regime in regimes],
     }
     (options.out / "regimes.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")

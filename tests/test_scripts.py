@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import mec_gym
 from mec_gym import Scenario
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,6 +88,7 @@ def test_regimes_writes_its_page_and_its_figures(tmp_path: Path) -> None:
     run("regimes.py", "--layouts", "2", "--slots", "1", "--out", str(tmp_path))
     raw = json.loads((tmp_path / "regimes.json").read_text())
     assert raw["format"] == "mec-gym/regimes"
+    assert raw["system"]["versions"]["mec-gym"] == mec_gym.__version__
     page = (tmp_path / "regimes.md").read_text()
     assert all(one["name"] in page for one in raw["regimes"])
     assert (ROOT / "README.md").read_text() == before
