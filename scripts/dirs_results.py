@@ -27,10 +27,10 @@ import mec_gym  # noqa: E402
 from baselines import best_discount, mean_prices, posted_prices  # noqa: E402
 from baselines.rules import rules, tuned_prices, tuned_quota  # noqa: E402
 from dirs_agents import DIRS, options  # noqa: E402
-from experiments.paper.wording import half_interval  # noqa: E402
 from experiments.pool import side_by_side  # noqa: E402
 from experiments.running.measuring import slot_set_of  # noqa: E402
 from experiments.running.system import system  # noqa: E402
+from experiments.statistics.intervals import half_interval  # noqa: E402
 from mec_gym import Scenario, Slot  # noqa: E402
 from mec_gym.evaluation import Decide, SlotSet, decide_with, nrr, slot_set  # noqa: E402
 

@@ -21,13 +21,13 @@ from experiments.paper.wording import (
     cell,
     claims,
     combined,
-    half_interval,
     lower,
     mean,
     paragraphs,
     ratio,
     table,
 )
+from experiments.statistics.intervals import half_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.statistics.intervals import half_interval
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -94,14 +96,12 @@ def curve(
     label : str
         For the legend.
     """
-    from experiments.paper.wording import half_interval
-
     values = np.asarray(rows, dtype=float)
     middle = values.mean(axis=0)
     colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
     axes.plot(x, middle, color=colour, linestyle=style, linewidth=1.5, label=label)
     if len(values) > 1:
-        half = np.array([half_interval(column.tolist()) for column in values.T])
+        half = half_interval(values)
         axes.fill_between(
             np.asarray(x), middle - half, middle + half, color=colour, alpha=0.15, linewidth=0
         )

@@ -16,12 +16,12 @@ from experiments.paper.wording import (
     cell,
     claims,
     combined,
-    half_interval,
     lower,
     mean,
     paragraphs,
     table,
 )
+from experiments.statistics.intervals import half_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

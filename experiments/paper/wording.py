@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+
+from experiments.statistics.intervals import half_interval
 
 MISSING = "–"
 
@@ -32,30 +33,6 @@ def mean(values: Sequence[float]) -> float:
     1.5
     """
     return float(np.mean(values)) if len(values) else float("nan")
-
-
-def half_interval(values: Sequence[float]) -> float:
-    """Return half of the 95 % interval of a mean, by Student's t.
-
-    Parameters
-    ----------
-    values : sequence of float
-        By seed.
-
-    Returns
-    -------
-    float
-        NaN of fewer than two.
-
-    Examples
-    --------
-    >>> round(half_interval([1.0, 2.0, 3.0]), 2)
-    2.48
-    """
-    if len(values) < 2:
-        return float("nan")
-    deviation = float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return float(special.stdtrit(len(values) - 1, 0.975) * deviation)
 
 
 def cell(values: Sequence[float], digits: int = 2, *, seeds: int = 0) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
 
 from experiments.results.record import CurvePoint
-from experiments.statistics.intervals import LEVEL, Band, Floats
+from experiments.statistics.intervals import Band, Floats, half_interval
 
 
 def band(
@@ -49,10 +47,7 @@ def band(
     grid = _grid(x, n_points)
     values = np.stack([np.interp(grid, *one) for one in zip(x, y, strict=True)])
     mean = values.mean(0)
-    if len(values) < 2:
-        return grid, Band(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
-    n = len(values)
-    half = special.stdtrit(n - 1, (1 + LEVEL) / 2) * values.std(0, ddof=1) / math.sqrt(n)
+    half = half_interval(values)
     return grid, Band(mean, mean - half, mean + half)
 
 
