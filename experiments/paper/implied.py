@@ -157,5 +157,5 @@ def _least_data(least: float) -> str:
         return ""
     return (
         f"At 50 kB it implies {printed:.2f}, and no data size fits that: a single bit makes the "
-        f"optimum {least:.2f}."
+        f"optimum {least:.2f}. Which D and F the paper's rows were made with is unexplained."
     )

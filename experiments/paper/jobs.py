@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.algorithms import algorithm, names
+from experiments.algorithms import algorithm
 from experiments.paper.budget import Budget
 from experiments.paper.systems import SLOTS, scenario_of, section_of
 from experiments.results.files import read_result
@@ -75,6 +75,20 @@ class Training:
             return False
         return RunFolder(runs / self.settings.place).settings() == self.settings
 
+    def system(self, runs: Path) -> Mapping[str, Any]:
+        """Return what it ran on.
+
+        Parameters
+        ----------
+        runs : Path
+            Folder of all runs.
+
+        Returns
+        -------
+        mapping
+        """
+        return asdict(read_result(self.file(runs)).system)
+
     def record(self, runs: Path) -> dict[str, Any]:
         """Return what the page needs of the result: means over the frozen slots.
 
@@ -99,6 +113,7 @@ class Training:
             "decision_ms": rounded(result.decision_ms.single),
             "training_s": rounded(result.seconds.training),
             "learns": result.learns,
+            "commit": mark(vars(result.system)),
         }
 
 
@@ -163,7 +178,7 @@ class Measurement:
         return self.file(runs).exists()
 
     def record(self, runs: Path) -> dict[str, Any]:
-        """Return the values, with kind and arguments.
+        """Return the values, with kind, arguments and commit.
 
         Parameters
         ----------
@@ -174,6 +189,27 @@ class Measurement:
         -------
         dict
         """
+        content = self._content(runs)
+        kept = {key: content[key] for key in ("kind", "arguments", "values")}
+        return kept | {"commit": mark(content.get("system"))}
+
+    def system(self, runs: Path) -> Mapping[str, Any] | None:
+        """Return what it ran on.
+
+        Parameters
+        ----------
+        runs : Path
+            Folder of all runs.
+
+        Returns
+        -------
+        mapping or None
+            None of a measurement that was made before it was kept.
+        """
+        found: Mapping[str, Any] | None = self._content(runs).get("system")
+        return found
+
+    def _content(self, runs: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(self.file(runs).read_text(encoding="utf-8"))
         return content
 
@@ -215,7 +251,7 @@ def training(system: str, name: str, seed: int, budget: Budget) -> Training:
 
 
 def trainings(systems: Iterable[str], wanted: Sequence[str], budget: Budget) -> list[Job]:
-    """Return the runs of algorithms in systems; those that do not exist here are left out.
+    """Return the runs of algorithms in systems.
 
     Parameters
     ----------
@@ -233,14 +269,13 @@ def trainings(systems: Iterable[str], wanted: Sequence[str], budget: Budget) -> 
     Examples
     --------
     >>> from experiments.paper.budget import QUICK
-    >>> len(trainings(["paper-180x8"], ["local", "no-such-algorithm"], QUICK))
-    2
+    >>> len(trainings(["paper-180x8"], ["local", "optimal"], QUICK))
+    4
     """
-    known = [name for name in wanted if name in names()]
     return [
         training(system, name, seed, budget)
         for system in systems
-        for name in known
+        for name in wanted
         for seed in range(budget.seeds)
     ]
 
@@ -263,6 +298,29 @@ def rounded(value: float) -> float:
     0.3333333
     """
     return float(f"{value:.7g}")
+
+
+def mark(system: Mapping[str, Any] | None) -> str | None:
+    """Return the mark of the code that something ran on.
+
+    Parameters
+    ----------
+    system : mapping or None
+        The fields of :class:`experiments.results.record.System`; None where none was kept.
+
+    Returns
+    -------
+    str or None
+        The commit in short, with a plus where files differed from it.
+
+    Examples
+    --------
+    >>> mark({"commit": "36dc831aaa", "modified": True}), mark(None)
+    ('36dc831+', None)
+    """
+    if system is None or system["commit"] is None:
+        return None
+    return str(system["commit"])[:7] + "+" * bool(system["modified"])
 
 
 def _mean(rows: Sequence[Sequence[float]]) -> float:

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.paper.budget import MAIN_VARIANTS, VARIANTS
+from experiments.paper.claims import Claim, between, differences, lower
+from experiments.paper.exhibit import Exhibit
 from experiments.paper.implied import IMPLIED, IMPLIED_HEAD, below, data_sizes, implied_rows
 from experiments.paper.plan import SEARCHES
 from experiments.paper.published import TABLE_III, TABLE_IV, TABLE_V, Reached
 from experiments.paper.raw import Raw
 from experiments.paper.systems import LARGE, POSITIONS, TASKS
-from experiments.paper.wording import (
-    MISSING,
-    Claim,
-    between,
-    cell,
-    claims,
-    combined,
-    lower,
-    mean,
-    paragraphs,
-    ratio,
-    table,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from experiments.paper.wording import MISSING, cell, mean, paragraphs, ratio, table
 
 NAMES = {
     "dirs": "DIRS, the paper's options",
@@ -47,7 +34,7 @@ NAMES = {
 }
 """Of algorithms in tables and legends."""
 
-READING = """NRR is what the paper's is, inferred over optimal reward, but against the optimum; the
+_READING = """NRR is what the paper's is, inferred over optimal reward, but against the optimum; the
 column *against PSO* divides by what a particle swarm reaches here, as the paper does: one number
 per device that is rounded to its choice, from random starts, {evaluations} decisions priced, which
 takes {seconds} here; the paper's took {published} s. Ratios are ours over the paper's."""
@@ -55,94 +42,63 @@ takes {seconds} here; the paper's took {published} s. Ratios are ours over the p
 _ALIKE = 0.01
 """Difference of NRRs that are about the same."""
 
-TABLE_3 = "The large system, 180 × 8, φ_T = φ_E = 1; another law of the devices' positions each."
+_TABLE_3 = "The large system, 180 × 8, φ_T = φ_E = 1; another law of the devices' positions each."
 
-TABLE_4 = """The large system, 180 × 8, uniform positions, φ_T = φ_E = 1; another data size D at
+_TABLE_4 = """The large system, 180 × 8, uniform positions, φ_T = φ_E = 1; another data size D at
 F = 1e9 cycles, or another number of cycles F at D = 100 kB. kB are 8e3 bit."""
 
 
-def table3_section(raw: Raw) -> str:
-    """Return the section on Table III.
+def _body3(raw: Raw) -> str:
+    return paragraphs(_TABLE_3, _reading(raw), _reached(raw, TABLE_III, POSITIONS, VARIANTS))
 
-    Parameters
-    ----------
-    raw : Raw
-        Results.
 
-    Returns
-    -------
-    str
-    """
+def _body4(raw: Raw) -> str:
+    return paragraphs(_TABLE_4, _reading(raw), _reached(raw, TABLE_IV, TASKS, MAIN_VARIANTS))
+
+
+def _claims3(raw: Raw) -> list[Claim]:
     by_law = {law: raw.by_seed(s, "dirs", "objective") for law, s in POSITIONS.items()}
     means = {law: mean(list(values.values())) for law, values in by_law.items()}
-    found = Claim(
-        "Positions that are not uniform have lower objectives",
-        combined([lower(by_law[law], by_law["uniform"]) for law in ("gaussian", "levy")]),
-        ", ".join(f"{value:.2f} {law}" for law, value in means.items()),
-    )
-    by_seed = [raw.by_seed(system, "dirs", "nrr") for system in POSITIONS.values()]
-    nrrs = [mean(list(values.values())) for values in by_seed]
-    alike = [
-        between([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())], -_ALIKE, _ALIKE)
-        for a, b in itertools.combinations(by_seed, 2)
-    ]
-    same = Claim(
-        "All three have about the same NRR",
-        combined(alike),
-        ", ".join(f"{value:.4f}" for value in nrrs) + f" (counted as holding within {_ALIKE})",
-    )
-    body = _reached(raw, TABLE_III, POSITIONS, VARIANTS)
-    return paragraphs(TABLE_3, _reading(raw), body, claims(found, same), _implied3(raw))
-
-
-def table4_section(raw: Raw) -> str:
-    """Return the section on Table IV.
-
-    Parameters
-    ----------
-    raw : Raw
-        Results.
-
-    Returns
-    -------
-    str
-    """
-    found = [
+    return [
         Claim(
-            f"Time and energy increase with {name}",
-            combined(
-                [
+            "Positions that are not uniform have lower objectives",
+            tuple(lower(by_law[law], by_law["uniform"]) for law in ("gaussian", "levy")),
+            ", ".join(f"{value:.2f} {law}" for law, value in means.items()),
+        ),
+        _alike(raw, POSITIONS, "All three have about the same NRR"),
+    ]
+
+
+def _claims4(raw: Raw) -> list[Claim]:
+    return [
+        *(
+            Claim(
+                f"Time and energy increase with {name}",
+                tuple(
                     lower(raw.by_seed(TASKS[low], "dirs", f), raw.by_seed(TASKS[high], "dirs", f))
                     for f in ("latency_s", "energy_j")
-                ]
-            ),
-            _increase(raw, low, high),
-        )
-        for name, low, high in (("D", "50 kB", "1000 kB"), ("F", "0.5e9 cycles", "2e9 cycles"))
+                ),
+                _increase(raw, low, high),
+            )
+            for name, low, high in (
+                ("D", "50 kB", "1000 kB"),
+                ("F", "0.5e9 cycles", "2e9 cycles"),
+            )
+        ),
+        _alike(raw, TASKS, "DIRS is insensitive to D and F: all four have about the same NRR"),
     ]
-    return paragraphs(
-        TABLE_4,
-        _reading(raw),
-        _reached(raw, TABLE_IV, TASKS, MAIN_VARIANTS),
-        claims(*found),
-        _implied4(raw),
+
+
+def _alike(raw: Raw, systems: Mapping[str, str], text: str) -> Claim:
+    """Return whether DIRS has about the same NRR in all systems, two by two."""
+    by_seed = [raw.by_seed(system, "dirs", "nrr") for system in systems.values()]
+    pairs = itertools.combinations(by_seed, 2)
+    return Claim(
+        text,
+        tuple(between(differences(a, b), -_ALIKE, _ALIKE) for a, b in pairs),
+        ", ".join(f"{mean(list(values.values())):.4f}" for values in by_seed)
+        + f" (counted as holding within {_ALIKE})",
     )
-
-
-def no_figures(raw: Raw) -> Mapping[str, Figure]:
-    """Return no figure: Tables III and IV have none.
-
-    Parameters
-    ----------
-    raw : Raw
-        Not used.
-
-    Returns
-    -------
-    dict
-    """
-    del raw
-    return {}
 
 
 def _known(values: Sequence[float]) -> bool:
@@ -168,7 +124,7 @@ def _reading(raw: Raw) -> str:
     seconds = [
         one["values"]["decision_s"] for one in _swarms(raw) if one["arguments"]["system"] == LARGE
     ]
-    return READING.format(
+    return _READING.format(
         evaluations=f"{raw.budget['evaluations']:,}",
         seconds=f"{mean(seconds):.2f} s" if seconds else "(not measured yet)",
         published=TABLE_V["pso"].inference_s,
@@ -235,7 +191,7 @@ def _against_pso(raw: Raw, system: str, policy: str) -> list[float]:
 # -- what the printed numbers imply ----------------------------------------------------------------
 
 
-def _implied3(raw: Raw) -> str:
+def _difference3(raw: Raw) -> str:
     rows = implied_rows(raw, TABLE_III, POSITIONS)
     printed = TABLE_III["uniform"].implied_optimum
     ours = raw.optimum(LARGE)
@@ -249,7 +205,7 @@ def _implied3(raw: Raw) -> str:
         )
         near = f"For uniform positions our optimum is {mean(ours):.2f}, {error:+.2%}, {verdict}. "
     return paragraphs(
-        "**Difference.** " + IMPLIED + near + below(TABLE_III, POSITIONS),
+        IMPLIED + near + below(TABLE_III, POSITIONS),
         table(IMPLIED_HEAD, rows),
         _at_home(raw),
         _unexplained(raw),
@@ -286,10 +242,14 @@ def _unexplained(raw: Raw) -> str:
     )
 
 
-def _implied4(raw: Raw) -> str:
+def _difference4(raw: Raw) -> str:
     rows = implied_rows(raw, TABLE_IV, TASKS)
     return paragraphs(
-        "**Difference.** " + IMPLIED + below(TABLE_IV, TASKS),
+        IMPLIED + below(TABLE_IV, TASKS),
         table(IMPLIED_HEAD, rows),
         data_sizes(raw),
     ).rstrip("\n")
+
+
+TABLE_3 = Exhibit("Table III: positions of the devices", _body3, _claims3, _difference3)
+TABLE_4 = Exhibit("Table IV: tasks", _body4, _claims4, _difference4)

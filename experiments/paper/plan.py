@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments.algorithms import names
 from experiments.paper.budget import MAIN_VARIANTS, VARIANTS, Budget
 from experiments.paper.jobs import Job, Measurement, trainings
 from experiments.paper.systems import (
@@ -136,23 +135,6 @@ PLAN: Mapping[str, Callable[[Budget], list[Job]]] = {
     "fig7": _fig7,
 }
 """Jobs by table or figure, in the paper's order."""
-
-
-def left_out() -> list[str]:
-    """Return the algorithms of the paper's comparison that do not exist here.
-
-    Returns
-    -------
-    list of str
-        Their names.
-
-    Examples
-    --------
-    >>> "dirs" in left_out()
-    False
-    """
-    wanted = dict.fromkeys((*LEARNERS, *FIG_7))
-    return [name for name in wanted if name not in names()]
 
 
 def _searched(systems: Any, searches: Sequence[str], budget: Budget) -> list[Job]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from experiments.paper.budget import Budget
 from experiments.paper.jobs import Job, Training
-from experiments.results.files import read_result
+from experiments.results.fields import require_keys
+from experiments.results.files import Slots, System
 from experiments.writing import write_whole
 
-FORMAT, VERSION = "mec-gym/reproduction", 1
+FORMAT, VERSION = "mec-gym/reproduction", 2
 FILE_NAME = "reproduction.json"
 
 
@@ -27,11 +28,11 @@ class Raw:
     budget : mapping
         The fields of :class:`~experiments.paper.budget.Budget`.
     systems : sequence of mapping
-        What the runs ran on: versions, commit, processor; each once.
+        What runs and measurements ran on: versions, commit, processor; each once.
     runs : sequence of mapping
-        Of trainings: system, algorithm, seed, and means over the frozen slots.
+        Of trainings: system, algorithm, seed, commit, and means over the frozen slots.
     measurements : sequence of mapping
-        kind, arguments, values.
+        kind, arguments, values, commit; None where it was not kept.
     progress : mapping of str to sequence of int
         By table or figure: jobs done, jobs in all.
 
@@ -203,10 +204,8 @@ def collect(plan: Mapping[str, Iterable[Job]], budget: Budget, runs: Path) -> Ra
         done |= {job.file(runs): job for job in ready}
     trained = [job for job in done.values() if isinstance(job, Training)]
     measured = [job for job in done.values() if not isinstance(job, Training)]
-    systems = {
-        json.dumps(asdict(read_result(job.file(runs)).system), sort_keys=True): None
-        for job in trained
-    }
+    found = [job.system(runs) for job in done.values()]
+    systems = {json.dumps(one, sort_keys=True) for one in found if one is not None}
     return Raw(
         budget=json.loads(json.dumps(asdict(budget))),
         systems=[json.loads(text) for text in sorted(systems)],
@@ -231,16 +230,35 @@ def read_raw(path: str | os.PathLike[str]) -> Raw:
     Raises
     ------
     ValueError
-        For a file of another kind or version.
+        For a file of another kind or version, or one that lacks something, saying which and what.
     """
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} must be JSON: {error}.") from error
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise ValueError(f"{path} must hold an object with the format {FORMAT!r}; got a {kind}.")
     found = (content.pop("format", None), content.pop("version", None))
     if found != (FORMAT, VERSION):
         raise ValueError(
             f"{path} must have the format {FORMAT!r}, version {VERSION}; got {found[0]!r}, "
             f"version {found[1]!r}. scripts/reproduce.py writes it."
         )
+    require_keys(f"{path}", content, [one.name for one in fields(Raw)])
+    require_keys(f"{path}: budget", content["budget"], [one.name for one in fields(Budget)])
+    for part, keys in (("systems", _SYSTEM), ("runs", _RUN), ("measurements", _MEASUREMENT)):
+        for index, row in enumerate(content[part]):
+            require_keys(f"{path}: {part}[{index}]", row, keys)
     return Raw(**content)
+
+
+_SYSTEM = [one.name for one in fields(System)]
+_RUN = [
+    *("system", "algorithm", "seed", "timesteps", *(one.name for one in fields(Slots))),
+    *("decision_ms", "training_s", "learns", "commit"),
+]
+_MEASUREMENT = ["kind", "arguments", "values", "commit"]
 
 
 def write_raw(path: str | os.PathLike[str], raw: Raw) -> None:
@@ -256,9 +274,10 @@ def write_raw(path: str | os.PathLike[str], raw: Raw) -> None:
     Examples
     --------
     >>> import tempfile
+    >>> from experiments.paper.budget import QUICK
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_raw(Path(folder, "a.json"), Raw({"name": "quick"}))
-    ...     read_raw(Path(folder, "a.json")).budget
-    {'name': 'quick'}
+    ...     write_raw(Path(folder, "a.json"), Raw(asdict(QUICK)))
+    ...     read_raw(Path(folder, "a.json")).budget["name"]
+    'quick'
     """
     write_whole(Path(path), raw.text())

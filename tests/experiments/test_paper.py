@@ -2,6 +2,10 @@
 
 import dataclasses
 import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +16,32 @@ pytest.importorskip("matplotlib")
 
 from experiments.paper.bounds import free_transmission_bound, least_time
 from experiments.paper.budget import FULL, Budget
+from experiments.paper.claims import (
+    FAILS,
+    HOLDS,
+    MISSED,
+    UNDECIDED,
+    UNJUDGED,
+    Claim,
+    Comparison,
+    between,
+    judged,
+    lower,
+    times,
+)
 from experiments.paper.implied import below_bound
-from experiments.paper.jobs import Measurement, Training, trainings
+from experiments.paper.jobs import Measurement, Training, mark
 from experiments.paper.page import EXHIBITS, page_text, write_page
 from experiments.paper.plan import BITS_OF_TABLE_IV, PLAN
 from experiments.paper.published import TABLE_II, TABLE_III, TABLE_IV, TABLE_V, TIMES_LONGER
 from experiments.paper.raw import Raw, collect, read_raw
 from experiments.paper.systems import LARGE, LARGEST, POSITIONS, TASKS, scenario_of
-from experiments.paper.wording import FAILS, HOLDS, UNDECIDED, lower, paragraphs
+from experiments.paper.training_section import least_loss
+from experiments.paper.wording import paragraphs
 from experiments.paper.working import unique, work
 from experiments.running.measuring import frozen_slots
+from experiments.running.system import system as this_system
+from experiments.statistics.intervals import half_interval
 from mec_gym import Scenario, Slot, evaluate, solve
 
 _SMALL = {"n_demonstrations": 8, "pretrain_steps": 4}
@@ -145,6 +165,15 @@ def test_table_five_lies_nine_per_cent_above_the_optimum() -> None:
     assert min(printed.objective for printed in TABLE_V.values()) > 1.09 * optimum
 
 
+def test_noisy_labels_bound_the_cross_entropy() -> None:
+    p = np.linspace(0, 1, 1001)[1:-1]
+    entropy = -p * np.log(p) - (1 - p) * np.log(1 - p)
+    agreement = p**2 + (1 - p) ** 2
+    assert (least_loss(agreement) <= entropy + 1e-12).all()
+    # So for the mean of any bits, as the bound is linear in their agreement.
+    assert least_loss(agreement.mean()) <= entropy.mean()
+
+
 def test_noisy_labels_bound_what_can_be_right() -> None:
     rng = np.random.default_rng(0)
     for concentration in (0.1, 1.0, 10.0):
@@ -180,10 +209,6 @@ def test_learners_have_five_seeds_each_on_a_map_of_its_own() -> None:
         assert all(len(found) >= 5 for found in seeds.values())
 
 
-def test_algorithms_that_do_not_exist_are_left_out() -> None:
-    assert trainings([LARGE], ["no-such-algorithm"], FULL) == []
-
-
 def test_a_failure_is_told_and_loses_nothing_and_what_is_done_is_not_repeated(
     tmp_path: Path,
 ) -> None:
@@ -195,6 +220,7 @@ def test_a_failure_is_told_and_loses_nothing_and_what_is_done_is_not_repeated(
     assert "ValueError" in failed[0]
     assert good.done(tmp_path)
     assert not bad.done(tmp_path)
+    assert good.record(tmp_path)["commit"] == mark(dataclasses.asdict(this_system()))
     said.clear()
     assert work([good], tmp_path, say=said.append) == []
     assert said == ["0 runs and measurements to do"]
@@ -246,12 +272,20 @@ def _synthetic(budget: Budget = TINY, seeds: int = 3) -> Raw:
                     "decision_ms": 1.0,
                     "training_s": 60.0,
                     "learns": job.settings.timesteps > 0,
+                    "commit": "a1b2c3d",
                 }
             )
         else:
             arguments = dict(job.arguments)
             values = _VALUES[job.kind](rng, arguments)
-            measurements.append({"kind": job.kind, "arguments": arguments, "values": values})
+            measurements.append(
+                {
+                    "kind": job.kind,
+                    "arguments": arguments,
+                    "values": values,
+                    "commit": "a1b2c3d",
+                }
+            )
     progress = {name: [len(jobs), len(jobs)] for name, jobs in plan.items()}
     return Raw(dataclasses.asdict(budget), (), runs, measurements, progress)
 
@@ -333,7 +367,7 @@ def test_the_page_shows_every_printed_number_beside_ours() -> None:
             assert f"{value:.2f}" in page
     for row in TABLE_V.values():
         assert f"{row.objective:.2f}" in page
-    assert "Not measured yet" not in page.replace("MADDPG at", "").split("## Table V")[0]
+    assert MISSED not in page
 
 
 def test_the_page_in_docs_is_that_of_the_raw_results_beside_it() -> None:
@@ -363,21 +397,211 @@ def test_a_page_of_nothing_says_so_and_shows_no_picture(tmp_path: Path) -> None:
     assert "nan" not in text
 
 
-def test_the_verdict_follows_the_interval_of_paired_differences() -> None:
+def _full(seeds: int = 3) -> Raw:
+    """Results of the full budget's form, all claims and differences among them."""
+    return _synthetic(FULL, seeds=seeds)
+
+
+def test_every_exhibit_says_how_it_differs_and_whether_it_can_explain_that() -> None:
+    page = page_text(_full())
+    for section, exhibit in zip(page.split("\n## ")[1:], EXHIBITS.values(), strict=False):
+        assert section.startswith(exhibit.title)
+        assert section.count("**Difference.**") == 1
+        assert "- " in section
+        difference = " ".join(section.split("**Difference.**")[1].split())
+        assert "explained" in difference or "not known" in difference
+
+
+def _changed(raw: Raw, change: Callable[[dict], dict | None]) -> Raw:
+    runs = [change(dict(run)) for run in raw.runs]
+    return dataclasses.replace(raw, runs=[run for run in runs if run is not None])
+
+
+def _verdict(raw: Raw, words: str) -> str:
+    (line,) = [line for line in page_text(raw).splitlines() if words in line]
+    return line.split("**")[1]
+
+
+@pytest.mark.parametrize(("lead", "verdict"), [(-20, HOLDS), (20, FAILS)])
+def test_whether_dirs_beats_maddpg_is_judged(lead: float, verdict: str) -> None:
+    def shifted(run: dict) -> dict:
+        # Everyone else is far behind, so MADDPG alone decides.
+        far = {"dirs": lead, "maddpg": 0.0}.get(run["algorithm"], 300.0)
+        return run | {"objective": run["objective"] + far}
+
+    raw = _changed(_full(5), shifted)
+    assert _verdict(raw, "DIRS, with the paper's options, has the lowest") == verdict
+    against = "DIRS is worse than MADDPG at N = 50, 100, 150, 200, 250"
+    assert (against in " ".join(page_text(raw).split())) == (lead > 0)
+
+
+@pytest.mark.parametrize(
+    ("figure", "words"),
+    [("latency_s", "lowest average time"), ("energy_j", "lowest average energy")],
+)
+def test_time_and_energy_of_table_five_are_judged_apart(figure: str, words: str) -> None:
+    def shifted(run: dict, by: float) -> dict:
+        ours = run["algorithm"] == "dirs" and run["system"] == LARGEST
+        return run | {figure: run[figure] + by + 0.1 * run["seed"]} if ours else run
+
+    for by, verdict in ((-150.0, HOLDS), (150.0, FAILS)):
+        raw = _changed(_full(5), lambda run, by=by: shifted(run, by))
+        assert _verdict(raw, words) == verdict
+
+
+def test_seconds_get_no_verdict_and_say_what_sets_them() -> None:
+    page = page_text(_full())
+    for words in ("trains in the least time", "shortest inference", "PSO takes", "DE takes"):
+        (line,) = [line for line in page.splitlines() if words in line]
+        assert f"**{UNJUDGED}**" in line
+        assert "95 % interval, both spreads" in line
+    assert "2,000, 1500 ms or 0.75 ms each" in page
+
+
+def test_a_ratio_holds_the_spread_of_both_figures() -> None:
+    noisy, sure = {0: 1.0, 1: 2.0, 2: 4.0}, {0: 1.0, 1: 1.0, 2: 1.0}
+    one, other = times(noisy, sure), times(sure, noisy)
+    assert one.low < one.value < one.high
+    assert one.high / one.low == pytest.approx(other.high / other.low)
+    assert times({}, {}).value != times({}, {}).value
+
+
+def test_insensitivity_to_the_task_is_judged() -> None:
+    def worse(run: dict) -> dict:
+        poor = run["algorithm"] == "dirs" and run["system"] == TASKS["1000 kB"]
+        return run | {"nrr": run["nrr"] - 0.1 * poor}
+
+    assert _verdict(_full(5), "insensitive to D and F") == HOLDS
+    assert _verdict(_changed(_full(5), worse), "insensitive to D and F") == FAILS
+
+
+@pytest.mark.parametrize("lost", ["dirs", "dirs:ensemble", "maddpg", "local", "optimal", "ac"])
+def test_a_page_without_an_algorithm_leaves_out_what_rests_on_it(lost: str) -> None:
+    raw = _changed(_full(), lambda run: None if run["algorithm"] == lost else run)
+    page = page_text(raw)
+    assert "nan" not in page.split()
+
+
+@pytest.mark.parametrize("lost", list(_VALUES))
+def test_a_page_without_a_kind_of_measurement_leaves_out_what_rests_on_it(lost: str) -> None:
+    raw = _full()
+    kept = [one for one in raw.measurements if one["kind"] != lost]
+    assert "nan" not in page_text(dataclasses.replace(raw, measurements=kept)).split()
+
+
+def test_the_verdict_follows_the_paired_differences() -> None:
     base = {0: 1.0, 1: 5.0, 2: 9.0}  # far more spread than differences
     above = {seed: value + 0.5 + 0.01 * seed for seed, value in base.items()}
-    assert lower(base, above) == HOLDS
-    assert lower(above, base) == FAILS
     mixed = {0: 1.4, 1: 4.8, 2: 9.1}
-    assert lower(base, mixed) == UNDECIDED
-    assert lower({0: 1.0}, {0: 9.0}) == UNDECIDED
+    for parts, verdict in (
+        ([lower(base, above)], HOLDS),
+        ([lower(above, base)], FAILS),
+        ([lower(base, mixed)], UNDECIDED),
+        ([lower({0: 1.0}, {0: 9.0})], UNDECIDED),
+        ([lower({}, {})], MISSED),
+        ([lower(base, above), lower(base, mixed)], UNDECIDED),
+        ([lower(base, above), lower({}, {})], MISSED),
+        ([lower(above, base), lower({}, {})], FAILS),
+        ([lower(base, above), lower(above, base)], FAILS),
+        ([], UNJUDGED),
+    ):
+        assert f"**{verdict}**" in judged({"": [Claim("A", tuple(parts), "1")]})[""]
 
 
-def test_raw_results_of_another_kind_are_refused(tmp_path: Path) -> None:
+def test_p_is_below_five_per_cent_where_the_interval_holds_no_bound() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        values = (rng.normal(size=5) + rng.uniform(-2, 2)).tolist()
+        middle, half = np.mean(values), half_interval(values)
+        one = between(values, -1.0, 1.0)
+        inside = middle - half > -1 and middle + half < 1
+        outside = middle - half > 1 or middle + half < -1
+        assert (one.p < 0.05) == (inside or outside)
+        assert one.inside == (-1 <= middle <= 1)
+
+
+def test_verdicts_of_a_page_are_corrected_together() -> None:
+    one = Claim("A", (Comparison(True, 0.01),), "1")
+    assert f"**{HOLDS}**" in judged({"a": [one]})["a"]
+    many = [Claim("B", (Comparison(True, 0.5),), "1")] * 9
+    assert f"**{UNDECIDED}** (p = 0.100)" in judged({"a": [one], "b": many})["a"]
+    # What is not judged or not measured is no verdict.
+    silent = [Claim("C", (), "why"), Claim("D", (lower({}, {}),), "1")] * 9
+    assert f"**{HOLDS}**" in judged({"a": [one], "b": silent})["a"]
+
+
+def test_one_failing_part_of_many_is_corrected_for_their_number() -> None:
+    parts = (Comparison(False, 0.02), Comparison(True, 0.001), Comparison(True, 0.001))
+    assert Claim("A", parts, "1").p == pytest.approx(0.06)
+
+
+# -- where rows come from --------------------------------------------------------------------------
+
+_SYSTEM = {
+    "versions": {"numpy": "2"},
+    "commit": "a1b2c3d4",
+    "modified": False,
+    "processor": "some processor",
+    "cores": 2,
+    "threads": 1,
+}
+
+
+def test_the_page_counts_commits_and_warns_of_more_than_one() -> None:
+    raw = dataclasses.replace(_synthetic(), systems=[_SYSTEM])
+    warning = "Not everything here comes from one known state of the code"
+    assert warning not in page_text(raw)
+    assert f"| a1b2c3d | {len(raw.runs)} | {len(raw.measurements)} |" in page_text(raw)
+
+    other = [*raw.runs[1:], raw.runs[0] | {"commit": "0000000"}]
+    page = page_text(dataclasses.replace(raw, runs=other))
+    assert warning in page
+    first = f"{raw.runs[0]['system']} (seed 0): {raw.runs[0]['algorithm']}"
+    assert f"| 0000000 | 1 | 0 | {first} |" in page
+
+    nowhere = [one | {"commit": None} for one in raw.measurements]
+    page = page_text(dataclasses.replace(raw, measurements=nowhere))
+    assert warning in page
+    assert f"| not recorded | 0 | {len(nowhere)} |" in page
+
+
+# -- files and options that are refused ------------------------------------------------------------
+
+
+def _written(**changes: object) -> str:
+    return json.dumps(json.loads(_synthetic().text()) | changes)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "other.json must be JSON"),
+        ("[]", "other.json must hold an object with the format 'mec-gym/reproduction'; got a list"),
+        ('{"format": "mec-gym/regimes", "version": 1}', "must have the format"),
+        ('{"format": "mec-gym/reproduction", "version": 2}', "lacks budget, systems, runs"),
+        (_written(budget={}), "other.json: budget must have exactly .* lacks name, seeds"),
+        (_written(runs=[{"seed": 0}]), r"other.json: runs\[0\] must have .* lacks system"),
+        (_written(measurements=[[]]), r"other.json: measurements\[0\] must be an object"),
+        (_written(systems=[{}]), r"other.json: systems\[0\] .* lacks versions"),
+    ],
+)
+def test_raw_results_that_lack_something_are_refused(
+    content: str, message: str, tmp_path: Path
+) -> None:
     other = tmp_path / "other.json"
-    other.write_text('{"format": "mec-gym/regimes", "version": 1}')
-    with pytest.raises(ValueError, match="must have the format 'mec-gym/reproduction'"):
+    other.write_text(content)
+    with pytest.raises(ValueError, match=message):
         read_raw(other)
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
+def test_no_jobs_are_refused_at_once(jobs: str) -> None:
+    script = Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
+    command = [sys.executable, str(script), "table3", f"--jobs={jobs}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"argument --jobs: must be a whole number >= 1; got '{jobs}'" in done.stderr
+    assert "to do" not in done.stdout
 
 
 def test_prose_is_filled_and_tables_are_not() -> None:
