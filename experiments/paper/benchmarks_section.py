@@ -280,3 +280,4 @@ def _labels(raw: Raw) -> str:
 
 
 TABLE_5 = Exhibit("Table V: DIRS against learners and searches", _body, _claims, _difference)
+"""Table V: DIRS against learners and searches."""

@@ -188,3 +188,4 @@ def _figures(raw: Raw) -> Mapping[str, Figure]:
 
 
 FIG_7 = Exhibit("Fig. 7: number of devices", _body, _claims, _difference, _figures)
+"""Fig. 7: the objective by the number of devices."""

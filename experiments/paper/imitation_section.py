@@ -218,3 +218,4 @@ def _difference(raw: Raw) -> str:
 
 
 TABLE_2 = Exhibit("Table II: imitation", _body, _claims, _difference)
+"""Table II: accuracy of imitation."""

@@ -252,4 +252,6 @@ def _difference4(raw: Raw) -> str:
 
 
 TABLE_3 = Exhibit("Table III: positions of the devices", _body3, _claims3, _difference3)
+"""Table III: DIRS by the law of positions."""
 TABLE_4 = Exhibit("Table IV: tasks", _body4, _claims4, _difference4)
+"""Table IV: DIRS by the task."""

@@ -186,6 +186,7 @@ def _losses_figures(raw: Raw) -> Mapping[str, Figure]:
 FIG_3 = Exhibit(
     "Fig. 3: losses of the agents", _losses_body, _loss_claims, _losses_difference, _losses_figures
 )
+"""Fig. 3: losses of the agents."""
 
 
 # -- Fig. 5 ----------------------------------------------------------------------------------------
@@ -326,3 +327,4 @@ FIG_5 = Exhibit(
     _rewards_difference,
     _rewards_figures,
 )
+"""Fig. 5: average reward during training."""

@@ -128,3 +128,4 @@ def _figures(raw: Raw) -> Mapping[str, Figure]:
 
 
 FIG_6 = Exhibit("Fig. 6: weights", _body, _claims, _difference, _figures)
+"""Fig. 6: time and energy by weights."""
