@@ -1,5 +1,7 @@
 """Rules: legal, no better than the optimum, and right in cases that can be told by hand."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -143,6 +145,11 @@ def test_a_regime_table_has_every_rule_and_preset() -> None:
     table = regime_table(regimes)
     assert all(f"| {name} |" in table for name in NAMES)
     assert table.splitlines()[0] == "| NRR | paper-30x2 | unequal-200x10 |"
+    shown = re.findall(r"\| [01]\.(\d+) ± 0\.(\d+)", table)
+    assert len(shown) > len(NAMES)
+    for mean, half in shown:  # as many decimals as the interval, which is not 0
+        assert len(mean) == len(half)
+        assert int(half)
     for regime in regimes:
         assert regime.nrr["optimum"].mean == pytest.approx(1.0, abs=1e-3)  # the proven gap
         sentence = verdict(regime)
