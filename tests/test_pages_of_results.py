@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from experiments import compare
+from experiments.report.sheets import score_sheet
 from experiments.results.record import EXAMPLE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,3 +114,10 @@ def test_a_goal_that_needs_admission_is_not_credited_to_the_vote(
             [record | {"variant": "the paper's options"} for record in admitting], [PRESET]
         )[0]
     )
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_table_of_one_map_says_so(own: bool) -> None:
+    result = replace(EXAMPLE, evaluation=replace(EXAMPLE.evaluation, own_layout=own))
+    notes = " ".join(score_sheet(compare([result]).tables[0]).notes)
+    assert ("say nothing about others" in notes) is own
