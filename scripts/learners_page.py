@@ -110,9 +110,9 @@ def _tuning() -> str:
         file = ROOT / "baselines" / "settings" / f"{name}.json"
         record = json.loads(file.read_text(encoding="utf-8"))
         trials = [(one["scenario"], one["slots"]) for one in record["trials"]]
-        counts = {trials.count(one) for one in trials}
-        budgets.add((tuple(dict.fromkeys(trials)), *counts))
-    ((places, count),) = budgets
+        (count,) = {trials.count(one) for one in trials}
+        budgets.add((count, tuple(dict.fromkeys(trials))))
+    ((count, places),) = budgets
     where = " and ".join(f"{slots:,} slots of {scenario}" for scenario, slots in places)
     return f"{count} trials of one seed with {where}"
 
