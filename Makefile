@@ -46,7 +46,7 @@ regimes: $(READY) ## recompute the presets' regimes, scripts/regimes.py
 dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), scripts/dirs_results.py
 	$(BIN)/python scripts/dirs_results.py --readme
 
-learners: $(READY) ## train every learner (an hour or two), scripts/learners_page.py
+learners: $(READY) ## train every learner (hours), scripts/learners_page.py
 	$(BIN)/python scripts/benchmark.py --algos dirs dirs:ensemble dirs:prices ac ddpg maddpg \
 		examples.cross_entropy:CrossEntropy random random:limit nearest:limit keep-what-pays \
 		posted-prices greedy --scenarios paper-30x2 paper-200x10 unequal-200x10 \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -109,15 +110,13 @@ def measure_regime(
     )
 
 
-def regime_table(regimes: Sequence[Regime], *, intervals: bool = True) -> str:
-    """Return the regimes as a Markdown table, one column per scenario.
+def regime_table(regimes: Sequence[Regime]) -> str:
+    """Return the regimes as a Markdown table with intervals, one column per scenario.
 
     Parameters
     ----------
     regimes : sequence of Regime
         The columns.
-    intervals : bool
-        Whether to show half the width of each 95 % interval.
 
     Returns
     -------
@@ -132,10 +131,10 @@ def regime_table(regimes: Sequence[Regime], *, intervals: bool = True) -> str:
     lines = ["| NRR | " + " | ".join(regime.name for regime in regimes) + " |"]
     lines.append("|---" * (len(regimes) + 1) + "|")
     for rule in regimes[0].nrr:
-        cells = [_cell(regime.nrr[rule], intervals=intervals) for regime in regimes]
+        cells = [_cell(regime.nrr[rule]) for regime in regimes]
         lines.append(f"| {rule} | " + " | ".join(cells) + " |")
     lines.append("| *quota* | " + " | ".join(str(regime.quota) for regime in regimes) + " |")
-    means = [_objective(regime.optimum, intervals=intervals) for regime in regimes]
+    means = [_objective(regime.optimum) for regime in regimes]
     lines.append("| *mean optimal objective* | " + " | ".join(means) + " |")
     shares = [f"{regime.offloaded:.2f}" for regime in regimes]
     lines.append("| *share offloaded at the optimum* | " + " | ".join(shares) + " |")
@@ -144,15 +143,18 @@ def regime_table(regimes: Sequence[Regime], *, intervals: bool = True) -> str:
     return "\n".join(lines)
 
 
-def _cell(result: Estimate, *, intervals: bool) -> str:
-    shown = f"{result.mean:.4f}" if result.mean > 0.98 else f"{result.mean:.3f}"
+def _cell(result: Estimate) -> str:
     half = (result.high - result.low) / 2
-    return f"{shown} ± {half:.1g}" if intervals and half > 0 else shown
+    if not half > 0:
+        return f"{result.mean:.4f}"
+    # As many decimals as the interval bears.
+    decimals = min(6, max(3, math.ceil(-math.log10(half))))
+    return f"{result.mean:.{decimals}f} ± {half:.{decimals}f}"
 
 
-def _objective(result: Estimate, *, intervals: bool) -> str:
+def _objective(result: Estimate) -> str:
     half = (result.high - result.low) / 2
-    return f"{result.mean:.5g} ± {half:.1g}" if intervals and half > 0 else f"{result.mean:.5g}"
+    return f"{result.mean:.5g} ± {half:.1g}" if half > 0 else f"{result.mean:.5g}"
 
 
 def verdict(regime: Regime) -> str:

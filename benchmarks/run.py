@@ -44,6 +44,16 @@ SUITES = {
     "harness": harness.overhead,
     "matrix": harness.jobs,
 }
+NOTES = {
+    "training": """DDPG is Stable-Baselines3's with its own defaults: it takes a gradient step in
+every slot, DIRS in every tenth. The goal is against this DDPG. The project's own, built for this
+problem, is far faster; its time stands beside DIRS's in Table V of
+[reproduction.md](../docs/reproduction.md).""",
+    "search": """The goal is against a loop that prices every candidate by `evaluate`. The row below
+each has a loop that prices as the search itself does: what is left there comes from working on many
+candidates at once, and from drawing comparisons with thresholds in place of steps.""",
+}
+"""What a reader needs to know of a suite's reference."""
 PACKAGES = (
     "numpy",
     "scipy",
@@ -81,6 +91,8 @@ def _page(raw: dict[str, Any]) -> str:
         lines += ["", f"## {suite[0].upper()}{suite[1:]}", ""]
         if suite in raw["commits"]:
             lines += [f"Commit {raw['commits'][suite]}.", ""]
+        if suite in NOTES:
+            lines += [NOTES[suite], ""]
         lines += ["| what | ours | reference | ratio | goal | met |", "|---|---|---|---|---|---|"]
         for one in rows:
             met = {None: "", True: "yes", False: "**no**"}[one["met"]]

@@ -40,7 +40,7 @@ def paper_widths(n_devices: int) -> tuple[int, int]:
 
 
 class EnsembleBank(nn.Module):
-    """One network per server, on that server's column alone, Section IV-C.
+    """One network per server, on that server's column alone: the agents of Algorithm 3.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class EnsembleBank(nn.Module):
         return outputs.transpose(0, 1)
 
     def scores(self, columns: Tensor) -> Tensor:
-        """Return the agents' scores.
+        """Return the agents' scores: Algorithm 1, line 9.
 
         Parameters
         ----------

@@ -16,6 +16,8 @@ from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_
 class ColumnCoder:
     """Splits observations into the servers' columns, and turns columns into physics.
 
+    Each agent gets its own column: Algorithm 1, lines 7 and 8.
+
     A column holds one server's gains in the units of the "db" observation [O-1], then each task
     column in [-1, 1] [O-2], where tasks vary: what the PettingZoo env shows an agent.
 

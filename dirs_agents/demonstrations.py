@@ -65,7 +65,7 @@ def demonstrate(
     source: str = "levy",
     search: LevySearch | None = None,
 ) -> NDArray[np.int64]:
-    """Return decisions to imitate for a batch of slots.
+    """Return decisions to imitate for a batch of slots: Algorithm 2, line 1.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ class DIRS(OffloadingAlgorithm):
     buffer_size : int
         Pairs in the replay buffer.
     batch_size : int
-        K + S of eqs. (14) and (17).
+        K + S of eqs. (14) and (17), the minibatch.
     train_interval : int, [slot]
         φ of Algorithm 1.
     train_steps : int
@@ -271,6 +271,9 @@ class DIRS(OffloadingAlgorithm):
         progress_bar: bool = False,
     ) -> SelfDIRS:
         """Run Algorithm 1: imitate once, then decide in every slot and train every φ slots.
+
+        It holds Algorithm 1, lines 3, 5, 6 and 12 to 14; by way of them Algorithm 2, lines 2 to 6,
+        and Algorithm 3, lines 6 to 11.
 
         Parameters
         ----------

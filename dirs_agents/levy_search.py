@@ -28,7 +28,7 @@ ALLOCATIONS = ("exact", "levy")
 
 @dataclass(frozen=True, kw_only=True)
 class LevySearch:
-    r"""Settings of the search; the paper's where it prints them.
+    r"""Settings of the search, Algorithm 4, line 2; the paper's where it prints them.
 
     Attributes
     ----------
@@ -119,6 +119,9 @@ def levy_search(
 ) -> Refined:
     r"""Refine the offloading decision of every slot of a batch, Algorithm 4.
 
+    Every candidate starts from a^e, Algorithm 4, line 1; h mutation, Lévy crossover, greedy
+    selection and γ, eqs. (20)-(23), are Algorithm 4, lines 4, 5, 7 and 8.
+
     Parameters
     ----------
     scenario : Scenario
@@ -145,8 +148,11 @@ def levy_search(
     Notes
     -----
     Open points of the paper, and what stands here: the draws d of eqs. (20) and (22) are separate,
-    and their magnitude counts; h_{i,a_i} of a local device is the average share 1/(M+1); mutation
-    and crossover work device by device, selection on whole decisions. As mutation and crossover
+    and their magnitude counts; h_{i,a_i} of a local device is the average share 1/(M+1). The index
+    i of eqs. (20) and (22) is read as the device, so that mutation and crossover work device by
+    device; that of eq. (23) as the member of the population, whose whole decision has an
+    objective. The other reading of eq. (22), a member crosses as a whole, has no switch: decision
+    9 of ``docs/decisions`` says why. As mutation and crossover
     compare steps with thresholds only, they are drawn by the probability that a step exceeds them
     (:class:`mec_gym.levy.LevyTail`); γ is 0 in the last generation, which leaves it idle.
 

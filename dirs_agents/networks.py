@@ -14,6 +14,8 @@ from torch import Tensor, nn
 class StackedMLP(nn.Module):
     """M fully connected networks, each with parameters of its own, run side by side.
 
+    Their random first weights are the policies of Algorithm 1, line 1.
+
     Parameters
     ----------
     n_networks : int

@@ -22,7 +22,7 @@ def refine(
     search: LevySearch | None = None,
     epsilon: float = 0.1,
 ) -> Refined:
-    r"""Return better decisions near those of the ensemble.
+    r"""Return better decisions near those of the ensemble: Algorithm 3, line 2.
 
     Parameters
     ----------

@@ -33,10 +33,10 @@ class Batch(NamedTuple):
 class PrioritisedReplay:
     r"""Pairs {h, a*}, sampled with P_i = w_i^τ / Σ w_k^τ, w_i = \|Δδ_i\| + ε, eq. (15).
 
-    Δδ_i is by how much the agents' average loss on pair i changed between its last two visits;
-    before that it counts as the largest seen when the pair was added, so that new pairs are soon
-    visited. Demonstrations
-    come first and are never overwritten; the agents' own pairs fill the rest as a ring.
+    The replay buffer of Algorithm 1, line 2. Δδ_i is by how much the agents' average loss on pair
+    i changed between its last two visits; before that it counts as the largest seen when the pair
+    was added, so that new pairs are soon visited. Demonstrations come first and are never
+    overwritten; the agents' own pairs fill the rest as a ring.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class PrioritisedReplay:
         *,
         demonstrated: bool = False,
     ) -> None:
-        """Append pairs.
+        """Append pairs: Algorithm 1, line 4, and Algorithm 3, line 3.
 
         Parameters
         ----------
@@ -168,7 +168,7 @@ class PrioritisedReplay:
         return np.asarray(raised / raised.sum())
 
     def sample(self, count: int, rng: np.random.Generator) -> Batch:
-        """Draw pairs with replacement.
+        """Draw pairs with replacement: Algorithm 2, line 4, and Algorithm 3, lines 4 and 5.
 
         Parameters
         ----------

@@ -142,6 +142,8 @@ def optimal_resources(
 ) -> tuple[Array, Array, Array]:
     """Return power, CPU share and root of the CPU's price, optimal; local devices unread.
 
+    Shares use up a server's speed, eq. (6); powers keep eq. (7).
+
     Parameters
     ----------
     constants, snr_per_w, root, assignment
@@ -201,7 +203,7 @@ def root_work(constants: Constants, cycles: Array) -> Array:
 
 
 def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
-    r"""Return the power that minimises (φ_T + φ_E p) D / r over 0 < p <= P^max.
+    r"""Return the power that minimises (φ_T + φ_E p) D / r over 0 < p <= P^max, eq. (7).
 
     Parameters
     ----------

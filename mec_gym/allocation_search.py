@@ -146,7 +146,7 @@ def allocate_by_levy_search(
 
 
 class FractionProblem:
-    """Problem (13) over fractions of the servers' speeds and of P^max, for searches.
+    """Problem (13) over fractions of the servers' speeds and of P^max: f and p of the vector (19).
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ class FractionProblem:
     def repaired(
         self, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Bring fractions back to eqs. (6) and (7).
+        """Bring fractions back to eqs. (6) and (7), after eq. (18) in Algorithm 4, line 4.
 
         Parameters
         ----------

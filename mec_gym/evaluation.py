@@ -68,7 +68,8 @@ class Estimate:
     mean : float
         Over all slots.
     low, high : float
-        Ends of the 95 % interval by Student's t over the means of layouts; NaN for one layout.
+        Ends of the 95 % interval by Student's t over the means of layouts; NaN for one layout. On
+        one map its "layouts" are batches of slots, and the interval says nothing about other maps.
 
     Examples
     --------
@@ -101,7 +102,7 @@ def slot_set(
         Other seeds, other slots: tune on one, judge on another.
     own_layout : bool
         Stay on the scenario's own map, the one that its env shows: for a policy that was trained
-        there. Every "layout" is then the same map with other slots.
+        there. Every "layout" is then the same map with other slots: a batch of slots.
 
     Returns
     -------

@@ -98,6 +98,8 @@ def mantegna_sigma(beta: float) -> float:
 class LevyTail:
     r"""P(\|d\| > x) of a Lévy step, [L-3], for searches that only compare steps with thresholds.
 
+    Of the steps of Algorithm 4, line 3, the search looks at nothing else.
+
     A comparison γ\|d\| > x has two outcomes: drawing it by its probability costs one uniform number
     and a look into a table in place of two normal numbers and a power.
 

@@ -201,7 +201,7 @@ def work_of(constants: Constants, cycles: Array) -> Work:
 
 
 def price(constants: Constants, slot: Slot, assignment: Array, work: Work | None = None) -> Costs:
-    """Return what a checked decision costs under the optimal allocation; no checks.
+    """Return what a checked decision costs under the optimal allocation, eq. (11); no checks.
 
     Parameters
     ----------
@@ -237,6 +237,8 @@ def settle(
     constants: Constants, slot: Slot, assignment: Array, power_w: Array, share_hz: Array
 ) -> Costs:
     """Return what a checked decision costs under given powers and shares: eqs. (1), (7)-(10).
+
+    Under the optimal ones it is Algorithm 1, line 10.
 
     Parameters
     ----------

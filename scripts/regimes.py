@@ -6,20 +6,24 @@ import argparse
 import dataclasses
 import json
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from baselines.regimes import measure_regime, regime_table, verdict
+from baselines.regimes import Regime, measure_regime, regime_table, verdict
 from experiments.running.system import system
 from mec_gym import Scenario
+from mec_gym.evaluation import Estimate
 
 HEADER = """# Regimes: what simple rules reach on every preset
 
 Written by `make regimes`; do not edit. NRR is the optimum over a rule's objective in the same
-slot (1 is perfect), the mean over {slots} slots: {layouts} layouts with {per} slots each
-(metro: {metro} with {per}), ± half of the 95 % interval over layouts (Student's t). The quota
-and the posted prices are chosen on other slots of other layouts. With all rules but greedy and the
-optimum a server looks at its own gains only; posted prices put what coordination there is into one
-constant per server.
+slot (1 is perfect), the mean over {slots} slots: {layouts} layouts, each a map of its own, with
+{per} slots each (metro: {metro} with {per}), ± half of the 95 % interval over layouts (Student's
+t). Pages that measure learners stay on the one map of a preset, where rules may rank otherwise. The
+quota and the posted prices are chosen on other slots of other layouts. With all rules but greedy
+and the optimum a server looks at its own gains only; posted prices put what coordination there is
+into one constant per server.
 Each slot shows a rule one layout, so relocating-200x10 equals bandlimited-200x10 here: it is
 harder for learners only, which cannot learn one map by heart. "Proven" says that the solver's
 bound met its decision in every slot measured.
@@ -32,6 +36,10 @@ undercut it with the parameters as printed: the paper's transmissions must have 
 """
 METRO_LAYOUTS = 3
 README = Path(__file__).resolve().parents[1] / "README.md"
+LEFT_OUT = ("metro", "relocating")
+"""The start of names of presets without a column in README.md: too large, or nothing new there."""
+UNSHOWN = ("| optimum", "| *quota*", "| *mean optimal objective*", "| *optimum*")
+"""Starts of rows that separate no policies."""
 BEGIN, END = "<!-- regimes: written by `make regimes` -->\n", "<!-- end of regimes -->"
 
 
@@ -42,40 +50,61 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=5, help="slots per layout")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder to write to")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md, too")
+    parser.add_argument(
+        "--page", action="store_true", help="write the page of --out's regimes.json"
+    )
     options = parser.parse_args()
-    regimes = []
+    options.out.mkdir(parents=True, exist_ok=True)
+    figures, page = options.out / "regimes.json", options.out / "regimes.md"
+    if not options.page:
+        raw = {
+            "format": "mec-gym/regimes",
+            "version": 2,
+            "system": dataclasses.asdict(system()),
+            "regimes": [dataclasses.asdict(regime) for regime in _measured(options)],
+        }
+        figures.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    regimes = [_read(one) for one in json.loads(figures.read_text(encoding="utf-8"))["regimes"]]
+    page.write_text(_page(regimes), encoding="utf-8")
+    print(f"wrote {page}")
+    if options.readme:
+        before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+        text = f"{before}{BEGIN}{_readme_table(regimes)}\n{END}{rest.split(END)[1]}"
+        README.write_text(text, encoding="utf-8")
+        print(f"put the table into {README.name}")
+
+
+def _measured(options: argparse.Namespace) -> Iterator[Regime]:
     for name in Scenario.presets():
         begun = time.perf_counter()
         layouts = min(METRO_LAYOUTS, options.layouts) if "metro" in name else options.layouts
-        regimes.append(
-            measure_regime(Scenario.preset(name), n_layouts=layouts, slots_per_layout=options.slots)
+        yield measure_regime(
+            Scenario.preset(name), n_layouts=layouts, slots_per_layout=options.slots
         )
         print(f"{name}: {time.perf_counter() - begun:.1f} s", flush=True)
+
+
+def _read(raw: dict[str, Any]) -> Regime:
+    """Return a regime from its figures."""
+    nrr = {rule: Estimate(**found) for rule, found in raw["nrr"].items()}
+    return Regime(**raw | {"nrr": nrr, "optimum": Estimate(**raw["optimum"])})
+
+
+def _page(regimes: Sequence[Regime]) -> str:
     header = HEADER.format(
-        slots=options.layouts * options.slots,
-        layouts=options.layouts,
-        per=options.slots,
+        slots=regimes[0].n_layouts * regimes[0].slots_per_layout,
+        layouts=regimes[0].n_layouts,
+        per=regimes[0].slots_per_layout,
         metro=METRO_LAYOUTS,
     )
     verdicts = "\n".join(f"- {verdict(regime)}" for regime in regimes)
-    options.out.mkdir(parents=True, exist_ok=True)
-    page = options.out / "regimes.md"
-    page.write_text(f"{header}{regime_table(regimes)}\n\n{verdicts}\n", encoding="utf-8")
-    raw = {
-        "format": "mec-gym/regimes",
-        "version": 2,
-        "system": dataclasses.asdict(system()),
-        "regimes": [dataclasses.asdict(regime) for regime in regimes],
-    }
-    (options.out / "regimes.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {page} and {page.with_suffix('.json')}")
-    if options.readme:
-        shown = [regime for regime in regimes if "metro" not in regime.name]
-        before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-        after = rest.split(END)[1]
-        table = regime_table(shown, intervals=False)
-        README.write_text(f"{before}{BEGIN}{table}\n{END}{after}", encoding="utf-8")
-        print(f"put the table into {README.name}")
+    return f"{header}{regime_table(regimes)}\n\n{verdicts}\n"
+
+
+def _readme_table(regimes: Sequence[Regime]) -> str:
+    """Return the table of README.md: each scenario once, and what separates its policies."""
+    table = regime_table([one for one in regimes if not one.name.startswith(LEFT_OUT)])
+    return "\n".join(line for line in table.splitlines() if line.split(" | ")[0] not in UNSHOWN)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def test_a_quick_run_writes_the_whole_report(tmp_path: Path) -> None:
         for row in rows:
             assert row["name"] in page
             assert row["ratio"] >= 0
+    assert "Table V" in page  # where the project's own DDPG stands
     assert (tmp_path / "solve_scaling.png").read_bytes().startswith(b"\x89PNG")
     assert len(raw["scaling"]) == 4
 

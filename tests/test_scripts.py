@@ -91,6 +91,9 @@ def test_regimes_writes_its_page_and_its_figures(tmp_path: Path) -> None:
     assert raw["system"]["versions"]["mec-gym"] == mec_gym.__version__
     page = (tmp_path / "regimes.md").read_text()
     assert all(one["name"] in page for one in raw["regimes"])
+    (tmp_path / "regimes.md").unlink()
+    run("regimes.py", "--page", "--out", str(tmp_path))
+    assert (tmp_path / "regimes.md").read_text() == page
     assert (ROOT / "README.md").read_text() == before
 
 

@@ -175,6 +175,34 @@ def with_interval(interval: Interval, decimals: int = 4) -> Cell:
     return Cell(f"{number(interval.value, decimals).text} [{low}, {high}]", interval.value)
 
 
+def plus_minus(value: float, half: float) -> str:
+    """Return a figure and half of its interval, with the decimals that both need, 4 to 6.
+
+    Parameters
+    ----------
+    value : float
+        NRR.
+    half : float
+        NaN, where there is no interval, leaves the figure alone.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> plus_minus(0.95, 0.0123), plus_minus(0.99998, 0.000004), plus_minus(0.95, math.nan)
+    ('0.9500 ± 0.0123', '0.999980 ± 0.000004', '0.9500')
+    """
+    decimals = decimals_for([value])
+    if not math.isfinite(half):
+        return f"{value:.{decimals}f}"
+    if half < 5e-7:
+        return f"{value:.{decimals}f} ± 0"
+    decimals = max(decimals, min(6, math.ceil(-math.log10(half))))
+    return f"{value:.{decimals}f} ± {half:.{decimals}f}"
+
+
 def p_value(value: float) -> Cell:
     """Return a p-value, the very small ones as a bound.
 

@@ -21,8 +21,8 @@ from experiments.statistics.coverage import bootstrap_coverage
 SCORE_COLUMNS = {
     "label": "italic: a rule, which no training changes",
     "seeds": "training seeds",
-    "NRR": "mean of optimum / objective, with its 95 % interval over seeds and layouts; "
-    "of a rule, over layouts only",
+    "NRR": "mean of optimum / objective, with its 95 % interval over seeds and batches of slots "
+    "(of drawn maps, each batch has a map of its own); of a rule, over batches only",
     "IQM": "interquartile mean over the seeds",
     "normalised": "0 = the zero point named below, 1 = optimum",
     "objective": "mean per slot",
@@ -92,6 +92,8 @@ def _score_notes(table: Table) -> list[str]:
         f"Slots: set {asked.set}, seed {asked.seed}, {asked.layouts} × {asked.slots_per_layout} "
         f"{place}; optimum {exact}."
     ]
+    if asked.own_layout:
+        notes.append("That is one map: intervals and p-values say nothing about others.")
     if table.zero:
         notes.append(f"Normalised: 0 = {table.zero}, 1 = optimum.")
     several = [row.n_seeds for row in table.rows if row.learns and row.n_seeds > 1]
@@ -130,7 +132,7 @@ def difference_sheet(table: Table) -> Sheet:
         ("label", f"NRR − {table.reference}", "p", "p, Holm"),
         (
             "italic: a rule, which no training changes",
-            "paired on the same slots, with its 95 % interval over seeds and layouts",
+            "paired on the same slots, with its 95 % interval over seeds and batches of slots",
             "of no difference, two-sided",
             "corrected for all comparisons of this table",
         ),

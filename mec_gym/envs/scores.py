@@ -24,7 +24,7 @@ def vote(scores: Any, can_execute_locally: Any = True) -> Any:
 
     Agent j answers with one score for each device. A device goes to the server with the highest
     score if that is at least 0.5, to the first of equals, and else executes locally: the paper's
-    answer to agents that decide apart.
+    answer to agents that decide apart. Algorithm 3, line 1.
 
     Parameters
     ----------

@@ -14,6 +14,8 @@ from mec_gym.scenario import Scenario
 def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
     """Return `assignment` as an integer array of the slot's kind, or refuse it.
 
+    One entry per device is one choice per device: eqs. (4) and (5) hold by construction.
+
     Parameters
     ----------
     scenario : Scenario

@@ -27,6 +27,8 @@ _LARGEST_FADING = 100.0
 class World:
     """Layouts and slots of one copy of a scenario, or of `n_copies` independent ones.
 
+    Draws the fading l_ij of eq. (3) and what tasks and layouts have at random.
+
     Parameters
     ----------
     scenario : Scenario

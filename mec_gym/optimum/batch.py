@@ -68,7 +68,7 @@ class LoadProblems:
         return found
 
     def objective(self, assignment: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the objective of P decisions in every slot.
+        """Return the objective of P decisions in every slot: the fitness of Algorithm 4, line 6.
 
         Parameters
         ----------

@@ -1,5 +1,7 @@
 """Rules: legal, no better than the optimum, and right in cases that can be told by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from baselines.greedy import in_order
 from baselines.regimes import measure_regime, regime_table, verdict
 from baselines.rules import rules, tuned_quota
 from mec_gym import Scenario, Slot, evaluate, solve
-from mec_gym.evaluation import SlotSet, slot_set
+from mec_gym.evaluation import Estimate, SlotSet, slot_set
 from mec_gym.model.layout import fixed_layout
 from mec_gym.optimum import load_problem
 
@@ -147,6 +149,14 @@ def test_a_regime_table_has_every_rule_and_preset() -> None:
         assert regime.nrr["optimum"].mean == pytest.approx(1.0, abs=1e-3)  # the proven gap
         sentence = verdict(regime)
         assert ("hardly separates" in sentence) == bool(regime.close_rules)
+
+
+def test_figures_of_regimes_have_the_decimals_of_their_intervals() -> None:
+    regime = measure_regime(Scenario.preset("paper-30x2"), n_layouts=2, slots_per_layout=1)
+    near, far = Estimate(0.99999, 0.99998, 1.0), Estimate(0.5, 0.3, 0.7)
+    table = regime_table([replace(regime, nrr={"near": near, "far": far})])
+    assert "| near | 0.99999 ± 0.00001 |" in table
+    assert "| far | 0.500 ± 0.200 |" in table
 
 
 def test_every_device_of_a_greedy_pass_takes_what_raises_the_objective_least() -> None:

@@ -81,6 +81,3 @@ def test_every_command_of_the_page_runs(
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert done.returncode == 0, (command, done.stdout, done.stderr)
-    for snippet in re.findall(r"^```python\n(.*?)^```", text(page), re.M | re.S):
-        if page != "README.md":  # whose snippets build on each other: test_documents.py
-            exec(compile(snippet, page, "exec"), {})
