@@ -63,6 +63,7 @@ numpydoc_xref_param_type = False
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(abc|gymnasium|numpy|pettingzoo|stable_baselines3|torch)(\..+)?"),
+    (r"py:(class|obj)", r"experiments\.pool\.(Item|Value)"),  # type variables have no page
 ]
 
 # -- HTML -----------------------------------------------------------------------------------------
