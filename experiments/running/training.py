@@ -245,7 +245,7 @@ def _logger(run: RunFolder, timesteps: int, verbose: int) -> Logger:
     return Logger(str(run.path), formats)
 
 
-_INSTALL = 'pip install "mec-gym[sb3]" brings it.'
+_INSTALL = 'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]", brings it.'
 
 
 def _buffer_size(settings: Settings, chosen: Algorithm) -> dict[str, int]:
@@ -316,7 +316,9 @@ def _can_show_progress() -> bool:
     missing = [name for name in ("tqdm", "rich") if importlib.util.find_spec(name) is None]
     if missing:
         _log.warning(
-            'no progress bar without %s: pip install "mec-gym[progress]".', " and ".join(missing)
+            'no progress bar without %s: pip install "mec-gym[progress]", or in a clone '
+            'pip install ".[progress]".',
+            " and ".join(missing),
         )
     return not missing
 
