@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from baselines.encodings import ENCODINGS, Encoding
 from mec_gym import Scenario, Slot
 from mec_gym.optimum import load_problem
+from mec_gym.validation import require_choice, require_integer, require_number
 
 STARTS = ("random", "greedy", "around")
 
@@ -58,16 +59,9 @@ class SearchSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, value, known in (
-            ("encoding", self.encoding, tuple(ENCODINGS)),
-            ("start", self.start, STARTS),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} must be one of {known}; got {value!r}.")
-        if isinstance(self.population, bool) or not isinstance(self.population, int):
-            raise TypeError(f"population must be an int; got {self.population!r}.")
-        if self.population < 4:
-            raise ValueError(f"population must be >= 4; got {self.population}.")
+        require_choice("encoding", self.encoding, ENCODINGS)
+        require_choice("start", self.start, STARTS)
+        require_integer("population", self.population, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,8 +229,7 @@ def committed_settings(algorithm: str, encoding: str | None = None) -> SearchSet
     record = json.loads(text)
     if encoding is None:
         return SearchSettings(**record["best"])
-    if encoding not in record["best_by_encoding"]:
-        raise ValueError(f"encoding must be one of {tuple(ENCODINGS)}; got {encoding!r}.")
+    require_choice("encoding", encoding, record["best_by_encoding"])
     return SearchSettings(**record["best_by_encoding"][encoding])
 
 
@@ -257,12 +250,9 @@ def require_budget(max_evaluations: Any, max_milliseconds: Any) -> None:
     --------
     >>> require_budget(2000, None)
     """
-    if isinstance(max_evaluations, bool) or not isinstance(max_evaluations, (int, np.integer)):
-        raise TypeError(f"max_evaluations must be an int; got {max_evaluations!r}.")
-    if max_evaluations < 1:
-        raise ValueError(f"max_evaluations must be >= 1; got {max_evaluations}.")
-    if max_milliseconds is not None and not max_milliseconds > 0.0:
-        raise ValueError(f"max_milliseconds must be > 0 [ms]; got {max_milliseconds!r}.")
+    require_integer("max_evaluations", max_evaluations, 1)
+    if max_milliseconds is not None:
+        require_number("max_milliseconds", max_milliseconds, "(0, inf]", unit="ms")
 
 
 class _Loop:

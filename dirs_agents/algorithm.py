@@ -28,6 +28,7 @@ from dirs_agents.storage import read_model, write_model
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.sb3 import vectorised, world_of
+from mec_gym.validation import constructor_parameters, require_known
 
 SelfAlgorithm = TypeVar("SelfAlgorithm", bound="OffloadingAlgorithm")
 
@@ -91,6 +92,9 @@ class OffloadingAlgorithm(BaseAlgorithm):
 
     def _new_policy(self) -> VotingPolicy:
         policy_class: Any = self.policy_class
+        known, takes_others = constructor_parameters(policy_class)
+        if not takes_others:
+            require_known(f"policy_kwargs of {policy_class.__name__}", self.policy_kwargs, known)
         policy: VotingPolicy = policy_class(
             self.observation_space,
             self.action_space,

@@ -33,6 +33,7 @@ from dirs_agents.refinement import refine
 from dirs_agents.replay import Batch, PrioritisedReplay
 from mec_gym import slot_from_observation
 from mec_gym.envs.sb3 import world_of
+from mec_gym.validation import require_bool
 
 SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
 
@@ -205,7 +206,7 @@ class DIRS(OffloadingAlgorithm):
         self.demonstration_beta = demonstration_beta
         self.buffer_size, self.batch_size = buffer_size, batch_size
         self.train_interval, self.train_steps = train_interval, train_steps
-        self.resample = bool(resample)
+        self.resample = require_bool("resample", resample)
         self.refine_interval = train_interval if refine_interval is None else refine_interval
         self.agent_loss_weight = agent_loss_weight
         self.loss = loss

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from dirs_agents.demonstrations import SOURCES
 from dirs_agents.levy_search import LevySearch
 from dirs_agents.losses import LOSSES
 from dirs_agents.refinement import REFINEMENTS
-from mec_gym.validation import require_choice
+from mec_gym.validation import require_choice, require_integer, require_number
 
 HYPERPARAMETERS = (
     "learning_rate",
@@ -57,6 +55,16 @@ _LEAST_INTEGERS = {
     "train_interval": 1,
     "train_steps": 1,
     "refine_interval": 1,
+    "stats_window_size": 1,
+}
+
+_NUMBERS = {
+    "l2_weight": "[0, inf)",
+    "agent_loss_weight": "[0, inf)",
+    "priority_exponent": "[0, inf)",
+    "agent_priority": "(0, inf)",
+    "demonstration_priority": "(0, inf)",
+    "epsilon": "[0, 1]",
 }
 
 
@@ -101,20 +109,13 @@ def check_hyperparameters(model: Any) -> None:
 
 
 def _check_numbers(model: Any) -> None:
+    if not callable(model.learning_rate):
+        require_number("learning_rate", model.learning_rate, "[0, inf)")
     for name, least in _LEAST_INTEGERS.items():
-        value = getattr(model, name)
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be an integer >= {least}; got {value!r}.")
-    for name in ("l2_weight", "agent_loss_weight", "priority_exponent"):
-        value = getattr(model, name)
-        if not 0.0 <= value < np.inf:
-            raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
-    for name in ("agent_priority", "demonstration_priority"):
-        value = getattr(model, name)
-        if not 0.0 < value < np.inf:
-            raise ValueError(f"{name} must be finite and > 0 [nat]; got {value!r}.")
-    if not 0.0 <= model.epsilon <= 1.0:
-        raise ValueError(f"epsilon must lie in [0, 1]; got {model.epsilon!r}.")
+        require_integer(name, getattr(model, name), least)
+    for name, interval in _NUMBERS.items():
+        unit = "nat" if name.endswith("_priority") else ""
+        require_number(name, getattr(model, name), interval, unit=unit)
 
 
 def require_policy(policy: Any, aliases: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from mec_gym import Scenario, Slot
 from mec_gym.allocation_search import FractionProblem
 from mec_gym.levy import LevyTail, levy_steps
 from mec_gym.optimum import LoadProblems, load_problems
-from mec_gym.validation import require_choice
+from mec_gym.validation import require_choice, require_integer, require_number
 
 METHODS = ("levy", "classic-levy")
 ALLOCATIONS = ("exact", "levy")
@@ -71,15 +71,10 @@ class LevySearch:
         require_choice("method", self.method, METHODS)
         require_choice("allocation", self.allocation, ALLOCATIONS)
         for name in ("population", "generations"):
-            size = getattr(self, name)
-            if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-                raise ValueError(f"{name} must be an integer >= 1; got {size!r}.")
-        if not 0.0 < self.beta < 2.0:
-            raise ValueError(f"beta must lie strictly between 0 and 2 [1]; got {self.beta!r}.")
+            require_integer(name, getattr(self, name), 1)
+        require_number("beta", self.beta, "(0, 2)")
         for name in ("threshold", "step_scale"):
-            value = getattr(self, name)
-            if not 0.0 < value < np.inf:
-                raise ValueError(f"{name} must be finite and > 0 [1]; got {value!r}.")
+            require_number(name, getattr(self, name), "(0, inf)")
 
 
 @dataclass(frozen=True, eq=False)

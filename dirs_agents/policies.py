@@ -16,6 +16,7 @@ from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
 from dirs_agents.columns import ColumnCoder
 from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, vote
+from mec_gym.validation import require_bool, require_integer, require_number
 
 _PART = 128
 """Observations that are decided at once, of a larger batch."""
@@ -186,6 +187,11 @@ class EnsemblePolicy(VotingPolicy):
     net_arch : sequence of int, optional
         Hidden widths; the paper's by default (:func:`paper_widths`).
 
+    Raises
+    ------
+    ValueError
+        If `net_arch` is no list of integers of at least 1.
+
     Examples
     --------
     >>> from mec_gym.envs.offloading import MultiMECEnv
@@ -200,7 +206,7 @@ class EnsemblePolicy(VotingPolicy):
     def __init__(self, *args: Any, net_arch: Sequence[int] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         devices = self.scenario.n_devices
-        self.net_arch = tuple(paper_widths(devices) if net_arch is None else net_arch)
+        self.net_arch = _widths(paper_widths(devices) if net_arch is None else net_arch)
         bank: Any = self._bank
         self.bank = bank(self.scenario.n_servers, self.coder.n_rows, devices, self.net_arch)
         # A subclass may decide otherwise; what it overrides then counts for one slot as well.
@@ -216,6 +222,14 @@ class EnsemblePolicy(VotingPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {"net_arch": self.net_arch}
+
+
+def _widths(net_arch: Any) -> tuple[int, ...]:
+    if isinstance(net_arch, str) or not isinstance(net_arch, Sequence):
+        raise ValueError(f"net_arch must be a list of hidden widths; got {net_arch!r}.")
+    for width in net_arch:
+        require_integer("each width in net_arch", width, 1)
+    return tuple(net_arch)
 
 
 class CentralPolicy(EnsemblePolicy):
@@ -261,8 +275,8 @@ class PricePolicy(VotingPolicy):
 
     Raises
     ------
-    ValueError
-        If `markdown` is outside (0, 1].
+    TypeError, ValueError
+        If `admission` is no bool, `hidden` below 1, or `markdown` outside (0, 1].
 
     Examples
     --------
@@ -285,11 +299,12 @@ class PricePolicy(VotingPolicy):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        if not 0.0 < markdown <= 1.0:
-            raise ValueError(f"markdown must lie in (0, 1] [1]; got {markdown!r}.")
-        self.hidden, self.admission, self.markdown = hidden, bool(admission), float(markdown)
+        require_integer("hidden", hidden, 1)
+        require_number("markdown", markdown, "(0, 1]")
+        self.hidden, self.markdown = hidden, float(markdown)
+        self.admission = require_bool("admission", admission)
         self.bank = PriceBank(
-            self.coder, hidden=hidden, markdown=self.markdown if admission else 1.0
+            self.coder, hidden=hidden, markdown=self.markdown if self.admission else 1.0
         )
 
     def decide(self, columns: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 
 from mec_gym import ENV_ID, Scenario
-from mec_gym.validation import require_known, suggestion
+from mec_gym.validation import constructor_parameters, require_known, suggestion
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Algorithm:
             For an argument that its constructor does not have.
         """
         _require_arguments(self.name, self.cls, self.arguments)
-        known, _ = _parameters(self.cls)
+        known, _ = constructor_parameters(self.cls)
         taken = {name: value for name, value in common.items() if name in known}
         return self.cls(**(_policy(self.cls) | {"env": env} | taken | dict(self.arguments)))
 
@@ -89,7 +89,7 @@ class Algorithm:
         object
             None for an argument without default, or that there is not.
         """
-        parameter = _parameters(self.cls)[0].get(argument)
+        parameter = constructor_parameters(self.cls)[0].get(argument)
         has = parameter is not None and parameter.default is not inspect.Parameter.empty
         return parameter.default if has else None  # type: ignore[union-attr]
 
@@ -106,7 +106,9 @@ class Algorithm:
         dict
             Those that it keeps under the same names.
         """
-        known = [name for name in _parameters(self.cls)[0] if name not in ("env", "policy")]
+        known = [
+            name for name in constructor_parameters(self.cls)[0] if name not in ("env", "policy")
+        ]
         kept = {name: vars(model)[name] for name in known if name in vars(model)}
         return _policy(self.cls) | dict(self.arguments) | kept
 
@@ -179,7 +181,9 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
         )
     _require_free(changes or ())
     _require_arguments(name, found.cls, [key.split(".")[0] for key in changes or ()])
-    return replace(found, arguments=_merged(found.arguments, changes or {}))
+    found = replace(found, arguments=_merged(found.arguments, changes or {}))
+    _require_policy_arguments(found)
+    return found
 
 
 def names() -> tuple[str, ...]:
@@ -364,25 +368,6 @@ def _wants_scores(name: str, cls: type[Any]) -> bool:
 # -- constructors ------------------------------------------------------------------------------
 
 
-def _parameters(cls: type[Any]) -> tuple[dict[str, inspect.Parameter], bool]:
-    """Return the constructor's parameters, and whether it takes others that no signature shows.
-
-    ``**kwargs`` are taken to go to the next class's constructor.
-    """
-    found: dict[str, inspect.Parameter] = {}
-    for ancestor in cls.__mro__:
-        if ancestor is object or "__init__" not in vars(ancestor):
-            continue
-        own = list(inspect.signature(vars(ancestor)["__init__"]).parameters.values())[1:]
-        found = {p.name: p for p in own if p.kind in _NAMED} | found
-        if not any(p.kind is p.VAR_KEYWORD for p in own):
-            return found, False
-    return found, True
-
-
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
-
 _RESERVED = {
     "seed": "--seed",
     "device": "--device",
@@ -403,14 +388,24 @@ def _require_free(changes: Iterable[str]) -> None:
 
 
 def _require_arguments(name: str, cls: type[Any], given: Iterable[str]) -> None:
-    known, takes_others = _parameters(cls)
+    known, takes_others = constructor_parameters(cls)
     if not takes_others:
         require_known(f"argument of {name}", given, known)
 
 
+def _require_policy_arguments(found: Algorithm) -> None:
+    """Refuse what the policy's constructor does not know, as far as a signature shows it."""
+    given = found.arguments.get("policy_kwargs")
+    policy = (_policy(found.cls) | dict(found.arguments)).get("policy", found.default("policy"))
+    if isinstance(policy, str):
+        policy = getattr(found.cls, "policy_aliases", {}).get(policy)
+    if isinstance(given, Mapping) and isinstance(policy, type):
+        _require_arguments(f"{found.name}'s policy_kwargs", policy, given)
+
+
 def _policy(cls: type[Any]) -> dict[str, Any]:
     """Return the policy argument for a constructor that insists on one."""
-    parameter = _parameters(cls)[0].get("policy")
+    parameter = constructor_parameters(cls)[0].get("policy")
     if parameter is None or parameter.default is not inspect.Parameter.empty:
         return {}
     aliases = list(getattr(cls, "policy_aliases", {}))

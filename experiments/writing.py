@@ -11,6 +11,37 @@ PARTIAL = ".partial-"
 """How names of files begin that are being written."""
 
 
+def require_folder(path: Path) -> None:
+    """Raise unless a folder is there, or can be made.
+
+    Parameters
+    ----------
+    path : Path
+        Asked for before any work, which would be lost without it.
+
+    Raises
+    ------
+    NotADirectoryError
+        If a file stands in its place or above it.
+    PermissionError
+        If nobody lets this process write there.
+
+    Examples
+    --------
+    >>> require_folder(Path("runs"))
+    """
+    there = next(one for one in (path, *path.absolute().parents) if os.path.lexists(one))
+    if not there.is_dir():
+        raise NotADirectoryError(
+            f"--out must be a folder, or a place for one; {there} is a file. Move the file, or "
+            "choose another folder."
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"--out must be a folder that can be written to; {there} cannot. Choose another folder."
+        )
+
+
 def write_whole(path: Path, text: str, *, lasting: bool = True) -> None:
     """Write a file that is complete or, if anything goes wrong, as it was before.
 

@@ -185,7 +185,10 @@ def _pygame() -> ModuleType:
     try:
         import pygame
     except ImportError as error:
-        message = 'rendering needs pygame; install it with: pip install "mec-gym[render]"'
+        message = (
+            'rendering needs pygame: pip install "mec-gym[render]", or in a clone '
+            'pip install ".[render]".'
+        )
         raise DependencyNotInstalled(message) from error
     return pygame
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -119,6 +120,103 @@ def _require(
     raise ValueError(f"{name} {requirement}; got {got!r}{where}{count}.")
 
 
+def require_bool(name: str, value: Any) -> bool:
+    """Return a switch as a bool, or refuse what is none: ``bool("no")`` would be True.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls the argument.
+    value : bool or numpy.bool
+        Neither 0 nor 1, nor text.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> require_bool("resample", "no")
+    Traceback (most recent call last):
+    TypeError: resample must be True or False (true or false on a command line); got 'no'.
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(
+        f"{name} must be True or False (true or false on a command line); got {value!r}."
+    )
+
+
+def require_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Raise ``ValueError`` unless `value` is an integer within its limits.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls the argument.
+    value : object
+        What was given; no bool, no float.
+    least, most : int
+        Ends; no upper end by default.
+
+    Raises
+    ------
+    ValueError
+        Names the argument, the limits and what came.
+
+    Examples
+    --------
+    >>> require_integer("batch_size", 0, 1)
+    Traceback (most recent call last):
+    ValueError: batch_size must be an integer >= 1; got 0.
+    """
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        limits = f">= {least}" if most is None else f"within {least}...{most}"
+        raise ValueError(f"{name} must be an integer {limits}; got {value!r}.")
+
+
+def require_number(name: str, value: Any, interval: str, *, unit: str = "") -> None:
+    """Raise ``ValueError`` unless `value` is a real number in an interval.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls the argument.
+    value : object
+        What was given; no bool, no NaN.
+    interval : str
+        As mathematics writes it: "[0, 1)", "(0, inf)".
+    unit : str
+        Of `value`, for the message.
+
+    Raises
+    ------
+    ValueError
+        Names the argument, the interval and what came.
+
+    Examples
+    --------
+    >>> require_number("gamma", 1, "[0, 1)")
+    Traceback (most recent call last):
+    ValueError: gamma must be a number in [0, 1); got 1.
+    """
+    low, high = map(float, interval[1:-1].split(","))
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
+        value, bool
+    )
+    # Written so that NaN fails.
+    above = number and (value > low or (value == low and interval[0] == "["))
+    if not (above and (value < high or (value == high and interval[-1] == "]"))):
+        shown = f"{interval} [{unit}]" if unit else interval
+        raise ValueError(f"{name} must be a number in {shown}; got {value!r}.")
+
+
 def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
     """Raise ``ValueError`` unless `value` is one of `choices`.
 
@@ -198,3 +296,42 @@ def require_known(what: str, given: Iterable[str], known: Iterable[str]) -> None
     if unknown:
         listed = "; ".join(f"{name!r}{suggestion(name, names)}" for name in unknown)
         raise TypeError(f"unknown {what}: {listed}.")
+
+
+def constructor_parameters(cls: type[Any]) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Return a constructor's parameters, and whether it takes others that no signature shows.
+
+    Parameters
+    ----------
+    cls : type
+        ``**kwargs`` are taken to go to the next class's constructor.
+
+    Returns
+    -------
+    parameters : dict of str to inspect.Parameter
+        Those that can be given by name, of `cls` and of those that it hands ``**kwargs`` to.
+    takes_others : bool
+        Whether ``**kwargs`` go further than can be seen.
+
+    Examples
+    --------
+    >>> class Small:
+    ...     def __init__(self, size=1): ...
+    >>> class Smaller(Small):
+    ...     def __init__(self, part=1, **kwargs): ...
+    >>> names, more = constructor_parameters(Smaller)
+    >>> sorted(names), more
+    (['part', 'size'], False)
+    """
+    found: dict[str, inspect.Parameter] = {}
+    for ancestor in cls.__mro__:
+        if ancestor is object or "__init__" not in vars(ancestor):
+            continue
+        own = list(inspect.signature(vars(ancestor)["__init__"]).parameters.values())[1:]
+        found = {p.name: p for p in own if p.kind in _NAMED} | found
+        if not any(p.kind is p.VAR_KEYWORD for p in own):
+            return found, False
+    return found, True
+
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -25,6 +25,7 @@ from experiments.matrix.launchers import Launcher, Processes  # noqa: E402
 from experiments.matrix.matrix import Report, run_matrix, tasks_of  # noqa: E402
 from experiments.matrix.plan import changes_of, plan, seeds_of, timesteps_of  # noqa: E402
 from experiments.matrix.progress import Progress  # noqa: E402
+from experiments.writing import require_folder  # noqa: E402
 from mec_gym.validation import require_choice  # noqa: E402
 
 
@@ -32,6 +33,7 @@ def main() -> int:
     """Parse, run, say what came of it."""
     given = _parser().parse_args()
     with complain():
+        require_folder(given.out)
         runs = plan(
             given.algos,
             [scenario_of(name, given.scenario_set) for name in given.scenarios],

@@ -24,6 +24,7 @@ from experiments import Result, Settings, as_text, compare, write_report  # noqa
 from experiments.arguments import complain, scenario_of  # noqa: E402
 from experiments.running.measuring import decisions_of  # noqa: E402
 from experiments.running.pictures import NetworkPicture, save_picture  # noqa: E402
+from experiments.writing import require_folder  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
 
 LEARNERS = ("dirs", "dirs:prices")
@@ -40,6 +41,7 @@ def main() -> int:
     given = parser.parse_args()
     begun = time.perf_counter()
     with complain():
+        require_folder(given.out)
         scenario = scenario_of(given.scenario)
         results = list(_results(scenario, given.timesteps, given.seed, given.out / "runs"))
         print(f"\n{as_text(compare(results, LEARNERS[0]))}\n")

@@ -20,6 +20,7 @@ from pathlib import Path  # noqa: E402
 
 import experiments  # noqa: E402  # what needs torch is loaded when it is first used
 from experiments.arguments import complain, scenario_of  # noqa: E402
+from experiments.writing import require_folder  # noqa: E402
 
 
 def main() -> int:
@@ -45,6 +46,8 @@ def main() -> int:
     if given.scenario_set and not given.scenario:
         parser.error("--scenario-set changes the fields of a --scenario: give both")
     with complain():
+        if given.out:
+            require_folder(given.out)
         if given.out and any(given.out.rglob("result.json")):
             raise FileExistsError(f"{given.out} holds results already: choose another folder.")
         scenario = scenario_of(given.scenario, given.scenario_set) if given.scenario else None
@@ -53,10 +56,12 @@ def main() -> int:
                 given.runs, algo=given.algo, scenario=scenario, layouts=given.layouts
             )
         )
-        if given.out:  # first of all: they were measured with patience
-            for number, result in enumerate(results):
-                experiments.write_result(given.out / f"{number:03d}" / "result.json", result)
-        print(experiments.as_text(experiments.compare(results, given.against)))
+        try:
+            if given.out:  # first of all: they were measured with patience
+                for number, result in enumerate(results):
+                    experiments.write_result(given.out / f"{number:03d}" / "result.json", result)
+        finally:  # a full disk takes nothing from the table
+            print(experiments.as_text(experiments.compare(results, given.against)))
         if given.out:
             print(f"\nresults: {given.out}")
     return 0

@@ -183,7 +183,7 @@ def _raw(result: Result) -> dict[str, Any]:
         "nrr": float(np.mean(result.slots.nrr)),
         "nrr_of_layouts": np.asarray(result.slots.nrr).mean(1).round(6).tolist(),
         "untrained": result.curve[0].nrr if result.curve else None,
-        "training_s": round(result.seconds.training, 1),
+        "training_s": round(result.seconds.training or 0.0, 1),
         "commit": result.system.commit,
         "versions": dict(result.system.versions),
     }

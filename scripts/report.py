@@ -8,6 +8,7 @@ from pathlib import Path
 from experiments.arguments import complain
 from experiments.report.report import write_report
 from experiments.results.files import read_results
+from experiments.writing import require_folder
 
 
 def main() -> None:
@@ -18,6 +19,7 @@ def main() -> None:
     parser.add_argument("--reference", help="the label that all others are compared with")
     given = parser.parse_args()
     with complain():
+        require_folder(given.out)
         found = read_results(given.folders)
         files = write_report(found.results, found.problems, given.out, given.reference)
     print(f"{len(found.results)} results, {len(found.problems)} problems")

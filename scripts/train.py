@@ -20,6 +20,7 @@ from pathlib import Path  # noqa: E402
 
 import experiments  # noqa: E402  # what needs torch is loaded when it is first used
 from experiments.arguments import changes, complain, scenario_of  # noqa: E402
+from experiments.writing import require_folder  # noqa: E402
 
 
 def main() -> int:
@@ -69,6 +70,7 @@ def main() -> int:
             if settings is None:
                 raise FileNotFoundError(f"{folder} is not the folder of a run: no settings.json.")
         else:
+            require_folder(given.out)
             # Refuses before anything is said.
             learns = experiments.algorithm(given.algo, changes(given.set)).learns
             settings = experiments.Settings(

@@ -63,6 +63,44 @@ def test_an_option_is_heeded_or_refused(words: list[str], status: int, message: 
     assert "Traceback" not in done.stderr
 
 
+OUT: dict[str, list[str]] = {
+    "train": ["--algo", "greedy", "--scenario", "paper-30x2"],
+    "evaluate": ["greedy", "--scenario", "paper-30x2"],
+    "benchmark": ["--algos", "greedy"],
+    "report": ["."],
+    "demo": ["--timesteps", "5", "--scenario", "paper-30x2"],
+}
+
+
+@pytest.mark.parametrize("below", ["", "further/down"])
+@pytest.mark.parametrize("script", OUT)
+def test_a_file_in_the_place_of_out_is_refused_before_any_work(
+    script: str, below: str, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("mine")
+    place = str(tmp_path / "taken" / below)
+    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *OUT[script], "--out", place]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: --out must be a folder, or a place for one; {tmp_path}")
+    assert done.stdout == ""
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_evaluate_prints_its_table_though_writing_fails(tmp_path: Path) -> None:
+    # Where the folder of the second result has to come, a file stands.
+    (tmp_path / "001").write_text("mine")
+    options = ["greedy", "local", "--scenario", "paper-30x2", "--layouts", "2"]
+    command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *options]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 1
+    assert str(tmp_path / "001") in done.stderr
+    assert "greedy" in done.stdout
+    assert "(optimum)" in done.stdout
+
+
 @pytest.mark.slow
 def test_the_demo_trains_measures_and_reports(tmp_path: Path) -> None:
     for extra in ("pygame", "pymoo", "matplotlib"):
@@ -74,10 +112,13 @@ def test_the_demo_trains_measures_and_reports(tmp_path: Path) -> None:
         *("demo.py", "--scenario", str(tmp_path / "six.json")),
         *("--timesteps", "20", "--out", str(out)),
     )
-    for word in ("dirs:prices", "greedy", "pso[max_evaluations=200]", "(optimum)", "--logdir"):
+    for word in ("dirs:prices", "greedy", "pso[max_evaluations=200] ‡", "(optimum)", "--logdir"):
         assert word in printed
     assert (out / "slot.png").read_bytes().startswith(b"\x89PNG")
-    assert "six devices" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "six devices" in page
+    for text in (printed, page):
+        assert "it starts from the greedy decision" in text
     nrr = [float(line.split()[2]) for line in printed.splitlines() if line.startswith("dirs ")]
     assert 0 < nrr[0] <= 1
 

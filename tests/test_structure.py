@@ -97,6 +97,17 @@ def test_patterns_recognise_what_they_are_for(what: str, text: str) -> None:
     assert not UNWANTED[what].search("see ../homework/x, https://example.org/home/x and python.org")
 
 
+PACKAGES = ("mec_gym", "dirs_agents", "baselines", "experiments")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_hints_to_install_an_extra_say_how_in_a_clone_too(name: str) -> None:
+    for path in (ROOT / name).rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        hints = re.findall(r'(?<!``)pip install "mec-gym\[(\w+)\]"', text)
+        assert hints == re.findall(r'pip install "\.\[(\w+)\]"', text), path
+
+
 def test_versions_agree() -> None:
     def stated(file: str, pattern: str) -> list[str]:
         text = (ROOT / file).read_text(encoding="utf-8")

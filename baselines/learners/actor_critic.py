@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
 from baselines.learners.envs import require_assignments, require_same_spaces, vectorised
+from baselines.learners.hyperparameters import require_hyperparameters
 from baselines.learners.mec_log import MECLog
 
 Self = TypeVar("Self", bound="ActorCritic")
@@ -25,6 +26,17 @@ MEMORY = 0.01
 
 NETWORKS: dict[str, Any] = {"net_arch": {"pi": [64], "vf": [64]}, "activation_fn": nn.ReLU}
 """What `policy_kwargs` holds where nothing else is said."""
+
+
+_LEAST_INTEGERS = {"batch_size": 2}  # advantages are compared within a batch
+
+_NUMBERS = {
+    "gamma": "[0, 1]",
+    "gae_lambda": "[0, 1]",
+    "ent_coef": "[0, inf)",
+    "vf_coef": "[0, inf)",
+    "max_grad_norm": "(0, inf]",
+}
 
 
 class ActorCritic(MECLog, A2C):
@@ -63,7 +75,8 @@ class ActorCritic(MECLog, A2C):
         For an env that is none of MultiMEC, or takes other actions than assignments; or for
         another kind of policy.
     ValueError
-        If the copies of env differ in their scenarios, or for a batch of less than 2 slots.
+        If the copies of env differ in their scenarios, for a batch of less than 2 slots, which
+        leaves nothing to compare, or for another number out of its range.
 
     Notes
     -----
@@ -134,11 +147,7 @@ class ActorCritic(MECLog, A2C):
             self._setup_model()
 
     def _setup_model(self) -> None:
-        if self.batch_size < 2:
-            raise ValueError(
-                "batch_size must be >= 2, since advantages are compared within a batch; got "
-                f"{self.batch_size}."
-            )
+        require_hyperparameters(self, _LEAST_INTEGERS, _NUMBERS)
         self.n_steps = math.ceil(self.batch_size / self.n_envs)
         if self.env is not None:
             may = require_assignments(self.env).can_execute_locally.tolist()

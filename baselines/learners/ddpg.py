@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
 import stable_baselines3
 import torch
 from numpy.typing import NDArray
@@ -14,6 +13,11 @@ from stable_baselines3.common.utils import update_learning_rate
 from stable_baselines3.td3.policies import TD3Policy
 
 from baselines.learners.exploration import SharedNoise
+from baselines.learners.hyperparameters import (
+    OFF_POLICY_INTEGERS,
+    require_hyperparameters,
+    require_rounds,
+)
 from baselines.learners.mec_log import MECLog
 from baselines.learners.slot_replay import SlotReplay
 from baselines.learners.vote_policy import VotePolicy
@@ -23,6 +27,8 @@ Self = TypeVar("Self", bound="DDPG")
 
 SATURATED = 0.95
 """A score scaled to [-1, 1] counts as saturated beyond this: tanh is nearly flat there."""
+
+_NUMBERS = {"actor_rate": "[0, inf)", "noise": "[0, inf)", "tau": "(0, 1]", "gamma": "[0, 1]"}
 
 
 class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
@@ -79,7 +85,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     TypeError
         For an env that is none of MultiMEC, or takes neither assignments nor scores; without env.
     ValueError
-        If the copies of env differ in their scenarios, or the buffer exceeds free memory.
+        If the copies of env differ in their scenarios, the buffer exceeds free memory, or a number
+        is out of its range.
 
     Notes
     -----
@@ -134,9 +141,6 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
                 "DDPG needs an env, whose sizes its networks take: DDPG(env=gymnasium.make("
                 '"mec_gym/MultiMEC-v0", scenario=...)).'
             )
-        for name, value in (("actor_rate", actor_rate), ("noise", noise)):
-            if not 0.0 <= value < np.inf:
-                raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
         self.actor_rate, self.noise, self.steps_given = actor_rate, noise, gradient_steps
         super().__init__(
             policy,
@@ -163,6 +167,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         )
 
     def _setup_model(self) -> None:
+        require_hyperparameters(self, OFF_POLICY_INTEGERS | {"n_steps": 1}, _NUMBERS)
+        require_rounds(self)
         self._remember_world()
         if self.replay_buffer_class is None and self.n_steps == 1:
             self.replay_buffer_class = SlotReplay

@@ -19,12 +19,16 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from baselines.learners.envs import vectorised
+from baselines.learners.hyperparameters import (
+    OFF_POLICY_INTEGERS,
+    require_hyperparameters,
+    require_rounds,
+)
 from baselines.learners.maddpg_layers import clip_each
 from baselines.learners.maddpg_networks import CRITICS, AgentActors, CentralCritics, MADDPGPolicy
 from baselines.learners.maddpg_setting import (
     AgentNoise,
     require_memory,
-    require_number,
     require_one_of,
     require_views,
     server_views,
@@ -42,6 +46,16 @@ FADING = LinearSchedule(1e-3, 0.0, 1.0)
 
 SATURATED = 0.95
 """Actions beyond this, of 1, count as saturated: a tanh lets a tenth of the gradient through."""
+
+_NUMBERS = {
+    "actor_rate": "(0, inf)",
+    "noise": "[0, inf)",
+    "level_noise": "[0, inf)",
+    "logit_penalty": "[0, inf)",
+    "max_grad_norm": "(0, inf)",
+    "tau": "(0, 1]",
+    "gamma": "[0, 1)",
+}
 
 
 class MADDPG(MECLog, VotingAlgorithm, TD3):
@@ -208,11 +222,6 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
             )
         require_one_of("critics", self.critics, CRITICS)
         require_one_of("others", self.others, OTHERS)
-        for name in ("noise", "level_noise", "logit_penalty"):
-            require_number(name, getattr(self, name), 0.0)
-        for name in ("actor_rate", "max_grad_norm"):
-            require_number(name, getattr(self, name), 0.0, open_low=True)
-        require_number("gamma", self.gamma, 0.0, 1.0)
 
     # -- the env: MultiMEC, or any with views ------------------------------------------------------
 
@@ -233,6 +242,8 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
             super()._require_fitting(env)
 
     def _setup_model(self) -> None:
+        require_hyperparameters(self, OFF_POLICY_INTEGERS, _NUMBERS)
+        require_rounds(self)
         self._remember_world()
         if self.views is None:
             self.views = server_views(self.scenario, self.env, self.observation_space)

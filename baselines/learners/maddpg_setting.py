@@ -233,31 +233,3 @@ def require_one_of(name: str, value: Any, known: Sequence[str]) -> None:
     """
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}.")
-
-
-def require_number(
-    name: str, value: Any, low: float, below: float = float("inf"), *, open_low: bool = False
-) -> None:
-    """Raise ``ValueError`` unless an argument is a number within bounds.
-
-    Parameters
-    ----------
-    name : str
-        Of the argument.
-    value : object
-        Its value.
-    low, below : float
-        The least it may be, and what it must be less than.
-    open_low : bool
-        Whether it must be more than `low`.
-
-    Examples
-    --------
-    >>> require_number("gamma", 0.9, 0.0, 1.0)
-    """
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    # Written so that NaN fails.
-    if number and low <= value < below and not (open_low and value == low):
-        return
-    bounds = f"{'>' if open_low else '>='} {low:g}" + (f" and < {below:g}" if below < 1e300 else "")
-    raise ValueError(f"{name} must be a number {bounds}; got {value!r}.")

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from baselines.policies.policy import SlotPolicy
-from baselines.policies.requirements import require_count
 from baselines.prices import best_discount, mean_prices, posted_prices, require_prices
 from baselines.tuning import tuning_slots
 from mec_gym import Scenario, Slot
+from mec_gym.validation import real_array, require_bool, require_integer, require_number
 
 
 class PostedPrices(SlotPolicy):
@@ -70,12 +70,12 @@ class PostedPrices(SlotPolicy):
         n_tuning_slots: int = 60,
         **kwargs: Any,
     ) -> None:
-        require_count("n_tuning_slots", n_tuning_slots, 1)
-        if discount is not None and not 0.0 < discount < np.inf:
-            raise ValueError(f"discount must be finite and > 0; got {discount!r}.")
-        given = None if prices is None else np.asarray(prices, dtype=np.float64).tolist()
+        require_integer("n_tuning_slots", n_tuning_slots, 1)
+        if discount is not None:
+            require_number("discount", discount, "(0, inf)")
+        given = None if prices is None else real_array("prices", prices).tolist()
         self.prices: list[float] | float | None = given
-        self.discount, self.dropping = discount, bool(dropping)
+        self.discount, self.dropping = discount, require_bool("dropping", dropping)
         self.n_tuning_slots = n_tuning_slots
         self.posted: list[float] | float | None = given
         super().__init__(env, **kwargs)

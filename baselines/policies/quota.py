@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.policies.policy import SlotPolicy
-from baselines.policies.requirements import require_count
 from baselines.quota import best_quota, quota
 from baselines.tuning import tuning_slots
 from mec_gym import Scenario, Slot
+from mec_gym.validation import require_integer
 
 
 class QuotaOffloading(SlotPolicy):
@@ -57,9 +57,9 @@ class QuotaOffloading(SlotPolicy):
         n_tuning_slots: int = 60,
         **kwargs: Any,
     ) -> None:
-        require_count("n_tuning_slots", n_tuning_slots, 1)
+        require_integer("n_tuning_slots", n_tuning_slots, 1)
         if quota is not None:
-            require_count("quota", quota, 0)
+            require_integer("quota", quota, 0)
         self.quota, self.n_tuning_slots = quota, n_tuning_slots
         self.size: int | None = quota
         super().__init__(env, **kwargs)
@@ -73,7 +73,7 @@ class QuotaOffloading(SlotPolicy):
             Of the env.
         """
         if self.size is not None:
-            require_count("quota", self.size, 0, scenario.n_devices)
+            require_integer("quota", self.size, 0, scenario.n_devices)
 
     def tune(self) -> None:
         """Choose the quota."""

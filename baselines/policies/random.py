@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from baselines.policies.policy import SlotPolicy
 from baselines.random import random
 from mec_gym import Slot
+from mec_gym.validation import require_bool
 
 
 class RandomOffloading(SlotPolicy):
@@ -40,7 +41,7 @@ class RandomOffloading(SlotPolicy):
     settings = ("admission_limit",)
 
     def __init__(self, env: Any = None, *, admission_limit: bool = True, **kwargs: Any) -> None:
-        self.admission_limit = bool(admission_limit)
+        self.admission_limit = require_bool("admission_limit", admission_limit)
         super().__init__(env, **kwargs)
 
     def decide(self, slot: Slot, *, deterministic: bool) -> NDArray[np.int64]:

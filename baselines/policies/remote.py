@@ -11,6 +11,7 @@ from baselines.policies.policy import SlotPolicy
 from baselines.remote import remote
 from mec_gym import Scenario, Slot
 from mec_gym.model.layout import fixed_layout
+from mec_gym.validation import require_bool
 
 LARGEST_FADING = 100.0
 """Gains over those without fading stay below this: e^-100 is the probability of one above."""
@@ -59,7 +60,7 @@ class RemoteOffloading(SlotPolicy):
     ) -> None:
         if by not in ("distance", "gain"):
             raise ValueError(f"by must be 'distance' or 'gain'; got {by!r}.")
-        self.admission_limit, self.by = bool(admission_limit), by
+        self.admission_limit, self.by = require_bool("admission_limit", admission_limit), by
         super().__init__(env, **kwargs)
 
     def check_scenario(self, scenario: Scenario) -> None:

@@ -90,31 +90,3 @@ def require_same_sizes(known: Scenario, other: Scenario) -> None:
             f"scenario {known.name!r}; got {sizes[1][0]} and {sizes[1][1]}. Make another policy "
             "for it."
         )
-
-
-def require_count(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raise unless a value is an int within its limits.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls it.
-    value : object
-        What was given.
-    least, most : int
-        Ends; no upper end by default.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Names the argument, the limits and what came.
-
-    Examples
-    --------
-    >>> require_count("quota", 3, 0, 30)
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an int; got {value!r}.")
-    if value < least or (most is not None and value > most):
-        limits = f">= {least}" if most is None else f"within {least}...{most}"
-        raise ValueError(f"{name} must be {limits}; got {value}.")

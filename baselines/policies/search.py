@@ -65,6 +65,22 @@ class SearchPolicy(SlotPolicy):
         super().__init__(env, **kwargs)
 
     @property
+    def remark(self) -> str:
+        """In what it is more than the plain search of its name; empty where it is that search."""
+        exact = {
+            "order": "the order in which devices choose greedily",
+            "prices": "the servers' prices, which devices and servers then answer exactly",
+        }
+        more = [f"it searches {exact[self.encoding]}"] if self.encoding in exact else []
+        more += ["it starts from the greedy decision"] if self.start != "random" else []
+        if not more:
+            return ""
+        return (
+            f"{' and '.join(more)}. The plain search of the literature does not, and reaches far "
+            "less where there are many devices: encoding='floor', start='random'."
+        )
+
+    @property
     def budget(self) -> dict[str, Any]:
         """What bounds the search of one slot."""
         return {

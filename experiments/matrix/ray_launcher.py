@@ -20,7 +20,8 @@ from experiments.settings import Settings
 from experiments.writing import replacing
 
 _INSTALL = (
-    'the Ray launcher needs ray: pip install "mec-gym[ray]". --launcher processes does without.'
+    'the Ray launcher needs ray: pip install "mec-gym[ray]", or in a clone pip install ".[ray]". '
+    "--launcher processes does without."
 )
 _GRACE_S = 30.0
 """How long a run that is asked to end may take to write how far it is."""

@@ -111,7 +111,7 @@ class Training:
             "timesteps": result.timesteps,
             **means,
             "decision_ms": rounded(result.decision_ms.single),
-            "training_s": rounded(result.seconds.training),
+            "training_s": rounded(result.seconds.training or 0.0),
             "learns": result.learns,
             "commit": mark(vars(result.system)),
         }

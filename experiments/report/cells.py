@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from experiments.results.measured import ROUNDING
 from experiments.statistics.intervals import Interval
 
 NONE = "–"
 MINUS = "\N{MINUS SIGN}"
+ONE_SEED, CUT, NOTED = "*", "†", "‡"
+"""Marks: an interval of one training seed, one that is cut at 1, a label with a note."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Cell:
         As shown.
     value : float or None
         A number to sort by; None sorts by the text, or last where nothing stands.
+    mark : str
+        Stands after the text, and refers to a note below the table.
 
     Examples
     --------
@@ -31,6 +37,7 @@ class Cell:
 
     text: str
     value: float | None = None
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,47 @@ def digits(value: float, significant: int = 4) -> Cell:
     return Cell(f"{value:,.{min(decimals, 12)}f}", value)
 
 
-def with_interval(interval: Interval, decimals: int = 4) -> Cell:
+def passes_one(interval: Interval) -> bool:
+    """Return whether an interval of an NRR ends where no NRR can be.
+
+    Parameters
+    ----------
+    interval : Interval
+        As Student's t has it.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> passes_one(Interval(0.9, 0.7, 1.1))
+    True
+    """
+    return interval.known and interval.high > 1 + ROUNDING
+
+
+def cut(interval: Interval) -> Interval:
+    """Return an interval of an NRR that ends at 1 at most.
+
+    Parameters
+    ----------
+    interval : Interval
+        As Student's t has it.
+
+    Returns
+    -------
+    Interval
+
+    Examples
+    --------
+    >>> cut(Interval(0.9, 0.7, 1.1)).high
+    1.0
+    """
+    return dataclasses.replace(interval, high=min(interval.high, 1.0))
+
+
+def with_interval(interval: Interval, decimals: int = 4, end: str = "") -> Cell:
     """Return a figure with its ends.
 
     Parameters
@@ -159,6 +206,8 @@ def with_interval(interval: Interval, decimals: int = 4) -> Cell:
         Without ends, the figure alone.
     decimals : int
         How many.
+    end : str
+        A mark at the upper end.
 
     Returns
     -------
@@ -172,7 +221,7 @@ def with_interval(interval: Interval, decimals: int = 4) -> Cell:
     if not interval.known:
         return number(interval.value, decimals)
     low, high = (number(end, decimals).text for end in (interval.low, interval.high))
-    return Cell(f"{number(interval.value, decimals).text} [{low}, {high}]", interval.value)
+    return Cell(f"{number(interval.value, decimals).text} [{low}, {high}{end}]", interval.value)
 
 
 def plus_minus(value: float, half: float) -> str:
@@ -290,7 +339,9 @@ def markdown(sheet: Sheet, italic: frozenset[str] = frozenset()) -> str:
     lines = [_line(map(escaped, sheet.headers)), "|" + "---|" * len(sheet.headers)]
     for row in (*sheet.rows, *sheet.fixed):
         label, *others = (escaped(cell.text) for cell in row)
-        lines.append(_line([f"*{label}*" if row[0].text in italic else label, *others]))
+        texts = [f"*{label}*" if row[0].text in italic else label, *others]
+        marks = (f" {escaped(cell.mark)}" if cell.mark else "" for cell in row)
+        lines.append(_line(map("".join, zip(texts, marks, strict=True))))
     return "\n".join([*lines, *(f"\n{escaped(note)}" for note in sheet.notes)])
 
 

@@ -170,6 +170,7 @@ def _row(row: tuple[Cell, ...], italic: frozenset[str]) -> str:
             text = f"<i>{text}</i>"
         # Text sorts by itself; a dash holds nothing and stays last.
         key = repr(cell.value) if cell.value is not None else cell.text * (index == 0)
+        text += f" {escape(cell.mark)}" if cell.mark else ""
         cells.append(f'<td data-value="{escape(key)}">{text}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 

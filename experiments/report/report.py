@@ -285,7 +285,10 @@ def report_page(content: Report) -> str:
     return page.page(TITLE, [*parts, *_provenance_part(content.origins), *_problems_part(content)])
 
 
-MISSING_FIGURES = 'There are no figures: they need matplotlib, the extra "plots".'
+MISSING_FIGURES = (
+    'There are no figures: they need matplotlib: pip install "mec-gym[plots]", or in a clone '
+    'pip install ".[plots]".'
+)
 Draw = Callable[[str, "Aggregate | Table", str], "str | None"]
 """From a figure's title, what it shows and its name to SVG."""
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from experiments.report.cells import (
+    CUT,
     NONE,
+    NOTED,
+    ONE_SEED,
     Cell,
     Sheet,
+    cut,
     decimals_for,
     digits,
     number,
     p_value,
+    passes_one,
     seeds,
     with_interval,
     without_empty,
@@ -22,7 +29,8 @@ SCORE_COLUMNS = {
     "label": "italic: a rule, which no training changes",
     "seeds": "training seeds",
     "NRR": "mean of optimum / objective, with its 95 % interval over seeds and batches of slots "
-    "(of drawn maps, each batch has a map of its own); of a rule, over batches only",
+    "(of drawn maps, each batch has a map of its own); of a rule or a single seed, over batches "
+    "only",
     "IQM": "interquartile mean over the seeds",
     "normalised": "0 = the zero point named below, 1 = optimum",
     "objective": "mean per slot",
@@ -63,16 +71,17 @@ def score_sheet(table: Table) -> Sheet:
             tuple(SCORE_COLUMNS.values()),
             tuple(_score_row(row, decimals) for row in table.rows),
             (tuple(optimum),),
-            tuple(_score_notes(table)),
+            (*_score_notes(table), *footnotes(table)),
         )
     )
 
 
 def _score_row(row: Row, decimals: int) -> tuple[Cell, ...]:
+    nrr = with_interval(cut(row.interval), decimals, CUT * passes_one(row.interval))
     return (
-        Cell(row.label),
+        Cell(row.label, mark=NOTED * bool(row.notes)),
         seeds(row.n_seeds if row.learns else 0, row.n_seeds if row.learns else 0),
-        with_interval(row.nrr, decimals),
+        dataclasses.replace(nrr, mark=ONE_SEED * row.alone),
         number(row.iqm, decimals),
         number(row.normalised),
         digits(row.objective, 5),
@@ -102,10 +111,67 @@ def _score_notes(table: Table) -> list[str]:
             f"{min(several)} seeds are few: the intervals here are Student's t, which allows for "
             "it where seeds scatter about normally."
         )
-    lonely = [row.label for row in table.rows if row.learns and row.n_seeds < 2]
-    if lonely:
-        notes.append(f"One seed, so no interval: {', '.join(lonely)}.")
     return notes
+
+
+def footnotes(table: Table) -> list[str]:
+    """Return what the marks in a table of scores mean, one sentence each.
+
+    Parameters
+    ----------
+    table : Table
+        Of :func:`experiments.statistics.comparison.compare`.
+
+    Returns
+    -------
+    list of str
+        Empty where there are no marks.
+
+    Examples
+    --------
+    >>> from experiments.statistics.comparison import compare
+    >>> from experiments.results.record import EXAMPLE
+    >>> footnotes(compare([EXAMPLE]).tables[0])
+    []
+    """
+    notes = []
+    if any(row.alone for row in table.rows):
+        notes.append(
+            f"{ONE_SEED} Of one training seed, over batches of slots alone: another seed may "
+            "differ more."
+        )
+    if any(passes_one(row.interval) for row in table.rows):
+        notes.append(f"{CUT} Cut at 1, which no policy can pass.")
+    return notes + [f"{NOTED} {row.label}: {note}" for row in table.rows for note in row.notes]
+
+
+def not_compared(table: Table) -> list[str]:
+    """Return which learners' differences nobody knows, and why; empty where all are known.
+
+    Parameters
+    ----------
+    table : Table
+        Of :func:`experiments.statistics.comparison.compare`.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+
+    Examples
+    --------
+    >>> from experiments.statistics.comparison import compare
+    >>> from experiments.results.record import EXAMPLE
+    >>> not_compared(compare([EXAMPLE]).tables[0])
+    []
+    """
+    alone = [row.label for row in table.rows if row.alone]
+    if not alone or len(table.rows) < 2:
+        return []
+    return [
+        f"Not compared: {', '.join(alone)}. A comparison takes at least two training seeds of each "
+        "learner in it."
+    ]
 
 
 def difference_sheet(table: Table) -> Sheet:
@@ -137,6 +203,7 @@ def difference_sheet(table: Table) -> Sheet:
             "corrected for all comparisons of this table",
         ),
         tuple(_difference_row(row, decimals) for row in table.differences),
+        notes=tuple(not_compared(table)),
     )
 
 
@@ -178,15 +245,19 @@ def aggregate_sheet(summary: Aggregate) -> Sheet:
             "mean over the scenarios",
             "mean normalised score",
         ),
-        tuple(_aggregate_row(row, decimals) for row in summary.rows),
+        tuple(_aggregate_row(row, decimals, _noted(summary)) for row in summary.rows),
         notes=tuple(_aggregate_notes(summary)),
     )
     return without_empty(sheet)
 
 
-def _aggregate_row(row: AggregateRow, decimals: int) -> tuple[Cell, ...]:
+def _noted(summary: Aggregate) -> set[str]:
+    return {row.label for table in summary.tables for row in table.rows if row.notes}
+
+
+def _aggregate_row(row: AggregateRow, decimals: int, noted: set[str]) -> tuple[Cell, ...]:
     return (
-        Cell(row.label),
+        Cell(row.label, mark=NOTED * (row.label in noted)),
         seeds(*(row.seeds if row.learns else (0, 0))),
         with_interval(row.iqm, decimals),
         number(row.gap, decimals),
@@ -203,6 +274,8 @@ def _aggregate_notes(summary: Aggregate) -> list[str]:
     several = [row.seeds[0] for row in summary.rows if row.learns and row.seeds[0] > 1]
     if several and min(several) <= FEW_SEEDS:
         notes.append(few_seeds(min(several), len(summary.tables)))
+    if any(row.label in _noted(summary) for row in summary.rows):
+        notes.append(f"{NOTED} See the notes below the tables of the scenarios.")
     return notes
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
-
+from experiments.report.cells import CUT, NOTED, ONE_SEED, cut, passes_one
+from experiments.report.sheets import footnotes, not_compared
 from experiments.statistics.comparison import Comparison, Row, Table
 from experiments.statistics.intervals import Interval
-from mec_gym.evaluation import estimate
 
 _HEAD = (
     "policy",
@@ -79,41 +79,35 @@ def _table(table: Table) -> str:
     lines = [
         f"{table.title}: mean over {slots.layouts * slots.slots_per_layout} frozen slots",
         "",
-        aligned([_HEAD, *(_row(row, table) for row in table.rows), _optimum(table)]),
+        aligned([_HEAD, *map(_row, table.rows), _optimum(table)]),
     ]
-    if any(row.learns and row.n_seeds == 1 for row in table.rows):
-        lines += ["", "* of one training seed, over the slots alone: another seed may differ more"]
+    lines += ["", *footnotes(table)] if footnotes(table) else []
     if any(pair.difference.interval.known for pair in table.differences):
         lines += ["", f"NRR minus that of {table.reference}, on the same slots:", _pairs(table)]
-    single = [row.label for row in table.rows if row.learns and row.n_seeds == 1]
-    if single and len(table.rows) > 1:
-        lines += ["", f"No difference of {', '.join(single)}: that takes two training seeds."]
+    lines += ["", *not_compared(table)] if not_compared(table) else []
     if table.fewest_seeds == 2:
         lines += ["", "Two seeds hardly determine an interval: train more before you conclude."]
     return "\n".join(lines)
 
 
-def _row(row: Row, table: Table) -> tuple[str, ...]:
+def _row(row: Row) -> tuple[str, ...]:
     return (
-        row.label,
+        f"{row.label} {NOTED}" if row.notes else row.label,
         str(row.n_seeds) if row.learns else "-",
         f"{row.nrr.value:.4f}",
-        _over_slots(row, table) if row.n_seeds == 1 else _interval(row.nrr, ".4f"),
+        _nrr_interval(row),
         f"{row.objective:.2f}",
         f"{row.latency_s:.2f}",
         f"{row.energy_j:.2f}",
         f"{row.single_ms:.3g}",
         f"{row.batched_ms:.3g}",
-        f"{row.training_s:.3g}" if row.learns else "-",
+        f"{row.training_s:.3g}" if row.learns and math.isfinite(row.training_s) else "-",
     )
 
 
-def _over_slots(row: Row, table: Table) -> str:
-    """Return the interval of the one policy that one seed gave."""
-    group = next(group for group in table.arena.groups if group.label == row.label)
-    found = estimate(np.asarray(group.results[0].slots.nrr))
-    shown = _interval(Interval(found.mean, found.low, found.high), ".4f")
-    return f"{shown} *" if row.learns else shown
+def _nrr_interval(row: Row) -> str:
+    shown = _interval(cut(row.interval), ".4f") + CUT * passes_one(row.interval)
+    return f"{shown} {ONE_SEED}" if row.alone else shown
 
 
 def _optimum(table: Table) -> tuple[str, ...]:
@@ -121,18 +115,17 @@ def _optimum(table: Table) -> tuple[str, ...]:
 
 
 def _pairs(table: Table) -> str:
-    return aligned(
-        [
-            (
-                pair.label,
-                f"{pair.difference.interval.value:+.4f}",
-                _interval(pair.difference.interval, "+.4f"),
-                f"p = {pair.p_holm:.2g}" if pair.p_holm >= 1e-4 else "p < 0.0001",
-            )
-            for pair in table.differences
-            if pair.difference.interval.known
-        ]
-    )
+    rows = [
+        (
+            pair.label,
+            f"{pair.difference.interval.value:+.4f}",
+            _interval(pair.difference.interval, "+.4f"),
+            f"{pair.p_holm:.2g}" if pair.p_holm >= 1e-4 else "< 0.0001",
+        )
+        for pair in table.differences
+        if pair.difference.interval.known
+    ]
+    return aligned([("policy", "difference", "95 % interval of it alone", "p, Holm"), *rows])
 
 
 def _interval(interval: Interval, form: str) -> str:

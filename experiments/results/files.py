@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,9 @@ __all__ = [
 ]
 
 FORMAT = "mec-gym/result"
-VERSION = 1
+VERSION = 2
+LATER: Mapping[int, Mapping[str, Any]] = {1: {"notes": []}, VERSION: {}}
+"""By version of a file, what later ones brought, with what it then was."""
 FILE_NAME = "result.json"
 
 
@@ -186,13 +188,15 @@ def _result(record: Any) -> Result:
         came = record.get("format") if isinstance(record, dict) else record
         raise ValueError(f"format must be {FORMAT!r}; got {shown(came)}.")
     version = record.get("version")
-    if version != VERSION or not isinstance(version, int) or isinstance(version, bool):
+    if not isinstance(version, int) or isinstance(version, bool) or version not in LATER:
         raise ValueError(
-            f"version must be {VERSION}, which this release reads; got {shown(version)}. "
-            "Read it with the release that wrote it, or with a later one."
+            f"version must be {' or '.join(map(str, LATER))}, which this release reads; got "
+            f"{shown(version)}. Read it with the release that wrote it, or with a later one."
         )
-    require_keys("the record", record, ["format", "version", *_names(Result)])
-    values = {key: record[key] for key in _names(Result)}
+    later = LATER[version]
+    keys = [key for key in _names(Result) if key not in later]
+    require_keys("the record", record, ["format", "version", *keys])
+    values = {key: record[key] for key in keys} | dict(later)
     if not isinstance(values["scenario_json"], dict):
         raise ValueError(f"scenario_json must be an object; got {shown(values['scenario_json'])}.")
     for key, kind in PARTS.items():

@@ -81,7 +81,9 @@ class Seconds:
 
     Attributes
     ----------
-    training, measuring : float, [s]
+    training : float or None, [s]
+        Wall time; None where nobody knows, as of a model that came as a file.
+    measuring : float, [s]
         Wall time.
 
     Examples
@@ -90,13 +92,15 @@ class Seconds:
     10.0
     """
 
-    training: float
+    training: float | None
     measuring: float
 
     def __post_init__(self) -> None:
         replace(
             self,
-            training=real("seconds.training", self.training, low=0),
+            training=None
+            if self.training is None
+            else real("seconds.training", self.training, low=0),
             measuring=real("seconds.measuring", self.measuring, low=0),
         )
 
@@ -187,6 +191,8 @@ class Result:
         Wall time.
     system : System
         What it ran on.
+    notes : tuple of str
+        What a reader of its figures should know, one sentence each: that it was hardly trained.
 
     Raises
     ------
@@ -214,6 +220,7 @@ class Result:
     curve: Sequence[CurvePoint]
     seconds: Seconds
     system: System
+    notes: Sequence[str]
 
     def __post_init__(self) -> None:
         for key in ("algorithm", "label", "scenario"):
@@ -231,6 +238,7 @@ class Result:
             timesteps=whole("timesteps", self.timesteps),
             arguments=mapping("arguments", self.arguments),
             curve=tuple(self.curve),
+            notes=_notes(self.notes),
         )
         for key, kind in PARTS.items():
             if not isinstance(getattr(self, key), kind):
@@ -257,6 +265,12 @@ class Result:
                 )
 
 
+def _notes(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, (list, tuple)):
+        raise ValueError(f"notes must be a list of text; got {shown(given)}.")
+    return tuple(text(f"notes[{index}]", one) for index, one in enumerate(given))
+
+
 PARTS: Mapping[str, type] = {
     "evaluation": Evaluation,
     "slots": Slots,
@@ -281,5 +295,6 @@ EXAMPLE = Result(
     curve=(),
     seconds=Seconds(training=0, measuring=1),
     system=System({"numpy": "2"}, None, None, "a processor", cores=1, threads=1),
+    notes=(),
 )
 """The smallest record, for examples."""

@@ -19,7 +19,7 @@ from experiments.results.record import Result, Seconds
 from experiments.running.folder import RunFolder
 from experiments.running.measuring import LAYOUTS, FrozenSlots, decisions_of, frozen_slots, measure
 from experiments.running.system import system
-from experiments.running.training import make_env
+from experiments.running.training import make_env, notes_on
 from experiments.settings import Settings
 from mec_gym import Scenario
 from mec_gym.validation import suggestion
@@ -168,6 +168,7 @@ def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
     if policy.run and chosen.learns and policy.settings.scenario != frozen.scenario:
         # Another policy than one of this scenario: never a further seed of it.
         label += f", of {policy.settings.scenario.name}"
+    timesteps = _timesteps(model, policy, settings) if chosen.learns else 0
     return Result(
         algorithm=settings.algorithm,
         label=label,
@@ -175,7 +176,7 @@ def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
         scenario=frozen.scenario.name or "scenario",
         scenario_json=json.loads(frozen.scenario.to_json()),
         seed=settings.seed,
-        timesteps=_timesteps(model, policy, settings) if chosen.learns else 0,
+        timesteps=timesteps,
         arguments=settings.changed,
         evaluation=frozen.evaluation,
         slots=slots,
@@ -183,10 +184,11 @@ def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
         # A curve measured on other slots would say nothing of these.
         curve=trained.curve if trained and _same_slots(trained, frozen) else (),
         seconds=Seconds(
-            training=trained.seconds.training if trained else 0.0,
+            training=trained.seconds.training if trained else None,
             measuring=time.perf_counter() - begun,
         ),
         system=system(),
+        notes=notes_on(model, timesteps),
     )
 
 
@@ -212,7 +214,7 @@ def _model(policy: _Policy, chosen: Algorithm, settings: Settings) -> Any:
     env = make_env(settings, chosen)
     if policy.model is not None:
         try:
-            return chosen.load(policy.model, env=env, device="cpu")
+            model = chosen.load(policy.model, env=env, device="cpu")
         except DependencyNotInstalled:
             raise
         except Exception as error:  # whatever a reader meets in a file of another kind
@@ -220,9 +222,34 @@ def _model(policy: _Policy, chosen: Algorithm, settings: Settings) -> Any:
                 f"{policy.model} cannot be read as a model of {settings.algorithm} for "
                 f"{settings.scenario.name}: {error}"
             ) from error
+        if policy.run is None:
+            _require_named(model, policy.model, chosen)
+        return model
     if chosen.learns:
         raise ValueError(
             f"{settings.algorithm} has to be trained first: scripts/train.py --algo "
             f"{settings.algorithm}; then name its run."
         )
     return chosen.build(env, seed=settings.seed, device="cpu").learn(0)
+
+
+def _require_named(model: Any, file: Path, chosen: Algorithm) -> None:
+    """Refuse a file under one name of its class where another name says what it holds."""
+    alike = [one for one in map(algorithm, names()) if one.cls is chosen.cls]
+    fitting = [one for one in alike if _is_as(model, one)]
+    closest = max(fitting, key=lambda one: len(one.arguments), default=None)
+    if closest and chosen.name in [one.name for one in alike if one.name != closest.name]:
+        raise ValueError(
+            f"{file} must hold a model of {chosen.name}; it holds one of {closest.name}: give "
+            f"--algo {closest.name}."
+        )
+
+
+def _is_as(model: Any, named: Algorithm) -> bool:
+    """Return whether a model has the arguments that a name implies."""
+    policies = getattr(named.cls, "policy_aliases", {})
+    held = vars(model) | {"policy": getattr(model, "policy_class", None)}
+    wanted = dict(named.arguments)
+    if "policy" in wanted:
+        wanted["policy"] = policies.get(wanted["policy"])
+    return all(held.get(key) == value for key, value in wanted.items())

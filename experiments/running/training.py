@@ -19,6 +19,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
+from dirs_agents.dirs import DIRS
 from experiments.algorithms import Algorithm, algorithm, require_interface
 from experiments.results.files import write_result
 from experiments.results.record import CurvePoint, Result, Seconds
@@ -185,6 +186,7 @@ def _measured(
         curve=[CurvePoint(**point) for point in run.read_curve()],
         seconds=Seconds(training=seconds, measuring=time.perf_counter() - begun),
         system=system(),
+        notes=notes_on(model, settings.timesteps if chosen.learns else 0),
     )
 
 
@@ -203,7 +205,7 @@ def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder) -> tuple[An
         require_interface(found[0])
         seed_env(env, settings.seed)  # after the algorithm has done so
         run.write_curve([])
-        note = _too_little(found[0], settings) if chosen.learns else ""
+        note = _too_little(found[0], settings.timesteps) if chosen.learns else ""
         if note:
             _log.warning("%s: %s", settings.label, note)
     model, seconds = found
@@ -213,18 +215,40 @@ def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder) -> tuple[An
     return model, seconds
 
 
-def _too_little(model: Any, settings: Settings) -> str:
+def notes_on(model: Any, budget: int) -> tuple[str, ...]:
+    """Return what a reader of a model's figures should know.
+
+    Parameters
+    ----------
+    model : object
+        As training left it.
+    budget : int, [slot]
+        That it was trained for; 0 for a rule.
+
+    Returns
+    -------
+    tuple of str
+        How little it was trained, and what a policy says of itself in `remark`.
+    """
+    little = _too_little(model, budget)
+    counts = isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm, DIRS))
+    if not little and budget and counts and not model._n_updates:
+        little = "it has not learned at all: training took no gradient step."
+    return tuple(note for note in (little, getattr(model, "remark", "")) if note)
+
+
+def _too_little(model: Any, budget: int) -> str:
     """Return what a user may not expect of a budget; nothing where all of it is trained on."""
-    budget = settings.timesteps
     if isinstance(model, OnPolicyAlgorithm):
         rollout = model.n_steps * model.n_envs
         used = budget // rollout * rollout
         if used < budget:
+            what = f"learns from {used:,} of {budget:,} slots" if used else "does not learn at all"
             return (
-                f"it learns after every {rollout:,} slots (n_steps x copies of the env), from "
-                f"{used:,} of the {budget:,}. A smaller n_steps uses more of them."
+                f"it {what}: it takes a rollout of {rollout:,} slots (n_steps x copies of the "
+                f"env) at a time, and there are {budget:,}. A smaller n_steps uses more of them."
             )
-    if isinstance(model, OffPolicyAlgorithm) and model.learning_starts >= budget:
+    if isinstance(model, OffPolicyAlgorithm) and 0 < budget <= model.learning_starts:
         return (
             f"it does not learn at all: learning_starts is {model.learning_starts:,}, and there "
             f"are {budget:,} slots."
@@ -245,7 +269,7 @@ def _logger(run: RunFolder, timesteps: int, verbose: int) -> Logger:
     return Logger(str(run.path), formats)
 
 
-_INSTALL = 'pip install "mec-gym[sb3]" brings it.'
+_INSTALL = 'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]", brings it.'
 
 
 def _buffer_size(settings: Settings, chosen: Algorithm) -> dict[str, int]:
@@ -316,7 +340,9 @@ def _can_show_progress() -> bool:
     missing = [name for name in ("tqdm", "rich") if importlib.util.find_spec(name) is None]
     if missing:
         _log.warning(
-            'no progress bar without %s: pip install "mec-gym[progress]".', " and ".join(missing)
+            'no progress bar without %s: pip install "mec-gym[progress]", or in a clone '
+            'pip install ".[progress]".',
+            " and ".join(missing),
         )
     return not missing
 

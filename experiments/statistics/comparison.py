@@ -33,6 +33,8 @@ class Row:
         Training seeds; 0 for a rule without any.
     nrr : Interval
         Mean; the interval is over seeds and layouts, for a rule over layouts.
+    over_layouts : Interval
+        The same mean; the interval is over layouts alone, as if there were no other seeds.
     iqm : float
         Interquartile mean of the NRR of the seeds.
     normalised : float
@@ -42,7 +44,9 @@ class Row:
     single_ms, batched_ms : float, [ms]
         Time of a decision.
     training_s : float, [s]
-        Time of training.
+        Time of training; NaN where that of a seed is not known.
+    notes : tuple of str
+        What its results say that a reader should know.
 
     Examples
     --------
@@ -56,6 +60,7 @@ class Row:
     learns: bool
     n_seeds: int
     nrr: Interval
+    over_layouts: Interval
     iqm: float
     normalised: float
     objective: float
@@ -64,6 +69,17 @@ class Row:
     single_ms: float
     batched_ms: float
     training_s: float
+    notes: tuple[str, ...]
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is what a single training seed gave."""
+        return self.learns and self.n_seeds == 1
+
+    @property
+    def interval(self) -> Interval:
+        """The NRR as tables show it: of a single seed, with the interval over layouts alone."""
+        return self.over_layouts if self.alone else self.nrr
 
 
 @dataclass(frozen=True)
@@ -225,6 +241,7 @@ def _row(group: Group, zero: Group | None) -> Row:
         learns=group.learns,
         n_seeds=len(group.seeds),
         nrr=value,
+        over_layouts=crossed_mean(group.nrr, learns=False),
         iqm=interquartile_mean([group.runs]),
         normalised=normalised(value.value, zero.nrr.mean()) if zero else math.nan,
         objective=float(group.slot_values("objective").mean()),
@@ -232,13 +249,18 @@ def _row(group: Group, zero: Group | None) -> Row:
         energy_j=float(group.slot_values("energy_j").mean()),
         single_ms=_mean(result.decision_ms.single for result in results),
         batched_ms=_mean(result.decision_ms.batched for result in results),
-        training_s=_mean(result.seconds.training for result in results),
+        training_s=_mean(_known(result.seconds.training) for result in results),
+        notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
     )
 
 
 def _mean(values: Iterable[float]) -> float:
     listed = list(values)
     return math.fsum(listed) / len(listed)
+
+
+def _known(seconds: float | None) -> float:
+    return math.nan if seconds is None else seconds
 
 
 def normalised(nrr: float, zero: float) -> float:

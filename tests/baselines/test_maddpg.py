@@ -440,10 +440,7 @@ def test_gradients_that_are_not_finite_stop_training_and_spare_the_weights() -> 
     [
         ({"critics": "both"}, "critics must be one of 'shared', 'per-agent'; got 'both'"),
         ({"others": "none"}, "others must be one of 'replay', 'policy'; got 'none'"),
-        ({"gamma": 1.0}, "gamma must be a number >= 0 and < 1; got 1.0"),
-        ({"noise": -0.1}, "noise must be a number >= 0; got -0.1"),
-        ({"max_grad_norm": 0.0}, "max_grad_norm must be a number > 0; got 0.0"),
-        ({"actor_rate": float("nan")}, "actor_rate must be a number > 0; got nan"),
+        ({"gamma": 1.0}, r"gamma must be a number in \[0, 1\); got 1.0"),
         ({"views": [[0, 1], [2]]}, r"equally many entries .* got lengths \[2, 1\]"),
         ({"views": [[0, 18]]}, "integers from 0 to 17, .* from 0 to 18"),
         ({"views": [[0]] * 4}, "18 actions of the env must be shared out equally; .* 4 agents"),

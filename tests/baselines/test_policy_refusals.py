@@ -185,10 +185,10 @@ def test_another_scenario_of_the_same_sizes_takes_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("policy", "arguments", "message"),
     [
-        (QuotaOffloading, {"quota": 31}, r"quota must be within 0\.\.\.30; got 31"),
-        (QuotaOffloading, {"quota": -1}, "quota must be >= 0"),
+        (QuotaOffloading, {"quota": 31}, r"quota must be an integer within 0\.\.\.30; got 31"),
+        (QuotaOffloading, {"quota": -1}, "quota must be an integer >= 0"),
         (QuotaOffloading, {"quota": 2.0}, "quota must be an int"),
-        (QuotaOffloading, {"n_tuning_slots": 0}, "n_tuning_slots must be >= 1"),
+        (QuotaOffloading, {"n_tuning_slots": 0}, "n_tuning_slots must be an integer >= 1"),
         (PostedPrices, {"prices": [1.0]}, "2 servers"),
         (PostedPrices, {"prices": [[1.0, 1.0]]}, "one axis"),
         (PostedPrices, {"prices": [1.0, -1.0]}, "finite and >= 0"),

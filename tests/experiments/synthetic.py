@@ -67,6 +67,7 @@ def result(label: str = "learner", seed: int | None = 0, **changes: Any) -> Resu
         decision_ms=DecisionTime(single=float(rng.lognormal(0, 1)), batched=0.05),
         curve=_curve(rng, timesteps, 1 / (1 + (1 / quality - 1) * abs(spread))) if learns else (),
         seconds=Seconds(training=float(30 + 5 * rng.random()) * learns, measuring=1.5),
+        notes=(),
         system=SYSTEM,
     )
     return dataclasses.replace(record, **changes)

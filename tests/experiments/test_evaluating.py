@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from experiments import RunFolder, evaluate_again, train
+from experiments import RunFolder, algorithm, evaluate_again, train
 from mec_gym import Scenario
+from mec_gym.envs.sb3 import make_sb3_vec_env
 from tests.experiments.harness_helpers import SMALL, quick
 
 
@@ -34,6 +35,28 @@ def test_a_models_file_needs_its_algorithm_alone(trained: Path) -> None:
     assert alone.slots == run.slots
     with pytest.raises(ValueError, match="algo has to say"):
         list(evaluate_again([file], scenario=SMALL))
+
+
+def test_a_models_file_knows_no_time_of_training(trained: Path) -> None:
+    file = RunFolder(trained).model
+    (alone,) = evaluate_again([file], algo="dirs", scenario=SMALL)
+    (run,) = evaluate_again([trained])
+    assert alone.seconds.training is None
+    assert run.seconds.training is not None
+
+
+def test_a_file_under_the_name_of_another_variant_is_refused(tmp_path: Path) -> None:
+    options = {"n_demonstrations": 8, "pretrain_steps": 2, "batch_size": 8}
+    env = make_sb3_vec_env(SMALL)
+    for name, given in (("dirs", "dirs:prices"), ("dirs:ensemble", "dirs:prices")):
+        file = tmp_path / name.replace(":", "-")
+        algorithm(given).build(env, seed=0).save(file)
+        with pytest.raises(ValueError, match=rf"must hold a model of {name}; .* --algo {given}"):
+            list(evaluate_again([f"{file}.zip"], algo=name, scenario=SMALL))
+    # What was changed of a variant is still the variant.
+    algorithm("dirs:prices", options).build(env, seed=0).save(tmp_path / "own")
+    (own,) = evaluate_again([tmp_path / "own.zip"], algo="dirs:prices", scenario=SMALL)
+    assert own.algorithm == "dirs:prices"
 
 
 def test_rules_are_measured_on_the_slots_of_the_run(trained: Path) -> None:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ from experiments.report.report import (
     report_page,
     write_report,
 )
+from experiments.report.text import as_text
 from experiments.results.files import Problem
 from experiments.results.measured import Slots
-from experiments.results.record import Result
+from experiments.results.record import Result, Seconds
 from experiments.statistics.aggregation import aggregate
 from experiments.statistics.comparison import compare
 from experiments.statistics.pairing import paired_difference
@@ -235,6 +237,91 @@ def test_improvement_over_a_rule_varies_with_the_learners_seeds_only() -> None:
     row = next(row for row in summary.rows if row.label == "a")
     assert row.improvement.known
     assert 0 <= row.improvement.low <= row.improvement.value <= row.improvement.high <= 1
+
+
+# -- marks and notes below a table ----------------------------------------------------------------
+
+
+def shown(results: list[Result]) -> dict[str, str]:
+    """The same tables on a terminal, as Markdown and as a page, without their escapes."""
+    return {
+        "terminal": as_text(compare(results)),
+        "Markdown": leaderboard(results).replace("\\", ""),
+        "page": unescape(report_page(report(results))),
+    }
+
+
+def test_one_seed_has_an_interval_over_layouts_with_its_mark_everywhere() -> None:
+    results = [result("lonely", 0), result("rule", None)]
+    (table,) = compare(results).tables
+    row = next(row for row in table.rows if row.label == "lonely")
+    assert row.alone
+    assert not row.nrr.known
+    means = np.mean(results[0].slots.nrr, axis=1)
+    half = 2.3646 * means.std(ddof=1) / np.sqrt(len(means))  # Student's t, 7 degrees of freedom
+    assert row.interval.low == pytest.approx(means.mean() - half, rel=1e-4)
+    low, high = f"{row.interval.low:.4f}", f"{min(row.interval.high, 1):.4f}"
+    for where, text in shown(results).items():
+        between = f"{low} to {high} *" if where == "terminal" else f"[{low}, {high}] *"
+        assert between in text, where
+        assert "* Of one training seed, over batches of slots alone: another" in text
+        assert "Not compared: lonely. A comparison takes at least two training seeds" in text
+
+
+def test_two_seeds_have_neither_mark_nor_word() -> None:
+    results = [result("a", seed) for seed in range(4)]
+    for text in shown([*results, result("rule", None)]).values():
+        assert "Of one training seed" not in text
+        assert "Not compared" not in text
+        assert "Cut at 1" not in text
+
+
+def test_an_interval_beyond_one_is_cut_where_it_is_shown_and_nowhere_else() -> None:
+    results = [result("a", 0, quality=0.7), result("a", 1, quality=0.99)]
+    (table,) = compare(results).tables
+    (row,) = table.rows
+    assert row.nrr.high > 1
+    assert json.loads(leaderboard_json(report(results)))["tables"][0]["rows"][0]["nrr"][
+        "high"
+    ] == pytest.approx(row.nrr.high)
+    for where, text in shown(results).items():
+        assert ("to 1.0000†" if where == "terminal" else ", 1.0000†]") in text, where
+        assert "† Cut at 1, which no policy can pass." in text
+        assert f"{row.nrr.high:.4f}" not in text
+
+
+def test_what_a_result_says_of_its_training_stands_below_the_table() -> None:
+    told = "it does not learn at all: there are 20 slots."
+    results = [
+        dataclasses.replace(result(label, seed, scenario=scenario), notes=(told,) * (label == "a"))
+        for label in "ab"
+        for seed in range(2)
+        for scenario in ("one", "two")
+    ]
+    for where, text in shown(results).items():
+        assert "a ‡" in text, where
+        assert "b ‡" not in text
+        assert f"‡ a: {told}" in text
+    # In the summary over scenarios, too.
+    assert shown(results)["Markdown"].count("| a ‡ |") == 3
+
+
+def test_a_time_of_training_that_nobody_knows_is_a_dash() -> None:
+    one = dataclasses.replace(result("a"), seconds=Seconds(training=None, measuring=1.0))
+    known = result("b")
+    (row,) = [line for line in leaderboard([one, known]).splitlines() if line[:5] == "| a |"][:1]
+    assert row.endswith("| – |")
+    (row,) = [line for line in as_text(compare([one, known])).splitlines() if line[:2] == "a "]
+    assert row.split()[-1] == "-"
+    rows = json.loads(leaderboard_json(report([one])))["tables"][0]["rows"]
+    assert rows[0]["training_s"] is None
+
+
+def test_the_column_of_corrected_p_values_says_so() -> None:
+    results = [result(label, seed) for label in "ab" for seed in range(2)]
+    text = as_text(compare(results, "b"))
+    (head,) = [line for line in text.splitlines() if line.startswith("policy  difference")]
+    assert head.endswith("p, Holm")
 
 
 # -- warnings -------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from experiments.results.files import (
     DecisionTime,
     Result,
+    Seconds,
     Slots,
     read_result,
     read_results,
@@ -60,7 +61,7 @@ def test_floats_survive_bit_for_bit(
 def test_the_file_holds_the_keys_of_the_design(tmp_path: Path) -> None:
     write_result(tmp_path / "result.json", result())
     record = json.loads((tmp_path / "result.json").read_text())
-    assert (record["format"], record["version"]) == ("mec-gym/result", 1)
+    assert (record["format"], record["version"]) == ("mec-gym/result", 2)
     assert list(record)[2:] == [field.name for field in dataclasses.fields(Result)]
     assert set(record["slots"]) == {"nrr", "objective", "latency_s", "energy_j", "lower_bound"}
     assert np.shape(record["slots"]["nrr"]) == (8, 3)
@@ -91,9 +92,14 @@ def removed(key: str) -> Callable[[dict[str, Any]], None]:
     ("change", "named"),
     [
         (broken("format", "other"), ["format", "'mec-gym/result'", "'other'"]),
-        (broken("version", 2), ["version must be 1", "got 2"]),
-        (broken("version", True), ["version must be 1", "got True"]),
-        (broken("version", 1.0), ["version must be 1", "got 1.0"]),
+        (broken("version", 3), ["version must be 1 or 2", "got 3"]),
+        (broken("version", True), ["version must be 1 or 2", "got True"]),
+        (broken("version", 1.0), ["version must be 1 or 2", "got 1.0"]),
+        (broken("version", []), ["version must be 1 or 2", "got []"]),
+        (broken("version", 1), ["unknown notes"]),
+        (removed("notes"), ["lacks notes"]),
+        (broken("notes", "text"), ["notes must be a list of text", "'text'"]),
+        (broken("notes", ["two\nlines"]), ["notes[0] must be printable text"]),
         (removed("seed"), ["lacks seed"]),
         (broken("extra", 1), ["unknown extra"]),
         (broken("evaluation", {"set": "v1"}), ["evaluation must have", "lacks layouts"]),
@@ -120,6 +126,8 @@ def removed(key: str) -> Callable[[dict[str, Any]], None]:
         (broken("slots.lower_bound", [[1.0]]), ["slots.lower_bound", "(8, 3)", "(1, 1)"]),
         (broken("slots.nrr.0.0", 1.5), ["slots.nrr[0][0] must lie in (0, 1]", "1.5"]),
         (broken("slots.nrr.0.0", 0.5), ["slots.nrr[0][0] must be lower_bound / objective"]),
+        (broken("seconds.training", -1), ["seconds.training", "-1"]),
+        (broken("seconds.measuring", None), ["seconds.measuring", "None"]),
         (broken("decision_ms.single", None), ["decision_ms.single", "None"]),
         (broken("curve", {}), ["curve must be a list", "{}"]),
         (broken("curve.1.nrr", float("nan")), ["curve[1].nrr must be a finite", "nan"]),
@@ -175,6 +183,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         write_result(file, result(seed=2))
     assert read_result(file).seed == 1
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_of_the_first_version_is_read_without_notes(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    write_result(file, result())
+    record = json.loads(file.read_text())
+    del record["notes"]
+    file.write_text(json.dumps(record | {"version": 1}))
+    assert read_result(file) == result()
+
+
+def test_notes_and_an_unknown_time_of_training_are_read_back(tmp_path: Path) -> None:
+    one = dataclasses.replace(
+        result(), notes=("hardly trained.",), seconds=Seconds(training=None, measuring=1.0)
+    )
+    write_result(tmp_path / "result.json", one)
+    assert json.loads((tmp_path / "result.json").read_text())["seconds"]["training"] is None
+    assert read_result(tmp_path / "result.json") == one
 
 
 def test_tuples_in_arguments_are_lists_from_the_start(tmp_path: Path) -> None:

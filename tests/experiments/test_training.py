@@ -15,7 +15,7 @@ import pytest
 import stable_baselines3.common.logger as sb3_logger
 import torch
 
-from experiments import RunFolder, algorithm, read_result, train
+from experiments import RunFolder, algorithm, evaluate_again, read_result, train
 from experiments.running.measuring import decisions_of, figures, frozen_slots
 from experiments.running.training import make_env, seed_env
 from experiments.settings import Settings
@@ -303,8 +303,13 @@ def test_a_class_that_cannot_be_trained_is_refused_by_what_it_lacks(user_folder:
 @pytest.mark.parametrize(
     ("name", "arguments", "budget", "word"),
     [
-        ("sb3:PPO", {"n_steps": 32, "batch_size": 32}, 31, "from 0 of the 31"),
-        ("sb3:PPO", {"n_steps": 32, "batch_size": 32}, 40, "from 32 of the 40"),
+        (
+            "sb3:PPO",
+            {"n_steps": 32, "batch_size": 32},
+            31,
+            "does not learn at all: it takes a rollout of 32",
+        ),
+        ("sb3:PPO", {"n_steps": 32, "batch_size": 32}, 40, "learns from 32 of 40 slots"),
         ("sb3:SAC", {"learning_starts": 20}, 20, "does not learn at all"),
         ("sb3:A2C", {"n_steps": 4}, 8, ""),
     ],
@@ -318,9 +323,32 @@ def test_a_budget_that_is_not_used_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "experiments"):
-        train(quick(name, budget, arguments=arguments), tmp_path)
+        result = train(quick(name, budget, arguments=arguments), tmp_path)
     assert word in caplog.text
     assert bool(word) == bool(caplog.text)
+    # And is not forgotten.
+    assert word in "".join(read_result(tmp_path / "result.json").notes)
+    assert bool(word) == bool(result.notes)
+    (again,) = evaluate_again([tmp_path])
+    assert again.notes == result.notes
+
+
+def test_training_without_a_gradient_step_is_said(tmp_path: Path) -> None:
+    never = {"train_freq": 100, "learning_starts": 5, "batch_size": 8}
+    result = train(quick("ddpg", 20, arguments=never), tmp_path)
+    assert result.notes == ("it has not learned at all: training took no gradient step.",)
+    (again,) = evaluate_again([tmp_path])
+    assert again.notes == result.notes
+
+
+def test_a_search_says_in_what_it_is_more_than_a_plain_one(tmp_path: Path) -> None:
+    pytest.importorskip("pymoo")
+    few = {"max_evaluations": 4}
+    usual = train(quick("pso", 0, arguments=few), tmp_path / "usual")
+    assert "servers' prices" in usual.notes[0]
+    assert "greedy decision" in usual.notes[0]
+    plain = few | {"encoding": "floor", "start": "random"}
+    assert train(quick("pso", 0, arguments=plain), tmp_path / "plain").notes == ()
 
 
 @pytest.mark.parametrize(("name", "copies", "most"), [("dirs", 5, 52), ("sb3:A2C", 5, 52)])
