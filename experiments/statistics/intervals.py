@@ -31,7 +31,7 @@ def half_interval(values: ArrayLike) -> Any:
 
     Examples
     --------
-    >>> round(half_interval([1.0, 2.0, 3.0]), 2)
+    >>> print(round(half_interval([1.0, 2.0, 3.0]), 2))
     2.48
     """
     array = np.asarray(values, np.float64)
