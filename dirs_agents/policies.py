@@ -93,9 +93,12 @@ class VotingPolicy(BasePolicy):
             In [0, 1].
         """
         scores = self.bank.scores(columns)
+        return self._vote(scores), scores
+
+    def _vote(self, scores: Tensor) -> Tensor:
         # NumPy reads a tensor in place, and its operations on few numbers cost less.
         ballot = scores.detach().numpy() if scores.device.type == "cpu" else scores
-        return torch.as_tensor(vote(ballot, self._may_stay)), scores
+        return torch.as_tensor(vote(ballot, self._may_stay))
 
     def forward(self, observations: Tensor, deterministic: bool = True) -> Tensor:
         """Return the joint decision for observations.
@@ -323,11 +326,13 @@ class PricePolicy(VotingPolicy):
         if not bool(torch.isfinite(columns).all()):
             # Sorting would put them somewhere; networks hand them on to the vote, which refuses.
             raise ValueError("observation must be finite; got a value that is not.")
-        decision, scores = super().decide(columns)
+        known = self.bank.savings(columns)
+        scores = self.bank.scores_of(*known)
+        decision = self._vote(scores)
         if self.admission:
             servers = torch.arange(1, scores.shape[1] + 1, device=scores.device)
             offered = decision[:, None] == servers[:, None]
-            kept = self.bank.admitted(columns, offered)
+            kept = self.bank.admitted_of(*known, offered)
             decision = torch.where(kept.any(dim=1), decision, torch.zeros_like(decision))
         return decision, scores
 

@@ -83,6 +83,7 @@ class PriceBank(nn.Module):
 
     # -- what a server knows --------------------------------------------------------------------
 
+    @torch.no_grad()
     def savings(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Return what offloading to each server saves, computation there apart, and the work.
 
@@ -182,12 +183,11 @@ class PriceBank(nn.Module):
         -------
         Tensor, shape (B, M, N), [1]
         """
-        return self._margins(columns, 1.0) / (self._unit * self.log_temperature.exp())
+        margins = self._margins(*self.savings(columns), 1.0)
+        return margins / (self._unit * self.log_temperature.exp())
 
-    def _margins(self, columns: Tensor, markdown: float) -> Tensor:
+    def _margins(self, saving: Tensor, root: Tensor, markdown: float) -> Tensor:
         """Return w_ij − m λ_j s_i, what a device gains at server j when it pays m λ_j."""
-        with torch.no_grad():
-            saving, root = self.savings(columns)
         return saving - markdown * self.prices(saving, root) * root
 
     def scores(self, columns: Tensor) -> Tensor:
@@ -204,7 +204,21 @@ class PriceBank(nn.Module):
             In (0, 1), at least 0.5 where offloading pays; of the margin over a typical local cost.
             Not the logistic function, which would round large margins to the same 1.
         """
-        margin = self._margins(columns, self.markdown) / self._cost
+        return self.scores_of(*self.savings(columns))
+
+    def scores_of(self, saving: Tensor, root: Tensor) -> Tensor:
+        """Return what :meth:`scores` does, where the savings are known.
+
+        Parameters
+        ----------
+        saving, root : Tensor, shape (B, M, N)
+            From :meth:`savings`.
+
+        Returns
+        -------
+        Tensor, shape (B, M, N), [1]
+        """
+        margin = self._margins(saving, root, self.markdown) / self._cost
         return 0.5 + 0.5 * margin / (1.0 + margin.abs())
 
     def admitted(self, columns: Tensor, offered: Tensor) -> Tensor:
@@ -221,7 +235,22 @@ class PriceBank(nn.Module):
         -------
         bool Tensor, shape (B, M, N)
         """
-        saving, root = self.savings(columns)
+        return self.admitted_of(*self.savings(columns), offered)
+
+    def admitted_of(self, saving: Tensor, root: Tensor, offered: Tensor) -> Tensor:
+        """Return what :meth:`admitted` does, where the savings are known.
+
+        Parameters
+        ----------
+        saving, root : Tensor, shape (B, M, N)
+            From :meth:`savings`.
+        offered : bool Tensor, shape (B, M, N)
+            What the vote sends to each server.
+
+        Returns
+        -------
+        bool Tensor, shape (B, M, N)
+        """
         must = torch.as_tensor(~self.coder.scenario.can_execute_locally, device=saving.device)
         saving = saving.masked_fill(must, math.inf)
         kept: Tensor = paying(saving, root, self.frequency, offered)
