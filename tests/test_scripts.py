@@ -139,6 +139,23 @@ def test_regimes_writes_its_page_and_its_figures(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_dirs_results_keeps_its_runs_and_writes_their_page(tmp_path: Path) -> None:
+    pytest.importorskip("stable_baselines3")
+    before = (ROOT / "README.md").read_text()
+    few = ("--presets", "paper-30x2", "--seeds", "1", "--ablations", "--slots", "10")
+    places = ("--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "docs"))
+    assert run("dirs_results.py", *few, *places, "--list") == "4 runs, 4 to do\n"
+    assert "4/4 main-paper-30x2-" in run("dirs_results.py", *few, *places)
+    raw = json.loads((tmp_path / "docs/dirs-results.json").read_text())
+    assert all(0 < one["nrr"]["final"] <= 1 for one in raw["runs"])
+    page = (tmp_path / "docs/dirs-results.md").read_text()
+    assert all(f"| {one['variant']} |" in page for one in raw["runs"])
+    run("dirs_results.py", *few, *places, "--page")
+    assert (tmp_path / "docs/dirs-results.md").read_text() == page
+    assert (ROOT / "README.md").read_text() == before
+
+
+@pytest.mark.slow
 def test_tune_search_records_what_it_tries(tmp_path: Path) -> None:
     pytest.importorskip("pymoo")
     run(

@@ -14,7 +14,8 @@ from experiments.paper.plan import LEARNERS, SEARCHES
 from experiments.paper.published import TABLE_V, TIMES_LONGER
 from experiments.paper.raw import Raw
 from experiments.paper.systems import LARGEST, scenario_of
-from experiments.paper.wording import MISSING, cell, mean, paragraphs, ratio, table
+from experiments.paper.wording import MISSING, cell, mean, paragraphs, ratio
+from experiments.report.cells import table
 
 _TABLE_5 = """The largest system, 200 × 10. Learners train for as many slots as the paper's T_DRL
 (price-posting agents for 1,000). The weights of Table V are not printed; ours are 1 and 1. Seconds

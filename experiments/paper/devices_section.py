@@ -13,7 +13,8 @@ from experiments.paper.large_section import NAMES
 from experiments.paper.plan import FIG_7 as POLICIES
 from experiments.paper.raw import Raw
 from experiments.paper.systems import LARGEST, by_devices, scenario_of
-from experiments.paper.wording import cell, mean, paragraphs, table
+from experiments.paper.wording import cell, mean, paragraphs
+from experiments.report.cells import table
 from experiments.statistics.intervals import half_interval
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from experiments.paper.claims import Claim, lower
 from experiments.paper.exhibit import Exhibit
 from experiments.paper.published import TABLE_II
 from experiments.paper.raw import Raw
-from experiments.paper.wording import MISSING, cell, mean, paragraphs, table
+from experiments.paper.wording import MISSING, cell, mean, paragraphs
+from experiments.report.cells import table
 
 _LOSSES = {"L1": "L_1, with the L2 term", "LD": "L_D alone"}
 _SOURCES = {"levy": "Lévy search, the paper's", "optimal": "optimum"}

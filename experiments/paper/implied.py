@@ -9,7 +9,8 @@ from experiments.paper.plan import BITS_OF_TABLE_IV
 from experiments.paper.published import TABLE_IV, Reached
 from experiments.paper.raw import Raw
 from experiments.paper.systems import BITS_PER_KB, scenario_of
-from experiments.paper.wording import cell, mean, paragraphs, ratio, table
+from experiments.paper.wording import cell, mean, paragraphs, ratio
+from experiments.report.cells import table
 
 IMPLIED = """The objective times the NRR is the objective that the paper's PSO must have reached, up
 to the spread between slots. However the means are taken it is not below any bound b on a slot's

@@ -14,7 +14,8 @@ from experiments.paper.plan import SEARCHES
 from experiments.paper.published import TABLE_III, TABLE_IV, TABLE_V, Reached
 from experiments.paper.raw import Raw
 from experiments.paper.systems import LARGE, POSITIONS, TASKS
-from experiments.paper.wording import MISSING, cell, mean, paragraphs, ratio, table
+from experiments.paper.wording import MISSING, cell, mean, paragraphs, ratio
+from experiments.report.cells import table
 
 NAMES = {
     "dirs": "DIRS, the paper's options",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from experiments.paper.raw import Raw
-from experiments.paper.wording import MISSING, paragraphs, table
+from experiments.paper.wording import MISSING, paragraphs
+from experiments.report.cells import table
 
 TITLE = "What it ran on"
 

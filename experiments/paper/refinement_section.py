@@ -9,7 +9,8 @@ from experiments.paper.claims import Claim, lower
 from experiments.paper.drawing import curve, panels
 from experiments.paper.exhibit import Exhibit
 from experiments.paper.raw import Raw
-from experiments.paper.wording import cell, mean, paragraphs, table
+from experiments.paper.wording import cell, mean, paragraphs
+from experiments.report.cells import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,8 @@ from experiments.paper.imitation_section import agreement_of_bits, gap, sizes
 from experiments.paper.plan import REWARD_VARIANTS
 from experiments.paper.published import FIG_3_ITERATIONS, FIG_3_LOSS
 from experiments.paper.raw import Raw
-from experiments.paper.wording import cell, mean, paragraphs, table
+from experiments.paper.wording import cell, mean, paragraphs
+from experiments.report.cells import table
 from experiments.statistics.intervals import half_interval
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from experiments.paper.large_section import NAMES
 from experiments.paper.published import FIG_6_WEIGHTS
 from experiments.paper.raw import Raw
 from experiments.paper.systems import WEIGHTS
-from experiments.paper.wording import cell, mean, paragraphs, table
+from experiments.paper.wording import cell, mean, paragraphs
+from experiments.report.cells import table
 from experiments.statistics.intervals import half_interval
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""Numbers in words and Markdown tables: one form for all of the page."""
+"""Numbers and paragraphs in words: one form for all of the page."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -84,31 +84,6 @@ def ratio(values: Sequence[float], published: float) -> str:
     '0.990'
     """
     return f"{mean(values) / published:.3f}" if len(values) else MISSING
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table.
-
-    Parameters
-    ----------
-    head : sequence of str
-        Titles.
-    rows : iterable of sequence of str
-        Cells.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> print(table(["a", "b"], [["1", "2"]]), end="")
-    | a | b |
-    |---|---|
-    | 1 | 2 |
-    """
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
 def paragraphs(*parts: str) -> str:

@@ -345,6 +345,31 @@ def markdown(sheet: Sheet, italic: frozenset[str] = frozenset()) -> str:
     return "\n".join([*lines, *(f"\n{escaped(note)}" for note in sheet.notes)])
 
 
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table of cells that are Markdown themselves.
+
+    Parameters
+    ----------
+    head : sequence of str
+        Titles.
+    rows : iterable of sequence of str
+        Cells.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(table(["a", "b"], [["1", "2"]]), end="")
+    | a | b |
+    |---|---|
+    | 1 | 2 |
+    """
+    lines = [_line(head), "|" + "---|" * len(head), *map(_line, rows)]
+    return "\n".join(lines) + "\n"
+
+
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
