@@ -93,7 +93,8 @@ class OffloadingAlgorithm(BaseAlgorithm):
     def _new_policy(self) -> VotingPolicy:
         policy_class: Any = self.policy_class
         known, takes_others = constructor_parameters(policy_class)
-        if not takes_others:
+        # A class from elsewhere may keep some for itself.
+        if not takes_others and policy_class.__module__.startswith("dirs_agents."):
             require_known(f"policy_kwargs of {policy_class.__name__}", self.policy_kwargs, known)
         policy: VotingPolicy = policy_class(
             self.observation_space,

@@ -212,16 +212,22 @@ class EnsemblePolicy(VotingPolicy):
         self.net_arch = _widths(paper_widths(devices) if net_arch is None else net_arch)
         bank: Any = self._bank
         self.bank = bank(self.scenario.n_servers, self.coder.n_rows, devices, self.net_arch)
-        # A subclass may decide otherwise; what it overrides then counts for one slot as well.
-        steps = ("columns", "decide", "forward", "_predict")
-        mine, plain = type(self), VotingPolicy
-        self._by_numpy = all(getattr(mine, step) is getattr(plain, step) for step in steps)
 
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
-        if not self._by_numpy or self.device.type != "cpu":
+        if self.device.type != "cpu" or not self._is_plain():
             return super()._decide_one(observation)
         scores = self.bank.answers(self.coder.columns_of_one(observation))
         return np.asarray(vote(scores, self._may_stay))
+
+    def _is_plain(self) -> bool:
+        """Return whether nobody changed how it decides; a change counts for one slot, too."""
+        steps = ("columns", "decide", "forward", "_predict")
+        mine, plain = type(self), VotingPolicy
+        return (
+            type(self.bank) in (EnsembleBank, CentralBank)
+            and all(getattr(mine, step) is getattr(plain, step) for step in steps)
+            and self.__dict__.keys().isdisjoint(steps)
+        )
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {"net_arch": self.net_arch}
@@ -326,13 +332,15 @@ class PricePolicy(VotingPolicy):
         if not bool(torch.isfinite(columns).all()):
             # Sorting would put them somewhere; networks hand them on to the vote, which refuses.
             raise ValueError("observation must be finite; got a value that is not.")
-        known = self.bank.savings(columns)
-        scores = self.bank.scores_of(*known)
+        bank = self.bank
+        plain = type(bank) is PriceBank  # both steps then need the same savings, computed once
+        known = bank.savings(columns) if plain else ()
+        scores = bank.scores_of(*known) if plain else bank.scores(columns)
         decision = self._vote(scores)
         if self.admission:
             servers = torch.arange(1, scores.shape[1] + 1, device=scores.device)
             offered = decision[:, None] == servers[:, None]
-            kept = self.bank.admitted_of(*known, offered)
+            kept = bank.admitted_of(*known, offered) if plain else bank.admitted(columns, offered)
             decision = torch.where(kept.any(dim=1), decision, torch.zeros_like(decision))
         return decision, scores
 

@@ -18,13 +18,20 @@ from pathlib import Path  # noqa: E402
 from experiments.variants.page import write_page  # noqa: E402
 from experiments.variants.runs import Plan, read  # noqa: E402
 from experiments.variants.working import work  # noqa: E402
+from experiments.writing import require_folder  # noqa: E402
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def main() -> None:
     """Run what is missing, then write the page."""
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
+    try:
+        require_folder(given.out)
+        require_folder(given.runs)
+    except OSError as error:
+        parser.error(str(error))
     plan = Plan(
         presets=given.presets,
         seeds=given.seeds,

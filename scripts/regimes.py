@@ -12,6 +12,7 @@ from typing import Any
 
 from baselines.regimes import Regime, measure_regime, regime_table, verdict
 from experiments.running.system import system
+from experiments.writing import require_folder
 from mec_gym import Scenario
 from mec_gym.evaluation import Estimate
 
@@ -54,6 +55,10 @@ def main() -> None:
         "--page", action="store_true", help="write the page of --out's regimes.json"
     )
     options = parser.parse_args()
+    try:
+        require_folder(options.out)
+    except OSError as error:
+        parser.error(str(error))
     options.out.mkdir(parents=True, exist_ok=True)
     figures, page = options.out / "regimes.json", options.out / "regimes.md"
     if not options.page:

@@ -20,6 +20,7 @@ from experiments.paper.page import write_page  # noqa: E402
 from experiments.paper.plan import PLAN  # noqa: E402
 from experiments.paper.raw import collect, read_raw  # noqa: E402
 from experiments.paper.working import unique, work  # noqa: E402
+from experiments.writing import require_folder  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,6 +30,7 @@ def main() -> int:
     given = _parser().parse_args()
     out = ROOT / "docs" if given.docs else given.out
     with complain():
+        require_folder(out)
         if given.raw:
             print("wrote", write_page(read_raw(given.raw), out))
             return 0

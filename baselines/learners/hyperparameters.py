@@ -73,7 +73,7 @@ def require_rounds(model: Any) -> None:
 
 
 def _require_widths(given: Any) -> None:
-    parts = given.values() if isinstance(given, Mapping) else [given or []]
+    parts = given.values() if isinstance(given, Mapping) else [[] if given is None else given]
     for part in parts:
         if not isinstance(part, (list, tuple)):
             raise ValueError(f"net_arch must be a list of hidden widths; got {part!r}.")

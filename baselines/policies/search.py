@@ -76,7 +76,7 @@ class SearchPolicy(SlotPolicy):
         if not more:
             return ""
         return (
-            f"{' and '.join(more)}. The plain search of the literature does not, and reaches far "
+            f"{', and '.join(more)}. The plain search of the literature does not, and reaches far "
             "less where there are many devices: encoding='floor', start='random'."
         )
 

@@ -188,7 +188,7 @@ def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
             measuring=time.perf_counter() - begun,
         ),
         system=system(),
-        notes=notes_on(model, timesteps),
+        notes=notes_on(model, timesteps, in_its_env=policy.run is not None),
     )
 
 
@@ -237,7 +237,11 @@ def _require_named(model: Any, file: Path, chosen: Algorithm) -> None:
     """Refuse a file under one name of its class where another name says what it holds."""
     alike = [one for one in map(algorithm, names()) if one.cls is chosen.cls]
     fitting = [one for one in alike if _is_as(model, one)]
-    closest = max(fitting, key=lambda one: len(one.arguments), default=None)
+    # Where no name fits in all, the class of the policy still tells some apart.
+    agents = [one for one in alike if _policy_of(one) is getattr(model, "policy_class", None)]
+    closest = max(fitting or agents, key=lambda one: len(one.arguments), default=None)
+    if not fitting and chosen.name in [one.name for one in agents]:
+        return
     if closest and chosen.name in [one.name for one in alike if one.name != closest.name]:
         raise ValueError(
             f"{file} must hold a model of {chosen.name}; it holds one of {closest.name}: give "
@@ -245,11 +249,16 @@ def _require_named(model: Any, file: Path, chosen: Algorithm) -> None:
         )
 
 
+def _policy_of(named: Algorithm) -> Any:
+    """Return the class of the policy that a name implies; None where it implies none."""
+    aliases: dict[Any, Any] = getattr(named.cls, "policy_aliases", {})
+    return aliases.get(named.arguments.get("policy"))
+
+
 def _is_as(model: Any, named: Algorithm) -> bool:
     """Return whether a model has the arguments that a name implies."""
-    policies = getattr(named.cls, "policy_aliases", {})
     held = vars(model) | {"policy": getattr(model, "policy_class", None)}
     wanted = dict(named.arguments)
     if "policy" in wanted:
-        wanted["policy"] = policies.get(wanted["policy"])
+        wanted["policy"] = _policy_of(named)
     return all(held.get(key) == value for key, value in wanted.items())

@@ -215,7 +215,7 @@ def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder) -> tuple[An
     return model, seconds
 
 
-def notes_on(model: Any, budget: int) -> tuple[str, ...]:
+def notes_on(model: Any, budget: int, *, in_its_env: bool = True) -> tuple[str, ...]:
     """Return what a reader of a model's figures should know.
 
     Parameters
@@ -224,13 +224,15 @@ def notes_on(model: Any, budget: int) -> tuple[str, ...]:
         As training left it.
     budget : int, [slot]
         That it was trained for; 0 for a rule.
+    in_its_env : bool
+        Whether it has the env that it was trained in, whose copies say how long its rollouts were.
 
     Returns
     -------
     tuple of str
         How little it was trained, and what a policy says of itself in `remark`.
     """
-    little = _too_little(model, budget)
+    little = _too_little(model, budget) if in_its_env else ""
     counts = isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm, DIRS))
     if not little and budget and counts and not model._n_updates:
         little = "it has not learned at all: training took no gradient step."

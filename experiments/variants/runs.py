@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dirs_agents import options
-from experiments.variants.records import Record, commit_of
+from experiments.variants.records import Record
 
 _PAPERS = ("paper-30x2", "paper-180x8", "paper-200x10")
 PRESETS = (*_PAPERS, "bandlimited-200x10", "unequal-200x10", "relocating-200x10")
@@ -115,7 +115,7 @@ class Run:
         return record
 
     def done(self, folder: Path) -> bool:
-        """Return whether it is there, was made with these arguments, and says by which code.
+        """Return whether it is there, was made with these arguments, and says what it ran on.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class Run:
             return False
         found = self.record(folder)
         wanted = json.loads(json.dumps(self.arguments))  # as a file shows them
-        return bool(found["arguments"] == wanted and commit_of(found))
+        return bool(found["arguments"] == wanted and found.get("system"))
 
 
 @dataclass(frozen=True, kw_only=True)

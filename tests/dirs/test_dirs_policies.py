@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from dirs_agents.banks import EnsembleBank
 from dirs_agents.columns import ColumnCoder
 from dirs_agents.networks import StackedMLP
 from dirs_agents.policies import EnsemblePolicy
+from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, parallel_env
 from mec_gym.envs.observation import ObservationCoder
 from tests.dirs.dirs_helpers import (
@@ -106,6 +108,41 @@ class Contrary(EnsemblePolicy):
     def decide(self, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         decision, scores = super().decide(columns)
         return scores.shape[1] - decision, scores
+
+
+class Mute(EnsembleBank):
+    """Claims no device."""
+
+    def scores(self, columns: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(columns.shape[0], columns.shape[1], columns.shape[-1])
+
+
+class MutePrices(PriceBank):
+    """Claims no device."""
+
+    def scores(self, columns: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(columns.shape[0], columns.shape[1], columns.shape[-1])
+
+
+@pytest.mark.parametrize(
+    ("policy", "bank"), [("EnsemblePolicy", Mute), ("PricePolicy", MutePrices)]
+)
+def test_a_bank_that_scores_otherwise_counts_for_one_slot(policy: str, bank: type) -> None:
+    env = make_env(SMALL)
+    model = make_model(policy, env)
+    one = env.reset(seed=0)[0]
+    assert model.predict(one)[0].any()
+    model.policy.bank.__class__ = bank
+    assert not model.predict(one)[0].any()
+    assert not model.predict(one[None])[0].any()
+
+
+def test_a_method_that_is_replaced_counts_for_one_slot() -> None:
+    env = make_env(SMALL)
+    model = make_model("EnsemblePolicy", env)
+    scores = torch.zeros(1, SMALL.n_servers, SMALL.n_devices)
+    model.policy.decide = lambda columns: (torch.ones(1, SMALL.n_devices).long(), scores)
+    assert (model.predict(env.reset(seed=0)[0])[0] == 1).all()
 
 
 def test_what_a_subclass_overrides_counts_for_one_slot() -> None:

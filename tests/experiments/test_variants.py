@@ -44,9 +44,14 @@ def run(**given: Any) -> Run:
     return Run(**{**usual, "arguments": tiny, **given})
 
 
-def test_a_run_that_names_no_commit_is_not_done(tmp_path: Path) -> None:
+def test_a_run_that_does_not_say_what_it_ran_on_is_not_done(tmp_path: Path) -> None:
     wanted = run()
-    for system, done in (({}, False), ({"system": {"commit": "a" * 40}}, True)):
+    outside_of_git = {"system": {"commit": None}}
+    for system, done in (
+        ({}, False),
+        ({"system": {"commit": "a" * 40}}, True),
+        (outside_of_git, True),
+    ):
         wanted.file(tmp_path).write_text(json.dumps(dataclasses.asdict(wanted) | system))
         assert wanted.done(tmp_path) is done
     assert not run(arguments={}).done(tmp_path)
