@@ -57,6 +57,8 @@ def test_a_file_under_the_name_of_another_variant_is_refused(tmp_path: Path) -> 
     algorithm("dirs:prices", options).build(env, seed=0).save(tmp_path / "own")
     (own,) = evaluate_again([tmp_path / "own.zip"], algo="dirs:prices", scenario=SMALL)
     assert own.algorithm == "dirs:prices"
+    with pytest.raises(ValueError, match="it holds one of dirs:prices"):
+        list(evaluate_again([tmp_path / "own.zip"], algo="dirs", scenario=SMALL))
 
 
 def test_rules_are_measured_on_the_slots_of_the_run(trained: Path) -> None:
