@@ -16,7 +16,7 @@ from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
 from dirs_agents.columns import ColumnCoder
 from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, vote
-from mec_gym.validation import require_bool, require_integer, require_number
+from mec_gym.validation import require_bool, require_integer, require_number, require_widths
 
 _PART = 128
 """Observations that are decided at once, of a larger batch."""
@@ -209,7 +209,7 @@ class EnsemblePolicy(VotingPolicy):
     def __init__(self, *args: Any, net_arch: Sequence[int] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         devices = self.scenario.n_devices
-        self.net_arch = _widths(paper_widths(devices) if net_arch is None else net_arch)
+        self.net_arch = require_widths(paper_widths(devices) if net_arch is None else net_arch)
         bank: Any = self._bank
         self.bank = bank(self.scenario.n_servers, self.coder.n_rows, devices, self.net_arch)
 
@@ -231,14 +231,6 @@ class EnsemblePolicy(VotingPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {"net_arch": self.net_arch}
-
-
-def _widths(net_arch: Any) -> tuple[int, ...]:
-    if isinstance(net_arch, str) or not isinstance(net_arch, Sequence):
-        raise ValueError(f"net_arch must be a list of hidden widths; got {net_arch!r}.")
-    for width in net_arch:
-        require_integer("each width in net_arch", width, 1)
-    return tuple(net_arch)
 
 
 class CentralPolicy(EnsemblePolicy):

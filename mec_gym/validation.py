@@ -120,6 +120,35 @@ def _require(
     raise ValueError(f"{name} {requirement}; got {got!r}{where}{count}.")
 
 
+def require_widths(net_arch: Any) -> tuple[int, ...]:
+    """Return a network's hidden widths, or raise ``ValueError``.
+
+    Parameters
+    ----------
+    net_arch : list or tuple of int
+        Each at least 1.
+
+    Returns
+    -------
+    tuple of int
+
+    Raises
+    ------
+    ValueError
+        Says what is required and what came.
+
+    Examples
+    --------
+    >>> require_widths([80, 60])
+    (80, 60)
+    """
+    if not isinstance(net_arch, (list, tuple)):
+        raise ValueError(f"net_arch must be a list of hidden widths; got {net_arch!r}.")
+    for width in net_arch:
+        require_integer("each width in net_arch", width, 1)
+    return tuple(net_arch)
+
+
 def require_bool(name: str, value: Any) -> bool:
     """Return a switch as a bool, or refuse what is none: ``bool("no")`` would be True.
 

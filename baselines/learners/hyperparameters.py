@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mec_gym.validation import require_integer, require_number
+from mec_gym.validation import require_integer, require_number, require_widths
 
 OFF_POLICY_INTEGERS = {"buffer_size": 1, "learning_starts": 0, "batch_size": 1}
 """What DDPG and MADDPG count, with the least of each."""
@@ -45,7 +45,10 @@ def require_hyperparameters(
         require_integer(name, getattr(model, name), least)
     for name, interval in numbers.items():
         require_number(name, getattr(model, name), interval)
-    _require_widths(model.policy_kwargs.get("net_arch"))
+    widths = model.policy_kwargs.get("net_arch")
+    if widths is not None:
+        for part in widths.values() if isinstance(widths, Mapping) else [widths]:
+            require_widths(part)
 
 
 def require_rounds(model: Any) -> None:
@@ -70,12 +73,3 @@ def require_rounds(model: Any) -> None:
     require_integer("train_freq", often, 1)
     if model.gradient_steps != -1:
         require_integer("gradient_steps (or -1, one for each slot)", model.gradient_steps, 1)
-
-
-def _require_widths(given: Any) -> None:
-    parts = given.values() if isinstance(given, Mapping) else [[] if given is None else given]
-    for part in parts:
-        if not isinstance(part, (list, tuple)):
-            raise ValueError(f"net_arch must be a list of hidden widths; got {part!r}.")
-        for width in part:
-            require_integer("each width in net_arch", width, 1)
