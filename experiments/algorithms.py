@@ -264,12 +264,18 @@ def _learners() -> dict[str, Callable[[], Algorithm]]:
 
         return make
 
+    def links() -> Algorithm:
+        from baselines.learners.actor_critic import LINKS, ActorCritic
+
+        return Algorithm("", ActorCritic, LINKS, n_envs=16)
+
     return {
         "dirs": dirs("paper"),
         "dirs:ensemble": dirs("ensemble"),
         "dirs:prices": dirs("prices"),
         # One gradient step sees as many slots whatever the copies; 16 are several times faster.
         "ac": _baseline("ActorCritic", learns=True, n_envs=16),
+        "ac:links": links,
         "ddpg": _baseline("DDPG", learns=True),
         "maddpg": _baseline("MADDPG", learns=True),
     }

@@ -120,13 +120,15 @@ def _require(
     raise ValueError(f"{name} {requirement}; got {got!r}{where}{count}.")
 
 
-def require_widths(net_arch: Any) -> tuple[int, ...]:
+def require_widths(net_arch: Any, name: str = "net_arch") -> tuple[int, ...]:
     """Return a network's hidden widths, or raise ``ValueError``.
 
     Parameters
     ----------
     net_arch : list or tuple of int
         Each at least 1.
+    name : str
+        Of the argument.
 
     Returns
     -------
@@ -143,9 +145,9 @@ def require_widths(net_arch: Any) -> tuple[int, ...]:
     (80, 60)
     """
     if not isinstance(net_arch, (list, tuple)):
-        raise ValueError(f"net_arch must be a list of hidden widths; got {net_arch!r}.")
+        raise ValueError(f"{name} must be a list of hidden widths; got {net_arch!r}.")
     for width in net_arch:
-        require_integer("each width in net_arch", width, 1)
+        require_integer(f"each width in {name}", width, 1)
     return tuple(net_arch)
 
 

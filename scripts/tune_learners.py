@@ -1,9 +1,10 @@
 """Tune the paper's other learners with equal budgets and record every try.
 
 Each algorithm gets as many trials as the others, of as many slots, on the same scenarios; the first
-trial is its defaults, the others are drawn from its search space. Trials train with a seed, and are
-judged on slots, that no table uses. Writes baselines/settings/<algorithm>.json; the constructor's
-defaults are to be the choice recorded there, which a test checks. A trial on disk is not repeated.
+trial is what was found by hand, the others are drawn from its search space. Trials train with a
+seed, and are judged on slots, that no table uses. Writes baselines/settings/<algorithm>.json; what
+an algorithm has where nothing is said is to be the choice recorded there, which a test checks. A
+trial on disk is not repeated.
 """
 
 from __future__ import annotations
@@ -22,16 +23,15 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from experiments import Algorithm, Settings, algorithm  # noqa: E402
+from experiments import Settings, algorithm  # noqa: E402
 from experiments.arguments import complain  # noqa: E402
 from experiments.pool import side_by_side  # noqa: E402
 from experiments.running.training import make_env, seed_env  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
-from mec_gym.envs.sb3 import make_sb3_vec_env  # noqa: E402
 from mec_gym.evaluation import decide_with, nrr, slot_set  # noqa: E402
 
-FORMAT, VERSION = "mec-gym/learner-settings", 1
-SLOTS = {"paper-30x2": 3000, "paper-200x10": 2000}
+FORMAT, VERSION = "mec-gym/learner-settings", 2
+SLOTS = {"paper-30x2": 3000, "paper-200x10": 2000, "unequal-200x10": 2000}
 """Of a trial: T_DRL of the paper where that is quick, and two fifths of it elsewhere."""
 
 SPACES: dict[str, dict[str, list[Any]]] = {
@@ -41,6 +41,13 @@ SPACES: dict[str, dict[str, list[Any]]] = {
         "ent_coef": [0.0, 0.003, 0.01],
         "max_grad_norm": [0.5, math.inf],
         "policy_kwargs.net_arch": [{"pi": pi, "vf": [64]} for pi in ([64], [256], [256, 256])],
+    },
+    "ac:links": {
+        "learning_rate": [1e-3, 3e-3, 1e-2],
+        "batch_size": [16, 32, 64, 128],
+        "ent_coef": [0.003, 0.01, 0.03],
+        "max_grad_norm": [0.5, math.inf],
+        "policy_kwargs.link_arch": [[32], [64], [64, 64]],
     },
     "ddpg": {
         "learning_rate": [3e-4, 1e-3, 3e-3],
@@ -58,6 +65,38 @@ SPACES: dict[str, dict[str, list[Any]]] = {
     },
 }
 """Constructor arguments and the values that are tried: five for each algorithm."""
+
+BY_HAND: dict[str, dict[str, Any]] = {
+    "ac": {
+        "learning_rate": 0.001,
+        "batch_size": 128,
+        "ent_coef": 0.0,
+        "max_grad_norm": math.inf,
+        "policy_kwargs.net_arch": {"pi": [256], "vf": [64]},
+    },
+    "ac:links": {
+        "learning_rate": 1e-2,
+        "batch_size": 32,
+        "ent_coef": 0.01,
+        "max_grad_norm": 0.5,
+        "policy_kwargs.link_arch": [64],
+    },
+    "ddpg": {
+        "learning_rate": 0.001,
+        "batch_size": 64,
+        "actor_rate": 0.1,
+        "noise": 0.3,
+        "policy_kwargs.temperature": 0.2,
+    },
+    "maddpg": {
+        "batch_size": 64,
+        "actor_rate": 0.1,
+        "noise": 0.3,
+        "level_noise": 0.3,
+        "logit_penalty": 0.001,
+    },
+}
+"""The first trial of each."""
 
 TRAINING_SEED = 1_000
 JUDGING_SEED = 1_000
@@ -91,7 +130,7 @@ def main() -> None:
 
 
 def drawn(algo: str, number: int) -> dict[str, Any]:
-    """Return the arguments of a trial; number 0 is the defaults.
+    """Return the arguments of a trial; number 0 is what was found by hand.
 
     Parameters
     ----------
@@ -105,7 +144,7 @@ def drawn(algo: str, number: int) -> dict[str, Any]:
     dict
     """
     if not number:
-        return {}
+        return BY_HAND[algo]
     rng = np.random.default_rng([JUDGING_SEED, number])
     space = SPACES[algo]
     return {name: values[rng.integers(len(values))] for name, values in space.items()}
@@ -113,7 +152,7 @@ def drawn(algo: str, number: int) -> dict[str, Any]:
 
 def _trial(job: tuple[str, int, str, int | None, Path]) -> str:
     algo, number, scenario, slots, runs = job
-    file = runs / f"{algo}-{number}-{scenario}-{slots or SLOTS[scenario]}.json"
+    file = runs / _name(algo, number, scenario, slots)
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if known.get("arguments") != _plain(drawn(algo, number)):  # not there, or of another space
         record = _measured(algo, number, scenario, slots or SLOTS[scenario])
@@ -124,14 +163,12 @@ def _trial(job: tuple[str, int, str, int | None, Path]) -> str:
     return f"{file.stem}: NRR {record['nrr']} in {record['seconds']:.0f} s, {record['arguments']}"
 
 
-def _default(chosen: Algorithm, key: str) -> Any:
-    """Return what an argument is where nothing is said; of a policy's, what the model then has."""
-    first, _, inner = key.partition(".")
-    if not inner:
-        return chosen.default(key)
-    model = chosen.build(make_sb3_vec_env("paper-30x2"), device="cpu")
-    value = vars(model)[first].get(inner)
-    return getattr(model.policy, inner) if value is None else value
+def _name(algo: str, number: int, scenario: str, slots: int | None) -> str:
+    return f"{_plain_name(algo)}-{number}-{scenario}-{slots or SLOTS[scenario]}.json"
+
+
+def _plain_name(algo: str) -> str:
+    return algo.replace(":", "-")  # not every system takes a colon in a file's name
 
 
 def _plain(value: Any) -> Any:
@@ -170,7 +207,6 @@ def _measured(algo: str, number: int, name: str, slots: int) -> dict[str, Any]:
         "scenario": name,
         "slots": slots,
         "arguments": _plain(arguments),
-        "defaults": {key: _plain(_default(chosen, key)) for key in SPACES[algo]},
         "nrr": reached,
         "seconds": round(seconds, 1),
     }
@@ -178,9 +214,7 @@ def _measured(algo: str, number: int, name: str, slots: int) -> dict[str, Any]:
 
 def _write(algo: str, given: argparse.Namespace) -> Path:
     names = [
-        (f"{algo}-{n}-{s}-{given.slots or SLOTS[s]}.json", n)
-        for n in range(given.trials)
-        for s in given.scenarios
+        (_name(algo, n, s, given.slots), n) for n in range(given.trials) for s in given.scenarios
     ]
     trials = [json.loads((given.runs / name).read_text(encoding="utf-8")) for name, _ in names]
     means = {
@@ -197,12 +231,11 @@ def _write(algo: str, given: argparse.Namespace) -> Path:
         "judging_seed": JUDGING_SEED,
         "space": _plain(SPACES[algo]),
         "best_trial": best,
-        "defaults": trials[0]["defaults"],
-        "chosen": trials[0]["defaults"] | _plain(drawn(algo, best)),
+        "chosen": _plain(drawn(algo, best)),
         "mean_nrr": means[best],
         "trials": trials,
     }
-    file: Path = given.out / f"{algo}.json"
+    file: Path = given.out / f"{_plain_name(algo)}.json"
     file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return file
 

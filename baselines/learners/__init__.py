@@ -15,6 +15,7 @@ except ModuleNotFoundError as error:
 from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
 from baselines.learners.ddpg import DDPG
+from baselines.learners.link_policy import LinkPolicy
 from baselines.learners.maddpg import MADDPG
 from baselines.learners.maddpg_networks import MADDPGPolicy
 from baselines.learners.vote_policy import VotePolicy
@@ -24,6 +25,7 @@ __all__ = [
     "MADDPG",
     "ActorCritic",
     "BatchedMultiCategorical",
+    "LinkPolicy",
     "MADDPGPolicy",
     "OffloadingActorCriticPolicy",
     "VotePolicy",

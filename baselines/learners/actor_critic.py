@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
 from baselines.learners.envs import require_assignments, require_same_spaces, vectorised
 from baselines.learners.hyperparameters import require_hyperparameters
+from baselines.learners.link_policy import LinkPolicy
 from baselines.learners.mec_log import MECLog
 
 Self = TypeVar("Self", bound="ActorCritic")
@@ -27,6 +28,13 @@ MEMORY = 0.01
 NETWORKS: dict[str, Any] = {"net_arch": {"pi": [64], "vf": [64]}, "activation_fn": nn.ReLU}
 """What `policy_kwargs` holds where nothing else is said."""
 
+LINKS: dict[str, Any] = {
+    "policy": "LinkPolicy",
+    "learning_rate": 0.01,
+    "batch_size": 32,
+    "ent_coef": 0.01,
+}
+"""Arguments that serve :class:`~baselines.learners.link_policy.LinkPolicy` best: tuned with it."""
 
 _LEAST_INTEGERS = {"batch_size": 2}  # advantages are compared within a batch
 
@@ -49,7 +57,8 @@ class ActorCritic(MECLog, A2C):
     Parameters
     ----------
     policy : str or type
-        "MlpPolicy" or a subclass of :class:`OffloadingActorCriticPolicy`.
+        "MlpPolicy"; "LinkPolicy", with one network for all links besides, best with the arguments
+        :data:`LINKS`; or a subclass of :class:`OffloadingActorCriticPolicy`.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
         A MultiMEC env that takes assignments, alone or vectorised.
     learning_rate : float or callable
@@ -95,7 +104,8 @@ class ActorCritic(MECLog, A2C):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": OffloadingActorCriticPolicy
+        "MlpPolicy": OffloadingActorCriticPolicy,
+        "LinkPolicy": LinkPolicy,
     }
 
     def __init__(

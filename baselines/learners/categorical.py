@@ -276,15 +276,23 @@ class OffloadingActorCriticPolicy(ActorCriticPolicy):
         self.action_dist = BatchedMultiCategorical(*self._sizes)
         super()._build(lr_schedule)
         # Initialised by now: orthogonal weights and their random numbers are those of the base.
-        self.value_net = ScaledValue(self.mlp_extractor.latent_dim_vf)  # type: ignore[assignment]
+        self._make_heads()
         self.optimizer = self.optimizer_class(
             self.parameters(),
             lr=lr_schedule(1),  # type: ignore[call-arg]
             **self.optimizer_kwargs,
         )
 
+    def _make_heads(self) -> None:
+        """Replace or add what the base does not build."""
+        self.value_net = ScaledValue(self.mlp_extractor.latent_dim_vf)  # type: ignore[assignment]
+
+    def _logits(self, latent_pi: Tensor) -> Tensor:
+        logits: Tensor = self.action_net(latent_pi)
+        return logits
+
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> BatchedMultiCategorical:
-        logits = self.action_net(latent_pi)
+        logits = self._logits(latent_pi)
         if self.illegal is not None:
             logits = logits.masked_fill(self.illegal, -torch.inf)
         assert isinstance(self.action_dist, BatchedMultiCategorical)

@@ -1,0 +1,149 @@
+"""An actor with one network for all links between devices and servers, for actor-critics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from stable_baselines3.common.torch_layers import MlpExtractor
+from torch import Tensor, nn
+
+from baselines.learners.categorical import OffloadingActorCriticPolicy
+from mec_gym.validation import require_widths
+
+
+class LinkLogits(nn.Module):
+    """Logits of every device for every server, all by the same small network.
+
+    The network sees one link: the gain of device i to server j, by how much that exceeds the
+    device's best gain to another server, and the device's task columns. What it learns of one link
+    holds for all N · M of them. Each server has a term of its own besides; staying has logit 0.
+
+    Parameters
+    ----------
+    n_devices, n_servers : int
+        N and M.
+    n_tasks : int
+        Task columns of the observation, 0 to 2.
+    link_arch : sequence of int
+        Hidden widths.
+
+    Examples
+    --------
+    >>> links = LinkLogits(n_devices=30, n_servers=2, n_tasks=0, link_arch=[64])
+    >>> links(torch.zeros(5, 60)).shape
+    torch.Size([5, 90])
+    """
+
+    def __init__(
+        self, n_devices: int, n_servers: int, n_tasks: int, link_arch: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.n_devices, self.n_servers = n_devices, n_servers
+        widths = [2 + n_tasks, *link_arch]
+        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
+        last = nn.Linear(widths[-1], 1)
+        # As all actors of this kind begin: nearly equal probabilities.
+        nn.init.orthogonal_(last.weight, gain=0.01)
+        nn.init.zeros_(last.bias)
+        self.network = nn.Sequential(*layers, last)
+        self.of_servers = nn.Parameter(torch.zeros(n_servers))
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Return logits.
+
+        Parameters
+        ----------
+        observations : Tensor, shape (B, N · (M + T))
+            Flattened: for each device M gains, then its T task columns.
+
+        Returns
+        -------
+        Tensor, shape (B, N · (M + 1))
+            Of device 1 for all its choices, 0 = local first, then of device 2, ...
+        """
+        rows = observations.view(len(observations), self.n_devices, -1)
+        gains, tasks = rows[..., : self.n_servers], rows[..., self.n_servers :]
+        tasks = tasks.unsqueeze(2).expand(*gains.shape, tasks.shape[-1])
+        seen = torch.cat([torch.stack([gains, _leads(gains)], -1), tasks], -1)
+        of_servers = self.network(seen)[..., 0] + self.of_servers
+        return nn.functional.pad(of_servers, (1, 0)).flatten(1)
+
+
+def _leads(gains: Tensor) -> Tensor:
+    """Return by how much each gain exceeds the best other one of its device."""
+    if gains.shape[-1] == 1:
+        return torch.zeros_like(gains)
+    best, second = gains.topk(2).values.split(1, -1)
+    return gains - torch.where(gains == best, second, best)
+
+
+class _WithFeatures(MlpExtractor):
+    """Stable-Baselines3's, whose actor also hands on what it saw."""
+
+    def forward_actor(self, features: Tensor) -> Tensor:
+        return torch.cat([super().forward_actor(features), features], 1)
+
+
+class LinkPolicy(OffloadingActorCriticPolicy):
+    """Actor-critic policy whose logits are the sum of two networks'.
+
+    One is :class:`~baselines.learners.categorical.OffloadingActorCriticPolicy`'s, over the whole
+    observation, with weights of its own for each device and choice. The other, :class:`LinkLogits`,
+    is one for all links: it finds out in a few hundred slots that bad links are not worth it, which
+    the first would have to find out for each device and server apart. The first is what treats
+    equal devices differently where a server has no room for all of them.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for ``OffloadingActorCriticPolicy``.
+    link_arch : sequence of int
+        Hidden widths of the network of links.
+
+    Raises
+    ------
+    ValueError
+        For observations other than "db" or "flat", and for widths below 1.
+
+    Examples
+    --------
+    >>> from baselines import ActorCritic
+    >>> from baselines.learners.actor_critic import LINKS
+    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
+    >>> model = ActorCritic(env=make_sb3_vec_env("unequal-200x10", n_envs=4), **LINKS)
+    >>> type(model.policy).__name__
+    'LinkPolicy'
+    """
+
+    def __init__(self, *args: Any, link_arch: Sequence[int] = (64,), **kwargs: Any) -> None:
+        require_widths(link_arch, "link_arch")
+        self.link_arch = list(link_arch)
+        super().__init__(*args, **kwargs)
+
+    def _build_mlp_extractor(self) -> None:
+        self.mlp_extractor = _WithFeatures(
+            self.features_dim, self.net_arch, self.activation_fn, self.device
+        )
+
+    def _make_heads(self) -> None:
+        super()._make_heads()
+        devices, choices = self._sizes
+        columns, rest = divmod(self.features_dim, devices)
+        servers = choices - 1
+        if rest or not servers <= columns <= servers + 2:
+            raise ValueError(
+                f"observations must show {servers} gains and up to two tasks of each of {devices} "
+                f"devices, one after the other; got observations {self.observation_space}. Leave "
+                "out wrappers that change the shape of observations."
+            )
+        self.links = LinkLogits(devices, servers, columns - servers, self.link_arch)
+
+    def _logits(self, latent_pi: Tensor) -> Tensor:
+        hidden, seen = latent_pi.split([self.mlp_extractor.latent_dim_pi, self.features_dim], 1)
+        return super()._logits(hidden) + self.links(seen)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | {"link_arch": self.link_arch}
