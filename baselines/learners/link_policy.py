@@ -76,7 +76,8 @@ def _leads(gains: Tensor) -> Tensor:
     """Return by how much each gain exceeds the best other one of its device."""
     if gains.shape[-1] == 1:
         return torch.zeros_like(gains)
-    best, second = gains.topk(2).values.split(1, -1)
+    top = gains.topk(2).values
+    best, second = top[..., :1], top[..., 1:]
     return gains - torch.where(gains == best, second, best)
 
 
@@ -142,8 +143,9 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         self.links = LinkLogits(devices, servers, columns - servers, self.link_arch)
 
     def _logits(self, latent_pi: Tensor) -> Tensor:
-        hidden, seen = latent_pi.split([self.mlp_extractor.latent_dim_pi, self.features_dim], 1)
-        return super()._logits(hidden) + self.links(seen)
+        width = self.mlp_extractor.latent_dim_pi
+        logits: Tensor = super()._logits(latent_pi[:, :width]) + self.links(latent_pi[:, width:])
+        return logits
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {"link_arch": self.link_arch}

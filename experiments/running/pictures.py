@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from experiments.running.measuring import Decisions
 from mec_gym import Scenario
 from mec_gym.envs.offloading import MultiMECEnv
+from mec_gym.rendering import draw
 
 
 class NetworkPicture:
@@ -22,6 +23,8 @@ class NetworkPicture:
         The system.
     observation : {"db", "raw", "flat"}
         What the policy sees.
+    size : tuple of int, [pixel]
+        Width and height.
 
     Raises
     ------
@@ -35,10 +38,13 @@ class NetworkPicture:
     dtype('uint8')
     """
 
-    def __init__(self, scenario: Scenario, observation: str) -> None:
+    def __init__(
+        self, scenario: Scenario, observation: str, size: tuple[int, int] = (960, 600)
+    ) -> None:
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         import pygame  # noqa: F401  # before an env that could not draw is made
 
+        self._size = size
         self._env = MultiMECEnv(
             scenario, observation=observation, optimum=True, render_mode="rgb_array"
         )
@@ -57,7 +63,7 @@ class NetworkPicture:
         """
         seen, _ = self._env.reset(seed=0)
         self._env.step(decide(np.asarray(seen)[None])[0])
-        return np.asarray(self._env.render())
+        return draw(self._env.frame(), self._size)
 
 
 def save_picture(picture: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:

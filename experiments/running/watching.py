@@ -17,11 +17,13 @@ from experiments.running.pictures import NetworkPicture
 from experiments.running.stopping import Stop
 from experiments.settings import Settings
 
-MEC_FIGURES = ("latency_s", "energy_j", "objective", "nrr")
-"""Figures of the env's info that are logged."""
+MEC_FIGURES = {name: f"mec/{name}" for name in ("latency_s", "energy_j", "objective", "nrr")}
+"""Figures of the env's info that are logged, and what they are called there."""
 
 _STATUS_SECONDS = 2.0
 _IMAGE_TAG = "network/decisions"
+_IMAGE_SIZE = (640, 400)
+"""Drawing and packing take as long as there are pixels, and TensorBoard shows few."""
 
 
 class Watch(BaseCallback):
@@ -102,9 +104,9 @@ class Watch(BaseCallback):
     def _on_step(self) -> bool:
         now = time.perf_counter()
         for info in self.locals.get("infos", ()):
-            for name in MEC_FIGURES:
+            for name, tag in MEC_FIGURES.items():
                 if name in info:
-                    self.logger.record_mean(f"mec/{name}", float(info[name]))
+                    self.logger.record_mean(tag, float(info[name]))
         # Not beyond the budget: a rollout that it cuts short would be trained on for nothing.
         going_on = self.num_timesteps <= self._settings.timesteps
         self._outside += time.perf_counter() - now
@@ -171,7 +173,7 @@ class Watch(BaseCallback):
             return
         try:
             self._picture = self._picture or NetworkPicture(
-                self._settings.scenario, self._observation
+                self._settings.scenario, self._observation, _IMAGE_SIZE
             )
         except ModuleNotFoundError:  # the extra is not installed
             self._draws = False

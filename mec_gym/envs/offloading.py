@@ -16,6 +16,7 @@ from mec_gym.envs.picture import Picture
 from mec_gym.envs.simulator import Simulator
 from mec_gym.model.slot import Slot
 from mec_gym.outcome import Outcome, evaluate
+from mec_gym.rendering import Frame
 from mec_gym.scenario import Scenario
 from mec_gym.validation import require_choice, require_known
 
@@ -227,6 +228,32 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
             self._picture.close()
 
     # -- beyond the interface -------------------------------------------------------------------
+
+    def frame(self) -> Frame:
+        """Return what :meth:`render` draws, for :func:`mec_gym.rendering.draw` at another size.
+
+        Returns
+        -------
+        Frame
+
+        Raises
+        ------
+        RuntimeError
+            Without a render mode, or before the first reset.
+
+        Examples
+        --------
+        >>> from mec_gym.rendering import draw
+        >>> env = MultiMECEnv("paper-30x2", render_mode="rgb_array")
+        >>> _ = env.reset(seed=0)
+        >>> draw(env.frame(), size=(320, 200)).shape
+        (200, 320, 3)
+        """
+        if self._picture is None:
+            raise RuntimeError(
+                'frame() needs a render_mode: gym.make(..., render_mode="rgb_array").'
+            )
+        return self._picture.frame()
 
     @property
     def slot(self) -> Slot:

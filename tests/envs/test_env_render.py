@@ -14,6 +14,7 @@ from gymnasium.wrappers import HumanRendering, RecordVideo, RenderCollection
 from mec_gym import Scenario, parallel_env
 from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.envs.vector import MultiMECVectorEnv
+from mec_gym.rendering import draw
 
 pytest.importorskip("pygame")
 
@@ -192,3 +193,18 @@ def test_without_a_render_mode_the_way_is_named() -> None:
         env.reset(seed=0)
         with pytest.warns(UserWarning, match="render_mode"):
             assert env.render() is None
+
+
+def test_a_frame_is_what_is_drawn() -> None:
+    env = MultiMECEnv(SMALL, render_mode="rgb_array", optimum=True)
+    with pytest.raises(RuntimeError, match="before the first reset"):
+        env.frame()
+    env.reset(seed=0)
+    env.step([1] * 5)
+    assert (draw(env.frame()) == env.render()).all()
+    assert draw(env.frame(), (320, 200)).shape == (200, 320, 3)
+
+
+def test_a_frame_needs_a_render_mode() -> None:
+    with pytest.raises(RuntimeError, match="render_mode"):
+        MultiMECEnv(SMALL).frame()
