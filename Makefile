@@ -47,8 +47,8 @@ dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), scrip
 	$(BIN)/python scripts/dirs_results.py --readme
 
 learners: $(READY) ## train every learner (hours), scripts/learners_page.py
-	$(BIN)/python scripts/benchmark.py --algos dirs dirs:ensemble dirs:prices ac ddpg maddpg \
-		examples.cross_entropy:CrossEntropy random random:limit nearest:limit keep-what-pays \
+	$(BIN)/python scripts/benchmark.py --algos dirs dirs:ensemble dirs:prices ac ac:links ddpg \
+		maddpg examples.cross_entropy:CrossEntropy random random:limit nearest:limit keep-what-pays \
 		posted-prices greedy --scenarios paper-30x2 paper-200x10 unequal-200x10 \
 		--timesteps paper --seeds 5 --jobs 2 --out runs/learners
 	$(BIN)/python scripts/learners_page.py runs/learners --readme
