@@ -24,6 +24,8 @@ from mec_gym.validation import require_choice, require_integer, require_number
 METHODS = ("levy", "classic-levy")
 ALLOCATIONS = ("exact", "levy")
 """How a search prices decisions: with optimal f and p, or with those it searches, too."""
+MUTATIONS = ("h", "uniform")
+CROSSOVERS = ("device", "member", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,13 @@ class LevySearch:
         η of eq. (18), in units of each variable's range. The paper does not print it.
     allocation : {"exact", "levy"}
         Powers and CPU shares by the closed form, or searched as part of the vector (19).
+    mutation : {"h", "uniform"}
+        What eq. (20) compares steps with: h_{i,a_i}, or 1/(M+1) for every device and choice, which
+        takes the channel state out. "levy" alone has it, as the next.
+    crossover : {"device", "member", "none"}
+        What i of eq. (22) is: each device of a candidate comes from the mutant or from the old
+        decision by a step of its own, or the whole mutant becomes the candidate by one; or eq. (22)
+        is left out, and it always does.
 
     Raises
     ------
@@ -66,10 +75,14 @@ class LevySearch:
     threshold: float = 0.4
     step_scale: float = 0.01
     allocation: str = "exact"
+    mutation: str = "h"
+    crossover: str = "device"
 
     def __post_init__(self) -> None:
         require_choice("method", self.method, METHODS)
         require_choice("allocation", self.allocation, ALLOCATIONS)
+        require_choice("mutation", self.mutation, MUTATIONS)
+        require_choice("crossover", self.crossover, CROSSOVERS)
         for name in ("population", "generations"):
             require_integer(name, getattr(self, name), 1)
         require_number("beta", self.beta, "(0, 2)")
@@ -144,11 +157,10 @@ def levy_search(
     -----
     Open points of the paper, and what stands here: the draws d of eqs. (20) and (22) are separate,
     and their magnitude counts; h_{i,a_i} of a local device is the average share 1/(M+1). The index
-    i of eqs. (20) and (22) is read as the device, so that mutation and crossover work device by
-    device; that of eq. (23) as the member of the population, whose whole decision has an
-    objective. The other reading of eq. (22), a member crosses as a whole, has no switch: decision
-    9 of ``docs/decisions`` says why. As mutation and crossover
-    compare steps with thresholds only, they are drawn by the probability that a step exceeds them
+    i of eq. (20) is read as the device, that of eq. (23) as the member of the population, whose
+    whole decision has an objective; that of eq. (22), between them, as the device, unless
+    `crossover` says otherwise: decision 9 of ``docs/decisions``. As mutation and crossover compare
+    steps with thresholds only, they are drawn by the probability that a step exceeds them
     (:class:`mec_gym.levy.LevyTail`); γ is 0 in the last generation, which leaves it idle.
 
     Examples
@@ -306,6 +318,8 @@ class _HMutation(_Search):
         local = np.full((*shares.shape[:-1], 1), 1.0 / self.n_choices)
         with np.errstate(divide="ignore"):
             log_shares = np.log(np.concatenate([local, shares], axis=-1))
+        if self.settings.mutation == "uniform":
+            log_shares = np.full_like(log_shares, -math.log(self.n_choices))
         self._log_shares = log_shares.astype(np.float32)
         batch, devices, _ = log_shares.shape
         first = np.arange(0, log_shares.size, self.n_choices)
@@ -329,17 +343,28 @@ class _HMutation(_Search):
         if generation > len(self._weights):
             return
         weight, crossing = self._weights[generation - 1], self._crossings[generation - 1]
-        draw = self.rng.random(self.assignment.shape, dtype=np.float32)
-        # The draw is uniform below `crossing`: one number decides both comparisons.
-        mutates = draw < crossing * self._tail.of_log(self._log_share - math.log(weight))
+        tail = self._tail.of_log(self._log_share - math.log(weight))
+        crossed, mutates = self._drawn(crossing, tail)
         places = np.flatnonzero(mutates)
         candidate = self.assignment.copy()
         candidate.reshape(-1)[places] = self.random_choices(len(places))
         candidate = self.legal(candidate)
-        crossed = None if self.fractions is None else draw < crossing
         better = self.select(candidate, self.moved_fractions(candidate, crossed))
         if better.any():
             self._log_share[better] = self._log_shares_of(better)
+
+    def _drawn(
+        self, crossing: float, tail: NDArray[np.float32]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return what crosses over, shape (B, P, N) or (B, P, 1), and which devices mutate, too."""
+        draw = self.rng.random(self.assignment.shape, dtype=np.float32)
+        if self.settings.crossover == "device":
+            # The draw is uniform below `crossing`: one number decides both comparisons.
+            return draw < crossing, draw < crossing * tail
+        if self.settings.crossover == "none":
+            crossing = 1.0
+        crossed = self.rng.random((*self.fitness.shape, 1)) < crossing
+        return crossed, crossed & (draw < tail)
 
 
 class _Classic(_Search):

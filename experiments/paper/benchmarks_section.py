@@ -266,17 +266,22 @@ def _labels(raw: Raw) -> str:
     ours, taught, best, *critics = (
         _mean(raw, name, "objective") for name in ("dirs", "dirs:ensemble", "optimal", "ac", "ddpg")
     )
-    energies = [_mean(raw, name, "energy_j") for name in ("dirs", "dirs:ensemble")]
-    if math.isnan(sum((ours, taught, best, *critics))) or taught >= ours:
+    if math.isnan(sum((ours, taught, best, *critics))):
         return ""
     printed = " and ".join(f"{TABLE_V[name].objective:.2f}" for name in ("ac", "ddpg"))
+    learners = (
+        f"The paper's AC and DDPG end at {printed}, ours at "
+        f"{' and '.join(f'{one:.2f}' for one in critics)}: unexplained, as it prints none of their "
+        "settings."
+    )
+    if taught >= ours:
+        return learners
+    energies = [_mean(raw, name, "energy_j") for name in ("dirs", "dirs:ensemble")]
     return (
         f"What our DIRS with the paper's options lacks are labels and loss: the same networks with "
         "labels of the exact solver and the loss of the vote end at "
         f"{taught:.2f} instead of {ours:.2f}, {(ours - taught) / (ours - best):.0%} of the way to "
-        f"the optimum, with {energies[1]:.2f} J instead of {energies[0]:.2f} J. The paper's AC and "
-        f"DDPG end at {printed}, ours at {' and '.join(f'{one:.2f}' for one in critics)}: "
-        "unexplained, as it prints none of their settings."
+        f"the optimum, with {energies[1]:.2f} J instead of {energies[0]:.2f} J. {learners}"
     )
 
 

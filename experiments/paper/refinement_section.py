@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiments.paper.claims import Claim, lower
+from experiments.paper.claims import Claim, differences, lower
 from experiments.paper.drawing import curve, panels
 from experiments.paper.exhibit import Exhibit
 from experiments.paper.raw import Raw
@@ -22,8 +23,19 @@ eq. (18): random decisions and the ensemble's after imitation are tried, and η 
 0.1 of a variable's range for the classic search, the best of which is shown. γ of eq. (21) falls to
 0 over G_max, so a search of 10 generations is not the beginning of one of 1,000."""
 
+_PARTS = """The proposed search again, without one of its parts: eq. (20) with 1/(M+1) in place of
+h; without eq. (22), so that every mutant becomes a candidate; and with eq. (22) by its other
+reading, by which a mutant crosses over as a whole ([decision 9](decisions/0009-levy-crossover.md)).
+A difference is objective without the part less objective with it, paired by seed."""
+
 _STARTS = {"random": "random decisions", "imitation": "the ensemble after imitation"}
 _METHODS = {"levy": "proposed", "classic-levy": "classic"}
+_PROPOSED = {"method": "levy", "step_scale": 0.01}
+_WITHOUT = {
+    "without h": {"method": "levy", "mutation": "uniform"},
+    "without (22)": {"method": "levy", "crossover": "none"},
+    "(22) as a whole": {"method": "levy", "crossover": "member"},
+}
 
 
 def _body(raw: Raw) -> str:
@@ -35,7 +47,7 @@ def _body(raw: Raw) -> str:
     for start, words in _STARTS.items():
         for limit in _limits(raw):
             proposed, classic = _both(raw, start, limit)
-            begun = [_curve(one, start, "levy", limit, 0.01)["objective"][0] for one in seeds]
+            begun = [_curve(one, start, limit, _PROPOSED)["objective"][0] for one in seeds]
             shown = f"{cell(classic)} (η = {_best_scale(raw, start, limit)})"
             optimum = cell([one["optimum"] for one in seeds])
             rows.append([words, f"{limit}", cell(begun), cell(proposed), shown, optimum])
@@ -44,7 +56,22 @@ def _body(raw: Raw) -> str:
         _INTRODUCTION,
         "![Objective over generations](reproduction/fig4.svg)",
         table(head, rows),
+        _PARTS,
+        table(["start", "G_max", "proposed", *_WITHOUT], _parts(raw)),
     )
+
+
+def _parts(raw: Raw) -> list[list[str]]:
+    """Return what the search reaches without each of its parts, and by how much that is worse."""
+    rows = []
+    for (start, words), limit in itertools.product(_STARTS.items(), _limits(raw)):
+        proposed = _ends(raw, start, limit, _PROPOSED)
+        cells = [words, f"{limit}", cell(proposed)]
+        for kind in _WITHOUT.values():
+            without = dict(enumerate(_ends(raw, start, limit, kind)))
+            cells.append(f"+{cell(differences(without, dict(enumerate(proposed))))}")
+        rows.append([one.replace("+-", "-") for one in cells])
+    return rows
 
 
 def _claims(raw: Raw) -> list[Claim]:
@@ -64,12 +91,35 @@ def _claims(raw: Raw) -> list[Claim]:
                 for words, limit, ours, old in cases
             ),
         ),
-        Claim(
-            "The causes are the channel state that guides the mutation, and the Lévy crossover",
-            (),
-            "no run here takes one of the two out of the proposed search",
+        *(
+            _cause(raw, what, kind)
+            for what, kind in (
+                ("The channel state that guides the mutation", "without h"),
+                ("The Lévy crossover", "without (22)"),
+            )
         ),
     ]
+
+
+def _cause(raw: Raw, what: str, kind: str) -> Claim:
+    """Return the claim that the search is better for one of its parts."""
+    cases = [
+        (
+            words,
+            limit,
+            _ends(raw, start, limit, _PROPOSED),
+            _ends(raw, start, limit, _WITHOUT[kind]),
+        )
+        for (start, words), limit in itertools.product(_STARTS.items(), _limits(raw))
+    ]
+    return Claim(
+        f"{what} is a cause",
+        tuple(lower(dict(enumerate(ours)), dict(enumerate(cut))) for _, _, ours, cut in cases),
+        "; ".join(
+            f"{mean(ours):.2f}, without it {mean(cut):.2f}, from {words} in {limit} generations"
+            for words, limit, ours, cut in cases
+        ),
+    )
 
 
 def _difference(raw: Raw) -> str:
@@ -91,34 +141,39 @@ def _difference(raw: Raw) -> str:
 def _both(raw: Raw, start: str, limit: int) -> tuple[list[float], list[float]]:
     """Return where the proposed search and the classic one, with its best η, end, by seed."""
     scale = _best_scale(raw, start, limit)
-    return _ends(raw, start, "levy", limit, 0.01), _ends(raw, start, "classic-levy", limit, scale)
+    return _ends(raw, start, limit, _PROPOSED), _ends(raw, start, limit, _classic(scale))
 
 
 def _limits(raw: Raw) -> list[int]:
     return sorted({one["limit"] for one in raw.measured("refinement")[0]["curves"]})
 
 
+def _classic(scale: float) -> dict[str, Any]:
+    return {"method": "classic-levy", "step_scale": scale}
+
+
 def _curve(
-    seed: Mapping[str, Any], start: str, method: str, limit: int, scale: float
+    seed: Mapping[str, Any], start: str, limit: int, kind: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    wanted = (start, method, limit, scale)
-    keys = ("start", "method", "limit", "step_scale")
+    wanted = {"start": start, "limit": limit, **kind}
     found: Mapping[str, Any] = next(
-        one for one in seed["curves"] if tuple(one[key] for key in keys) == wanted
+        one
+        for one in seed["curves"]
+        if {key: one[key] for key in one if key not in ("generations", "objective")} == wanted
     )
     return found
 
 
-def _ends(raw: Raw, start: str, method: str, limit: int, scale: float) -> list[float]:
+def _ends(raw: Raw, start: str, limit: int, kind: Mapping[str, Any]) -> list[float]:
     seeds = raw.measured("refinement")
-    return [float(_curve(one, start, method, limit, scale)["objective"][-1]) for one in seeds]
+    return [float(_curve(one, start, limit, kind)["objective"][-1]) for one in seeds]
 
 
 def _best_scale(raw: Raw, start: str, limit: int) -> float:
     """Return the classic search's best η."""
     curves = raw.measured("refinement")[0]["curves"]
     scales = sorted({one["step_scale"] for one in curves if one["method"] == "classic-levy"})
-    return float(min(scales, key=lambda eta: mean(_ends(raw, start, "classic-levy", limit, eta))))
+    return float(min(scales, key=lambda eta: mean(_ends(raw, start, limit, _classic(eta)))))
 
 
 def _figures(raw: Raw) -> Mapping[str, Figure]:
@@ -129,8 +184,8 @@ def _figures(raw: Raw) -> Mapping[str, Figure]:
     for one, (start, words) in zip(axes, _STARTS.items(), strict=True):
         for part, limit in enumerate(_limits(raw)):
             for place, method in enumerate(_METHODS):
-                scale = 0.01 if method == "levy" else _best_scale(raw, start, limit)
-                found = [_curve(seed, start, method, limit, scale) for seed in seeds]
+                kind = _PROPOSED if method == "levy" else _classic(_best_scale(raw, start, limit))
+                found = [_curve(seed, start, limit, kind) for seed in seeds]
                 x = [generation + 1 for generation in found[0]["generations"]]
                 label = f"{_METHODS[method]}, G_max = {limit}"
                 curve(one, x, [c["objective"] for c in found], 2 * part + place, label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,6 +24,13 @@ _SLOT_SEED = 88_000_000
 
 STEP_SCALES = (0.001, 0.01, 0.1)
 """η of eq. (18) that the classic search tries; the paper prints none."""
+
+WITHOUT: tuple[Mapping[str, Any], ...] = (
+    {"method": "levy", "mutation": "uniform"},
+    {"method": "levy", "crossover": "none"},
+    {"method": "levy", "crossover": "member"},
+)
+"""The proposed search without one of its parts, and by the other reading of eq. (22)."""
 
 _KEPT = 40
 """Points of a long history."""
@@ -47,7 +55,7 @@ def refinement(
     Returns
     -------
     dict
-        ``optimum``: mean over the slots; ``curves``: start, method, step_scale, G_max, and
+        ``optimum``: mean over the slots; ``curves``: start, settings of the search, G_max, and
         ``generations`` with ``objective``.
     """
     model = build(seed, arguments).learn(0)
@@ -58,18 +66,19 @@ def refinement(
         "random": rng.integers(scenario.n_servers + 1, size=drawn.gains.shape[:-1]),
         "imitation": model.predict(observations, deterministic=True)[0],
     }
+    kinds: list[Mapping[str, Any]] = [{"method": "levy", "step_scale": 0.01}]
+    kinds += [{"method": "classic-levy", "step_scale": eta} for eta in STEP_SCALES]
     curves = []
-    for start, decisions in starts.items():
-        for count in generations:
-            for method, scale in (("levy", 0.01), *(("classic-levy", eta) for eta in STEP_SCALES)):
-                search = LevySearch(method=method, generations=count, step_scale=scale)
-                found = levy_search(scenario, drawn, decisions, rng, search)
+    for parts, stream in ((kinds, rng), (WITHOUT, np.random.default_rng([seed, 5]))):
+        for (start, decisions), count in itertools.product(starts.items(), generations):
+            for kind in parts:
+                search = LevySearch(generations=count, **kind)
+                found = levy_search(scenario, drawn, decisions, stream, search)
                 kept = _kept(count)
                 curves.append(
                     {
                         "start": start,
-                        "method": method,
-                        "step_scale": scale,
+                        **kind,
                         "limit": count,
                         "generations": kept,
                         "objective": [rounded(value) for value in found.history.mean(1)[kept]],

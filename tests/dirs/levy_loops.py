@@ -31,6 +31,8 @@ def levy_search_by_loops(
     generations: int,
     beta: float,
     threshold: float,
+    mutation: str = "h",
+    crossover: str = "device",
     known: dict[tuple[int, ...], float] | None = None,
 ) -> Run:
     known = {} if known is None else known
@@ -49,16 +51,19 @@ def levy_search_by_loops(
         gamma = 2.0 - 2.0 * generation / generations  # eq. (21)
         count = 0
         steps = np.abs(levy_steps(rng, (population, len(start), 2), beta=beta)).tolist()
+        whole = np.abs(levy_steps(rng, population, beta=beta)).tolist()
         for member in range(population):
             target, candidate = own[member], []
             for i, a in enumerate(target):
                 gains = [float(h) for h in slot.gains[i]]
-                share = 1.0 / (servers + 1) if a == 0 else gains[a - 1] / sum(gains)
+                even = a == 0 or mutation == "uniform"
+                share = 1.0 / (servers + 1) if even else gains[a - 1] / sum(gains)
                 mutant, redrawn = a, False
                 to_mutate, to_cross = steps[member][i]
                 if gamma * to_mutate > share:  # eq. (20)
                     mutant, redrawn = int(rng.integers(0, servers + 1)), True
-                if not gamma * to_cross > threshold:  # eq. (22)
+                to_cross = {"device": to_cross, "member": whole[member], "none": np.inf}[crossover]
+                if gamma > 0.0 and not gamma * to_cross > threshold:  # eq. (22)
                     mutant, redrawn = a, False
                 count += redrawn
                 if mutant == 0 and not scenario.can_execute_locally[i]:

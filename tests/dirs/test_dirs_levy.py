@@ -161,7 +161,18 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["online", "demonstrations"])
+READINGS = [
+    {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "crossover": "member"},
+    {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "crossover": "none"},
+    {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "mutation": "uniform"},
+]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [*SETTINGS, *READINGS],
+    ids=["online", "demonstrations", "member", "no crossover", "no channel state"],
+)
 @pytest.mark.parametrize("scenario", [NOISY, HARD], ids=["noisy", "hard"])
 def test_results_are_distributed_as_the_loops(scenario: Scenario, settings: Any) -> None:
     slots = slots_of(scenario, 1, seed=4)

@@ -35,6 +35,7 @@ from experiments.paper.page import EXHIBITS, page_text, write_page
 from experiments.paper.plan import BITS_OF_TABLE_IV, PLAN
 from experiments.paper.published import TABLE_II, TABLE_III, TABLE_IV, TABLE_V, TIMES_LONGER
 from experiments.paper.raw import Raw, collect, read_raw
+from experiments.paper.searches import WITHOUT
 from experiments.paper.systems import LARGE, LARGEST, POSITIONS, TASKS, scenario_of
 from experiments.paper.training_section import least_loss
 from experiments.paper.wording import paragraphs
@@ -304,18 +305,19 @@ def _imitation(rng: np.random.Generator, arguments: dict) -> dict:
 
 
 def _refinement(rng: np.random.Generator, arguments: dict) -> dict:
+    kinds = [{"method": "levy", "step_scale": 0.01}, *WITHOUT]
+    kinds += [{"method": "classic-levy", "step_scale": scale} for scale in (0.01, 0.1)]
     curves = [
         {
             "start": start,
-            "method": method,
-            "step_scale": scale,
+            **kind,
             "limit": limit,
             "generations": [0, limit],
             "objective": [40.0, 33 + rng.random()],
         }
         for start in ("random", "imitation")
         for limit in arguments["generations"]
-        for method, scale in (("levy", 0.01), ("classic-levy", 0.01), ("classic-levy", 0.1))
+        for kind in kinds
     ]
     return {"optimum": 32.0, "curves": curves}
 
