@@ -69,7 +69,7 @@ def _parts(raw: Raw) -> list[list[str]]:
         cells = [words, f"{limit}", cell(proposed)]
         for kind in _WITHOUT.values():
             without = dict(enumerate(_ends(raw, start, limit, kind)))
-            cells.append(f"+{cell(differences(without, dict(enumerate(proposed))))}")
+            cells.append(f"+{cell(differences(without, dict(enumerate(proposed))), 3)}")
         rows.append([one.replace("+-", "-") for one in cells])
     return rows
 
@@ -133,7 +133,7 @@ def _difference(raw: Raw) -> str:
         leads.append(f"{shown} after {limit} generations")
     return (
         "The paper's text prints no fitness, so how far ours is from it is not known. The order is "
-        "the paper's where the claim above holds; the lead depends on the start and on G_max: "
+        "the paper's where the first claim above holds; the lead depends on the start and on G_max: "
         f"{', '.join(leads)}, from {' and '.join(_STARTS.values())}."
     )
 
