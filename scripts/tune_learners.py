@@ -75,9 +75,9 @@ BY_HAND: dict[str, dict[str, Any]] = {
         "policy_kwargs.net_arch": {"pi": [256], "vf": [64]},
     },
     "ac:links": {
-        "learning_rate": 1e-2,
-        "batch_size": 32,
-        "ent_coef": 0.01,
+        "learning_rate": 3e-3,
+        "batch_size": 16,
+        "ent_coef": 0.003,
         "max_grad_norm": 0.5,
         "policy_kwargs.link_arch": [64],
     },

@@ -28,12 +28,7 @@ MEMORY = 0.01
 NETWORKS: dict[str, Any] = {"net_arch": {"pi": [64], "vf": [64]}, "activation_fn": nn.ReLU}
 """What `policy_kwargs` holds where nothing else is said."""
 
-LINKS: dict[str, Any] = {
-    "policy": "LinkPolicy",
-    "learning_rate": 0.01,
-    "batch_size": 32,
-    "ent_coef": 0.01,
-}
+LINKS: dict[str, Any] = {"policy": "LinkPolicy", "learning_rate": 0.01, "batch_size": 64}
 """Arguments that serve :class:`~baselines.learners.link_policy.LinkPolicy` best: tuned with it."""
 
 _LEAST_INTEGERS = {"batch_size": 2}  # advantages are compared within a batch

@@ -119,7 +119,7 @@ class LinkPolicy(OffloadingActorCriticPolicy):
     'LinkPolicy'
     """
 
-    def __init__(self, *args: Any, link_arch: Sequence[int] = (64,), **kwargs: Any) -> None:
+    def __init__(self, *args: Any, link_arch: Sequence[int] = (64, 64), **kwargs: Any) -> None:
         require_widths(link_arch, "link_arch")
         self.link_arch = list(link_arch)
         super().__init__(*args, **kwargs)

@@ -133,7 +133,7 @@ def _difference(raw: Raw) -> str:
         leads.append(f"{shown} after {limit} generations")
     return (
         "The paper's text prints no fitness, so how far ours is from it is not known. The order is "
-        "the paper's where the first claim above holds; the lead depends on the start and on G_max: "
+        "the paper's where the first claim above holds; the lead depends on start and G_max: "
         f"{', '.join(leads)}, from {' and '.join(_STARTS.values())}."
     )
 
