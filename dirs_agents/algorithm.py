@@ -23,6 +23,7 @@ from dirs_agents.model_file import (
     take_weights,
 )
 from dirs_agents.policies import PricePolicy, VotingPolicy
+from dirs_agents.pretraining import Pretraining
 from dirs_agents.replay import PrioritisedReplay
 from dirs_agents.storage import read_model, write_model
 from mec_gym import ENV_ID, Scenario
@@ -54,6 +55,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
     replay_buffer: PrioritisedReplay
     scenario: Scenario
     observation_kind: str
+    _pretraining: Pretraining
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -218,6 +220,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         if "replay" not in content:
             raise ValueError(f"{path} holds no replay buffer; load() reads models.")
         self.replay_buffer.set_state(content["replay"])
+        self._pretraining.keep_labels()
 
     @classmethod
     def load(

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from dirs_agents.levy_search import LevySearch, levy_search
+from dirs_agents.levy_search import LevySearch, levy_search, slots_at_once
 from mec_gym import ENV_ID, Scenario, Slot, solve
 from mec_gym.optimum import load_problems
 
@@ -20,6 +20,8 @@ DEMONSTRATION_SEARCH = LevySearch(population=5, generations=1000, beta=0.5)
 
 LARGEST_ENUMERATION = 300_000
 _CHUNK = 20_000
+_FEW = 32
+"""Slots whose decisions take a second or so, where each slot is on its own."""
 
 
 def demonstration_slots(
@@ -107,6 +109,30 @@ def demonstrate(
     if source != "exhaustive":
         raise ValueError(f"source must be one of {', '.join(SOURCES)}; got {source!r}.")
     return _exhaustive(scenario, slots)
+
+
+def part_size(scenario: Scenario, source: str, search: LevySearch) -> int:
+    """Return how many slots :func:`demonstrate` can be given at a time, for the same decisions.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    source : {"levy", "exhaustive", "optimal"}
+        As for :func:`demonstrate`.
+    search : LevySearch
+        Settings of the Lévy search.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> part_size(Scenario.preset("paper-30x2"), "levy", DEMONSTRATION_SEARCH)
+    218
+    """
+    return slots_at_once(search, scenario.n_devices) if source == "levy" else _FEW
 
 
 def _exhaustive(scenario: Scenario, slots: Slot) -> NDArray[np.int64]:

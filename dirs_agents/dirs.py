@@ -15,19 +15,11 @@ from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
 from dirs_agents.algorithm import OffloadingAlgorithm
-from dirs_agents.demonstrations import (
-    DEMONSTRATION_SEARCH,
-    demonstrate,
-    demonstration_slots,
-)
-from dirs_agents.hyperparameters import (
-    check_hyperparameters,
-    demonstration_search,
-    online_search,
-    require_policy,
-)
+from dirs_agents.demonstrations import DEMONSTRATION_SEARCH
+from dirs_agents.hyperparameters import check_hyperparameters, online_search, require_policy
 from dirs_agents.losses import decision_loss, total_loss
 from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
+from dirs_agents.pretraining import Pretraining
 from dirs_agents.records import Averages, record_progress
 from dirs_agents.refinement import refine
 from dirs_agents.replay import Batch, PrioritisedReplay
@@ -249,6 +241,7 @@ class DIRS(OffloadingAlgorithm):
 
     def _forget_labels(self) -> None:
         self.pretrained = False
+        self._pretraining = Pretraining()
         observation_shape: Any = self.observation_space.shape
         self.replay_buffer = PrioritisedReplay(
             self.buffer_size,
@@ -273,8 +266,8 @@ class DIRS(OffloadingAlgorithm):
     ) -> SelfDIRS:
         """Run Algorithm 1: imitate once, then decide in every slot and train every φ slots.
 
-        It holds Algorithm 1, lines 3, 5, 6 and 12 to 14; by way of them Algorithm 2, lines 2 to 6,
-        and Algorithm 3, lines 6 to 11.
+        It holds Algorithm 1, lines 3, 5, 6 and 12 to 14; by way of them Algorithm 3, lines 6 to
+        11.
 
         Parameters
         ----------
@@ -309,7 +302,9 @@ class DIRS(OffloadingAlgorithm):
         callback.on_training_start(locals(), globals())
         # Offline pre-training stage, lines 3 and 4.
         if not self.pretrained:
-            self._imitate()
+            if self.demonstrations != "none" and self.n_demonstrations:
+                self._pretraining.run(self, callback)
+            self.pretrained = True
         callback.on_rollout_start()
         while self.num_timesteps < total_timesteps:
             # Online distributed inference stage, lines 7 to 11.
@@ -371,45 +366,6 @@ class DIRS(OffloadingAlgorithm):
                 if name in info:
                     self._averages.add(f"mec/{name}", info[name])
         return rewards, dones, infos
-
-    # -- Algorithm 2 ----------------------------------------------------------------------------
-
-    def _imitate(self) -> None:
-        """Make demonstrations and train on them alone, Algorithm 2."""
-        if self.demonstrations == "none" or not self.n_demonstrations:
-            self.pretrained = True
-            return
-        if not self.replay_buffer.size:  # else it was loaded
-            self._demonstrate()
-        self.pretrained = True
-        for begun in range(0, self.pretrain_steps, _PRETRAIN_LOG):
-            self._train(min(_PRETRAIN_LOG, self.pretrain_steps - begun))
-            self._log_pretraining()
-
-    def _demonstrate(self) -> None:
-        """Fill the replay buffer with demonstrations, Algorithm 2, line 1."""
-        observations, slots = demonstration_slots(
-            self.scenario,
-            self.n_demonstrations,
-            int(self.rng.integers(2**31)),
-            observation=self.observation_kind,
-        )
-        start, _ = self._decide(observations)
-        decisions = demonstrate(
-            self.scenario,
-            slots,
-            start,
-            self.rng,
-            source=self.demonstrations,
-            search=demonstration_search(self),
-        )
-        self.replay_buffer.add(observations, decisions, demonstrated=True)
-
-    def _log_pretraining(self) -> None:
-        """Log under "pretrain/", against gradient steps: no slot has passed yet."""
-        for name, value in self._averages.take().items():
-            self.logger.record(name.replace("train/", "pretrain/"), value)
-        self.logger.dump(step=self._n_updates)
 
     # -- Algorithms 3 and 4 ---------------------------------------------------------------------
 
@@ -515,7 +471,3 @@ def _margin(scores: Tensor) -> float:
         return float((scores - 0.5).abs().mean())
     first, second = scores.topk(2, dim=1).values.unbind(1)
     return float((first - second).mean())
-
-
-_PRETRAIN_LOG = 25
-"""Gradient steps of Algorithm 2 between two log entries."""

@@ -183,8 +183,7 @@ def levy_search(
             f"{start.dtype}, shape {start.shape}."
         )
     problems = load_problems(scenario, slots)
-    # A few slots at a time, whose candidates stay in the cache through all generations.
-    at_once = max(1, _ENTRIES // (settings.population * start.shape[-1]))
+    at_once = slots_at_once(settings, start.shape[-1])
     parts = []
     for first in range(0, max(1, len(start)), at_once):
         part = slice(first, first + at_once)
@@ -199,6 +198,30 @@ def levy_search(
         history=np.concatenate([history for _, history in parts], axis=1),
         evaluations=settings.population * (settings.generations + 1),
     )
+
+
+def slots_at_once(settings: LevySearch, n_devices: int) -> int:
+    """Return how many slots are searched side by side; the next ones draw after them.
+
+    Few enough that their candidates stay in the cache through all generations.
+
+    Parameters
+    ----------
+    settings : LevySearch
+        Of the search.
+    n_devices : int
+        N.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> slots_at_once(LevySearch(population=5), 200)
+    32
+    """
+    return max(1, _ENTRIES // (settings.population * n_devices))
 
 
 _ENTRIES = 32_768

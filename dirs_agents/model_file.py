@@ -60,7 +60,7 @@ def model_content(model: Any, *, left_out: set[str]) -> dict[str, Any]:
         "weights": dict(model.policy.state_dict()),
     }
     if "training" not in left_out:
-        content["training"] = _training_state(model, with_env="env" not in left_out)
+        content["training"] = training_state(model, with_env="env" not in left_out)
     return content
 
 
@@ -71,13 +71,29 @@ def _policy_name(model: Any) -> str:
     return f"{model.policy_class.__module__}:{model.policy_class.__qualname__}"
 
 
-def _training_state(model: Any, *, with_env: bool) -> dict[str, Any]:
+def training_state(model: Any, *, with_env: bool) -> dict[str, Any]:
+    """Return what training goes on from, the weights apart.
+
+    Parameters
+    ----------
+    model : DIRS
+        Set up.
+    with_env : bool
+        Whether the env's state belongs to it.
+
+    Returns
+    -------
+    dict
+        A copy, but for the optimizer's tensors.
+    """
     optimizer = model.optimizer.state_dict()
     state = {
         "optimizer": {str(key): value for key, value in optimizer["state"].items()},
         "replay": model.replay_buffer.get_state(),
         "generator": model.rng.bit_generator.state,
         "averages": model._averages.get_state(),
+        "pretraining": model._pretraining.get_state(),
+        "progress_remaining": model._current_progress_remaining,
         "counters": {name: getattr(model, name) for name in _COUNTERS},
         "episodes": episode_infos(model.ep_info_buffer),
         "env": None,
@@ -217,6 +233,9 @@ def take_training_state(
     if same_world:
         model.replay_buffer.set_state(state["replay"])
         model._averages.set_state(state["averages"])
+        if "pretraining" in state:  # older files hold none that is under way
+            model._pretraining.set_state(state["pretraining"])
+            model._current_progress_remaining = state["progress_remaining"]
     else:
         model.pretrained = False
 

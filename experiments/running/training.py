@@ -118,7 +118,7 @@ def _trained(
     run.write_status(_progress(run, "running"))
     frozen = frozen_slots(settings.scenario)
     model, seconds = _prepared(settings, chosen, run)
-    with contextlib.closing(_logger(run, getattr(model, "num_timesteps", 0), verbose)) as logger:
+    with contextlib.closing(_logger(run, model, verbose)) as logger:
         model.set_logger(logger)
         seconds = _changed(model, settings, chosen, run, frozen, stop, seconds, progress_bar)
         save_model(model, run.model)
@@ -157,7 +157,8 @@ def _changed(
         stop=stop,
         arguments=chosen.arguments_of(model),
     )
-    return _learn(model, settings, watch, progress_bar=progress_bar)
+    resumed = run.last_checkpoint() is not None
+    return _learn(model, settings, watch, resumed=resumed, progress_bar=progress_bar)
 
 
 def _measured(
@@ -258,10 +259,13 @@ def _too_little(model: Any, budget: int) -> str:
     return ""
 
 
-def _logger(run: RunFolder, timesteps: int, verbose: int) -> Logger:
+def _logger(run: RunFolder, model: Any, verbose: int) -> Logger:
     """Return a logger to the run's folder; what goes on does not overwrite what was."""
     names = ["csv", "tensorboard", *(["stdout"] if verbose else [])]
+    timesteps = getattr(model, "num_timesteps", 0)
     suffix = f"-from-{timesteps}" if timesteps else ""
+    if not timesteps and run.last_checkpoint() is not None:  # it was stopped in pre-training
+        suffix = f"-from-step-{getattr(model, '_n_updates', 0)}"
     formats = []
     for name in names:
         try:
@@ -324,15 +328,17 @@ def seed_env(env: Any, seed: int) -> None:
     env.seed(int(np.random.SeedSequence([_ENV_STREAM, seed]).generate_state(1)[0] >> 1))
 
 
-def _learn(model: Any, settings: Settings, watch: Watch, *, progress_bar: bool) -> float:
+def _learn(
+    model: Any, settings: Settings, watch: Watch, *, resumed: bool, progress_bar: bool
+) -> float:
     """Train to the end of the budget; return the seconds that this took, earlier parts too."""
-    left, begun = settings.timesteps - model.num_timesteps, model.num_timesteps > 0
-    if begun and left <= 0:
+    left = settings.timesteps - model.num_timesteps
+    if left <= 0 < model.num_timesteps:
         return watch.seconds  # it was stopped while it was being measured
     model.learn(
         left,
         callback=watch,
-        reset_num_timesteps=not begun,
+        reset_num_timesteps=not resumed,
         progress_bar=progress_bar and _can_show_progress(),
     )
     return watch.seconds

@@ -21,6 +21,8 @@ MEC_FIGURES = {name: f"mec/{name}" for name in ("latency_s", "energy_j", "object
 """Figures of the env's info that are logged, and what they are called there."""
 
 _STATUS_SECONDS = 2.0
+_PAUSE_SECONDS = 30.0
+"""Between two checkpoints in pre-training, where no slots are counted."""
 _IMAGE_TAG = "network/decisions"
 _IMAGE_SIZE = (640, 400)
 """Drawing and packing take as long as there are pixels, and TensorBoard shows few."""
@@ -91,7 +93,7 @@ class Watch(BaseCallback):
         return self._before + now - self._begun - self._outside
 
     def _on_training_start(self) -> None:
-        self._begun = self._written = time.perf_counter()
+        self._begun = self._written = self._kept = time.perf_counter()
         self._ended = None
         self._next_point = self._due(self._settings.measurements)
         self._next_checkpoint = self._due(self._settings.checkpoints)
@@ -115,25 +117,29 @@ class Watch(BaseCallback):
             with self._aside():
                 self._measure()
         if not self._between_rollouts:
-            self._stop.can_wait = True  # this place comes again soon, unlike in pre-training
-            self._checkpoint()
-        if now - self._written > _STATUS_SECONDS:
-            with self._aside():
-                self._write_status()
+            self._checkpoint(self.num_timesteps >= self._next_checkpoint)
+        self._refresh_status(now)
         return going_on
 
     def _on_rollout_start(self) -> None:
         if self._between_rollouts:
-            self._stop.can_wait = True  # a rollout ends soon, unlike pre-training
-            self._checkpoint()
+            self._checkpoint(self.num_timesteps >= self._next_checkpoint)
 
-    def _checkpoint(self) -> None:
+    def on_pretraining_step(self) -> None:
+        """Save between parts of DIRS's pre-training, too."""
+        now = time.perf_counter()
+        self._checkpoint(bool(self._settings.checkpoints) and now > self._kept + _PAUSE_SECONDS)
+        self._refresh_status(now)
+
+    def _checkpoint(self, due: bool) -> None:
         """Save where that is due, or where the run is asked to end."""
-        if self.num_timesteps >= self._next_checkpoint or self._stop.requested:
+        self._stop.can_wait = True  # this place comes again soon
+        if due or self._stop.requested:
             self._next_checkpoint = self._due(self._settings.checkpoints)
             with self._aside():
                 self._save(self.model, self.seconds)
                 self._write_status()
+            self._kept = time.perf_counter()
             self._stop.check()
 
     def _on_training_end(self) -> None:
@@ -183,6 +189,11 @@ class Watch(BaseCallback):
 
     def _log_settings(self) -> None:
         log_settings(self.logger, self.num_timesteps, self._settings, self._arguments)
+
+    def _refresh_status(self, now: float) -> None:
+        if now - self._written > _STATUS_SECONDS:
+            with self._aside():
+                self._write_status()
 
     def _write_status(self) -> None:
         self._written = time.perf_counter()

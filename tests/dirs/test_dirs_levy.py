@@ -10,6 +10,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from dirs_agents import LevySearch, demonstrate, levy_search, refine
+from dirs_agents.demonstrations import DEMONSTRATION_SEARCH, part_size
 from mec_gym import Scenario, Slot, evaluate
 from mec_gym.levy import LevyTail, levy_steps, mantegna_sigma
 from tests.dirs.dirs_helpers import FORCED, SMALL, TASKS, slots_of
@@ -516,6 +517,30 @@ def test_levy_demonstrations_improve_on_their_start() -> None:
     best = np.array([best_by_enumeration(UNEQUAL, slots[i])[0] for i in range(7)])
     assert (values <= begun).all()
     assert (values <= best * 1.02).all()
+
+
+@pytest.mark.parametrize("source", ["levy", "exhaustive", "optimal"])
+@pytest.mark.parametrize("scenario", [NOISY, UNEQUAL, HARD], ids=["noisy", "unequal", "hard"])
+def test_demonstrations_in_parts_are_those_made_at_once(scenario: Scenario, source: str) -> None:
+    search = LevySearch(population=500, generations=4, beta=0.5)
+    slots, start = slots_of(scenario, 75), start_of(scenario, 75)
+    size = part_size(scenario, source, search)
+    assert 1 < size < 40
+    one, other = (np.random.default_rng(0) for _ in range(2))
+    whole = demonstrate(scenario, slots, start, one, source=source, search=search)
+    parts = [slice(first, first + size) for first in range(0, 75, size)]
+    found = [
+        demonstrate(scenario, slots[part], start[part], other, source=source, search=search)
+        for part in parts
+    ]
+    np.testing.assert_array_equal(np.concatenate(found), whole)
+    assert one.bit_generator.state == other.bit_generator.state
+
+
+def test_a_large_systems_demonstrations_are_made_in_many_parts() -> None:
+    scenario = Scenario.preset("paper-200x10")
+    for source in ("levy", "optimal"):
+        assert part_size(scenario, source, DEMONSTRATION_SEARCH) <= 256 / 8
 
 
 def test_enumerating_too_much_is_refused_by_name() -> None:

@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
-# Run by the processes that a test starts, too: each stops itself in the slot that STOP_AT names,
-# unless its seed is not that of STOP_SEED.
+# Run by the processes that a test starts, too: each stops itself in the slot that STOP_AT names, or
+# in the gradient step ("step-7"), unless its seed is not that of STOP_SEED.
 STOPPING = '''
 """Algorithms that end in the middle, as a fault would have it."""
 
@@ -25,9 +25,9 @@ from dirs_agents import DIRS
 from stable_baselines3 import A2C, DDPG, PPO, SAC
 
 
-def _perhaps_stop(model):
+def _perhaps_stop(model, place):
     at, seed = os.environ.get("STOP_AT"), os.environ.get("STOP_SEED")
-    if at == str(model.num_timesteps) and seed in (None, str(model.seed)):
+    if at == place and seed in (None, str(model.seed)):
         os.environ.pop("STOP_AT")
         signal.raise_signal(getattr(signal, os.environ["STOP_WITH"]))
 
@@ -35,11 +35,13 @@ def _perhaps_stop(model):
 class Stopping:
     def _update_info_buffer(self, *args, **kwargs):
         super()._update_info_buffer(*args, **kwargs)
-        _perhaps_stop(self)
+        _perhaps_stop(self, str(self.num_timesteps))
 
 
 class Dirs(Stopping, DIRS):
-    pass
+    def _descend(self, *args):
+        super()._descend(*args)
+        _perhaps_stop(self, f"step-{self._n_updates}")
 
 
 class OnPolicy(Stopping, A2C):

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from experiments import RunFolder, train
+from experiments import RunFolder, Settings, algorithm, train
 from experiments.matrix.launchers import Processes
 from experiments.matrix.matrix import run_matrix, tasks_of
+from experiments.running.folder import Status
 from tests.experiments.harness_helpers import QUICK, SMALL, assert_same, final_weights, quick
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,76 @@ def test_a_killed_training_goes_on_to_the_same_weights(user_folder: Path, scenar
     whole, parts = (train(RunFolder(one).settings(), one) for one in folders)  # type: ignore[arg-type]
     assert whole.slots == parts.slots
     assert (folders[1] / "progress-from-20.csv").exists()  # it did go on
+
+
+LONG: dict[str, dict[str, Any]] = {
+    "demonstrations": {"demonstration_population": 1000, "demonstration_generations": 1200},
+    "imitation": {"pretrain_steps": 3000},
+}
+"""Seconds on four devices, where demonstrations are made in eight parts of eight."""
+
+
+def is_in(stage: str) -> bool:
+    """Return whether the only run here says that it is so far; it says how far now and then."""
+    if stage == "demonstrations":
+        return any(status and status.seconds > 1.0 for status in map(status_of, statuses()))
+    return any("pretrain" in file.read_text() for file in Path("runs").rglob("progress.csv"))
+
+
+def stopped(process: subprocess.Popen[str], number: str, stage: str) -> str:
+    """Stop a process while its only run is in a stage; return what it printed."""
+    wait_for(lambda: is_in(stage))
+    os.killpg(process.pid, getattr(signal, number))
+    printed, _ = process.communicate(timeout=60)
+    assert "Traceback" not in printed
+    (status,) = map(status_of, statuses())
+    assert status is not None
+    assert (status.state, status.timesteps) == ("interrupted", 0), printed
+    run = RunFolder(statuses()[0].parent)
+    left = algorithm("dirs").load(run.checkpoint_path(0), device="cpu")
+    assert not left.pretrained
+    if stage == "demonstrations":
+        assert 0 < left.replay_buffer.size < left.n_demonstrations
+    else:
+        assert 0 < left._n_updates < left.pretrain_steps
+    return printed
+
+
+@SLOW
+@pytest.mark.parametrize(
+    ("name", "stage", "number", "code", "word"),
+    [
+        ("train.py", "imitation", "SIGINT", 130, "a run goes on where it was"),
+        ("train.py", "demonstrations", "SIGTERM", 143, ""),
+        ("benchmark.py", "imitation", "SIGINT", 130, "To go on: python"),
+    ],
+)
+def test_pretraining_that_is_stopped_goes_on_to_the_same_result(
+    name: str, stage: str, number: str, code: int, word: str, user_folder: Path, scenario: str
+) -> None:
+    arguments = QUICK["dirs"] | {"n_demonstrations": 64} | LONG[stage]
+    settings = Settings(algorithm="dirs", scenario=SMALL, timesteps=48, arguments=arguments)
+    options = {
+        "train.py": ["--algo", "dirs", "--scenario", scenario, "--set", *words(arguments)],
+        "benchmark.py": [
+            *("--algos", "dirs", "--scenarios", scenario, "--seeds", "1"),
+            *("--set", *(f"dirs:{word}" for word in words(arguments))),
+        ],
+    }[name] + ["--timesteps", "48"]
+    with script(name, *options, env={}) as process:
+        printed = stopped(process, number, stage)
+    assert process.returncode == code
+    assert word in printed
+    place = statuses()[0].parent
+    again = ["--resume", str(place)] if name == "train.py" else options
+    with script(name, *again, env={}) as process:
+        printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    whole, parts = train(settings, user_folder / "whole"), RunFolder(place).final_result()
+    assert parts.slots == whole.slots
+    curves = [[(p.timesteps, p.nrr) for p in result.curve] for result in (parts, whole)]
+    assert curves[0] == curves[1]
+    assert_same(final_weights(place, settings), final_weights(user_folder / "whole", settings))
 
 
 def test_a_matrix_survives_what_befalls_its_runs(
@@ -244,13 +315,17 @@ def statuses() -> list[Path]:
     return sorted(Path("runs").rglob("status.json"))
 
 
+def status_of(file: Path) -> Status | None:
+    return RunFolder(file.parent).status()
+
+
 def read_state(file: Path) -> str:
-    status = RunFolder(file.parent).status()
+    status = status_of(file)
     return status.state if status else ""
 
 
 def at(file: Path) -> int:
-    status = RunFolder(file.parent).status()
+    status = status_of(file)
     return status.timesteps if status else 0
 
 

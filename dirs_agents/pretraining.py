@@ -1,0 +1,149 @@
+"""Algorithm 2: demonstrations, then imitation, in parts between which a model can be saved."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from torch import Tensor
+
+from dirs_agents.demonstrations import demonstrate, demonstration_slots, part_size
+from dirs_agents.hyperparameters import demonstration_search
+from dirs_agents.model_file import take_training_state, training_state
+
+
+class Pretraining:
+    """How far Algorithm 2 has come, and the way on from there.
+
+    Examples
+    --------
+    >>> Pretraining().get_state()
+    {'seed': None, 'steps': 0}
+    """
+
+    def __init__(self) -> None:
+        self._seed: int | None = None
+        self._steps = 0
+
+    def run(self, model: Any, callback: BaseCallback) -> None:
+        """Make demonstrations and train on them alone: Algorithm 2, lines 2 to 6.
+
+        What has been done already is not done again. Before the first part and after every one
+        ``on_pretraining_step()`` of the callbacks that have it is called: there the model can be
+        saved, and an exception ends pre-training, to go on exactly. Ctrl-C inside a part leaves
+        the model as it was before that part.
+
+        Parameters
+        ----------
+        model : DIRS
+            To be trained.
+        callback : BaseCallback
+            Of ``learn``, or a list of them.
+        """
+        _tell(callback)
+        if self._seed is not None or not model.replay_buffer.size:  # else it was loaded
+            self._demonstrate(model, callback)
+        while self._steps < model.pretrain_steps:
+            with _altogether(model):
+                self._imitate(model)
+            _tell(callback)
+
+    def _demonstrate(self, model: Any, callback: BaseCallback) -> None:
+        """Fill the replay buffer with demonstrations, Algorithm 2, line 1."""
+        with _altogether(model):
+            if self._seed is None:
+                self._seed = int(model.rng.integers(2**31))
+        observations, slots = demonstration_slots(
+            model.scenario,
+            model.n_demonstrations,
+            self._seed,
+            observation=model.observation_kind,
+        )
+        # All at once: the last bits of scores may depend on what is scored beside them.
+        start, _ = model._decide(observations)
+        search = demonstration_search(model)
+        size = part_size(model.scenario, model.demonstrations, search)
+        while (done := model.replay_buffer.size) < model.n_demonstrations:
+            part = slice(done, done + size)
+            with _altogether(model):
+                decisions = demonstrate(
+                    model.scenario,
+                    slots[part],
+                    start[part],
+                    model.rng,
+                    source=model.demonstrations,
+                    search=search,
+                )
+                model.replay_buffer.add(observations[part], decisions, demonstrated=True)
+            _tell(callback)
+        self.keep_labels()
+
+    def _imitate(self, model: Any) -> None:
+        """Take the gradient steps up to the next log entry, and write it."""
+        steps = min(_STEPS, model.pretrain_steps - self._steps)
+        model._train(steps)
+        self._steps += steps
+        # Against gradient steps: no slot has passed yet.
+        for name, value in model._averages.take().items():
+            model.logger.record(name.replace("train/", "pretrain/"), value)
+        model.logger.dump(step=model._n_updates)
+
+    def keep_labels(self) -> None:
+        """Add no demonstrations to those that the replay buffer holds."""
+        self._seed = None
+
+    def get_state(self) -> dict[str, Any]:
+        """Return how far it is, for an exact continuation.
+
+        Returns
+        -------
+        dict
+            ``seed``: of the demonstrations' slots, while there are some to be made; ``steps``:
+            gradient steps taken.
+        """
+        return {"seed": self._seed, "steps": self._steps}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state.
+
+        Parameters
+        ----------
+        state : mapping
+            From :meth:`get_state`.
+        """
+        self._seed, self._steps = state["seed"], state["steps"]
+
+
+_STEPS = 25
+"""Gradient steps of one part of imitation, and between two log entries."""
+
+
+def _tell(callback: BaseCallback) -> None:
+    """Tell the callbacks that want to know that a part of pre-training is done."""
+    if isinstance(callback, CallbackList):
+        for one in callback.callbacks:
+            _tell(one)
+    elif hasattr(callback, "on_pretraining_step"):
+        callback.on_pretraining_step()
+
+
+@contextlib.contextmanager
+def _altogether(model: Any) -> Iterator[None]:
+    """Let what stands inside happen altogether or, if it is interrupted, not at all."""
+    weights = _cloned(model.policy.state_dict())
+    state = _cloned(training_state(model, with_env=False))
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        model.policy.load_state_dict(weights)
+        take_training_state(model, state, reseed=False, same_world=True)
+        raise
+
+
+def _cloned(value: Any) -> Any:
+    """Return a nested mapping whose tensors do not change with those of `value`."""
+    if isinstance(value, Mapping):
+        return {key: _cloned(entry) for key, entry in value.items()}
+    return value.clone() if isinstance(value, Tensor) else value
