@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from torch import Tensor
 
@@ -134,9 +135,11 @@ def _altogether(model: Any) -> Iterator[None]:
     """Let what stands inside happen altogether or, if it is interrupted, not at all."""
     weights = _cloned(model.policy.state_dict())
     state = _cloned(training_state(model, with_env=False))
+    gradients = torch.is_grad_enabled()
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
+        torch.set_grad_enabled(gradients)  # it may have come on the way out of no_grad()
         model.policy.load_state_dict(weights)
         take_training_state(model, state, reseed=False, same_world=True)
         raise
