@@ -31,8 +31,8 @@ class AgentNoise(ActionNoise):
 
     Examples
     --------
-    >>> AgentNoise(2, 3, own=0.0, level=0.0)()
-    array([0., 0., 0., 0., 0., 0.], dtype=float32)
+    >>> AgentNoise(2, 3, own=0.3, level=0.3)().shape
+    (6,)
     """
 
     def __init__(self, n_agents: int, n_actions: int, own: float, level: float) -> None:
