@@ -33,7 +33,7 @@ from dirs_agents.refinement import refine
 from dirs_agents.replay import Batch, PrioritisedReplay
 from mec_gym import slot_from_observation
 from mec_gym.envs.sb3 import world_of
-from mec_gym.validation import require_bool
+from mec_gym.validation import dict_of, require_bool
 
 SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
 
@@ -191,7 +191,7 @@ class DIRS(OffloadingAlgorithm):
             policy,
             env,  # type: ignore[arg-type]
             learning_rate,
-            policy_kwargs=policy_kwargs,
+            policy_kwargs=dict_of("policy_kwargs", policy_kwargs),
             stats_window_size=stats_window_size,
             tensorboard_log=None if tensorboard_log is None else os.fspath(tensorboard_log),
             verbose=verbose,
