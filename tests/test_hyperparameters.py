@@ -310,6 +310,36 @@ def test_a_window_can_be_changed_when_a_model_is_loaded(cls: Any, tmp_path: Path
         cls.load(tmp_path / "model", stats_window_size=0)
 
 
+@pytest.mark.parametrize("cls", [baselines.ActorCritic, baselines.DDPG, baselines.MADDPG])
+def test_a_file_with_what_no_training_could_use_says_which_and_the_way_out(
+    cls: Any, tmp_path: Path
+) -> None:
+    model = cls(env=make_sb3_vec_env(SMALL), seed=0, device="cpu")
+    name = "batch_size" if cls is baselines.ActorCritic else "gradient_steps"
+    setattr(model, name, 0)
+    model.save(tmp_path / "model")
+    words = rf"model does not hold a usable {cls.__name__}: {name}.*; got 0.*load\(\) is given"
+    with pytest.raises(ValueError, match=words):
+        cls.load(tmp_path / "model")
+    found = cls.load(tmp_path / "model", **{name: 4})
+    assert getattr(found, name) == 4
+    assert_same_policies(found, model)
+
+
+def test_gradient_steps_set_by_hand_are_kept_and_others_follow_the_copies(tmp_path: Path) -> None:
+    def loaded(**changes: Any) -> int:
+        env = make_sb3_vec_env(SMALL, n_envs=3)
+        found: int = baselines.DDPG.load(tmp_path / "model", env, **changes).gradient_steps
+        return found
+
+    model = baselines.DDPG(env=make_sb3_vec_env(SMALL, n_envs=2))
+    model.save(tmp_path / "model")
+    assert (model.gradient_steps, loaded()) == (2, 3)
+    model.gradient_steps = 5
+    model.save(tmp_path / "model")
+    assert (loaded(), loaded(gradient_steps=None), loaded(gradient_steps=-1)) == (5, 3, -1)
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     require_integer("n", np.int32(3), 3, 3)
     require_number("x", np.float32(0.5), "(0, 1)")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
 from baselines.learners.envs import require_assignments, require_same_spaces, vectorised
-from baselines.learners.hyperparameters import require_hyperparameters, require_policy
+from baselines.learners.hyperparameters import loading, require_hyperparameters, require_policy
 from baselines.learners.mec_log import MECLog
 from mec_gym.validation import dict_of
 
@@ -289,13 +289,15 @@ class ActorCritic(MECLog, A2C):
         Raises
         ------
         TypeError, ValueError
-            For an env that the constructor refuses, or of other spaces than the model's.
+            For an env that the constructor refuses, or of other spaces than the model's; for
+            arguments in the file that it refuses.
         """
         if env is not None:
             env = cls._wrap_env(env)
             data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
             assert data is not None
             require_same_spaces(data["observation_space"], data["action_space"], env)
-        return super().load(
-            path, env, device, custom_objects, print_system_info, force_reset, **kwargs
-        )
+        with loading(path, cls):
+            return super().load(
+                path, env, device, custom_objects, print_system_info, force_reset, **kwargs
+            )

@@ -193,6 +193,20 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         super()._setup_model()
         self._meet_world()
 
+    def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
+        """Write the model without its replay buffer; `gradient_steps` set since are kept, too.
+
+        Parameters
+        ----------
+        path : str, path or binary file
+            ".zip" is added to a name without suffix.
+        exclude, include
+            As everywhere in Stable-Baselines3.
+        """
+        if self.steps_given is None and self.gradient_steps != self.n_envs:
+            self.steps_given = self.gradient_steps
+        super().save(path, exclude, include)
+
     @classmethod
     def load(cls: type[Self], path: Any, *args: Any, **kwargs: Any) -> Self:
         """Return a model as ``save`` wrote it, without its replay buffer.

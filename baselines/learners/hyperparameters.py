@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stable_baselines3.common.noise import ActionNoise
@@ -208,3 +209,39 @@ def require_policy(policy: Any, aliases: Mapping[str, Any], kind: type[Any], why
         raise TypeError(
             f"policy must be {names} or a subclass of {kind.__name__}{why}; got {policy!r}."
         )
+
+
+@contextlib.contextmanager
+def loading(path: Any, cls: type[Any]) -> Iterator[None]:
+    """Name the file in what is refused of it, and the way out.
+
+    Parameters
+    ----------
+    path : str, path or binary file
+        What is loaded.
+    cls : type
+        As what.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    ValueError
+        In place of another.
+
+    Examples
+    --------
+    >>> with loading("model.zip", int):
+    ...     require_integer("batch_size", 0, 1)
+    Traceback (most recent call last):
+    ValueError: model.zip does not hold a usable int: batch_size must be an integer >= 1; got 0. ...
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"{path} does not hold a usable {cls.__name__}: {error} Arguments that load() is given "
+            "take the place of the file's."
+        ) from error
