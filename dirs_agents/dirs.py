@@ -15,6 +15,7 @@ from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
 from dirs_agents.algorithm import OffloadingAlgorithm
+from dirs_agents.columns import tensor_of
 from dirs_agents.demonstrations import (
     DEMONSTRATION_SEARCH,
     demonstrate,
@@ -466,7 +467,7 @@ class DIRS(OffloadingAlgorithm):
         self._note_losses(per_agent.detach(), average, batch.demonstrated)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.as_tensor(array, device=self.device)
+        return tensor_of(array, self.device)
 
     def _require_finite(self, logits: Tensor) -> None:
         """Stop before agents that have broken down decide or learn anything more."""
