@@ -236,6 +236,13 @@ def test_arguments_of_policies_are_refused_by_name(
             cls(env=env, policy_kwargs={name: value})
 
 
+@pytest.mark.parametrize("cls", NETWORKS)
+def test_a_class_by_its_name_is_refused(cls: Any) -> None:
+    for name in ("activation_fn", "optimizer_class"):
+        with pytest.raises(TypeError, match=rf"{name} in policy_kwargs must be a class; got 'x'"):
+            cls(env=make_sb3_vec_env(SMALL), policy_kwargs={name: "x"})
+
+
 @pytest.mark.parametrize("views", [3, "x", [0, 1], [["a"], ["b"]], [[True], [False]]])
 def test_views_that_name_no_entries_are_refused(views: Any) -> None:
     with pytest.raises(ValueError, match=r"views must .*; got "):
@@ -318,12 +325,26 @@ def test_a_file_with_what_no_training_could_use_says_which_and_the_way_out(
     name = "batch_size" if cls is baselines.ActorCritic else "gradient_steps"
     setattr(model, name, 0)
     model.save(tmp_path / "model")
-    words = rf"model does not hold a usable {cls.__name__}: {name}.*; got 0.*load\(\) is given"
+    words = rf"model does not hold a usable {cls.__name__}: {name}.*; got 0.*load\(\) replace"
     with pytest.raises(ValueError, match=words):
         cls.load(tmp_path / "model")
     found = cls.load(tmp_path / "model", **{name: 4})
     assert getattr(found, name) == 4
     assert_same_policies(found, model)
+
+
+@pytest.mark.parametrize("cls", [baselines.ActorCritic, baselines.DDPG, baselines.MADDPG])
+def test_a_file_of_another_algorithm_is_named(cls: Any, tmp_path: Path) -> None:
+    env = make_sb3_vec_env(SMALL)
+    for other in {DIRS, baselines.GreedyOffloading, baselines.DDPG, baselines.MADDPG} - {cls}:
+        other(env=env).save(tmp_path / other.__name__)
+        with pytest.raises(ValueError, match=rf"{other.__name__} does not hold a usable"):
+            cls.load(tmp_path / other.__name__)
+    for name in (DIRS.__name__, baselines.GreedyOffloading.__name__):
+        with pytest.raises(ValueError, match=rf"{name} does not hold a usable .*: No data found"):
+            cls.load(tmp_path / name, env)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        cls.load(tmp_path / "missing")
 
 
 def test_gradient_steps_set_by_hand_are_kept_and_others_follow_the_copies(tmp_path: Path) -> None:

@@ -294,8 +294,9 @@ class ActorCritic(MECLog, A2C):
         """
         if env is not None:
             env = cls._wrap_env(env)
-            data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
-            assert data is not None
+            with loading(path, cls):
+                data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
+                assert data is not None, "No data found in the saved file"
             require_same_spaces(data["observation_space"], data["action_space"], env)
         with loading(path, cls):
             return super().load(

@@ -24,6 +24,9 @@ OFF_POLICY_INTEGERS = {"buffer_size": 1, "learning_starts": 0, "batch_size": 1}
 OFF_POLICY_NETWORKS = ("pi", "qf")
 """What Stable-Baselines3 calls the actor and the critic of DDPG and MADDPG."""
 
+_CLASSES = ("activation_fn", "optimizer_class", "features_extractor_class")
+"""Arguments of policies that no command line can name."""
+
 
 def require_hyperparameters(
     model: Any, integers: Mapping[str, int], numbers: Mapping[str, str]
@@ -41,9 +44,9 @@ def require_hyperparameters(
 
     Raises
     ------
-    ValueError
-        Names the argument, what is required and what came. Learning rate, seed and
-        `stats_window_size` are looked at, too.
+    TypeError, ValueError
+        Names the argument, what is required and what came. Learning rate, seed,
+        `stats_window_size` and the policy's classes are looked at, too.
 
     Examples
     --------
@@ -66,6 +69,10 @@ def require_hyperparameters(
         require_integer(name, getattr(model, name), least)
     for name, interval in numbers.items():
         require_number(name, getattr(model, name), interval)
+    for name in _CLASSES:
+        given = model.policy_kwargs.get(name)
+        if given is not None and not callable(given):
+            raise TypeError(f"{name} in policy_kwargs must be a class; got {given!r}.")
 
 
 def require_networks(
@@ -229,7 +236,7 @@ def loading(path: Any, cls: type[Any]) -> Iterator[None]:
     Raises
     ------
     ValueError
-        In place of another.
+        In place of what a file of another kind, or an argument in it, ends in.
 
     Examples
     --------
@@ -240,8 +247,7 @@ def loading(path: Any, cls: type[Any]) -> Iterator[None]:
     """
     try:
         yield
-    except ValueError as error:
-        raise ValueError(
-            f"{path} does not hold a usable {cls.__name__}: {error} Arguments that load() is given "
-            "take the place of the file's."
-        ) from error
+    except (AssertionError, TypeError, ValueError) as error:
+        # Only a value that came in place of another can be replaced.
+        hint = " Arguments of load() replace the file's." if "; got " in f"{error}" else ""
+        raise ValueError(f"{path} does not hold a usable {cls.__name__}: {error}{hint}") from error
