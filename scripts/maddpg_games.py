@@ -76,6 +76,8 @@ def main() -> None:
     with complain(status=2):
         require_folder(given.runs, "--runs")
         require_folder(given.json.parent, "the folder of --json")
+        if given.json.is_dir():
+            raise IsADirectoryError(f"--json must be a file; {given.json} is a folder.")
         around(given.page, BEGIN, END)
         commit = None if given.public is None else _commit(given.public)
     with complain():

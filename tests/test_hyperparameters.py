@@ -219,6 +219,21 @@ def test_how_often_and_how_to_explore_is_said_by_name(cls: Any) -> None:
             cls(env=env, action_noise=noise)
 
 
+@pytest.mark.parametrize("kind", ["x", 3, dict])
+def test_a_buffer_of_another_kind_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"replay_buffer_class must be a subclass .*; got "):
+        baselines.DDPG(env=make_sb3_vec_env(SMALL), replay_buffer_class=kind)
+
+
+@pytest.mark.parametrize("cls", [baselines.ParticleSwarm, baselines.DifferentialEvolution])
+def test_options_of_a_search_are_a_dict_whose_numbers_are_kept(cls: Any, tmp_path: Path) -> None:
+    env = make_sb3_vec_env(SMALL)
+    with pytest.raises(TypeError, match=r"options must be a dict .*; got 3"):
+        cls(env=env, options=3)
+    cls(env=env, options={"w": np.float32(0.5)}).save(tmp_path / "model")
+    assert cls.load(tmp_path / "model").options == {"w": 0.5}
+
+
 @pytest.mark.parametrize(
     ("cls", "name", "values"),
     [

@@ -125,6 +125,8 @@ def test_games_look_at_their_places_before_they_train(script: Script, tmp_path: 
         assert said == f"--public must be a clone of maddpg-pytorch; {clone} is none."
     said = sentence(*script("maddpg_games", *places, page_file, "--json", taken / "raw.json"))
     assert said.startswith("the folder of --json must be a folder")
+    said = sentence(*script("maddpg_games", *places, page_file, "--json", tmp_path))
+    assert said == f"--json must be a file; {tmp_path} is a folder."
     assert sorted(file.name for file in tmp_path.iterdir()) == ["page.md", "taken"]
 
 

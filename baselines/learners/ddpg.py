@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import stable_baselines3
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import update_learning_rate
@@ -178,6 +179,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             self.gradient_steps = self.n_envs
         require_rounds(self)
         require_noise(self.action_noise)
+        _require_buffer(self.replay_buffer_class)
         if "net_arch" in self.policy_kwargs:
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
             self.policy_kwargs["net_arch"] = widths
@@ -261,3 +263,12 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             mean, deviation = self.replay_buffer.reward_scale()
             self.logger.record("train/reward_mean", mean)
             self.logger.record("train/reward_deviation", deviation)
+
+
+def _require_buffer(kind: Any) -> None:
+    known = isinstance(kind, type) and issubclass(kind, ReplayBuffer)
+    if kind is not None and not known:
+        raise TypeError(
+            "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or None; "
+            f"got {kind!r}."
+        )
