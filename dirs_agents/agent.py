@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dirs_agents.columns import ColumnCoder
+from dirs_agents.columns import ColumnCoder, tensor_of
 from dirs_agents.export import export_onnx
 from mec_gym import Allocation
 from mec_gym.allocation import optimal_resources, root_work
@@ -129,7 +129,7 @@ class Agent(nn.Module):
             return mask
         values = self._checked(observation)
         with torch.inference_mode():
-            kept = self.served(values, torch.as_tensor(mask, device=values.device)[None])
+            kept = self.served(values, tensor_of(mask, values.device)[None])
         return np.asarray(kept.cpu().numpy()[0])
 
     def served(self, observation: Tensor, offered: Tensor) -> Tensor:
@@ -223,7 +223,7 @@ class Agent(nn.Module):
                 f"gains, then each task column; got shape {values.shape}."
             )
         device = next(self.parameters()).device
-        return torch.as_tensor(values, device=device).reshape(-1, self.size)
+        return tensor_of(values, device).reshape(-1, self.size)
 
     def _mask(self, name: str, mask: Any) -> NDArray[np.bool_]:
         array = np.asarray(mask)

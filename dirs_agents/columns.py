@@ -13,6 +13,28 @@ from mec_gym import Scenario
 from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_gains
 
 
+def tensor_of(array: NDArray[Any], device: torch.device | None = None) -> Tensor:
+    """Return an array as a tensor; of one that nobody may write to, PyTorch wants a copy.
+
+    Parameters
+    ----------
+    array : ndarray
+        Of numbers.
+    device : torch.device, optional
+        The CPU by default.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> tensor_of(np.broadcast_to(1.0, 2))
+    tensor([1., 1.], dtype=torch.float64)
+    """
+    return torch.as_tensor(array if array.flags.writeable else array.copy(), device=device)
+
+
 class ColumnCoder:
     """Splits observations into the servers' columns, and turns columns into physics.
 
@@ -114,7 +136,7 @@ class ColumnCoder:
         (10, 3, 200)
         """
         if self.coder.kind == "raw":
-            tensor = torch.as_tensor(observation, dtype=torch.float32)
+            tensor = tensor_of(observation).to(torch.float32)
             return np.asarray(self.columns(tensor)[0].numpy())
         servers, devices = self.scenario.n_servers, self.scenario.n_devices
         table = np.asarray(observation, np.float32).reshape(devices, self.coder.n_columns).T

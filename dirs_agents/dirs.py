@@ -15,6 +15,7 @@ from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
 from dirs_agents.algorithm import OffloadingAlgorithm
+from dirs_agents.columns import tensor_of
 from dirs_agents.demonstrations import DEMONSTRATION_SEARCH
 from dirs_agents.hyperparameters import check_hyperparameters, online_search, require_policy
 from dirs_agents.losses import decision_loss, total_loss
@@ -25,7 +26,7 @@ from dirs_agents.refinement import refine
 from dirs_agents.replay import Batch, PrioritisedReplay
 from mec_gym import slot_from_observation
 from mec_gym.envs.sb3 import world_of
-from mec_gym.validation import require_bool
+from mec_gym.validation import dict_of, require_bool
 
 SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
 
@@ -183,7 +184,7 @@ class DIRS(OffloadingAlgorithm):
             policy,
             env,  # type: ignore[arg-type]
             learning_rate,
-            policy_kwargs=policy_kwargs,
+            policy_kwargs=dict_of("policy_kwargs", policy_kwargs),
             stats_window_size=stats_window_size,
             tensorboard_log=None if tensorboard_log is None else os.fspath(tensorboard_log),
             verbose=verbose,
@@ -422,7 +423,7 @@ class DIRS(OffloadingAlgorithm):
         self._note_losses(per_agent.detach(), average, batch.demonstrated)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.as_tensor(array, device=self.device)
+        return tensor_of(array, self.device)
 
     def _require_finite(self, logits: Tensor) -> None:
         """Stop before agents that have broken down decide or learn anything more."""

@@ -8,8 +8,9 @@ from typing import Any
 from dirs_agents.demonstrations import SOURCES
 from dirs_agents.levy_search import LevySearch
 from dirs_agents.losses import LOSSES
+from dirs_agents.policies import VotingPolicy
 from dirs_agents.refinement import REFINEMENTS
-from mec_gym.validation import require_choice, require_integer, require_number
+from mec_gym.validation import plain, plain_seed, require_choice, require_integer, require_number
 
 HYPERPARAMETERS = (
     "learning_rate",
@@ -67,9 +68,21 @@ _NUMBERS = {
     "epsilon": "[0, 1]",
 }
 
+_SEARCHES = (
+    "demonstration_population",
+    "demonstration_generations",
+    "demonstration_beta",
+    "population",
+    "generations",
+    "beta",
+    "threshold",
+    "step_scale",
+)
+"""Numbers that the searches look at themselves."""
+
 
 def check_hyperparameters(model: Any) -> None:
-    """Raise ``ValueError`` for a hyper-parameter that no training could use.
+    """Raise ``ValueError`` for a hyper-parameter no training could use; make NumPy's Python's.
 
     Parameters
     ----------
@@ -109,6 +122,9 @@ def check_hyperparameters(model: Any) -> None:
 
 
 def _check_numbers(model: Any) -> None:
+    for name in ("learning_rate", *_LEAST_INTEGERS, *_NUMBERS, *_SEARCHES):
+        setattr(model, name, plain(getattr(model, name)))
+    model.seed = plain_seed(model.seed)
     if not callable(model.learning_rate):
         require_number("learning_rate", model.learning_rate, "[0, inf)")
     for name, least in _LEAST_INTEGERS.items():
@@ -119,7 +135,7 @@ def _check_numbers(model: Any) -> None:
 
 
 def require_policy(policy: Any, aliases: Mapping[str, Any]) -> None:
-    """Raise unless `policy` names a policy or is a class.
+    """Raise unless `policy` names a policy or is a class of one.
 
     Parameters
     ----------
@@ -141,10 +157,11 @@ def require_policy(policy: Any, aliases: Mapping[str, Any]) -> None:
     """
     if isinstance(policy, str):
         require_choice("policy", policy, tuple(aliases))
-    elif not isinstance(policy, type):
+    elif not (isinstance(policy, type) and issubclass(policy, VotingPolicy)):
+        came = policy if isinstance(policy, type) else type(policy)
         raise TypeError(
             f"policy must be one of {', '.join(aliases)}, or a VotingPolicy class; got "
-            f'{type(policy).__name__}. An env goes second: DIRS("EnsemblePolicy", env).'
+            f'{came.__name__}. An env goes second: DIRS("EnsemblePolicy", env).'
         )
 
 

@@ -13,7 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
 
 from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
-from dirs_agents.columns import ColumnCoder
+from dirs_agents.columns import ColumnCoder, tensor_of
 from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, vote
 from mec_gym.validation import require_bool, require_integer, require_number, require_widths
@@ -160,7 +160,7 @@ class VotingPolicy(BasePolicy):
         with torch.inference_mode():
             # Parts of a large batch, so that what layers hand on stays in the cache.
             parts = [
-                self._predict(torch.as_tensor(batch[first : first + _PART], device=device))
+                self._predict(tensor_of(batch[first : first + _PART], device))
                 for first in range(0, max(1, len(batch)), _PART)
             ]
         return np.concatenate([part.cpu().numpy() for part in parts]), state
@@ -168,7 +168,7 @@ class VotingPolicy(BasePolicy):
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         """Return the joint decision for one observation."""
         with torch.inference_mode():
-            batch = torch.as_tensor(observation[None], device=self.device)
+            batch = tensor_of(observation[None], self.device)
             return np.asarray(self._predict(batch)[0].cpu().numpy())
 
     def _get_constructor_parameters(self) -> dict[str, Any]:

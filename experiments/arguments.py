@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -54,6 +55,33 @@ def _value(text: str) -> Any:
         return {"True": True, "False": False, "None": None}.get(text, text)
 
 
+def count(text: str) -> int:
+    """Return a number of things, of which there must be one: a type for ``argparse``.
+
+    Parameters
+    ----------
+    text : str
+        Of the command line.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For anything else; argparse names the option, and ends with status 2.
+
+    Examples
+    --------
+    >>> count("2")
+    2
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number >= 1; got {text!r}")
+    return int(text)
+
+
 def scenario_of(name: str, pairs: Iterable[str] = ()) -> Scenario:
     """Return the scenario that a command line names.
 
@@ -99,8 +127,13 @@ _MENDABLE = (
 
 
 @contextlib.contextmanager
-def complain() -> Iterator[None]:
+def complain(status: int = 1) -> Iterator[None]:
     """End a script with one sentence, not a traceback, for what its user can mend.
+
+    Parameters
+    ----------
+    status : int
+        Exit status; 2, argparse's, where 1 says that runs failed.
 
     Yields
     ------
@@ -109,15 +142,14 @@ def complain() -> Iterator[None]:
     Raises
     ------
     SystemExit
-        With the sentence (status 1), or with 130 for Ctrl-C.
+        With the status, after the sentence, or with 130 for Ctrl-C.
 
     Examples
     --------
-    >>> with complain():
+    >>> with contextlib.redirect_stderr(sys.stdout), complain():
     ...     raise ValueError("seed must be a whole number >= 0; got -1.")
     Traceback (most recent call last):
-    SystemExit: error: seed must be a whole number >= 0; got -1.
-    (TRACEBACK=1 in the environment shows where.)
+    SystemExit: 1
     """
     try:
         yield
@@ -125,15 +157,16 @@ def complain() -> Iterator[None]:
         sys.stderr.write("\nStopped. What is finished is kept; a run goes on where it was.\n")
         raise SystemExit(130) from None
     except _MENDABLE as error:
-        _end(error)
+        _end(error, status)
     except (AttributeError, ModuleNotFoundError) as error:
         # Of a name that the user gave; anything else is a fault of the code.
         if not str(error).startswith("algorithm "):
             raise
-        _end(error)
+        _end(error, status)
 
 
-def _end(error: Exception) -> None:
+def _end(error: Exception, status: int) -> None:
     if os.environ.get("TRACEBACK"):
         raise error
-    raise SystemExit(f"error: {error}\n(TRACEBACK=1 in the environment shows where.)") from None
+    sys.stderr.write(f"error: {error}\n(TRACEBACK=1 in the environment shows where.)\n")
+    raise SystemExit(status) from None

@@ -11,13 +11,15 @@ PARTIAL = ".partial-"
 """How names of files begin that are being written."""
 
 
-def require_folder(path: Path) -> None:
+def require_folder(path: Path, name: str = "--out") -> None:
     """Raise unless a folder is there, or can be made.
 
     Parameters
     ----------
     path : Path
         Asked for before any work, which would be lost without it.
+    name : str
+        What the caller calls it.
 
     Raises
     ------
@@ -33,12 +35,13 @@ def require_folder(path: Path) -> None:
     there = next(one for one in (path, *path.absolute().parents) if os.path.lexists(one))
     if not there.is_dir():
         raise NotADirectoryError(
-            f"--out must be a folder, or a place for one; {there} is a file. Move the file, or "
+            f"{name} must be a folder, or a place for one; {there} is a file. Move the file, or "
             "choose another folder."
         )
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(
-            f"--out must be a folder that can be written to; {there} cannot. Choose another folder."
+            f"{name} must be a folder that can be written to; {there} cannot. Choose another "
+            "folder."
         )
 
 

@@ -68,12 +68,14 @@ def read(source: str | os.PathLike[str], fields: Iterable[str]) -> dict[str, Any
     {'n_devices': 5, 'n_servers': 1}
     """
     inline = isinstance(source, str) and (not source.strip() or source.lstrip()[0] in "{[")
-    text = str(source) if inline else Path(source).read_text(encoding="utf-8")
     where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
     try:
+        text = str(source) if inline else Path(source).read_text(encoding="utf-8")
         values = json.loads(text, object_pairs_hook=_without_repetition)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{where} is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise ValueError(f"{where} is not valid JSON: nested too deeply.") from None
     if not isinstance(values, dict):
         raise ValueError(f"{where} must be an object; got {type(values).__name__}.")
     return checked(values, fields, where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,40 @@ def require_widths(net_arch: Any, name: str = "net_arch") -> tuple[int, ...]:
         raise ValueError(f"{name} must be a list of hidden widths; got {net_arch!r}.")
     for width in net_arch:
         require_integer(f"each width in {name}", width, 1)
-    return tuple(net_arch)
+    return tuple(map(int, net_arch))
+
+
+def dict_of(name: str, value: Any) -> dict[str, Any]:
+    """Return a dict of named arguments, empty for None, or refuse what is none.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls it.
+    value : mapping or None
+        Arguments by name.
+
+    Returns
+    -------
+    dict
+        A copy.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> dict_of("policy_kwargs", [80, 60])
+    Traceback (most recent call last):
+    TypeError: policy_kwargs must be a dict of arguments by name; got [80, 60].
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict of arguments by name; got {value!r}.")
+    return dict(value)
 
 
 def require_bool(name: str, value: Any) -> bool:
@@ -246,6 +279,58 @@ def require_number(name: str, value: Any, interval: str, *, unit: str = "") -> N
     if not (above and (value < high or (value == high and interval[-1] == "]"))):
         shown = f"{interval} [{unit}]" if unit else interval
         raise ValueError(f"{name} must be a number in {shown}; got {value!r}.")
+
+
+def plain(value: Any) -> Any:
+    """Return a NumPy number as Python's, which files and other libraries take, and all else as is.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+
+    Returns
+    -------
+    object
+
+    Examples
+    --------
+    >>> plain(np.int64(3)), plain("3")
+    (3, '3')
+    """
+    return value.item() if isinstance(value, np.generic) else value
+
+
+LARGEST_SEED = 2**32 - 1
+"""NumPy's global generator, which Stable-Baselines3 seeds, takes none beyond."""
+
+
+def plain_seed(seed: Any) -> int | None:
+    """Return a seed as Python's integer, or raise ``ValueError``.
+
+    Parameters
+    ----------
+    seed : int, optional
+        None for no seed at all.
+
+    Returns
+    -------
+    int or None
+
+    Raises
+    ------
+    ValueError
+        Says what is required and what came.
+
+    Examples
+    --------
+    >>> plain_seed(np.int64(3)), plain_seed(None)
+    (3, None)
+    """
+    if seed is None:
+        return None
+    require_integer("seed", seed, 0, LARGEST_SEED)
+    return int(seed)
 
 
 def require_choice(name: str, value: object, choices: Iterable[str]) -> None:

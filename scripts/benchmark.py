@@ -20,7 +20,7 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from experiments import as_text, compare, names  # noqa: E402
-from experiments.arguments import complain, scenario_of  # noqa: E402
+from experiments.arguments import complain, count, scenario_of  # noqa: E402
 from experiments.matrix.launchers import Launcher, Processes  # noqa: E402
 from experiments.matrix.matrix import Report, run_matrix, tasks_of  # noqa: E402
 from experiments.matrix.plan import changes_of, plan, seeds_of, timesteps_of  # noqa: E402
@@ -76,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--reward", default="relative", help="relative, reciprocal or negative")
     add("--device", default="cpu", help="cpu, cuda or auto")
     add("--out", type=Path, default=Path("runs"), help="folder of all runs")
-    add("--jobs", type=int, default=1, help="runs at a time")
-    add("--threads", type=int, default=1, help="of torch in each run")
+    add("--jobs", type=count, default=1, help="runs at a time")
+    add("--threads", type=count, default=1, help="of torch in each run")
     add("--launcher", choices=("processes", "ray"), default="processes")
     add("--address", help="of a Ray cluster; without, a local one is started for this matrix")
     add("--against", help="label that the others are compared with")

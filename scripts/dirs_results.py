@@ -15,23 +15,19 @@ import argparse  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+from experiments.arguments import complain, count  # noqa: E402
 from experiments.variants.page import write_page  # noqa: E402
 from experiments.variants.runs import Plan, read  # noqa: E402
 from experiments.variants.working import work  # noqa: E402
 from experiments.writing import require_folder  # noqa: E402
+from mec_gym import Scenario  # noqa: E402
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
-def main() -> None:
-    """Run what is missing, then write the page."""
-    parser = _parser()
-    given = parser.parse_args()
-    try:
-        require_folder(given.out)
-        require_folder(given.runs)
-    except OSError as error:
-        parser.error(str(error))
+def main() -> int:
+    """Run what is missing, write the page, say what failed."""
+    given = _parser().parse_args()
     plan = Plan(
         presets=given.presets,
         seeds=given.seeds,
@@ -39,31 +35,51 @@ def main() -> None:
         ablation_seeds=given.ablation_seeds,
         slots=given.slots,
     )
-    wanted = plan.runs()
-    missing = [run for run in wanted if not run.done(given.runs)]
-    print(f"{len(wanted)} runs, {len(missing)} to do", flush=True)
-    if given.list:
-        return
-    if not given.page:
+    with complain(status=2):
+        require_folder(given.out)
+        require_folder(given.runs, "--runs")
+        for preset in (*plan.presets, *plan.ablations):
+            Scenario.preset(preset)
+        wanted = plan.runs()
+        missing = [run for run in wanted if not run.done(given.runs)]
+        print(f"{len(wanted)} runs, {len(missing)} to do", flush=True)
+        if given.list:
+            return 0
+        if given.page or not missing:
+            _write(plan, given)
+            return 0
+    with complain():
         say = partial(print, flush=True)
-        work(missing, given.runs, processes=given.jobs, say=say)
+        failed = work(missing, given.runs, processes=given.jobs, say=say)
+        for text in failed:
+            print("failed:", text)
+        _write(plan, given)
+    return 1 if failed else 0
+
+
+def _write(plan: Plan, given: argparse.Namespace) -> None:
+    records = read(plan.runs(), given.runs)
+    if not records:
+        raise ValueError(f"{given.runs} holds none of the runs that the page is to show.")
     readme = README if given.readme else None
-    print("wrote", write_page(read(wanted, given.runs), plan, given.out, readme=readme))
+    print("wrote", write_page(records, plan, given.out, readme=readme))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     usual = Plan()
-    parser.add_argument("--seeds", type=int, default=usual.seeds, help="training seeds per variant")
-    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument(
+        "--seeds", type=count, default=usual.seeds, help="training seeds per variant"
+    )
+    parser.add_argument("--jobs", type=count, default=2, help="runs side by side")
     parser.add_argument(
         "--presets", nargs="*", default=usual.presets, help="scenarios of the main table"
     )
     parser.add_argument("--ablations", nargs="*", default=usual.ablations, help="their scenarios")
     parser.add_argument(
-        "--ablation-seeds", type=int, default=usual.ablation_seeds, help="training seeds of each"
+        "--ablation-seeds", type=count, default=usual.ablation_seeds, help="training seeds of each"
     )
-    parser.add_argument("--slots", type=int, help="train for so many slots instead (a test)")
+    parser.add_argument("--slots", type=count, help="train for so many slots instead (a test)")
     parser.add_argument("--runs", type=Path, default=Path("runs/dirs-results"), help="for runs")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the page")
     parser.add_argument("--readme", action="store_true", help="put a table into README.md, too")
@@ -73,4 +89,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -19,7 +19,7 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import experiments  # noqa: E402  # what needs torch is loaded when it is first used
-from experiments.arguments import complain, scenario_of  # noqa: E402
+from experiments.arguments import complain, count, scenario_of  # noqa: E402
 from experiments.writing import require_folder  # noqa: E402
 
 
@@ -39,7 +39,7 @@ def main() -> int:
         metavar="KEY=VALUE",
         help="fields of the scenario",
     )
-    parser.add_argument("--layouts", type=int, default=40, help="of the frozen slots")
+    parser.add_argument("--layouts", type=count, default=40, help="of the frozen slots")
     parser.add_argument("--against", help="label that the others are compared with")
     parser.add_argument("--out", type=Path, help="folder for one result.json per policy")
     given = parser.parse_args()

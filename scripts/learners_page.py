@@ -17,10 +17,12 @@ import numpy as np
 
 from experiments import Result, compare, read_results
 from experiments.arguments import complain
+from experiments.reading import around
 from experiments.report.cells import plus_minus
 from experiments.report.provenance import warnings
 from experiments.statistics.grouping import arenas
 from experiments.statistics.pairing import crossed_mean
+from experiments.writing import require_folder, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- learners: written by `make learners` -->\n", "<!-- end of learners -->"
@@ -77,33 +79,40 @@ How long training takes is measured where nothing else runs:
 TUNED = ("ac", "ac:links", "ddpg", "maddpg")
 
 
-def main() -> None:
-    """Read, compare, write."""
+def main() -> int:
+    """Read, compare, write; say what was left out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="?", default=Path("runs/learners"))
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of the page")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md, too")
     given = parser.parse_args()
-    found = read_results([given.runs])
-    for problem in found.problems:
-        print(f"{problem.file}: {problem.reason}")
-    with complain():
-        groups = _grouped(found.results)
-    table = _table(groups, "NRR", _reached)
-    page = given.out / "learners.md"
+    with complain(status=2):
+        require_folder(given.out)
+        found = read_results([given.runs])
+        for problem in found.problems:
+            print(f"left out: {problem.file}: {problem.reason}")
+        if not found.results:
+            raise ValueError(f"{given.runs} holds no results to show; `make learners` trains.")
+        _write(found.results, given.out, readme=given.readme)
+    return 1 if found.problems else 0
+
+
+def _write(results: Sequence[Result], out: Path, *, readme: bool) -> None:
+    """Write page, raw figures and, if asked for, the table of README.md."""
+    table = _table(_grouped(results), "NRR", _reached)
+    page = out / "learners.md"
     header = HEADER.format(tuning=_tuning(), unequal=_best_trials("unequal-200x10"))
-    page.write_text(f"{header}{table}{_warned(found.results)}", encoding="utf-8")
+    write_whole(page, f"{header}{table}{_warned(results)}")
     raw = {
         "format": "mec-gym/learners",
         "version": 1,
-        "runs": [_raw(result) for result in found.results],
+        "runs": [_raw(result) for result in results],
     }
-    page.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    write_whole(page.with_suffix(".json"), json.dumps(raw, indent=1) + "\n")
     print("wrote", page)
-    if given.readme:
-        readme = ROOT / "README.md"
-        before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-        readme.write_text(f"{before}{BEGIN}{table}{END}{rest.split(END)[1]}", encoding="utf-8")
+    if readme:
+        before, after = around(ROOT / "README.md", BEGIN, END)
+        write_whole(ROOT / "README.md", f"{before}{BEGIN}{table}{END}{after}")
 
 
 def _tuning() -> str:
@@ -205,4 +214,4 @@ def _raw(result: Result) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

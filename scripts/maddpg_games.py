@@ -36,7 +36,10 @@ sys.path.insert(0, str(ROOT))  # for `examples`, which is not installed
 
 from baselines.learners import MADDPG  # noqa: E402
 from examples.cooperative_games import Regulator, TeamGame  # noqa: E402
+from experiments.arguments import complain, count  # noqa: E402
+from experiments.reading import around, read_object  # noqa: E402
 from experiments.running.system import system  # noqa: E402
+from experiments.writing import require_folder, write_whole  # noqa: E402
 
 Decide = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -62,16 +65,37 @@ def main() -> None:
     """Run what is missing, then write table and figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--public", type=Path, metavar="FOLDER", help="a clone of maddpg-pytorch")
-    parser.add_argument("--seeds", type=int, default=3, help="training seeds")
-    parser.add_argument("--steps", type=int, help="train for so many steps instead (a test)")
+    parser.add_argument("--seeds", type=count, default=3, help="training seeds")
+    parser.add_argument("--steps", type=count, help="train for so many steps instead (a test)")
     parser.add_argument("--runs", type=Path, default=Path("runs/maddpg-games"), help="for runs")
     parser.add_argument("--table", action="store_true", help="train nothing, show what there is")
     parser.add_argument("--page", type=Path, default=ROOT / "docs/algorithms/maddpg.md")
     parser.add_argument("--json", type=Path, default=ROOT / "docs/maddpg-games.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    given.runs.mkdir(parents=True, exist_ok=True)
-    commit = None if given.public is None else _commit(given.public)
+    with complain(status=2):
+        require_folder(given.runs, "--runs")
+        require_folder(given.json.parent, "the folder of --json")
+        if given.json.is_dir():
+            raise IsADirectoryError(f"--json must be a file; {given.json} is a folder.")
+        around(given.page, BEGIN, END)
+        commit = None if given.public is None else _commit(given.public)
+    with complain():
+        records = _records(given, commit)
+    if not records:
+        parser.error(f"no runs in {given.runs}; leave out --table to train")
+    if all(record["who"] == OURS for record in records):
+        print(f"no --public and no runs of {THEIRS}: the table leaves it out")
+    with complain():
+        _write(records, given.page, given.json)
+    print(f"wrote the table of {given.page} and {given.json}")
+
+
+# -- runs -----------------------------------------------------------------------------------------
+
+
+def _records(given: argparse.Namespace, commit: str | None) -> list[dict[str, Any]]:
+    """Return the records of all runs, after training what is missing."""
     records = []
     for run in _wanted(given.seeds, given.steps, commit):
         record = _kept(given.runs, run)
@@ -82,15 +106,7 @@ def main() -> None:
             _keep(given.runs, record)
             print(f"{_file(given.runs, run).stem}: {record['share']:.3f}", flush=True)
         records += [] if record is None else [record]
-    if not records:
-        parser.error(f"no runs in {given.runs}; leave out --table to train")
-    if all(record["who"] == OURS for record in records):
-        print(f"no --public and no runs of {THEIRS}: the table leaves it out")
-    _write(records, given.page, given.json)
-    print(f"wrote the table of {given.page} and {given.json}")
-
-
-# -- runs -----------------------------------------------------------------------------------------
+    return records
 
 
 def _wanted(seeds: int, steps: int | None, commit: str | None) -> Iterable[dict[str, Any]]:
@@ -125,15 +141,12 @@ def _kept(folder: Path, run: dict[str, Any]) -> dict[str, Any] | None:
     file = _file(folder, run)
     if not file.exists():
         return None
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return record if run.items() <= record.items() else None
+    record = read_object(file)
+    return record if run.items() <= record.items() and "share" in record else None
 
 
 def _keep(folder: Path, record: dict[str, Any]) -> None:
-    target = _file(folder, record)
-    partial = target.with_suffix(".part")
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    partial.replace(target)
+    write_whole(_file(folder, record), json.dumps(record, indent=1) + "\n")
 
 
 def _trained(run: dict[str, Any], public: Path | None) -> dict[str, Any]:
@@ -282,7 +295,10 @@ def _public_classes(folder: Path) -> tuple[Any, Any]:
 
 def _commit(folder: Path) -> str:
     command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode or not (folder / "algorithms" / "maddpg.py").is_file():
+        raise ValueError(f"--public must be a clone of {THEIRS}; {folder} is none.")
+    return done.stdout.strip()
 
 
 # -- the page -------------------------------------------------------------------------------------
@@ -301,9 +317,8 @@ are {regulator_gamma}, {regulator[learning_starts]} and {regulator[tau]}. MADDPG
 
 def _write(records: list[dict[str, Any]], page: Path, figures: Path) -> None:
     raw = {"format": "mec-gym/maddpg-games", "version": 2, "selfish": _selfish(), "runs": records}
-    figures.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
+    write_whole(figures, json.dumps(raw, indent=1) + "\n")
+    before, after = around(page, BEGIN, END)
     caption = CAPTION.format(
         copies=COPIES,
         batch=BATCH,
@@ -316,9 +331,7 @@ def _write(records: list[dict[str, Any]], page: Path, figures: Path) -> None:
     )
     commits = sorted({record["commit"][:7] for record in records if record["who"] != OURS})
     note = f"{THEIRS} is that of commit {', '.join(commits)}.\n" if commits else ""
-    page.write_text(
-        f"{before}{BEGIN}{_table(records)}{caption}{note}{END}{after}", encoding="utf-8"
-    )
+    write_whole(page, f"{before}{BEGIN}{_table(records)}{caption}{note}{END}{after}")
 
 
 def _table(records: list[dict[str, Any]]) -> str:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from baselines.regimes import Regime, measure_regime, regime_table, verdict
+from experiments.arguments import complain, count
+from experiments.reading import around, read_figures
 from experiments.running.system import system
-from experiments.writing import require_folder
+from experiments.writing import require_folder, write_whole
 from mec_gym import Scenario
 from mec_gym.evaluation import Estimate
 
@@ -35,6 +37,7 @@ undercut it with the parameters as printed: the paper's transmissions must have 
 8e5 bit over 1 MHz do.
 
 """
+FORMAT, VERSION = "mec-gym/regimes", 2
 METRO_LAYOUTS = 3
 README = Path(__file__).resolve().parents[1] / "README.md"
 LEFT_OUT = ("metro", "relocating")
@@ -47,36 +50,32 @@ BEGIN, END = "<!-- regimes: written by `make regimes` -->\n", "<!-- end of regim
 def main() -> None:
     """Measure, write, say where."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layouts", type=int, default=20, help="layouts per preset")
-    parser.add_argument("--slots", type=int, default=5, help="slots per layout")
+    parser.add_argument("--layouts", type=count, default=20, help="layouts per preset")
+    parser.add_argument("--slots", type=count, default=5, help="slots per layout")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder to write to")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md, too")
     parser.add_argument(
         "--page", action="store_true", help="write the page of --out's regimes.json"
     )
     options = parser.parse_args()
-    try:
-        require_folder(options.out)
-    except OSError as error:
-        parser.error(str(error))
-    options.out.mkdir(parents=True, exist_ok=True)
     figures, page = options.out / "regimes.json", options.out / "regimes.md"
-    if not options.page:
-        raw = {
-            "format": "mec-gym/regimes",
-            "version": 2,
-            "system": dataclasses.asdict(system()),
-            "regimes": [dataclasses.asdict(regime) for regime in _measured(options)],
-        }
-        figures.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    regimes = [_read(one) for one in json.loads(figures.read_text(encoding="utf-8"))["regimes"]]
-    page.write_text(_page(regimes), encoding="utf-8")
-    print(f"wrote {page}")
-    if options.readme:
-        before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-        text = f"{before}{BEGIN}{_readme_table(regimes)}\n{END}{rest.split(END)[1]}"
-        README.write_text(text, encoding="utf-8")
-        print(f"put the table into {README.name}")
+    with complain(status=2):
+        require_folder(options.out)
+        if not options.page:
+            raw = {
+                "format": FORMAT,
+                "version": VERSION,
+                "system": dataclasses.asdict(system()),
+                "regimes": [dataclasses.asdict(regime) for regime in _measured(options)],
+            }
+            write_whole(figures, json.dumps(raw, indent=1) + "\n")
+        regimes = _read(figures)
+        write_whole(page, _page(regimes))
+        print(f"wrote {page}")
+        if options.readme:
+            before, after = around(README, BEGIN, END)
+            write_whole(README, f"{before}{BEGIN}{_readme_table(regimes)}\n{END}{after}")
+            print(f"put the table into {README.name}")
 
 
 def _measured(options: argparse.Namespace) -> Iterator[Regime]:
@@ -89,7 +88,23 @@ def _measured(options: argparse.Namespace) -> Iterator[Regime]:
         print(f"{name}: {time.perf_counter() - begun:.1f} s", flush=True)
 
 
-def _read(raw: dict[str, Any]) -> Regime:
+def _read(figures: Path) -> list[Regime]:
+    """Return the regimes that a file of raw figures holds."""
+    if not figures.exists():
+        raise FileNotFoundError(f"there is no {figures}: leave out --page to measure.")
+    content = read_figures(figures, FORMAT, VERSION, "scripts/regimes.py")
+    try:
+        regimes = [_regime(one) for one in content["regimes"]]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{figures} is damaged ({error!r}): leave out --page to measure."
+        ) from error
+    if not regimes:
+        raise ValueError(f"{figures} holds no regimes: leave out --page to measure.")
+    return regimes
+
+
+def _regime(raw: dict[str, Any]) -> Regime:
     """Return a regime from its figures."""
     nrr = {rule: Estimate(**found) for rule, found in raw["nrr"].items()}
     return Regime(**raw | {"nrr": nrr, "optimum": Estimate(**raw["optimum"])})

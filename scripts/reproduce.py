@@ -14,7 +14,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from experiments.arguments import complain  # noqa: E402
+from experiments.arguments import complain, count  # noqa: E402
 from experiments.paper.budget import FULL, QUICK  # noqa: E402
 from experiments.paper.page import write_page  # noqa: E402
 from experiments.paper.plan import PLAN  # noqa: E402
@@ -40,6 +40,7 @@ def main() -> int:
 def _reproduce(given: argparse.Namespace, out: Path) -> int:
     budget = QUICK if given.quick else FULL
     runs = given.runs or Path("runs/reproduction-quick" if given.quick else "runs/reproduction")
+    require_folder(runs, "--runs")
     wanted = list(PLAN) if "all" in given.what else given.what
     jobs = [job for name in wanted for job in PLAN[name](budget)]
     if given.list:
@@ -57,18 +58,12 @@ def _reproduce(given: argparse.Namespace, out: Path) -> int:
     return 1 if failed else 0
 
 
-def _jobs(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number >= 1; got {text!r}")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     names = [*PLAN, "all"]
     parser.add_argument("what", nargs="+", choices=names, help="tables and figures")
     parser.add_argument("--quick", action="store_true", help="small budgets: minutes, not hours")
-    parser.add_argument("--jobs", type=_jobs, default=2, help="runs side by side (2)")
+    parser.add_argument("--jobs", type=count, default=2, help="runs side by side (2)")
     parser.add_argument("--runs", type=Path, help="for runs (runs/reproduction[-quick])")
     parser.add_argument(
         "--out",

@@ -24,9 +24,11 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 
 from experiments import Settings, algorithm  # noqa: E402
-from experiments.arguments import complain  # noqa: E402
+from experiments.arguments import complain, count  # noqa: E402
 from experiments.pool import side_by_side  # noqa: E402
+from experiments.reading import read_object  # noqa: E402
 from experiments.running.training import make_env, seed_env  # noqa: E402
+from experiments.writing import require_folder, write_whole  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
 from mec_gym.evaluation import decide_with, nrr, slot_set  # noqa: E402
 
@@ -103,17 +105,21 @@ JUDGING_SEED = 1_000
 OUT = Path(__file__).resolve().parents[1] / "baselines" / "settings"
 
 
-def main() -> None:
-    """Run what is missing, then write what was found."""
+def main() -> int:
+    """Run what is missing, then write what was found, and say what failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--algos", nargs="+", default=list(SPACES), choices=list(SPACES))
     parser.add_argument("--scenarios", nargs="+", default=list(SLOTS), choices=list(SLOTS))
-    parser.add_argument("--trials", type=int, default=4, help="per algorithm")
-    parser.add_argument("--slots", type=int, help="train for so many slots instead (a test)")
-    parser.add_argument("--jobs", type=int, default=2, help="trials side by side")
+    parser.add_argument("--trials", type=count, default=4, help="per algorithm")
+    parser.add_argument("--slots", type=count, help="train for so many slots instead (a test)")
+    parser.add_argument("--jobs", type=count, default=2, help="trials side by side")
     parser.add_argument("--runs", type=Path, default=Path("runs/tuning"), help="for trials")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the settings")
     given = parser.parse_args()
+    with complain(status=2):
+        require_folder(given.out)
+        require_folder(given.runs, "--runs")
+    failed = {}
     with complain():
         jobs = [
             (algo, number, scenario, given.slots, given.runs)
@@ -121,12 +127,20 @@ def main() -> None:
             for scenario in given.scenarios
             for algo in given.algos
         ]
-        given.runs.mkdir(parents=True, exist_ok=True)
         for done, ended in enumerate(side_by_side(_trial, jobs, given.jobs), 1):
             text = ended.value or f"{' '.join(map(str, ended.item[:3]))}: {ended.error}"
             print(f"{done}/{len(jobs)} {text}", flush=True)
+            if ended.error:
+                failed[ended.item] = text
+        for text in failed.values():
+            print("failed:", text)
+        lacking = {algo for algo, *_ in failed}
         for algo in given.algos:
-            print("wrote", _write(algo, given))
+            if algo in lacking:
+                print(f"not written: {algo}.json, whose trials are not all there")
+            else:
+                print("wrote", _write(algo, given))
+    return 1 if failed else 0
 
 
 def drawn(algo: str, number: int) -> dict[str, Any]:
@@ -153,13 +167,11 @@ def drawn(algo: str, number: int) -> dict[str, Any]:
 def _trial(job: tuple[str, int, str, int | None, Path]) -> str:
     algo, number, scenario, slots, runs = job
     file = runs / _name(algo, number, scenario, slots)
-    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    known = read_object(file) if file.exists() else {}
     if known.get("arguments") != _plain(drawn(algo, number)):  # not there, or of another space
         record = _measured(algo, number, scenario, slots or SLOTS[scenario])
-        partial = file.with_suffix(".part")
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        partial.replace(file)
-    record = json.loads(file.read_text(encoding="utf-8"))
+        write_whole(file, json.dumps(record, indent=1) + "\n")
+    record = read_object(file)
     return f"{file.stem}: NRR {record['nrr']} in {record['seconds']:.0f} s, {record['arguments']}"
 
 
@@ -216,7 +228,7 @@ def _write(algo: str, given: argparse.Namespace) -> Path:
     names = [
         (_name(algo, n, s, given.slots), n) for n in range(given.trials) for s in given.scenarios
     ]
-    trials = [json.loads((given.runs / name).read_text(encoding="utf-8")) for name, _ in names]
+    trials = [read_object(given.runs / name) for name, _ in names]
     means = {
         number: float(np.mean([t["nrr"] or 0.0 for t in trials if t["trial"] == number]))
         for number in range(given.trials)
@@ -236,9 +248,9 @@ def _write(algo: str, given: argparse.Namespace) -> Path:
         "trials": trials,
     }
     file: Path = given.out / f"{_plain_name(algo)}.json"
-    file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_whole(file, json.dumps(record, indent=1) + "\n")
     return file
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -19,6 +19,8 @@ import torch  # noqa: E402
 
 import mec_gym  # noqa: E402
 from dirs_agents import DIRS, options  # noqa: E402
+from experiments.arguments import complain, count  # noqa: E402
+from experiments.writing import require_folder, write_whole  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
 from mec_gym.evaluation import decide_with, nrr, slot_set  # noqa: E402
 
@@ -44,14 +46,22 @@ seed ({seed}). The default is the part whose worst preset after imitation is bes
 def main() -> None:
     """Train, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layouts", type=int, default=20, help="batches of five slots")
+    parser.add_argument("--layouts", type=count, default=20, help="batches of five slots")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the page")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    with complain(status=2):
+        require_folder(given.out)
+    with complain():
+        print("wrote", _tuned(given.layouts, given.out))
+
+
+def _tuned(layouts: int, out: Path) -> Path:
+    """Train, measure, write; return the page's place."""
     rows: list[tuple[str, str, list[float]]] = []
     trained = []
     for preset in PRESETS:
-        untrained, imitated = _measured(Scenario.preset(preset), given.layouts)
+        untrained, imitated = _measured(Scenario.preset(preset), layouts)
         rows += [(preset, "untrained", untrained), (preset, "after imitation", imitated)]
         trained.append(imitated)
         print(preset, imitated, flush=True)
@@ -60,10 +70,10 @@ def main() -> None:
     lines = ["| NRR | stage | " + " | ".join(map(str, MARKDOWNS)) + " |", "|---" * 8 + "|"]
     for preset, stage, values in rows:
         lines.append(f"| {preset} | {stage} | " + " | ".join(f"{v:.4f}" for v in values) + " |")
-    page = given.out / "dirs-markdown.md"
-    header = HEADER.format(slots=5 * given.layouts, seed=SEED, best=best)
-    page.write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
-    print("wrote", page)
+    page = out / "dirs-markdown.md"
+    header = HEADER.format(slots=5 * layouts, seed=SEED, best=best)
+    write_whole(page, header + "\n".join(lines) + "\n")
+    return page
 
 
 def _measured(scenario: Scenario, layouts: int) -> tuple[list[float], list[float]]:

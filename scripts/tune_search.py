@@ -22,6 +22,8 @@ from baselines.differential_evolution import evolution
 from baselines.encodings import ENCODINGS
 from baselines.particle_swarm import swarm
 from baselines.search import STARTS, Algorithm, SearchSettings, search
+from experiments.arguments import complain, count
+from experiments.writing import require_folder, write_whole
 from mec_gym import Scenario
 from mec_gym.evaluation import SlotSet, slot_set
 
@@ -53,18 +55,20 @@ def main() -> None:
     """Search, write, say where."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("baselines/settings"))
-    parser.add_argument("--slots", type=int, default=4, help="slots per scenario and finalist")
-    parser.add_argument("--evaluations", type=int, default=EVALUATIONS, help="per slot")
-    parser.add_argument("--many", type=int, default=MANY, help="the larger budget reported")
+    parser.add_argument("--slots", type=count, default=4, help="slots per scenario and finalist")
+    parser.add_argument("--evaluations", type=count, default=EVALUATIONS, help="per slot")
+    parser.add_argument("--many", type=count, default=MANY, help="the larger budget reported")
     parser.add_argument("--algorithm", choices=tuple(ALGORITHMS), help="one of them only")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name in [options.algorithm] if options.algorithm else ALGORITHMS:
-        begun = time.perf_counter()
-        text = json.dumps(tuned(name, options.slots, options.evaluations, options.many), indent=1)
-        path = options.out / f"{name}.json"
-        path.write_text(text + "\n", encoding="utf-8")
-        print(f"wrote {path} after {time.perf_counter() - begun:.0f} s", flush=True)
+    with complain(status=2):
+        require_folder(options.out)
+    with complain():
+        for name in [options.algorithm] if options.algorithm else ALGORITHMS:
+            begun = time.perf_counter()
+            record = tuned(name, options.slots, options.evaluations, options.many)
+            path = options.out / f"{name}.json"
+            write_whole(path, json.dumps(record, indent=1) + "\n")
+            print(f"wrote {path} after {time.perf_counter() - begun:.0f} s", flush=True)
 
 
 def tuned(name: str, n_slots: int, evaluations: int, many: int) -> dict[str, Any]:

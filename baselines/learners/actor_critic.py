@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
 from baselines.learners.envs import require_assignments, require_same_spaces, vectorised
-from baselines.learners.hyperparameters import require_hyperparameters
+from baselines.learners.hyperparameters import loading, require_hyperparameters, require_policy
 from baselines.learners.link_policy import LinkPolicy
 from baselines.learners.mec_log import MECLog
+from mec_gym.validation import dict_of
 
 Self = TypeVar("Self", bound="ActorCritic")
 
@@ -127,7 +128,8 @@ class ActorCritic(MECLog, A2C):
                 'ActorCritic needs an env, e.g. env=gymnasium.make("mec_gym/MultiMEC-v0", '
                 'scenario="paper-30x2"); ActorCritic.load(path) predicts without one.'
             )
-        _require_policy(policy)
+        why = ", which keeps devices from choices that are not theirs"
+        require_policy(policy, self.policy_aliases, OffloadingActorCriticPolicy, why)
         super().__init__(
             policy,
             env,
@@ -141,7 +143,7 @@ class ActorCritic(MECLog, A2C):
             normalize_advantage=True,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
-            policy_kwargs=NETWORKS | (policy_kwargs or {}),
+            policy_kwargs=NETWORKS | dict_of("policy_kwargs", policy_kwargs),
             verbose=verbose,
             seed=seed,
             device=device,
@@ -292,24 +294,16 @@ class ActorCritic(MECLog, A2C):
         Raises
         ------
         TypeError, ValueError
-            For an env that the constructor refuses, or of other spaces than the model's.
+            For an env that the constructor refuses, or of other spaces than the model's; for
+            arguments in the file that it refuses.
         """
         if env is not None:
             env = cls._wrap_env(env)
-            data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
-            assert data is not None
+            with loading(path, cls):
+                data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
+                assert data is not None, "No data found in the saved file"
             require_same_spaces(data["observation_space"], data["action_space"], env)
-        return super().load(
-            path, env, device, custom_objects, print_system_info, force_reset, **kwargs
-        )
-
-
-def _require_policy(policy: Any) -> None:
-    known = isinstance(policy, str) or (
-        isinstance(policy, type) and issubclass(policy, OffloadingActorCriticPolicy)
-    )
-    if not known:
-        raise TypeError(
-            'policy must be "MlpPolicy" or a subclass of OffloadingActorCriticPolicy, which keeps '
-            f"devices from choices that are not theirs; got {policy!r}."
-        )
+        with loading(path, cls):
+            return super().load(
+                path, env, device, custom_objects, print_system_info, force_reset, **kwargs
+            )

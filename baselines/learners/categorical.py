@@ -20,6 +20,8 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
+from baselines.learners.hyperparameters import require_networks
+
 Self = TypeVar("Self", bound="BatchedMultiCategorical")
 
 TINY = 1e-30
@@ -208,6 +210,8 @@ class OffloadingActorCriticPolicy(ActorCriticPolicy):
         N choices among M + 1 each.
     lr_schedule : callable
         Learning rate by the part of training that is left.
+    net_arch : list of int or mapping, optional
+        Hidden widths of actor and critic both, or ``{"pi": actor's, "vf": critic's}``.
     can_execute_locally : bool array_like, shape (N,), optional
         Devices that may take choice 0; all by default. Others choose it with probability 0. It is
         ``Scenario.can_execute_locally``; :class:`~baselines.ActorCritic` asks the env for it, other
@@ -220,7 +224,7 @@ class OffloadingActorCriticPolicy(ActorCriticPolicy):
     TypeError
         For another action space.
     ValueError
-        If `can_execute_locally` has another shape.
+        If `can_execute_locally` has another shape, or `net_arch` does not hold hidden widths.
 
     Examples
     --------
@@ -237,12 +241,14 @@ class OffloadingActorCriticPolicy(ActorCriticPolicy):
         observation_space: Space[Any],
         action_space: Space[Any],
         lr_schedule: Schedule,
+        net_arch: Any = None,
         *args: Any,
         can_execute_locally: ArrayLike | None = None,
         **kwargs: Any,
     ) -> None:
         self._sizes = _sizes_of(action_space)
-        super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
+        net_arch = require_networks(net_arch, ("pi", "vf"), all_of_them=False)
+        super().__init__(observation_space, action_space, lr_schedule, net_arch, *args, **kwargs)
         self.register_buffer("illegal", None, persistent=False)
         self.set_legal(can_execute_locally)
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import stable_baselines3
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import update_learning_rate
@@ -15,13 +16,18 @@ from stable_baselines3.td3.policies import TD3Policy
 from baselines.learners.exploration import SharedNoise
 from baselines.learners.hyperparameters import (
     OFF_POLICY_INTEGERS,
+    OFF_POLICY_NETWORKS,
     require_hyperparameters,
+    require_networks,
+    require_noise,
+    require_policy,
     require_rounds,
 )
 from baselines.learners.mec_log import MECLog
 from baselines.learners.slot_replay import SlotReplay
 from baselines.learners.vote_policy import VotePolicy
 from baselines.learners.voting import VotingAlgorithm
+from mec_gym.validation import dict_of
 
 Self = TypeVar("Self", bound="DDPG")
 
@@ -141,6 +147,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
                 "DDPG needs an env, whose sizes its networks take: DDPG(env=gymnasium.make("
                 '"mec_gym/MultiMEC-v0", scenario=...)).'
             )
+        require_policy(policy, self.policy_aliases, TD3Policy)
         self.actor_rate, self.noise, self.steps_given = actor_rate, noise, gradient_steps
         super().__init__(
             policy,
@@ -159,7 +166,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             optimize_memory_usage=optimize_memory_usage,
             n_steps=n_steps,
             tensorboard_log=tensorboard_log,
-            policy_kwargs=dict(policy_kwargs or {}),
+            policy_kwargs=dict_of("policy_kwargs", policy_kwargs),
             verbose=verbose,
             seed=seed,
             device=device,
@@ -168,7 +175,14 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
     def _setup_model(self) -> None:
         require_hyperparameters(self, OFF_POLICY_INTEGERS | {"n_steps": 1}, _NUMBERS)
+        if self.steps_given is None:
+            self.gradient_steps = self.n_envs
         require_rounds(self)
+        require_noise(self.action_noise)
+        _require_buffer(self.replay_buffer_class)
+        if "net_arch" in self.policy_kwargs:
+            widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
+            self.policy_kwargs["net_arch"] = widths
         self._remember_world()
         if self.replay_buffer_class is None and self.n_steps == 1:
             self.replay_buffer_class = SlotReplay
@@ -178,10 +192,22 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         if self.action_noise is None and self.noise > 0.0:
             size = (self.scenario.n_servers, self.scenario.n_devices)
             self.action_noise = SharedNoise(*size, self.noise)
-        if self.steps_given is None:
-            self.gradient_steps = self.n_envs
         super()._setup_model()
         self._meet_world()
+
+    def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
+        """Write the model without its replay buffer; `gradient_steps` set since are kept, too.
+
+        Parameters
+        ----------
+        path : str, path or binary file
+            ".zip" is added to a name without suffix.
+        exclude, include
+            As everywhere in Stable-Baselines3.
+        """
+        if self.steps_given is None and self.gradient_steps != self.n_envs:
+            self.steps_given = self.gradient_steps
+        super().save(path, exclude, include)
 
     @classmethod
     def load(cls: type[Self], path: Any, *args: Any, **kwargs: Any) -> Self:
@@ -237,3 +263,12 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             mean, deviation = self.replay_buffer.reward_scale()
             self.logger.record("train/reward_mean", mean)
             self.logger.record("train/reward_deviation", deviation)
+
+
+def _require_buffer(kind: Any) -> None:
+    known = isinstance(kind, type) and issubclass(kind, ReplayBuffer)
+    if kind is not None and not known:
+        raise TypeError(
+            "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or None; "
+            f"got {kind!r}."
+        )

@@ -1,20 +1,37 @@
-"""What the learners' numbers must be, asked before anything is set up."""
+"""What the learners' arguments must be, asked before anything is set up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mec_gym.validation import require_integer, require_number, require_widths
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.type_aliases import TrainFreq
+
+from mec_gym.validation import (
+    plain,
+    plain_seed,
+    require_choice,
+    require_integer,
+    require_number,
+    require_widths,
+)
 
 OFF_POLICY_INTEGERS = {"buffer_size": 1, "learning_starts": 0, "batch_size": 1}
 """What DDPG and MADDPG count, with the least of each."""
+
+OFF_POLICY_NETWORKS = ("pi", "qf")
+"""What Stable-Baselines3 calls the actor and the critic of DDPG and MADDPG."""
+
+_CLASSES = ("activation_fn", "optimizer_class", "features_extractor_class")
+"""Arguments of policies that no command line can name."""
 
 
 def require_hyperparameters(
     model: Any, integers: Mapping[str, int], numbers: Mapping[str, str]
 ) -> None:
-    """Raise ``ValueError`` for a number that no training could use.
+    """Raise ``ValueError`` for a number that no training could use; make NumPy's Python's.
 
     Parameters
     ----------
@@ -27,32 +44,90 @@ def require_hyperparameters(
 
     Raises
     ------
-    ValueError
-        Names the argument, what is required and what came. Learning rate and widths of networks
-        are looked at, too.
+    TypeError, ValueError
+        Names the argument, what is required and what came. Learning rate, seed,
+        `stats_window_size` and the policy's classes are looked at, too.
 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> model = SimpleNamespace(learning_rate=1e-3, policy_kwargs={"net_arch": [0]})
+    >>> model = SimpleNamespace(learning_rate=1e-3, seed=-1, _stats_window_size=100)
     >>> require_hyperparameters(model, {}, {})
     Traceback (most recent call last):
-    ValueError: each width in net_arch must be an integer >= 1; got 0.
+    ValueError: seed must be an integer within 0...4294967295; got -1.
     """
+    for name in ("learning_rate", *integers, *numbers):
+        setattr(model, name, plain(getattr(model, name)))
+    model.seed = plain_seed(model.seed)
     if not callable(model.learning_rate):
         require_number("learning_rate", model.learning_rate, "[0, inf)")
+    # Where load() changes it, it has the constructor's name.
+    window = vars(model).pop("stats_window_size", model._stats_window_size)
+    require_integer("stats_window_size", window, 1)
+    model._stats_window_size = int(window)
     for name, least in integers.items():
         require_integer(name, getattr(model, name), least)
     for name, interval in numbers.items():
         require_number(name, getattr(model, name), interval)
-    widths = model.policy_kwargs.get("net_arch")
-    if widths is not None:
-        for part in widths.values() if isinstance(widths, Mapping) else [widths]:
-            require_widths(part)
+    for name in _CLASSES:
+        given = model.policy_kwargs.get(name)
+        if given is not None and not callable(given):
+            raise TypeError(f"{name} in policy_kwargs must be a class; got {given!r}.")
+
+
+def require_networks(
+    net_arch: Any, names: Sequence[str], *, least: int = 0, all_of_them: bool = True
+) -> Any:
+    """Return hidden widths as Stable-Baselines3 takes them, or raise ``ValueError``.
+
+    Parameters
+    ----------
+    net_arch : list of int or mapping of str to list of int, optional
+        One list for each network, or one for all of them; None, the default, is returned.
+    names : sequence of str
+        Of the networks.
+    least : int
+        Hidden layers that each must have.
+    all_of_them : bool
+        Whether a mapping must hold every network, or one that it lacks has no hidden layer.
+
+    Returns
+    -------
+    list of int, dict of str to list of int, or None
+
+    Raises
+    ------
+    ValueError
+        Says what is required and what came.
+
+    Examples
+    --------
+    >>> require_networks({"pi": (64,), "qf": [64, 32]}, ("pi", "qf"))
+    {'pi': [64], 'qf': [64, 32]}
+    """
+    if net_arch is None:
+        return None
+    if not isinstance(net_arch, Mapping):
+        return _layers(net_arch, least)
+    lacking = [name for name in names if name not in net_arch] if all_of_them else []
+    if lacking or any(name not in names for name in net_arch):
+        listed = " and ".join(map(repr, names))
+        raise ValueError(
+            f"net_arch must be a list of hidden widths, or a dict with one such list for {listed}"
+            f"{' each' if all_of_them else ''}; got {net_arch!r}."
+        )
+    return {name: _layers(net_arch[name], least) for name in net_arch}
+
+
+def _layers(net_arch: Any, least: int) -> list[int]:
+    widths = list(require_widths(net_arch))
+    if len(widths) < least:
+        raise ValueError(f"net_arch must be {least} hidden width or more; got {net_arch!r}.")
+    return widths
 
 
 def require_rounds(model: Any) -> None:
-    """Raise ``ValueError`` unless an off-policy learner ever trains.
+    """Raise ``ValueError`` unless an off-policy learner ever trains; make NumPy's numbers Python's.
 
     Parameters
     ----------
@@ -69,7 +144,110 @@ def require_rounds(model: Any) -> None:
     >>> from types import SimpleNamespace
     >>> require_rounds(SimpleNamespace(train_freq=(1, "episode"), gradient_steps=-1))
     """
-    often = model.train_freq[0] if isinstance(model.train_freq, tuple) else model.train_freq
-    require_integer("train_freq", often, 1)
+    given = model.train_freq
+    pair = given if isinstance(given, tuple) else (given, "step")
+    if len(pair) != 2:
+        raise ValueError(
+            "train_freq must be an integer >= 1, alone or with its unit as in (1, 'episode'); got "
+            f"{given!r}."
+        )
+    require_integer("train_freq", pair[0], 1)
+    if not isinstance(given, TrainFreq):
+        model.train_freq = (int(pair[0]), pair[1])
     if model.gradient_steps != -1:
         require_integer("gradient_steps (or -1, one for each slot)", model.gradient_steps, 1)
+    model.gradient_steps = int(model.gradient_steps)
+
+
+def require_noise(noise: Any) -> None:
+    """Raise ``TypeError`` unless an off-policy learner can explore by a noise.
+
+    Parameters
+    ----------
+    noise : ActionNoise, optional
+        What the caller gave.
+
+    Raises
+    ------
+    TypeError
+        Says what is required and what came.
+
+    Examples
+    --------
+    >>> require_noise(0.1)
+    Traceback (most recent call last):
+    TypeError: action_noise must be an ActionNoise of Stable-Baselines3, or None; got 0.1.
+    """
+    if noise is not None and not isinstance(noise, ActionNoise):
+        raise TypeError(
+            f"action_noise must be an ActionNoise of Stable-Baselines3, or None; got {noise!r}."
+        )
+
+
+def require_policy(policy: Any, aliases: Mapping[str, Any], kind: type[Any], why: str = "") -> None:
+    """Raise unless a policy is one that a learner can train.
+
+    Parameters
+    ----------
+    policy : object
+        What the caller gave.
+    aliases : mapping
+        Policies by name.
+    kind : type
+        What classes must descend from.
+    why : str
+        What that is for, for the message.
+
+    Raises
+    ------
+    TypeError
+        For anything but a name or such a class.
+    ValueError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> require_policy("MlpPolicy", {"MlpPolicy": object}, int)
+    """
+    if isinstance(policy, str):
+        require_choice("policy", policy, tuple(aliases))
+    elif not (isinstance(policy, type) and issubclass(policy, kind)):
+        names = ", ".join(f'"{name}"' for name in aliases)
+        raise TypeError(
+            f"policy must be {names} or a subclass of {kind.__name__}{why}; got {policy!r}."
+        )
+
+
+@contextlib.contextmanager
+def loading(path: Any, cls: type[Any]) -> Iterator[None]:
+    """Name the file in what is refused of it, and the way out.
+
+    Parameters
+    ----------
+    path : str, path or binary file
+        What is loaded.
+    cls : type
+        As what.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    ValueError
+        In place of what a file of another kind, or an argument in it, ends in.
+
+    Examples
+    --------
+    >>> with loading("model.zip", int):
+    ...     require_integer("batch_size", 0, 1)
+    Traceback (most recent call last):
+    ValueError: model.zip does not hold a usable int: batch_size must be an integer >= 1; got 0. ...
+    """
+    try:
+        yield
+    except (AssertionError, TypeError, ValueError) as error:
+        # Only a value that came in place of another can be replaced.
+        hint = " Arguments of load() replace the file's." if "; got " in f"{error}" else ""
+        raise ValueError(f"{path} does not hold a usable {cls.__name__}: {error}{hint}") from error

@@ -120,8 +120,7 @@ class LinkPolicy(OffloadingActorCriticPolicy):
     """
 
     def __init__(self, *args: Any, link_arch: Sequence[int] = (64, 64), **kwargs: Any) -> None:
-        require_widths(link_arch, "link_arch")
-        self.link_arch = list(link_arch)
+        self.link_arch = list(require_widths(link_arch, "link_arch"))
         super().__init__(*args, **kwargs)
 
     def _build_mlp_extractor(self) -> None:

@@ -22,12 +22,15 @@ from baselines.learners.envs import vectorised
 from baselines.learners.hyperparameters import (
     OFF_POLICY_INTEGERS,
     require_hyperparameters,
+    require_noise,
+    require_policy,
     require_rounds,
 )
 from baselines.learners.maddpg_layers import clip_each
 from baselines.learners.maddpg_networks import CRITICS, AgentActors, CentralCritics, MADDPGPolicy
 from baselines.learners.maddpg_setting import (
     AgentNoise,
+    listed_views,
     require_memory,
     require_one_of,
     require_views,
@@ -36,6 +39,7 @@ from baselines.learners.maddpg_setting import (
 )
 from baselines.learners.mec_log import MECLog
 from baselines.learners.voting import VotingAlgorithm, scored
+from mec_gym.validation import dict_of
 
 Self = TypeVar("Self", bound="MADDPG")
 
@@ -181,6 +185,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        require_policy(policy, self.policy_aliases, MADDPGPolicy)
         super().__init__(
             policy,  # type: ignore[arg-type]  # see the annotation of `policy`
             env,
@@ -194,7 +199,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
             gradient_steps=gradient_steps,
             action_noise=action_noise,
             policy_delay=1,
-            policy_kwargs=policy_kwargs,
+            policy_kwargs=dict_of("policy_kwargs", policy_kwargs),
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
             verbose=verbose,
@@ -207,7 +212,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         self.own_noise = action_noise is None
         self.critics, self.others = critics, others
         self.max_grad_norm, self.logit_penalty = max_grad_norm, logit_penalty
-        self.views = None if views is None else [list(view) for view in views]
+        self.views = None if views is None else listed_views(views)
         self.value_shift, self.value_scale = 0.0, 1.0
         if _init_setup_model:
             self._require_arguments()
@@ -244,6 +249,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     def _setup_model(self) -> None:
         require_hyperparameters(self, OFF_POLICY_INTEGERS, _NUMBERS)
         require_rounds(self)
+        require_noise(self.action_noise)
         self._remember_world()
         if self.views is None:
             self.views = server_views(self.scenario, self.env, self.observation_space)

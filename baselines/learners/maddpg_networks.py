@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,18 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import get_actor_critic_arch
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
+from baselines.learners.hyperparameters import OFF_POLICY_NETWORKS, require_networks
 from baselines.learners.maddpg_layers import Stack, hidden_stack
+from mec_gym.validation import require_bool
 
 CRITICS = ("shared", "per-agent")
+
+NETWORKS = {"pi": [128, 128], "qf": [256, 128]}
+"""Hidden widths of one actor and of one critic, where nothing else is said."""
 
 
 class AgentActors(nn.Module):
@@ -216,8 +222,9 @@ class MADDPGPolicy(BasePolicy):
         Learning rate of the actors.
     views : sequence of sequences of int, shape (M, V)
         Entries of the flattened observation that each agent sees.
-    net_arch : mapping, optional
-        ``{"pi": hidden widths of one actor, "qf": hidden widths of one critic}``.
+    net_arch : list of int or mapping, optional
+        Hidden widths of every actor and critic, or ``{"pi": those of one actor, "qf": those of one
+        critic}``; one at least.
     critic : {"shared", "per-agent"}
         One critic for all, or one for each agent.
     layer_norm : bool
@@ -232,7 +239,7 @@ class MADDPGPolicy(BasePolicy):
         action_space: spaces.Box,
         lr_schedule: Schedule,
         views: Sequence[Sequence[int]],
-        net_arch: dict[str, list[int]] | None = None,
+        net_arch: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
         critic: str = "shared",
         layer_norm: bool = True,
         optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
@@ -248,8 +255,11 @@ class MADDPGPolicy(BasePolicy):
             optimizer_kwargs=optimizer_kwargs,
         )
         self.views = np.asarray(views, dtype=np.int64)
-        self.net_arch = net_arch or {"pi": [128, 128], "qf": [256, 128]}
-        self.critic_kind, self.layer_norm = critic, layer_norm
+        widths = require_networks(net_arch, OFF_POLICY_NETWORKS, least=1) or NETWORKS
+        of_actor, of_critic = get_actor_critic_arch(widths)
+        self.net_arch = {"pi": of_actor, "qf": of_critic}
+        self.critic_kind = critic
+        self.layer_norm = require_bool("layer_norm", layer_norm)
         self.n_agents = len(self.views)
         self.n_actions = int(np.prod(action_space.shape)) // self.n_agents
         self.actor, self.actor_target = self._make_actor(), self._make_actor()

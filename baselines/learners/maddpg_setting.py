@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from baselines.learners.memory import free_memory
 from mec_gym import ENV_ID, Scenario
+from mec_gym.validation import plain
 
 
 class AgentNoise(ActionNoise):
@@ -31,8 +32,8 @@ class AgentNoise(ActionNoise):
 
     Examples
     --------
-    >>> AgentNoise(2, 3, own=0.0, level=0.0)()
-    array([0., 0., 0., 0., 0., 0.], dtype=float32)
+    >>> AgentNoise(2, 3, own=0.3, level=0.3)().shape
+    (6,)
     """
 
     def __init__(self, n_agents: int, n_actions: int, own: float, level: float) -> None:
@@ -107,6 +108,37 @@ def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> l
     return [np.concatenate([table[:, server], tasks]).tolist() for server in range(servers)]
 
 
+def listed_views(views: Any) -> list[list[int]]:
+    """Return views as lists, which files hold, or raise ``ValueError``.
+
+    Parameters
+    ----------
+    views : sequence of sequences of int
+        For each agent.
+
+    Returns
+    -------
+    list of list of int
+
+    Raises
+    ------
+    ValueError
+        For another form.
+
+    Examples
+    --------
+    >>> listed_views(np.array([[0, 1], [1, 2]]))
+    [[0, 1], [1, 2]]
+    """
+    try:
+        return [[plain(entry) for entry in view] for view in views]
+    except TypeError:
+        raise ValueError(
+            "views must be one list of entries for each agent, shape (M, V), such as "
+            f"[[0, 1], [2, 3]]; got {views!r}."
+        ) from None
+
+
 def require_views(views: Sequence[Sequence[int]], observations: Any, actions: Any) -> None:
     """Raise ``ValueError`` unless views fit the spaces of an env.
 
@@ -139,9 +171,10 @@ def require_views(views: Sequence[Sequence[int]], observations: Any, actions: An
     entries = int(np.prod(observations.shape))
     table = np.asarray(views)
     if table.dtype.kind not in "iu" or table.min() < 0 or table.max() >= entries:
+        shown = f" from {table.min()} to {table.max()}" if table.dtype.kind in "iuf" else ""
         raise ValueError(
             f"views must hold integers from 0 to {entries - 1}, entries of the flattened "
-            f"observation; got dtype {table.dtype} from {table.min()} to {table.max()}."
+            f"observation; got dtype {table.dtype}{shown}."
         )
     size = int(np.prod(actions.shape))
     if size % len(views):

@@ -12,6 +12,7 @@ from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import Tensor, nn
 
 from mec_gym import Scenario
+from mec_gym.validation import plain, require_number
 
 
 def soft_vote(scores: Tensor, temperature: float, may_stay: Tensor | None = None) -> Tensor:
@@ -173,8 +174,11 @@ class VotePolicy(TD3Policy):
         output_scale: float = 0.1,
         **kwargs: Any,
     ) -> None:
-        self.n_servers, self.temperature = n_servers, temperature
-        self.output_scale = output_scale
+        if temperature is not None:
+            require_number("temperature", temperature, "(0, inf)")
+        require_number("output_scale", output_scale, "[0, inf)")
+        self.n_servers, self.temperature = n_servers, plain(temperature)
+        self.output_scale = plain(output_scale)
         super().__init__(*args, **kwargs)
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:

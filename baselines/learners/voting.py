@@ -18,6 +18,7 @@ from stable_baselines3.common.noise import VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from baselines.learners.hyperparameters import loading
 from mec_gym import ENV_ID, Scenario, vote
 from mec_gym.envs.sb3 import ScoreVecEnv, vectorised
 
@@ -218,15 +219,16 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         Raises
         ------
         TypeError, ValueError
-            For an env that does not fit.
+            For an env that does not fit; for arguments in the file that the constructor refuses.
         """
         if env is not None:
             env = cls._wrap_env(maybe_make_env(env, 0))
             # The replay buffer is made for the copies of this env, not of the one before.
             kwargs["n_envs"] = env.num_envs
-        model = super().load(
-            path, None, device, custom_objects, print_system_info, force_reset, **kwargs
-        )
+        with loading(path, cls):
+            model = super().load(
+                path, None, device, custom_objects, print_system_info, force_reset, **kwargs
+            )
         if env is not None:
             model.set_env(env, force_reset)
             model.set_random_seed(model.seed)

@@ -21,6 +21,7 @@ from baselines.policies.requirements import (
 from baselines.policies.saved import read, write
 from mec_gym import Scenario, Slot, slot_from_observation
 from mec_gym.envs.sb3 import vectorised, world_of
+from mec_gym.validation import plain, plain_seed, require_integer
 
 Self = TypeVar("Self", bound="SlotPolicy")
 
@@ -51,7 +52,8 @@ class SlotPolicy(BaseAlgorithm):
     Raises
     ------
     TypeError, ValueError
-        For an env that does not show its slots as they are, or takes no assignments.
+        For an env that does not show its slots as they are, or takes no assignments; for a seed or
+        `stats_window_size` out of its range.
 
     Notes
     -----
@@ -72,16 +74,17 @@ class SlotPolicy(BaseAlgorithm):
         tensorboard_log: str | None = None,
         stats_window_size: int = 100,
     ) -> None:
+        require_integer("stats_window_size", stats_window_size, 1)
         super().__init__(
             policy=BasePolicy,
             env=None,
             learning_rate=0.0,
-            stats_window_size=stats_window_size,
+            stats_window_size=int(stats_window_size),
             tensorboard_log=tensorboard_log,
             verbose=verbose,
             device="cpu",
             support_multi_env=True,
-            seed=seed,
+            seed=plain_seed(seed),
         )
         self.scenario: Scenario | None = None
         self.observation_kind = ""
@@ -292,7 +295,7 @@ class SlotPolicy(BaseAlgorithm):
         """
         self._require_env("save")
         assert self.scenario is not None
-        state = {name: getattr(self, name) for name in (*self.settings, *self.learned)}
+        state = {name: plain(getattr(self, name)) for name in (*self.settings, *self.learned)}
         kept = {"seed": self.seed, "num_timesteps": self.num_timesteps}
         write(path, type(self).__name__, self.scenario, self.observation_kind, state | kept)
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from baselines.policies.policy import SlotPolicy
 from baselines.search import SearchSettings, committed_settings, require_budget
+from mec_gym.validation import dict_of, plain
 
 
 class SearchPolicy(SlotPolicy):
@@ -60,7 +61,8 @@ class SearchPolicy(SlotPolicy):
         self.encoding = best.encoding
         self.start = best.start if start is None else start
         self.population = best.population if population is None else population
-        self.options = dict(best.options) if options is None else dict(options)
+        given = dict_of("options", best.options if options is None else options)
+        self.options = {name: plain(value) for name, value in given.items()}
         self.search = SearchSettings(self.encoding, self.start, self.population, self.options)
         super().__init__(env, **kwargs)
 

@@ -12,6 +12,7 @@ from typing import Any
 from experiments.algorithms import algorithm
 from experiments.paper.budget import Budget
 from experiments.paper.systems import SLOTS, scenario_of, section_of
+from experiments.reading import read_object, require_record
 from experiments.results.files import read_result
 from experiments.running.folder import RunFolder
 from experiments.settings import Settings
@@ -210,7 +211,8 @@ class Measurement:
         return found
 
     def _content(self, runs: Path) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self.file(runs).read_text(encoding="utf-8"))
+        content = read_object(self.file(runs))
+        require_record(self.file(runs), content, ["kind", "arguments", "values"])
         return content
 
 

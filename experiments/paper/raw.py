@@ -11,6 +11,7 @@ from typing import Any
 
 from experiments.paper.budget import Budget
 from experiments.paper.jobs import Job, Training
+from experiments.reading import read_figures
 from experiments.results.fields import require_keys
 from experiments.results.files import Slots, System
 from experiments.writing import write_whole
@@ -232,19 +233,7 @@ def read_raw(path: str | os.PathLike[str]) -> Raw:
     ValueError
         For a file of another kind or version, or one that lacks something, saying which and what.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} must be JSON: {error}.") from error
-    if not isinstance(content, dict):
-        kind = type(content).__name__
-        raise ValueError(f"{path} must hold an object with the format {FORMAT!r}; got a {kind}.")
-    found = (content.pop("format", None), content.pop("version", None))
-    if found != (FORMAT, VERSION):
-        raise ValueError(
-            f"{path} must have the format {FORMAT!r}, version {VERSION}; got {found[0]!r}, "
-            f"version {found[1]!r}. scripts/reproduce.py writes it."
-        )
+    content = read_figures(path, FORMAT, VERSION, "scripts/reproduce.py")
     require_keys(f"{path}", content, [one.name for one in fields(Raw)])
     require_keys(f"{path}: budget", content["budget"], [one.name for one in fields(Budget)])
     for part, keys in (("systems", _SYSTEM), ("runs", _RUN), ("measurements", _MEASUREMENT)):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.reading import around
 from experiments.report.cells import plus_minus, table
 from experiments.variants import ablations
 from experiments.variants.records import Record, cell, chosen, origins
@@ -139,9 +140,8 @@ def goals(records: Sequence[Record], presets: Sequence[str]) -> list[str]:
 def _show(shown: str, goal: str, readme: Path) -> None:
     """Put the main table's chief rows, and the sentence on the goal, into README."""
     kept = [line for line in shown.splitlines(keepends=True) if _is_chief(line)]
-    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-    text = f"{before}{BEGIN}{''.join(kept)}{goal}{END}{rest.split(END)[1]}"
-    write_whole(readme, text)
+    before, after = around(readme, BEGIN, END)
+    write_whole(readme, f"{before}{BEGIN}{''.join(kept)}{goal}{END}{after}")
 
 
 def _is_chief(line: str) -> bool:

@@ -14,6 +14,9 @@ from experiments.statistics.intervals import half_interval
 Record = dict[str, Any]
 """A run's fields with ``nrr`` by stage, ``seconds`` and ``system``, as its file has them."""
 
+REACHED = ("nrr", "seconds")
+"""What every record holds beside the run's fields; old ones have no ``system``."""
+
 
 def commit_of(record: Record) -> str | None:
     """Return the commit that a run says it comes from.

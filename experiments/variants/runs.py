@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from dirs_agents import options
-from experiments.variants.records import Record
+from experiments.reading import read_object, require_record
+from experiments.variants.records import REACHED, Record
 
 _PAPERS = ("paper-30x2", "paper-180x8", "paper-200x10")
 PRESETS = (*_PAPERS, "bandlimited-200x10", "unequal-200x10", "relocating-200x10")
@@ -110,9 +111,13 @@ class Run:
         Returns
         -------
         dict
+
+        Raises
+        ------
+        OSError, ValueError
+            For a file that is not there or holds anything else than a record; it is named.
         """
-        record: Record = json.loads(self.file(folder).read_text(encoding="utf-8"))
-        return record
+        return read_object(self.file(folder))
 
     def done(self, folder: Path) -> bool:
         """Return whether it is there, was made with these arguments, and says what it ran on.
@@ -130,7 +135,7 @@ class Run:
             return False
         found = self.record(folder)
         wanted = json.loads(json.dumps(self.arguments))  # as a file shows them
-        return bool(found["arguments"] == wanted and found.get("system"))
+        return bool(found.get("arguments") == wanted and found.get("system"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,12 +245,20 @@ def read(runs: Iterable[Run], folder: Path) -> list[Record]:
     -------
     list of dict
 
+    Raises
+    ------
+    ValueError
+        For a file that is not the record of a run; it is named.
+
     Examples
     --------
     >>> read(Plan().runs(), Path("nothing-here"))
     []
     """
-    return [run.record(folder) for run in runs if run.file(folder).exists()]
+    found = {run.file(folder): run.record(folder) for run in runs if run.file(folder).exists()}
+    for file, record in found.items():
+        require_record(file, record, [*(one.name for one in fields(Run)), *REACHED])
+    return list(found.values())
 
 
 def _is_priced(arguments: Mapping[str, Any]) -> bool:

@@ -26,7 +26,7 @@ from mec_gym.evaluation import SlotSet, decide_with, nrr
 
 def work(
     runs: Sequence[Run], folder: Path, *, processes: int = 1, say: Callable[[str], None] = print
-) -> None:
+) -> list[str]:
     """Carry out runs and keep what each reaches; one fails, the others go on.
 
     Parameters
@@ -39,11 +39,20 @@ def work(
         How many side by side; 1 works in this process.
     say : callable
         Takes a line of progress.
+
+    Returns
+    -------
+    list of str
+        What failed, and why; nothing else is lost by it.
     """
+    failed = []
     pairs = [(run, folder) for run in runs]
     for done, ended in enumerate(side_by_side(_done, pairs, processes), 1):
         text = ended.value or f"{ended.item[0].file(folder).stem}: {ended.error}"
         say(f"{done}/{len(runs)} {text}")
+        if ended.error:
+            failed.append(text)
+    return failed
 
 
 def _done(pair: tuple[Run, Path]) -> str:

@@ -371,12 +371,21 @@ def vectorised(env: Any) -> Any:
     object
         Episode returns are logged: ``VecMonitor`` is around a vector env of Gymnasium's.
 
+    Raises
+    ------
+    TypeError
+        For what is no env at all.
+
     Examples
     --------
     >>> vectorised(gym.make_vec("mec_gym/MultiMEC-v0", num_envs=3, scenario="paper-30x2")).num_envs
     3
     """
-    return VecMonitor(SB3VecEnv(env)) if isinstance(env, VectorEnv) else env
+    if isinstance(env, VectorEnv):
+        return VecMonitor(SB3VecEnv(env))
+    if not isinstance(env, (gym.Env, VecEnv)):
+        raise TypeError(f"env must be an env, such as {_HOW}; got {env!r}.")
+    return env
 
 
 _HOW = f'gymnasium.make("{ENV_ID}", scenario=...) or mec_gym.envs.sb3.make_sb3_vec_env(...)'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -313,3 +315,35 @@ def test_a_batch_decides_as_its_rows() -> None:
         batch, _ = model.predict(observations)
         rows = [model.predict(one)[0] for one in observations]
         np.testing.assert_array_equal(batch, rows)
+
+
+@pytest.fixture
+def every_warning() -> Iterator[None]:
+    """PyTorch warns of an array that nobody may write to once in a process only."""
+    torch.set_warn_always(True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("policy", ["EnsemblePolicy", "PricePolicy", "CentralPolicy"])
+@pytest.mark.usefixtures("every_warning")
+def test_observations_that_nobody_may_write_to_are_decided_alike(policy: str, kind: str) -> None:
+    model = model_of(policy, TASKS, kind)
+    free = observations_of(TASKS, 3, kind)
+    locked = free.copy()
+    locked.flags.writeable = False
+    np.testing.assert_array_equal(model.predict(locked)[0], model.predict(free)[0])
+    for one, other in zip(locked, free, strict=True):
+        np.testing.assert_array_equal(model.predict(one)[0], model.predict(other)[0])
+    if policy == "CentralPolicy":
+        return
+    table = free[0].reshape(TASKS.n_devices, -1).T
+    agent, column = model.agent(1), np.concatenate([table[0], table[TASKS.n_servers :].ravel()])
+    mask = np.ones(TASKS.n_devices, dtype=bool)
+    expected = agent.scores(column), agent.admits(column, mask)
+    column.flags.writeable = mask.flags.writeable = False
+    np.testing.assert_array_equal(agent.scores(column), expected[0])
+    np.testing.assert_array_equal(agent.admits(column, mask), expected[1])

@@ -578,7 +578,7 @@ def _written(**changes: object) -> str:
     ("content", "message"),
     [
         ("{", "other.json must be JSON"),
-        ("[]", "other.json must hold an object with the format 'mec-gym/reproduction'; got a list"),
+        ("[]", "other.json must hold an object; got a list"),
         ('{"format": "mec-gym/regimes", "version": 1}', "must have the format"),
         ('{"format": "mec-gym/reproduction", "version": 2}', "lacks budget, systems, runs"),
         (_written(budget={}), "other.json: budget must have exactly .* lacks name, seeds"),

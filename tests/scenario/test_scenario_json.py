@@ -152,8 +152,13 @@ def test_a_field_given_twice_is_refused() -> None:
 
 def test_files_are_named_in_refusals(tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
-    for text, message in (("{", "not valid JSON"), ("[1, 2]", "must be an object; got list")):
-        path.write_text(text, encoding="utf-8")
+    for content, message in (
+        (b"{", "not valid JSON"),
+        (b"\xff{}", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON: nested too deeply"),
+        (b"[1, 2]", "must be an object; got list"),
+    ):
+        path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"broken\.json.* {message}|broken\.json.*{message}"):
             Scenario.from_json(path)
     with pytest.raises(FileNotFoundError):
