@@ -24,8 +24,8 @@ from mec_gym.validation import require_choice, require_integer, require_number
 METHODS = ("levy", "classic-levy")
 ALLOCATIONS = ("exact", "levy")
 """How a search prices decisions: with optimal f and p, or with those it searches, too."""
-MUTATIONS = ("h", "uniform")
-CROSSOVERS = ("device", "member", "none")
+MUTATIONS = ("h", "shuffled")
+CROSSOVERS = ("device", "shared", "member", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +49,13 @@ class LevySearch:
         η of eq. (18), in units of each variable's range. The paper does not print it.
     allocation : {"exact", "levy"}
         Powers and CPU shares by the closed form, or searched as part of the vector (19).
-    mutation : {"h", "uniform"}
-        What eq. (20) compares steps with: h_{i,a_i}, or 1/(M+1) for every device and choice, which
-        takes the channel state out. "levy" alone has it, as the next.
-    crossover : {"device", "member", "none"}
-        What i of eq. (22) is: each device of a candidate comes from the mutant or from the old
-        decision by a step of its own, or the whole mutant becomes the candidate by one; or eq. (22)
-        is left out, and it always does.
+    mutation : {"h", "shuffled"}
+        What eq. (20) compares steps with: h_{i,a_i}, or, "shuffled", the h of another link of the
+        slot: as many mutations, without what the channel says. "levy" alone has it, as the next.
+    crossover : {"device", "shared", "member", "none"}
+        What i and d_i of eq. (22) are. Each device of a candidate comes from the mutant or from the
+        old decision, by a step of its own or by the one of eq. (20), "shared"; the whole mutant
+        becomes the candidate by one step; or eq. (22) is left out, and it always does.
 
     Raises
     ------
@@ -155,10 +155,10 @@ def levy_search(
 
     Notes
     -----
-    Open points of the paper, and what stands here: the draws d of eqs. (20) and (22) are separate,
-    and their magnitude counts; h_{i,a_i} of a local device is the average share 1/(M+1). The index
-    i of eq. (20) is read as the device, that of eq. (23) as the member of the population, whose
-    whole decision has an objective; that of eq. (22), between them, as the device, unless
+    Open points of the paper, and what stands here: the magnitude of the draws d counts; h_{i,a_i}
+    of a local device is the average share 1/(M+1). The index i of eq. (20) is read as the device,
+    that of eq. (23) as the member of the population, whose whole decision has an objective; that
+    of eq. (22), between them, as the device, and its draw as another than that of eq. (20), unless
     `crossover` says otherwise: decision 9 of ``docs/decisions``. As mutation and crossover compare
     steps with thresholds only, they are drawn by the probability that a step exceeds them
     (:class:`mec_gym.levy.LevyTail`); γ is 0 in the last generation, which leaves it idle.
@@ -341,8 +341,10 @@ class _HMutation(_Search):
         local = np.full((*shares.shape[:-1], 1), 1.0 / self.n_choices)
         with np.errstate(divide="ignore"):
             log_shares = np.log(np.concatenate([local, shares], axis=-1))
-        if self.settings.mutation == "uniform":
-            log_shares = np.full_like(log_shares, -math.log(self.n_choices))
+        if self.settings.mutation == "shuffled":
+            links = log_shares[..., 1:]
+            flat = links.reshape(len(links), -1)
+            links[...] = self.rng.permuted(flat, axis=1).reshape(links.shape)
         self._log_shares = log_shares.astype(np.float32)
         batch, devices, _ = log_shares.shape
         first = np.arange(0, log_shares.size, self.n_choices)
@@ -384,6 +386,8 @@ class _HMutation(_Search):
         if self.settings.crossover == "device":
             # The draw is uniform below `crossing`: one number decides both comparisons.
             return draw < crossing, draw < crossing * tail
+        if self.settings.crossover == "shared":
+            return draw < crossing, draw < np.minimum(crossing, tail)
         if self.settings.crossover == "none":
             crossing = 1.0
         crossed = self.rng.random((*self.fitness.shape, 1)) < crossing

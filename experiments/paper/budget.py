@@ -13,6 +13,14 @@ agents."""
 MAIN_VARIANTS = ("dirs", "dirs:prices")
 """Where Tables III and V have shown what the third one adds."""
 
+PARTS: dict[str, dict[str, str]] = {
+    "without h": {"mutation": "shuffled"},
+    "without (22)": {"crossover": "none"},
+    "(22) by the step of (20)": {"crossover": "shared"},
+    "(22) as a whole": {"crossover": "member"},
+}
+"""The proposed search without one of its parts, and by other readings of eq. (22)."""
+
 _PRICE_SLOTS = 1000
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments.paper.budget import MAIN_VARIANTS, VARIANTS, Budget
+from experiments.paper.budget import MAIN_VARIANTS, PARTS, VARIANTS, Budget
 from experiments.paper.jobs import Job, Measurement, trainings
 from experiments.paper.systems import (
     LARGE,
@@ -74,6 +74,7 @@ def _fig4(budget: Budget) -> list[Job]:
                 "seed": seed,
                 "slots": budget.refined_slots,
                 "generations": list(budget.generations),
+                "parts": list(PARTS.values()),
                 "arguments": _arguments(budget),
             },
         )

@@ -16,7 +16,7 @@ from experiments.results.fields import require_keys
 from experiments.results.files import Slots, System
 from experiments.writing import write_whole
 
-FORMAT, VERSION = "mec-gym/reproduction", 2
+FORMAT, VERSION = "mec-gym/reproduction", 3
 FILE_NAME = "reproduction.json"
 
 

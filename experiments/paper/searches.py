@@ -25,19 +25,17 @@ _SLOT_SEED = 88_000_000
 STEP_SCALES = (0.001, 0.01, 0.1)
 """η of eq. (18) that the classic search tries; the paper prints none."""
 
-WITHOUT: tuple[Mapping[str, Any], ...] = (
-    {"method": "levy", "mutation": "uniform"},
-    {"method": "levy", "crossover": "none"},
-    {"method": "levy", "crossover": "member"},
-)
-"""The proposed search without one of its parts, and by the other reading of eq. (22)."""
-
 _KEPT = 40
 """Points of a long history."""
 
 
 def refinement(
-    *, seed: int, slots: int, generations: Sequence[int], arguments: dict[str, Any]
+    *,
+    seed: int,
+    slots: int,
+    generations: Sequence[int],
+    parts: Sequence[Mapping[str, str]],
+    arguments: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the mean objective over the generations of Fig. 4's searches.
 
@@ -49,6 +47,8 @@ def refinement(
         How many are refined.
     generations : sequence of int
         G_max of each search; γ of eq. (21) depends on it.
+    parts : sequence of mapping
+        Settings that take the proposed search apart, as in :data:`experiments.paper.budget.PARTS`.
     arguments : dict
         Of DIRS, whose decision after imitation is one of the starts.
 
@@ -69,9 +69,10 @@ def refinement(
     kinds: list[Mapping[str, Any]] = [{"method": "levy", "step_scale": 0.01}]
     kinds += [{"method": "classic-levy", "step_scale": eta} for eta in STEP_SCALES]
     curves = []
-    for parts, stream in ((kinds, rng), (WITHOUT, np.random.default_rng([seed, 5]))):
+    apart = [{"method": "levy", **part} for part in parts]
+    for searches, stream in ((kinds, rng), (apart, np.random.default_rng([seed, 5]))):
         for (start, decisions), count in itertools.product(starts.items(), generations):
-            for kind in parts:
+            for kind in searches:
                 search = LevySearch(generations=count, **kind)
                 found = levy_search(scenario, drawn, decisions, stream, search)
                 kept = _kept(count)

@@ -21,6 +21,13 @@ class Run:
     """Devices whose candidate choice was redrawn, per generation, over all candidates."""
 
 
+def shares_of(slot: Slot, mutation: str, rng: np.random.Generator) -> Any:
+    shares = slot.gains / slot.gains.sum(-1, keepdims=True)
+    if mutation == "shuffled":
+        shares = rng.permutation(shares.reshape(-1)).reshape(shares.shape)
+    return shares
+
+
 def levy_search_by_loops(
     scenario: Scenario,
     slot: Slot,
@@ -44,6 +51,7 @@ def levy_search_by_loops(
         return known[key]
 
     servers = scenario.n_servers
+    shares = shares_of(slot, mutation, rng)
     own = [list(start) for _ in range(population)]
     costs = [fitness(one) for one in own]
     history, mutated = [min(costs)], []
@@ -55,14 +63,17 @@ def levy_search_by_loops(
         for member in range(population):
             target, candidate = own[member], []
             for i, a in enumerate(target):
-                gains = [float(h) for h in slot.gains[i]]
-                even = a == 0 or mutation == "uniform"
-                share = 1.0 / (servers + 1) if even else gains[a - 1] / sum(gains)
+                share = 1.0 / (servers + 1) if a == 0 else float(shares[i, a - 1])
                 mutant, redrawn = a, False
                 to_mutate, to_cross = steps[member][i]
                 if gamma * to_mutate > share:  # eq. (20)
                     mutant, redrawn = int(rng.integers(0, servers + 1)), True
-                to_cross = {"device": to_cross, "member": whole[member], "none": np.inf}[crossover]
+                to_cross = {
+                    "device": to_cross,
+                    "shared": to_mutate,
+                    "member": whole[member],
+                    "none": np.inf,
+                }[crossover]
                 if gamma > 0.0 and not gamma * to_cross > threshold:  # eq. (22)
                     mutant, redrawn = a, False
                 count += redrawn

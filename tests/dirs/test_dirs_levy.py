@@ -165,14 +165,15 @@ SETTINGS = [
 READINGS = [
     {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "crossover": "member"},
     {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "crossover": "none"},
-    {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "mutation": "uniform"},
+    {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "crossover": "shared"},
+    {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "mutation": "shuffled"},
 ]
 
 
 @pytest.mark.parametrize(
     "settings",
     [*SETTINGS, *READINGS],
-    ids=["online", "demonstrations", "member", "no crossover", "no channel state"],
+    ids=["online", "demonstrations", "member", "no crossover", "shared", "no channel state"],
 )
 @pytest.mark.parametrize("scenario", [NOISY, HARD], ids=["noisy", "hard"])
 def test_results_are_distributed_as_the_loops(scenario: Scenario, settings: Any) -> None:

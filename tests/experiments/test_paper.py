@@ -35,7 +35,6 @@ from experiments.paper.page import EXHIBITS, page_text, write_page
 from experiments.paper.plan import BITS_OF_TABLE_IV, PLAN
 from experiments.paper.published import TABLE_II, TABLE_III, TABLE_IV, TABLE_V, TIMES_LONGER
 from experiments.paper.raw import Raw, collect, read_raw
-from experiments.paper.searches import WITHOUT
 from experiments.paper.systems import LARGE, LARGEST, POSITIONS, TASKS, scenario_of
 from experiments.paper.training_section import least_loss
 from experiments.paper.wording import paragraphs
@@ -305,7 +304,8 @@ def _imitation(rng: np.random.Generator, arguments: dict) -> dict:
 
 
 def _refinement(rng: np.random.Generator, arguments: dict) -> dict:
-    kinds = [{"method": "levy", "step_scale": 0.01}, *WITHOUT]
+    kinds = [{"method": "levy", "step_scale": 0.01}]
+    kinds += [{"method": "levy", **part} for part in arguments["parts"]]
     kinds += [{"method": "classic-levy", "step_scale": scale} for scale in (0.01, 0.1)]
     curves = [
         {
@@ -580,7 +580,7 @@ def _written(**changes: object) -> str:
         ("{", "other.json must be JSON"),
         ("[]", "other.json must hold an object; got a list"),
         ('{"format": "mec-gym/regimes", "version": 1}', "must have the format"),
-        ('{"format": "mec-gym/reproduction", "version": 2}', "lacks budget, systems, runs"),
+        ('{"format": "mec-gym/reproduction", "version": 3}', "lacks budget, systems, runs"),
         (_written(budget={}), "other.json: budget must have exactly .* lacks name, seeds"),
         (_written(runs=[{"seed": 0}]), r"other.json: runs\[0\] must have .* lacks system"),
         (_written(measurements=[[]]), r"other.json: measurements\[0\] must be an object"),
