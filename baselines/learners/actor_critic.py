@@ -11,7 +11,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import explained_variance
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import Tensor, nn
 
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
@@ -30,7 +30,7 @@ NETWORKS: dict[str, Any] = {"net_arch": {"pi": [64], "vf": [64]}, "activation_fn
 """What `policy_kwargs` holds where nothing else is said."""
 
 LINKS: dict[str, Any] = {"policy": "LinkPolicy", "learning_rate": 0.01, "batch_size": 64}
-"""Arguments that serve :class:`~baselines.learners.link_policy.LinkPolicy` best: tuned with it."""
+"""Arguments for :class:`~baselines.learners.link_policy.LinkPolicy`, tuned with it."""
 
 _LEAST_INTEGERS = {"batch_size": 2}  # advantages are compared within a batch
 
@@ -159,7 +159,16 @@ class ActorCritic(MECLog, A2C):
         if self.env is not None:
             may = require_assignments(self.env).can_execute_locally.tolist()
             self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
+        self._require_seen_links(self.env)
         super()._setup_model()
+
+    def _require_seen_links(self, env: VecEnv | None) -> None:
+        normalised = None if env is None else unwrap_vec_normalize(env)
+        if issubclass(self.policy_class, LinkPolicy) and normalised and normalised.norm_obs:
+            raise ValueError(
+                "LinkPolicy has to see how good each link is: VecNormalize must have "
+                "norm_obs=False, which still normalises rewards; got norm_obs=True."
+            )
 
     def train(self) -> None:
         """Take one gradient step on the slots just gathered."""
@@ -256,6 +265,7 @@ class ActorCritic(MECLog, A2C):
         """
         env = self._wrap_env(env, self.verbose)
         require_same_spaces(self.observation_space, self.action_space, env)
+        self._require_seen_links(env)
         super().set_env(env, force_reset)
         may = require_assignments(env).can_execute_locally.tolist()
         self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}

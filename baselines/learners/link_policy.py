@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
+from gymnasium.spaces import Box, Space
+from gymnasium.spaces.utils import flatdim
 from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import Tensor, nn
 
@@ -81,6 +84,24 @@ def _leads(gains: Tensor) -> Tensor:
     return gains - torch.where(gains == best, second, best)
 
 
+def _task_columns(space: Space[Any], n_devices: int, n_servers: int) -> int:
+    """Return how many task columns "db" or "flat" observations have, or refuse any others.
+
+    Their bounds tell gains from tasks: gains in decibels go far below −1, tasks from −1 to 1.
+    """
+    columns, rest = divmod(flatdim(space), n_devices)
+    if isinstance(space, Box) and not rest and n_servers <= columns <= n_servers + 2:
+        low = space.low.reshape(n_devices, columns)
+        gains, tasks = low[:, :n_servers], low[:, n_servers:]
+        if np.ptp(gains) == 0.0 and gains[0, 0] < -1.0 and (tasks == -1.0).all():
+            return columns - n_servers
+    raise ValueError(
+        f'observations must be "db" or "flat", as the env gives them: {n_servers} gains and up to '
+        f"two tasks of each of {n_devices} devices; got {space}. Leave out wrappers that change "
+        "observations: entries have to say which link they are of, and how good it is."
+    )
+
+
 class _WithFeatures(MlpExtractor):
     """Stable-Baselines3's, whose actor also hands on what it saw."""
 
@@ -107,7 +128,9 @@ class LinkPolicy(OffloadingActorCriticPolicy):
     Raises
     ------
     ValueError
-        For observations other than "db" or "flat", and for widths below 1.
+        For observations other than "db" or "flat", stacked ones among them, and for widths below
+        1. Observations that VecNormalize changes have the same space: it is for the algorithm to
+        refuse them, as :class:`~baselines.ActorCritic` does.
 
     Examples
     --------
@@ -131,15 +154,8 @@ class LinkPolicy(OffloadingActorCriticPolicy):
     def _make_heads(self) -> None:
         super()._make_heads()
         devices, choices = self._sizes
-        columns, rest = divmod(self.features_dim, devices)
-        servers = choices - 1
-        if rest or not servers <= columns <= servers + 2:
-            raise ValueError(
-                f"observations must show {servers} gains and up to two tasks of each of {devices} "
-                f"devices, one after the other; got observations {self.observation_space}. Leave "
-                "out wrappers that change the shape of observations."
-            )
-        self.links = LinkLogits(devices, servers, columns - servers, self.link_arch)
+        tasks = _task_columns(self.observation_space, devices, choices - 1)
+        self.links = LinkLogits(devices, choices - 1, tasks, self.link_arch)
 
     def _logits(self, latent_pi: Tensor) -> Tensor:
         width = self.mlp_extractor.latent_dim_pi

@@ -232,6 +232,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     def frame(self) -> Frame:
         """Return what :meth:`render` draws, for :func:`mec_gym.rendering.draw` at another size.
 
+        Of an env from ``gymnasium.make`` it is ``env.unwrapped.frame()``.
+
         Returns
         -------
         Frame
@@ -251,7 +253,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         """
         if self._picture is None:
             raise RuntimeError(
-                'frame() needs a render_mode: gym.make(..., render_mode="rgb_array").'
+                'frame() needs a render_mode: gym.make(..., render_mode="rgb_array").unwrapped'
             )
         return self._picture.frame()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ pytest.importorskip("stable_baselines3")
 
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import VecFrameStack
+from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from baselines import ActorCritic
 from baselines.learners import LinkPolicy
@@ -159,10 +160,69 @@ def test_widths_must_be_whole_and_positive(widths: Any) -> None:
         model_of(system(), policy_kwargs={"link_arch": widths})
 
 
-def test_stacked_observations_are_refused() -> None:
-    env = VecFrameStack(make_sb3_vec_env(system(), n_envs=2), 2)
-    with pytest.raises(ValueError, match=r"must show 3 gains and up to two tasks"):
+PAPER = Scenario(n_devices=4, n_servers=2)
+"""Without task columns: the gains of another frame could pass for two."""
+
+
+@pytest.mark.parametrize("scenario", [system(), PAPER], ids=["two tasks", "no task"])
+@pytest.mark.parametrize(
+    "env",
+    [
+        lambda scenario: VecFrameStack(make_sb3_vec_env(scenario, n_envs=2), 2),
+        lambda scenario: make_sb3_vec_env(scenario, n_envs=2, observation="raw"),
+    ],
+    ids=["stacked", "raw"],
+)
+def test_observations_that_do_not_show_links_are_refused(scenario: Scenario, env: Any) -> None:
+    with pytest.raises(ValueError, match=r'observations must be "db" or "flat"'):
+        ActorCritic(env=env(scenario), **LINKS)
+
+
+def test_normalised_observations_are_refused(tmp_path: Path) -> None:
+    env = VecNormalize(make_sb3_vec_env(system(), n_envs=4))
+    with pytest.raises(ValueError, match="norm_obs"):
         ActorCritic(env=env, **LINKS)
+    model = model_of(system())
+    with pytest.raises(ValueError, match="norm_obs"):
+        model.set_env(env)
+    model.save(tmp_path / "model")
+    with pytest.raises(ValueError, match="norm_obs"):
+        ActorCritic.load(tmp_path / "model", env=env)
+    assert ActorCritic(env=env).policy is not None
+
+
+@pytest.mark.parametrize("observation", ["db", "flat"])
+@pytest.mark.parametrize("n_servers", [1, 2, 4])
+@pytest.mark.parametrize("tasks", [{}, {"data_bits": Uniform(4e5, 12e5)}])
+def test_task_columns_are_told_from_gains(
+    tasks: dict[str, Any], n_servers: int, observation: str
+) -> None:
+    scenario = Scenario(n_devices=4, n_servers=n_servers, **tasks)
+    env = VecNormalize(
+        make_sb3_vec_env(scenario, n_envs=2, observation=observation), norm_obs=False
+    )
+    model = ActorCritic(env=env, device="cpu", **LINKS | {"batch_size": 4})
+    assert model.policy.links.network[0].in_features == 2 + len(tasks)
+    assert model.learn(8).predict(env.reset())[0].shape == (2, 4)
+
+
+def test_it_begins_with_nearly_equal_probabilities() -> None:
+    model = model_of(system())
+    seen = torch.as_tensor(model.get_env().reset())
+    probabilities = model.policy.get_distribution(seen).distribution.probs.detach()
+    torch.testing.assert_close(
+        probabilities, torch.full_like(probabilities, 0.25), atol=0.05, rtol=0
+    )
+
+
+def test_a_policy_alone_is_saved_with_its_widths() -> None:
+    policy = model_of(system(), policy_kwargs={"link_arch": [8, 4]}).policy
+    file = io.BytesIO()
+    policy.save(file)
+    file.seek(0)
+    again = LinkPolicy.load(file, device="cpu")
+    for name, value in policy.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
 
 
 def test_a_run_by_name_has_its_arguments() -> None:
