@@ -46,11 +46,18 @@ regimes: $(READY) ## recompute the presets' regimes, scripts/regimes.py
 dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), scripts/dirs_results.py
 	$(BIN)/python scripts/dirs_results.py --readme
 
+LEARNED = paper-30x2 paper-200x10 unequal-200x10
+
 learners: $(READY) ## train every learner (hours), scripts/learners_page.py
-	$(BIN)/python scripts/benchmark.py --algos dirs dirs:ensemble dirs:prices ac ac:links ddpg \
-		maddpg examples.cross_entropy:CrossEntropy random random:limit nearest:limit keep-what-pays \
-		posted-prices greedy --scenarios paper-30x2 paper-200x10 unequal-200x10 \
+	$(BIN)/python scripts/benchmark.py --algos dirs dirs:ensemble dirs:prices ac ddpg maddpg \
+		examples.cross_entropy:CrossEntropy local random random:limit nearest:limit \
+		keep-what-pays posted-prices greedy --scenarios $(LEARNED) \
 		--timesteps paper --seeds 5 --jobs 2 --out runs/learners
+	$(BIN)/python scripts/benchmark.py --algos ac:links --scenarios $(LEARNED) \
+		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
+	$(BIN)/python scripts/benchmark.py --algos ac:links --scenarios $(LEARNED) \
+		--set batch_size=32 ent_coef=0.01 policy_kwargs.link_arch=[64] \
+		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
 	$(BIN)/python scripts/learners_page.py runs/learners --readme
 
 reproduce: $(READY) ## the paper's tables and figures (hours), scripts/reproduce.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from mec_gym.evaluation import slot_set
 
 SETTINGS = Path(__file__).resolve().parents[2] / "baselines" / "settings"
 LEARNERS = ("ac", "ac:links", "ddpg", "maddpg")
+
+
+TUNING = runpy.run_path(str(SETTINGS.parents[1] / "scripts" / "tune_learners.py"))
+DRAWN, plain = TUNING["drawn"], TUNING["_plain"]
 
 
 def record(name: str) -> dict[str, Any]:
@@ -42,7 +47,7 @@ def test_the_best_trial_is_chosen_and_drawn_from_the_space(name: str) -> None:
     reached = defaultdict(list)
     for trial in tried["trials"]:
         reached[trial["trial"]].append(trial["nrr"] or 0.0)
-        assert set(trial["arguments"]) == set(tried["space"])
+        assert trial["arguments"] == plain(DRAWN(name, trial["trial"]))
         if trial["trial"]:  # the first was found by hand
             for key, value in trial["arguments"].items():
                 assert value in tried["space"][key]
@@ -51,6 +56,13 @@ def test_the_best_trial_is_chosen_and_drawn_from_the_space(name: str) -> None:
     for trial in tried["trials"]:
         if trial["trial"] == best:
             assert tried["chosen"] == trial["arguments"]
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_dropped_trials_stay_on_record(name: str) -> None:
+    dropped = record(name)["dropped"]
+    wanted = {-1 - place: plain(one) for place, one in enumerate(TUNING["DROPPED"].get(name, []))}
+    assert {one["trial"]: one["arguments"] for one in dropped} == wanted
 
 
 @pytest.mark.parametrize("name", LEARNERS)
