@@ -15,6 +15,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 import argparse  # noqa: E402
+import shlex  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -87,10 +88,21 @@ def main() -> int:
             )
             folder = given.out / settings.place
         print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
-        result = experiments.train(settings, folder, progress_bar=not given.quiet)
+        result = _trained(settings, folder, progress_bar=not given.quiet)
         print(experiments.as_text(experiments.compare([result])))
         print(f"tensorboard --logdir {given.out if given.resume is None else folder}")
     return 0
+
+
+def _trained(
+    settings: experiments.Settings, folder: Path, *, progress_bar: bool
+) -> experiments.Result:
+    try:
+        return experiments.train(settings, folder, progress_bar=progress_bar)
+    except KeyboardInterrupt:
+        command = [os.path.basename(sys.executable), sys.argv[0], "--resume", str(folder)]
+        sys.stderr.write(f"\nTo go on: {shlex.join(command)}")
+        raise
 
 
 if __name__ == "__main__":

@@ -62,6 +62,10 @@ def plan(
     """
     changed = dict(changed or {})
     _require_used(changed, algos)
+    if isinstance(timesteps, Mapping):
+        for scenario in scenarios:
+            _budget(scenario, timesteps)
+        _require_meant(timesteps, scenarios)
     runs = []
     for scenario in scenarios:
         variants = [_variant(name, changed.get(name, {})) for name in algos]
@@ -105,12 +109,26 @@ def _require_apart(runs: Sequence[Settings]) -> None:
             )
 
 
+def _require_meant(timesteps: Mapping[str, int], scenarios: Sequence[Scenario]) -> None:
+    there = {name for one in scenarios for name in _names_of(one)}
+    for name in timesteps:
+        if name not in there:
+            raise ValueError(
+                f"timesteps are given for {name!r}, which is not among the scenarios "
+                f"{', '.join(one.name for one in scenarios)}{suggestion(name, there)}."
+            )
+
+
+def _names_of(scenario: Scenario) -> tuple[str, str]:
+    """Return a scenario's name, also without the fields that --scenario-set puts in brackets."""
+    return scenario.name, scenario.name.partition("[")[0]
+
+
 def _budget(scenario: Scenario, timesteps: int | str | Mapping[str, int]) -> int:
     if isinstance(timesteps, int):
         return timesteps
     if isinstance(timesteps, Mapping):
-        # Fields that --scenario-set changes stand behind the name in brackets.
-        for name in (scenario.name, scenario.name.partition("[")[0]):
+        for name in _names_of(scenario):
             if name in timesteps:
                 return timesteps[name]
         raise ValueError(

@@ -97,7 +97,7 @@ def report(
     comparison = compare(results, reference)
     return Report(
         comparison,
-        tuple(aggregate(comparison.tables, reference)),
+        tuple(one for one in aggregate(comparison.tables, reference) if one.rows),
         tuple(origins(results)),
         tuple(problems),
     )

@@ -76,6 +76,8 @@ def evaluate_again(
     """
     named = dict.fromkeys(os.fspath(one) for one in given)  # each once
     policies = [found for one in named for found in _found(one, algo, scenario)]
+    if named and not policies:
+        raise FileNotFoundError(f"there is nothing to measure in {', '.join(named)}.")
     chosen = scenario or next((p.settings.scenario for p in policies if p.run), None)
     if chosen is None:
         raise ValueError("scenario is needed where no run says which: a preset or a JSON file.")

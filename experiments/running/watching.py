@@ -216,7 +216,7 @@ def log_point(logger: Logger, timesteps: int, nrr: float, objective: float) -> N
     """
     logger.record("frozen/nrr", nrr)
     logger.record("frozen/objective", objective)
-    logger.dump(timesteps)
+    _dump(logger, timesteps)
 
 
 def log_settings(
@@ -245,6 +245,12 @@ def log_settings(
     plain = {k: v for k, v in shown.items() if isinstance(v, (bool, int, float, str))}
     table = HParam(plain, {"frozen/nrr": 0.0, "frozen/objective": 0.0})
     logger.record("hparams", table, exclude=("stdout", "log", "json", "csv"))
+    _dump(logger, timesteps)
+
+
+def _dump(logger: Logger, timesteps: int) -> None:
+    """Write a row that says, in progress.csv too, after how many slots it is."""
+    logger.record("time/total_timesteps", timesteps, exclude="tensorboard")
     logger.dump(timesteps)
 
 

@@ -117,3 +117,9 @@ def test_a_rule_that_is_named_twice_is_measured_once(trained: Path, tmp_path: Pa
     train(quick("greedy", 0), tmp_path / "greedy")
     found = evaluate_again([trained, tmp_path / "greedy", "greedy"], layouts=2)
     assert [one.label for one in found] == ["dirs", "greedy"]
+
+
+def test_a_folder_without_anything_to_measure_is_named(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "runs" / "one").begin(quick("dirs"))
+    with pytest.raises(FileNotFoundError, match=r"nothing to measure in .*runs"):
+        list(evaluate_again([tmp_path / "runs"]))

@@ -73,6 +73,8 @@ def test_variants_are_named_as_in_the_settings() -> None:
         (["dirz"], 10, {}, "did you mean 'dirs'"),
         (["dirs", "dirs"], 10, {}, "two runs would share the folder"),
         (["dirs"], "paper", {}, "timesteps must be a number of slots"),
+        (["greedy"], {"smal": 10}, {}, "timesteps are given for"),
+        (["greedy"], {"small": 10, "medium": 10}, {}, "'medium', which is not among"),
         (["dirs"], {"other": 3}, {}, "not for small"),
         (["dirs"], 10, {"dirs:prices": {"beta": 1}}, "not among the algorithms"),
     ],
