@@ -17,6 +17,7 @@ from baselines.learners.exploration import SharedNoise
 from baselines.learners.hyperparameters import (
     OFF_POLICY_INTEGERS,
     OFF_POLICY_NETWORKS,
+    naming,
     require_hyperparameters,
     require_networks,
     require_noise,
@@ -268,7 +269,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 def _require_buffer(kind: Any) -> None:
     known = isinstance(kind, type) and issubclass(kind, ReplayBuffer)
     if kind is not None and not known:
-        raise TypeError(
-            "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or None; "
-            f"got {kind!r}."
-        )
+        with naming("replay_buffer_class"):
+            raise TypeError(
+                "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or "
+                f"None; got {kind!r}."
+            )
