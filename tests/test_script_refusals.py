@@ -280,8 +280,12 @@ def test_tuning_names_trials_that_fail_by_its_status(
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["ac.json"]
     # A file that is no trial is named, and left as it is.
     trial = tmp_path / "runs/ac-0-paper-30x2-5.json"
-    trial.write_text("[]")
-    status, printed, _ = script("tune_learners", *few, "--jobs", "1", *places)
-    assert status == 1
-    assert f"failed: ac 0 paper-30x2: ValueError: {trial} must hold an object" in printed
-    assert trial.read_text() == "[]"
+    lacking = json.loads(trial.read_text())
+    del lacking["nrr"]
+    for content, words in (("[]", "must hold an object"), (json.dumps(lacking), "lacks nrr. Del")):
+        trial.write_text(content)
+        status, printed, _ = script("tune_learners", *few, "--jobs", "1", *places)
+        assert status == 1
+        assert f"failed: ac 0 paper-30x2: ValueError: {trial} " in printed
+        assert words in printed
+        assert trial.read_text() == content
