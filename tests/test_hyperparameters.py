@@ -423,8 +423,17 @@ def test_gradient_steps_set_by_hand_are_kept_and_others_follow_the_copies(tmp_pa
     model.save(tmp_path / "model")
     assert (model.gradient_steps, loaded()) == (2, 3)
     model.gradient_steps = 5
+    before = dict(vars(model))
     model.save(tmp_path / "model")
+    assert vars(model) == before
     assert (loaded(), loaded(gradient_steps=None), loaded(gradient_steps=-1)) == (5, 3, -1)
+    # The same number said and not said: only the one not said follows the copies.
+    baselines.DDPG.load(tmp_path / "model", gradient_steps=2).save(tmp_path / "model")
+    assert loaded() == 2
+    baselines.DDPG.load(tmp_path / "model", gradient_steps=None).save(tmp_path / "model")
+    assert loaded() == 3
+    baselines.DDPG(env=make_sb3_vec_env(SMALL, n_envs=2), gradient_steps=2).save(tmp_path / "model")
+    assert loaded() == 2
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
