@@ -100,12 +100,11 @@ BY_HAND: dict[str, dict[str, Any]] = {
 }
 """The first trial of each."""
 
-RECORDED = ["trial", "scenario", "slots", "arguments", "nrr", "seconds"]
-"""What the file of a trial holds."""
-
 TRAINING_SEED = 1_000
 JUDGING_SEED = 1_000
 OUT = Path(__file__).resolve().parents[1] / "baselines" / "settings"
+RECORDED = ["trial", "scenario", "slots", "arguments", "nrr", "seconds"]
+"""What the file of a trial holds."""
 
 
 def main() -> int:
