@@ -127,13 +127,17 @@ _MENDABLE = (
 
 
 @contextlib.contextmanager
-def complain(status: int = 1) -> Iterator[None]:
+def complain(
+    status: int = 1, *, stopped: str = "What is finished is kept; a run goes on where it was."
+) -> Iterator[None]:
     """End a script with one sentence, not a traceback, for what its user can mend.
 
     Parameters
     ----------
     status : int
         Exit status; 2, argparse's, where 1 says that runs failed.
+    stopped : str
+        What Ctrl-C leaves behind.
 
     Yields
     ------
@@ -154,7 +158,7 @@ def complain(status: int = 1) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. What is finished is kept; a run goes on where it was.\n")
+        sys.stderr.write(f"\nStopped. {stopped}\n")
         raise SystemExit(130) from None
     except _MENDABLE as error:
         _end(error, status)

@@ -16,7 +16,8 @@ from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from experiments.arguments import complain, count  # noqa: E402
-from experiments.variants.page import write_page  # noqa: E402
+from experiments.reading import around  # noqa: E402
+from experiments.variants.page import BEGIN, END, write_page  # noqa: E402
 from experiments.variants.runs import Plan, read  # noqa: E402
 from experiments.variants.working import work  # noqa: E402
 from experiments.writing import require_folder  # noqa: E402
@@ -38,6 +39,8 @@ def main() -> int:
     with complain(status=2):
         require_folder(given.out)
         require_folder(given.runs, "--runs")
+        if given.readme:
+            around(README, BEGIN, END)
         for preset in (*plan.presets, *plan.ablations):
             Scenario.preset(preset)
         wanted = plan.runs()

@@ -25,6 +25,7 @@ from experiments.statistics.pairing import crossed_mean
 from experiments.writing import require_folder, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
 BEGIN, END = "<!-- learners: written by `make learners` -->\n", "<!-- end of learners -->"
 
 NAMES = {
@@ -96,6 +97,8 @@ def main() -> int:
     given = parser.parse_args()
     with complain(status=2):
         require_folder(given.out)
+        if given.readme:
+            around(README, BEGIN, END)
         found = read_results([given.runs])
         for problem in found.problems:
             print(f"left out: {problem.file}: {problem.reason}")
@@ -121,8 +124,8 @@ def _write(results: Sequence[Result], out: Path, *, readme: bool) -> None:
     write_whole(page.with_suffix(".json"), json.dumps(raw, indent=1) + "\n")
     print("wrote", page)
     if readme:
-        before, after = around(ROOT / "README.md", BEGIN, END)
-        write_whole(ROOT / "README.md", f"{before}{BEGIN}{table}{END}{after}")
+        before, after = around(README, BEGIN, END)
+        write_whole(README, f"{before}{BEGIN}{table}{END}{after}")
 
 
 def _tuning() -> str:

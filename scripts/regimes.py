@@ -58,24 +58,34 @@ def main() -> None:
         "--page", action="store_true", help="write the page of --out's regimes.json"
     )
     options = parser.parse_args()
-    figures, page = options.out / "regimes.json", options.out / "regimes.md"
+    figures = options.out / "regimes.json"
     with complain(status=2):
         require_folder(options.out)
-        if not options.page:
-            raw = {
-                "format": FORMAT,
-                "version": VERSION,
-                "system": dataclasses.asdict(system()),
-                "regimes": [dataclasses.asdict(regime) for regime in _measured(options)],
-            }
-            write_whole(figures, json.dumps(raw, indent=1) + "\n")
-        regimes = _read(figures)
-        write_whole(page, _page(regimes))
-        print(f"wrote {page}")
         if options.readme:
-            before, after = around(README, BEGIN, END)
-            write_whole(README, f"{before}{BEGIN}{_readme_table(regimes)}\n{END}{after}")
-            print(f"put the table into {README.name}")
+            around(README, BEGIN, END)
+        if options.page:
+            _write(_read(figures), options)
+            return
+    with complain(stopped="Nothing is kept: figures are written when all presets are measured."):
+        raw = {
+            "format": FORMAT,
+            "version": VERSION,
+            "system": dataclasses.asdict(system()),
+            "regimes": [dataclasses.asdict(regime) for regime in _measured(options)],
+        }
+        write_whole(figures, json.dumps(raw, indent=1) + "\n")
+        _write(_read(figures), options)
+
+
+def _write(regimes: Sequence[Regime], options: argparse.Namespace) -> None:
+    """Write the page and, if asked for, the table of README.md."""
+    page = options.out / "regimes.md"
+    write_whole(page, _page(regimes))
+    print(f"wrote {page}")
+    if options.readme:
+        before, after = around(README, BEGIN, END)
+        write_whole(README, f"{before}{BEGIN}{_readme_table(regimes)}\n{END}{after}")
+        print(f"put the table into {README.name}")
 
 
 def _measured(options: argparse.Namespace) -> Iterator[Regime]:

@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 from experiments import Settings, algorithm  # noqa: E402
 from experiments.arguments import complain, count  # noqa: E402
 from experiments.pool import side_by_side  # noqa: E402
-from experiments.reading import read_object  # noqa: E402
+from experiments.reading import read_object, require_record  # noqa: E402
 from experiments.running.training import make_env, seed_env  # noqa: E402
 from experiments.writing import require_folder, write_whole  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
@@ -117,6 +117,8 @@ DROPPED: dict[str, list[dict[str, Any]]] = {
 TRAINING_SEED = 1_000
 JUDGING_SEED = 1_000
 OUT = Path(__file__).resolve().parents[1] / "baselines" / "settings"
+RECORDED = ["trial", "scenario", "slots", "arguments", "nrr", "seconds"]
+"""What the file of a trial holds."""
 
 
 def main() -> int:
@@ -183,11 +185,12 @@ def drawn(algo: str, number: int) -> dict[str, Any]:
 def _trial(job: tuple[str, int, str, int | None, Path]) -> str:
     algo, number, scenario, slots, runs = job
     file = runs / _name(algo, number, scenario, slots)
-    known = read_object(file) if file.exists() else {}
-    if known.get("arguments") != _plain(drawn(algo, number)):  # not there, or of another space
+    record = read_object(file) if file.exists() else None
+    if record is not None:
+        require_record(file, record, RECORDED)
+    if record is None or record["arguments"] != _plain(drawn(algo, number)):  # of another space
         record = _measured(algo, number, scenario, slots or SLOTS[scenario])
         write_whole(file, json.dumps(record, indent=1) + "\n")
-    record = read_object(file)
     return f"{file.stem}: NRR {record['nrr']} in {record['seconds']:.0f} s, {record['arguments']}"
 
 

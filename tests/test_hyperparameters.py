@@ -340,18 +340,69 @@ def test_a_file_with_what_no_training_could_use_says_which_and_the_way_out(
     name = "batch_size" if cls is baselines.ActorCritic else "gradient_steps"
     setattr(model, name, 0)
     model.save(tmp_path / "model")
-    words = rf"model does not hold a usable {cls.__name__}: {name}.*; got 0.*load\(\) replace"
+    words = rf"model does not hold a usable {cls.__name__}: {name}.*; got 0.* given to load\(\)"
     with pytest.raises(ValueError, match=words):
         cls.load(tmp_path / "model")
+    with pytest.raises(ValueError, match=words):
+        cls.load(tmp_path / "model", learning_rate=1e-3)
     found = cls.load(tmp_path / "model", **{name: 4})
     assert getattr(found, name) == 4
     assert_same_policies(found, model)
 
 
+GIVEN: tuple[tuple[Any, str, Any], ...] = (
+    *(
+        (cls, name, value)
+        for cls in (baselines.ActorCritic, baselines.DDPG, baselines.MADDPG)
+        for name, value in (
+            ("batch_size", 0),
+            ("learning_rate", -1),
+            ("seed", 1.5),
+            ("stats_window_size", 0),
+            ("gamma", "x"),
+        )
+    ),
+    (baselines.DDPG, "replay_buffer_class", dict),
+    (baselines.MADDPG, "action_noise", 3),
+    (baselines.MADDPG, "gradient_steps", 0),
+    (baselines.MADDPG, "train_freq", (1,)),
+    (baselines.MADDPG, "views", [[99], [0]]),
+)
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), GIVEN)
+def test_a_file_is_not_blamed_for_the_callers_argument(
+    cls: Any, name: str, value: Any, tmp_path: Path
+) -> None:
+    cls(env=make_sb3_vec_env(SMALL), seed=0, device="cpu").save(tmp_path / "model")
+    for env in (None, make_sb3_vec_env(SMALL)):
+        with pytest.raises((TypeError, ValueError), match=rf"^argument of load\(\): .*{name}") as e:
+            cls.load(tmp_path / "model", env, **{name: value})
+        assert str(tmp_path) not in str(e.value)
+
+
+def test_what_no_argument_replaces_gets_no_such_hint(tmp_path: Path) -> None:
+    model = baselines.ActorCritic(env=make_sb3_vec_env(SMALL), device="cpu")
+    model.save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"model cannot be loaded as .* with policy_kwargs given"):
+        baselines.ActorCritic.load(tmp_path / "model", policy_kwargs={})
+    model.policy_kwargs = {"optimizer_class": "x"}
+    model.save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"does not hold a usable .*; got 'x'\.$"):
+        baselines.ActorCritic.load(tmp_path / "model")
+
+
 @pytest.mark.parametrize("cls", [baselines.ActorCritic, baselines.DDPG, baselines.MADDPG])
 def test_a_file_of_another_algorithm_is_named(cls: Any, tmp_path: Path) -> None:
     env = make_sb3_vec_env(SMALL)
-    for other in {DIRS, baselines.GreedyOffloading, baselines.DDPG, baselines.MADDPG} - {cls}:
+    for other in {baselines.ActorCritic, baselines.DDPG, baselines.MADDPG} - {cls}:
+        other(env=env).save(tmp_path / other.__name__)
+        words = rf"{other.__name__} holds a model of another algorithm than {cls.__name__}: .*; got"
+        for there in (None, env):
+            with pytest.raises(ValueError, match=words) as raised:
+                cls.load(tmp_path / other.__name__, there, seed=1)
+            assert "load()" not in str(raised.value)
+    for other in (DIRS, baselines.GreedyOffloading):
         other(env=env).save(tmp_path / other.__name__)
         with pytest.raises(ValueError, match=rf"{other.__name__} does not hold a usable"):
             cls.load(tmp_path / other.__name__)
@@ -372,8 +423,17 @@ def test_gradient_steps_set_by_hand_are_kept_and_others_follow_the_copies(tmp_pa
     model.save(tmp_path / "model")
     assert (model.gradient_steps, loaded()) == (2, 3)
     model.gradient_steps = 5
+    before = dict(vars(model))
     model.save(tmp_path / "model")
+    assert vars(model) == before
     assert (loaded(), loaded(gradient_steps=None), loaded(gradient_steps=-1)) == (5, 3, -1)
+    # The same number said and not said: only the one not said follows the copies.
+    baselines.DDPG.load(tmp_path / "model", gradient_steps=2).save(tmp_path / "model")
+    assert loaded() == 2
+    baselines.DDPG.load(tmp_path / "model", gradient_steps=None).save(tmp_path / "model")
+    assert loaded() == 3
+    baselines.DDPG(env=make_sb3_vec_env(SMALL, n_envs=2), gradient_steps=2).save(tmp_path / "model")
+    assert loaded() == 2
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from experiments import write_result
+from experiments import reading, write_result
 from experiments.paper.jobs import Measurement
 from experiments.results.record import EXAMPLE
 from experiments.running import training
@@ -202,6 +203,53 @@ def test_a_measurement_that_is_none_is_named(content: str, words: str, tmp_path:
             call(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["dirs_results", "learners_page", "regimes", "regimes --page"])
+def test_a_readme_without_marks_is_refused_before_any_work(
+    name: str, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, readme, around = tmp_path / "out", tmp_path / "README.md", reading.around
+    out.mkdir()
+    readme.write_text("No marks.\n")
+    monkeypatch.setattr(reading, "around", lambda _, begin, end: around(readme, begin, end))
+    monkeypatch.setattr("baselines.regimes.measure_regime", None)
+    monkeypatch.setattr(working, "work", None)
+    there: list[Path] = []
+    if name == "regimes --page":
+        there = [Path(shutil.copy(ROOT / "docs/regimes.json", out))]
+    if name == "learners_page":
+        write_result(tmp_path / "runs/result.json", replace(EXAMPLE, label="dirs"))
+        name += f" {tmp_path / 'runs'}"
+    said = sentence(*script(*name.split(), "--out", out, "--readme"))
+    assert said.startswith(f"{readme} must hold the line '<!-- ")
+    assert list(out.iterdir()) == there
+    assert readme.read_text() == "No marks.\n"
+
+
+@pytest.mark.parametrize(
+    ("ended", "status", "words"),
+    [
+        (MemoryError("too large"), 1, "error: too large\n"),
+        (KeyboardInterrupt(), 130, "Nothing is kept"),
+    ],
+)
+def test_regimes_tells_a_failure_from_a_refusal_and_what_is_kept(
+    ended: BaseException,
+    status: int,
+    words: str,
+    script: Script,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        raise ended
+
+    monkeypatch.setattr("baselines.regimes.measure_regime", failing)
+    found = script("regimes", "--out", tmp_path)
+    assert found[:2] == (status, "")
+    assert words in found[2]
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- runs that fail --------------------------------------------------------------------------------
 
 FEW = ("--presets", "paper-30x2", "--seeds", "1", "--ablations", "--slots", "10", "--jobs", "1")
@@ -280,8 +328,12 @@ def test_tuning_names_trials_that_fail_by_its_status(
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["ac.json"]
     # A file that is no trial is named, and left as it is.
     trial = tmp_path / "runs/ac-0-paper-30x2-5.json"
-    trial.write_text("[]")
-    status, printed, _ = script("tune_learners", *few, "--jobs", "1", *places)
-    assert status == 1
-    assert f"failed: ac 0 paper-30x2: ValueError: {trial} must hold an object" in printed
-    assert trial.read_text() == "[]"
+    lacking = json.loads(trial.read_text())
+    del lacking["nrr"]
+    for content, words in (("[]", "must hold an object"), (json.dumps(lacking), "lacks nrr. Del")):
+        trial.write_text(content)
+        status, printed, _ = script("tune_learners", *few, "--jobs", "1", *places)
+        assert status == 1
+        assert f"failed: ac 0 paper-30x2: ValueError: {trial} " in printed
+        assert words in printed
+        assert trial.read_text() == content

@@ -16,7 +16,12 @@ from torch import Tensor, nn
 
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
 from baselines.learners.envs import require_assignments, require_same_spaces, vectorised
-from baselines.learners.hyperparameters import loading, require_hyperparameters, require_policy
+from baselines.learners.hyperparameters import (
+    attributes,
+    loading,
+    require_hyperparameters,
+    require_policy,
+)
 from baselines.learners.link_policy import LinkPolicy
 from baselines.learners.mec_log import MECLog
 from mec_gym.validation import dict_of
@@ -128,8 +133,7 @@ class ActorCritic(MECLog, A2C):
                 'ActorCritic needs an env, e.g. env=gymnasium.make("mec_gym/MultiMEC-v0", '
                 'scenario="paper-30x2"); ActorCritic.load(path) predicts without one.'
             )
-        why = ", which keeps devices from choices that are not theirs"
-        require_policy(policy, self.policy_aliases, OffloadingActorCriticPolicy, why)
+        self._require_policy(policy)
         super().__init__(
             policy,
             env,
@@ -152,6 +156,11 @@ class ActorCritic(MECLog, A2C):
         self.batch_size = batch_size
         if _init_setup_model:
             self._setup_model()
+
+    @classmethod
+    def _require_policy(cls, policy: Any) -> None:
+        why = ", which keeps devices from choices that are not theirs"
+        require_policy(policy, cls.policy_aliases, OffloadingActorCriticPolicy, why)
 
     def _setup_model(self) -> None:
         require_hyperparameters(self, _LEAST_INTEGERS, _NUMBERS)
@@ -305,15 +314,17 @@ class ActorCritic(MECLog, A2C):
         ------
         TypeError, ValueError
             For an env that the constructor refuses, or of other spaces than the model's; for
-            arguments in the file that it refuses.
+            arguments here or in the file that it refuses; for a file of another algorithm.
         """
         if env is not None:
             env = cls._wrap_env(env)
             with loading(path, cls):
                 data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
                 assert data is not None, "No data found in the saved file"
+                cls._require_policy(data["policy_class"])
             require_same_spaces(data["observation_space"], data["action_space"], env)
-        with loading(path, cls):
+        changed = attributes(kwargs)
+        with loading(path, cls, kwargs.keys()):
             return super().load(
-                path, env, device, custom_objects, print_system_info, force_reset, **kwargs
+                path, env, device, custom_objects, print_system_info, force_reset, **changed
             )

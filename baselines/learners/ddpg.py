@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import stable_baselines3
 import torch
@@ -17,6 +17,7 @@ from baselines.learners.exploration import SharedNoise
 from baselines.learners.hyperparameters import (
     OFF_POLICY_INTEGERS,
     OFF_POLICY_NETWORKS,
+    naming,
     require_hyperparameters,
     require_networks,
     require_noise,
@@ -28,8 +29,6 @@ from baselines.learners.slot_replay import SlotReplay
 from baselines.learners.vote_policy import VotePolicy
 from baselines.learners.voting import VotingAlgorithm
 from mec_gym.validation import dict_of
-
-Self = TypeVar("Self", bound="DDPG")
 
 SATURATED = 0.95
 """A score scaled to [-1, 1] counts as saturated beyond this: tanh is nearly flat there."""
@@ -75,7 +74,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         Steps of all copies between two rounds of training.
     gradient_steps : int, optional
         Of a round; by default one for each copy of the env, so that their number does not change
-        how many there are for a slot.
+        how many there are for a slot. A file keeps any other number.
     noise : float
         Standard deviation of :class:`~baselines.learners.exploration.SharedNoise`, where no
         `action_noise` is given.
@@ -148,7 +147,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
                 '"mec_gym/MultiMEC-v0", scenario=...)).'
             )
         require_policy(policy, self.policy_aliases, TD3Policy)
-        self.actor_rate, self.noise, self.steps_given = actor_rate, noise, gradient_steps
+        self.actor_rate, self.noise = actor_rate, noise
+        self.steps_by_copies: int | None = None
         super().__init__(
             policy,
             env,
@@ -159,7 +159,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             tau,
             gamma,
             train_freq,
-            1 if gradient_steps is None else gradient_steps,
+            gradient_steps,  # type: ignore[arg-type]  # None until set up
             action_noise=action_noise,
             replay_buffer_class=replay_buffer_class,
             replay_buffer_kwargs=replay_buffer_kwargs,
@@ -175,8 +175,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
     def _setup_model(self) -> None:
         require_hyperparameters(self, OFF_POLICY_INTEGERS | {"n_steps": 1}, _NUMBERS)
-        if self.steps_given is None:
-            self.gradient_steps = self.n_envs
+        self._count_steps()
         require_rounds(self)
         require_noise(self.action_noise)
         _require_buffer(self.replay_buffer_class)
@@ -195,36 +194,20 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         super()._setup_model()
         self._meet_world()
 
-    def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
-        """Write the model without its replay buffer; `gradient_steps` set since are kept, too.
+    def _count_steps(self) -> None:
+        """Take as many gradient steps as there are copies, unless the caller has said otherwise.
 
-        Parameters
-        ----------
-        path : str, path or binary file
-            ".zip" is added to a name without suffix.
-        exclude, include
-            As everywhere in Stable-Baselines3.
+        What an earlier set-up chose, and nobody changed since, follows the copies of a new env.
         """
-        if self.steps_given is None and self.gradient_steps != self.n_envs:
-            self.steps_given = self.gradient_steps
-        super().save(path, exclude, include)
+        if self.gradient_steps is None or self.gradient_steps == self.steps_by_copies:
+            self.gradient_steps = self.steps_by_copies = self.n_envs
+        else:
+            self.steps_by_copies = None
 
     @classmethod
-    def load(cls: type[Self], path: Any, *args: Any, **kwargs: Any) -> Self:
-        """Return a model as ``save`` wrote it, without its replay buffer.
-
-        Parameters
-        ----------
-        path, *args, **kwargs
-            As for :meth:`VotingAlgorithm.load`.
-
-        Returns
-        -------
-        DDPG
-        """
-        if "gradient_steps" in kwargs:
-            kwargs["steps_given"] = kwargs["gradient_steps"]
-        return super().load(path, *args, **kwargs)
+    def _changed(cls, given: dict[str, Any]) -> dict[str, Any]:
+        said = {"steps_by_copies": None} if "gradient_steps" in given else {}
+        return super()._changed(given) | said
 
     def _remember_world(self) -> None:
         super()._remember_world()
@@ -268,7 +251,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 def _require_buffer(kind: Any) -> None:
     known = isinstance(kind, type) and issubclass(kind, ReplayBuffer)
     if kind is not None and not known:
-        raise TypeError(
-            "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or None; "
-            f"got {kind!r}."
-        )
+        with naming("replay_buffer_class"):
+            raise TypeError(
+                "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or "
+                f"None; got {kind!r}."
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from stable_baselines3.common.noise import ActionNoise
@@ -24,8 +24,43 @@ OFF_POLICY_INTEGERS = {"buffer_size": 1, "learning_starts": 0, "batch_size": 1}
 OFF_POLICY_NETWORKS = ("pi", "qf")
 """What Stable-Baselines3 calls the actor and the critic of DDPG and MADDPG."""
 
+_ARGUMENT = "argument"
+"""The attribute of an exception that names the argument at fault."""
+
 _CLASSES = ("activation_fn", "optimizer_class", "features_extractor_class")
 """Arguments of policies that no command line can name."""
+
+
+@contextlib.contextmanager
+def naming(argument: str) -> Iterator[None]:
+    """Let :func:`loading` know which argument is at fault.
+
+    Parameters
+    ----------
+    argument : str
+        Of the constructor; one that ``load()`` can replace, or `policy`.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    TypeError, ValueError
+        What is raised inside, with that name.
+
+    Examples
+    --------
+    >>> with naming("batch_size"):
+    ...     require_integer("batch_size", 0, 1)
+    Traceback (most recent call last):
+    ValueError: batch_size must be an integer >= 1; got 0.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        setattr(error, _ARGUMENT, argument)
+        raise
 
 
 def require_hyperparameters(
@@ -58,17 +93,20 @@ def require_hyperparameters(
     """
     for name in ("learning_rate", *integers, *numbers):
         setattr(model, name, plain(getattr(model, name)))
-    model.seed = plain_seed(model.seed)
+    with naming("seed"):
+        model.seed = plain_seed(model.seed)
     if not callable(model.learning_rate):
-        require_number("learning_rate", model.learning_rate, "[0, inf)")
-    # Where load() changes it, it has the constructor's name.
-    window = vars(model).pop("stats_window_size", model._stats_window_size)
-    require_integer("stats_window_size", window, 1)
-    model._stats_window_size = int(window)
+        with naming("learning_rate"):
+            require_number("learning_rate", model.learning_rate, "[0, inf)")
+    with naming("stats_window_size"):
+        require_integer("stats_window_size", model._stats_window_size, 1)
+    model._stats_window_size = int(model._stats_window_size)
     for name, least in integers.items():
-        require_integer(name, getattr(model, name), least)
+        with naming(name):
+            require_integer(name, getattr(model, name), least)
     for name, interval in numbers.items():
-        require_number(name, getattr(model, name), interval)
+        with naming(name):
+            require_number(name, getattr(model, name), interval)
     for name in _CLASSES:
         given = model.policy_kwargs.get(name)
         if given is not None and not callable(given):
@@ -145,17 +183,19 @@ def require_rounds(model: Any) -> None:
     >>> require_rounds(SimpleNamespace(train_freq=(1, "episode"), gradient_steps=-1))
     """
     given = model.train_freq
-    pair = given if isinstance(given, tuple) else (given, "step")
-    if len(pair) != 2:
-        raise ValueError(
-            "train_freq must be an integer >= 1, alone or with its unit as in (1, 'episode'); got "
-            f"{given!r}."
-        )
-    require_integer("train_freq", pair[0], 1)
+    with naming("train_freq"):
+        pair = given if isinstance(given, tuple) else (given, "step")
+        if len(pair) != 2:
+            raise ValueError(
+                "train_freq must be an integer >= 1, alone or with its unit as in (1, 'episode'); "
+                f"got {given!r}."
+            )
+        require_integer("train_freq", pair[0], 1)
     if not isinstance(given, TrainFreq):
         model.train_freq = (int(pair[0]), pair[1])
     if model.gradient_steps != -1:
-        require_integer("gradient_steps (or -1, one for each slot)", model.gradient_steps, 1)
+        with naming("gradient_steps"):
+            require_integer("gradient_steps (or -1, one for each slot)", model.gradient_steps, 1)
     model.gradient_steps = int(model.gradient_steps)
 
 
@@ -179,9 +219,10 @@ def require_noise(noise: Any) -> None:
     TypeError: action_noise must be an ActionNoise of Stable-Baselines3, or None; got 0.1.
     """
     if noise is not None and not isinstance(noise, ActionNoise):
-        raise TypeError(
-            f"action_noise must be an ActionNoise of Stable-Baselines3, or None; got {noise!r}."
-        )
+        with naming("action_noise"):
+            raise TypeError(
+                f"action_noise must be an ActionNoise of Stable-Baselines3, or None; got {noise!r}."
+            )
 
 
 def require_policy(policy: Any, aliases: Mapping[str, Any], kind: type[Any], why: str = "") -> None:
@@ -213,14 +254,36 @@ def require_policy(policy: Any, aliases: Mapping[str, Any], kind: type[Any], why
         require_choice("policy", policy, tuple(aliases))
     elif not (isinstance(policy, type) and issubclass(policy, kind)):
         names = ", ".join(f'"{name}"' for name in aliases)
-        raise TypeError(
-            f"policy must be {names} or a subclass of {kind.__name__}{why}; got {policy!r}."
-        )
+        with naming("policy"):
+            raise TypeError(
+                f"policy must be {names} or a subclass of {kind.__name__}{why}; got {policy!r}."
+            )
+
+
+def attributes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of ``load()`` under the names that Stable-Baselines3's models keep them by.
+
+    Parameters
+    ----------
+    given : mapping
+        Arguments by the constructor's names.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> attributes({"stats_window_size": 3, "seed": 0})
+    {'_stats_window_size': 3, 'seed': 0}
+    """
+    private = ("stats_window_size",)
+    return {f"_{name}" if name in private else name: value for name, value in given.items()}
 
 
 @contextlib.contextmanager
-def loading(path: Any, cls: type[Any]) -> Iterator[None]:
-    """Name the file in what is refused of it, and the way out.
+def loading(path: Any, cls: type[Any], given: Collection[str] = ()) -> Iterator[None]:
+    """Say whose fault it is that a model cannot be loaded: the file's, or the caller's.
 
     Parameters
     ----------
@@ -228,6 +291,8 @@ def loading(path: Any, cls: type[Any]) -> Iterator[None]:
         What is loaded.
     cls : type
         As what.
+    given : collection of str
+        Names of what the caller wants in place of the file's.
 
     Yields
     ------
@@ -235,19 +300,41 @@ def loading(path: Any, cls: type[Any]) -> Iterator[None]:
 
     Raises
     ------
+    TypeError, ValueError
+        For an argument of the caller's.
     ValueError
         In place of what a file of another kind, or an argument in it, ends in.
 
     Examples
     --------
-    >>> with loading("model.zip", int):
+    >>> with loading("model.zip", int), naming("batch_size"):
     ...     require_integer("batch_size", 0, 1)
     Traceback (most recent call last):
     ValueError: model.zip does not hold a usable int: batch_size must be an integer >= 1; got 0. ...
+    >>> with loading("model.zip", int, ["batch_size"]), naming("batch_size"):
+    ...     require_integer("batch_size", 0, 1)
+    Traceback (most recent call last):
+    ValueError: argument of load(): batch_size must be an integer >= 1; got 0.
     """
     try:
         yield
     except (AssertionError, TypeError, ValueError) as error:
-        # Only a value that came in place of another can be replaced.
-        hint = " Arguments of load() replace the file's." if "; got " in f"{error}" else ""
-        raise ValueError(f"{path} does not hold a usable {cls.__name__}: {error}{hint}") from error
+        argument = getattr(error, _ARGUMENT, None)
+        if argument == "policy":
+            raise ValueError(
+                f"{path} holds a model of another algorithm than {cls.__name__}: {error}"
+            ) from error
+        if argument in given:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"argument of load(): {error}") from error
+        if argument is not None:
+            raise ValueError(
+                f"{path} does not hold a usable {cls.__name__}: {error} {argument} given to load() "
+                "replaces the file's."
+            ) from error
+        if given:
+            raise ValueError(
+                f"{path} cannot be loaded as {cls.__name__} with {', '.join(given)} given to "
+                f"load(): {error}"
+            ) from error
+        raise ValueError(f"{path} does not hold a usable {cls.__name__}: {error}") from error

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from baselines.learners.envs import vectorised
 from baselines.learners.hyperparameters import (
     OFF_POLICY_INTEGERS,
+    naming,
     require_hyperparameters,
     require_noise,
     require_policy,
@@ -253,7 +254,8 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         self._remember_world()
         if self.views is None:
             self.views = server_views(self.scenario, self.env, self.observation_space)
-        require_views(self.views, self.observation_space, self.action_space)
+        with naming("views"):
+            require_views(self.views, self.observation_space, self.action_space)
         agents = {"views": self.views, "critic": self.critics}
         self.policy_kwargs = {**self.policy_kwargs, **agents}
         if self.replay_buffer is None:

@@ -18,7 +18,7 @@ from stable_baselines3.common.noise import VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from baselines.learners.hyperparameters import loading
+from baselines.learners.hyperparameters import attributes, loading
 from mec_gym import ENV_ID, Scenario, vote
 from mec_gym.envs.sb3 import ScoreVecEnv, vectorised
 
@@ -219,20 +219,27 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         Raises
         ------
         TypeError, ValueError
-            For an env that does not fit; for arguments in the file that the constructor refuses.
+            For an env that does not fit; for arguments here or in the file that the constructor
+            refuses; for a file of another algorithm.
         """
+        changed = cls._changed(kwargs)
         if env is not None:
             env = cls._wrap_env(maybe_make_env(env, 0))
             # The replay buffer is made for the copies of this env, not of the one before.
-            kwargs["n_envs"] = env.num_envs
-        with loading(path, cls):
+            changed["n_envs"] = env.num_envs
+        with loading(path, cls, kwargs.keys()):
             model = super().load(
-                path, None, device, custom_objects, print_system_info, force_reset, **kwargs
+                path, None, device, custom_objects, print_system_info, force_reset, **changed
             )
         if env is not None:
             model.set_env(env, force_reset)
             model.set_random_seed(model.seed)
         return model
+
+    @classmethod
+    def _changed(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the attributes that arguments of `load` stand for."""
+        return attributes(given)
 
 
 def scored(env: VecEnv) -> VecEnv:

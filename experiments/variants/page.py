@@ -64,7 +64,14 @@ def write_page(
     -------
     Path
         Of the page.
+
+    Raises
+    ------
+    OSError, ValueError
+        For a `readme` without these marks, before anything is measured.
     """
+    if readme:
+        around(readme, BEGIN, END)
     main = [record for record in records if record["table"] == "main"]
     presets = [preset for preset in plan.presets if any(r["preset"] == preset for r in main)]
     rules = {preset: rules_reached(Scenario.preset(preset)) for preset in presets}

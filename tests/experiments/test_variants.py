@@ -121,6 +121,10 @@ def test_readme_shows_the_chief_rows_of_the_page(
     rules = dict.fromkeys(("all local", "nearest server", "optimum"), Estimate(0.5, 0.4, 0.6))
     monkeypatch.setattr(page, "rules_reached", lambda _: rules)
     readme = tmp_path / "README.md"
+    readme.write_text("No marks.\n")
+    with pytest.raises(ValueError, match="must hold the line"):
+        page.write_page([], Plan(seeds=5), tmp_path / "docs", readme=readme)
+    assert not (tmp_path / "docs").exists()
     readme.write_text(f"Before.\n{page.BEGIN}old\n{page.END}\nAfter.\n")
     base = records("main", "the paper's options", [0.95, 0.96, 0.97], [0.90, 0.91, 0.92])
     written = page.write_page(base, Plan(seeds=5), tmp_path / "docs", readme=readme)
