@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -33,8 +32,8 @@ class Pretraining:
 
         What has been done already is not done again. Before the first part and after every one
         ``on_pretraining_step()`` of the callbacks that have it is called: there the model can be
-        saved, and an exception ends pre-training, to go on exactly. Ctrl-C inside a part leaves
-        the model as it was before that part.
+        saved, and an exception ends pre-training, to go on exactly. Ctrl-C inside a part, once or
+        more, leaves the model as it was before that part.
 
         Parameters
         ----------
@@ -47,15 +46,12 @@ class Pretraining:
         if self._seed is not None or not model.replay_buffer.size:  # else it was loaded
             self._demonstrate(model, callback)
         while self._steps < model.pretrain_steps:
-            with _altogether(model):
-                self._imitate(model)
+            _altogether(model, lambda: self._imitate(model))
             _tell(callback)
 
     def _demonstrate(self, model: Any, callback: BaseCallback) -> None:
         """Fill the replay buffer with demonstrations, Algorithm 2, line 1."""
-        with _altogether(model):
-            if self._seed is None:
-                self._seed = int(model.rng.integers(2**31))
+        _altogether(model, lambda: self._draw_seed(model))
         observations, slots = demonstration_slots(
             model.scenario,
             model.n_demonstrations,
@@ -68,7 +64,8 @@ class Pretraining:
         size = part_size(model.scenario, model.demonstrations, search)
         while (done := model.replay_buffer.size) < model.n_demonstrations:
             part = slice(done, done + size)
-            with _altogether(model):
+
+            def label(part: slice = part) -> None:
                 decisions = demonstrate(
                     model.scenario,
                     slots[part],
@@ -78,8 +75,14 @@ class Pretraining:
                     search=search,
                 )
                 model.replay_buffer.add(observations[part], decisions, demonstrated=True)
+
+            _altogether(model, label)
             _tell(callback)
         self.keep_labels()
+
+    def _draw_seed(self, model: Any) -> None:
+        if self._seed is None:
+            self._seed = int(model.rng.integers(2**31))
 
     def _imitate(self, model: Any) -> None:
         """Take the gradient steps up to the next log entry, and write it."""
@@ -130,18 +133,22 @@ def _tell(callback: BaseCallback) -> None:
         callback.on_pretraining_step()
 
 
-@contextlib.contextmanager
-def _altogether(model: Any) -> Iterator[None]:
-    """Let what stands inside happen altogether or, if it is interrupted, not at all."""
+def _altogether(model: Any, part: Callable[[], None]) -> None:
+    """Let a part happen altogether or, however often it is interrupted, not at all."""
     weights = _cloned(model.policy.state_dict())
     state = _cloned(training_state(model, with_env=False))
     gradients = torch.is_grad_enabled()
     try:
-        yield
+        part()
     except (KeyboardInterrupt, SystemExit):
-        torch.set_grad_enabled(gradients)  # it may have come on the way out of no_grad()
-        model.policy.load_state_dict(weights)
-        take_training_state(model, state, reseed=False, same_world=True)
+        while True:  # here, not in a function: on the way into one nothing would catch the next
+            try:
+                torch.set_grad_enabled(gradients)  # it may have come on the way out of no_grad()
+                model.policy.load_state_dict(weights)
+                take_training_state(model, state, reseed=False, same_world=True)
+                break
+            except (KeyboardInterrupt, SystemExit):
+                pass
         raise
 
 
