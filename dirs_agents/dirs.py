@@ -242,7 +242,6 @@ class DIRS(OffloadingAlgorithm):
 
     def _forget_labels(self) -> None:
         self.pretrained = False
-        self._pretraining = Pretraining()
         observation_shape: Any = self.observation_space.shape
         self.replay_buffer = PrioritisedReplay(
             self.buffer_size,
@@ -253,6 +252,8 @@ class DIRS(OffloadingAlgorithm):
             agent_constant=self.agent_priority,
             demonstration_constant=self.demonstration_priority,
         )
+        # After the buffer: Ctrl-C between them leaves no labels that pass for complete ones.
+        self._pretraining = Pretraining()
 
     # -- Algorithm 1 ----------------------------------------------------------------------------
 
@@ -303,6 +304,8 @@ class DIRS(OffloadingAlgorithm):
         callback.on_training_start(locals(), globals())
         # Offline pre-training stage, lines 3 and 4.
         if not self.pretrained:
+            if self._pretraining.outdated(self):
+                self._forget_labels()
             if self.demonstrations != "none" and self.n_demonstrations:
                 self._pretraining.run(self, callback)
             self.pretrained = True

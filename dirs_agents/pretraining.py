@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from torch import Tensor
 
 from dirs_agents.demonstrations import demonstrate, demonstration_slots, part_size
-from dirs_agents.hyperparameters import demonstration_search
+from dirs_agents.hyperparameters import demonstration_search, demonstration_settings
 from dirs_agents.model_file import take_training_state, training_state
 
 
@@ -20,12 +20,28 @@ class Pretraining:
     Examples
     --------
     >>> Pretraining().get_state()
-    {'seed': None, 'steps': 0}
+    {'seed': None, 'settings': None, 'steps': 0}
     """
 
     def __init__(self) -> None:
         self._seed: int | None = None
+        self._settings: dict[str, Any] | None = None
         self._steps = 0
+
+    def outdated(self, model: Any) -> bool:
+        """Return whether demonstrations are half-made, with other settings than the model's.
+
+        Parameters
+        ----------
+        model : DIRS
+            That may have been loaded with other hyper-parameters.
+
+        Returns
+        -------
+        bool
+            False where an older file does not say what they were made with.
+        """
+        return self._settings is not None and self._settings != demonstration_settings(model)
 
     def run(self, model: Any, callback: BaseCallback) -> None:
         """Make demonstrations and train on them alone: Algorithm 2, lines 2 to 6.
@@ -51,7 +67,8 @@ class Pretraining:
 
     def _demonstrate(self, model: Any, callback: BaseCallback) -> None:
         """Fill the replay buffer with demonstrations, Algorithm 2, line 1."""
-        _altogether(model, lambda: self._draw_seed(model))
+        _altogether(model, lambda: self._begin(model))
+        assert self._seed is not None
         observations, slots = demonstration_slots(
             model.scenario,
             model.n_demonstrations,
@@ -80,9 +97,10 @@ class Pretraining:
             _tell(callback)
         self.keep_labels()
 
-    def _draw_seed(self, model: Any) -> None:
+    def _begin(self, model: Any) -> None:
         if self._seed is None:
             self._seed = int(model.rng.integers(2**31))
+        self._settings = demonstration_settings(model)
 
     def _imitate(self, model: Any) -> None:
         """Take the gradient steps up to the next log entry, and write it."""
@@ -96,7 +114,7 @@ class Pretraining:
 
     def keep_labels(self) -> None:
         """Add no demonstrations to those that the replay buffer holds."""
-        self._seed = None
+        self._seed = self._settings = None
 
     def get_state(self) -> dict[str, Any]:
         """Return how far it is, for an exact continuation.
@@ -104,10 +122,10 @@ class Pretraining:
         Returns
         -------
         dict
-            ``seed``: of the demonstrations' slots, while there are some to be made; ``steps``:
-            gradient steps taken.
+            ``seed``: of the demonstrations' slots, and ``settings``: that they are made with, while
+            there are some to be made; ``steps``: gradient steps taken.
         """
-        return {"seed": self._seed, "steps": self._steps}
+        return {"seed": self._seed, "settings": self._settings, "steps": self._steps}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go back to a state.
@@ -118,6 +136,7 @@ class Pretraining:
             From :meth:`get_state`.
         """
         self._seed, self._steps = state["seed"], state["steps"]
+        self._settings = state.get("settings")  # older files hold none
 
 
 _STEPS = 25

@@ -391,6 +391,84 @@ def test_another_scenario_is_imitated_from_the_beginning(tmp_path: Path) -> None
         assert one._n_updates == 50 + 60
 
 
+def half_made(file: Path, at: int = 2, **more: Any) -> DIRS:
+    model = model_of(**more)
+    with pytest.raises(Interrupted):
+        model.learn(SLOTS, callback=Parts(at))
+    model.save(file)
+    return model
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"demonstrations": "optimal"},
+        {"demonstrations": "exhaustive"},
+        {"demonstration_population": 340},
+        {"demonstration_generations": 4},
+        {"demonstration_beta": 0.7},
+        {"threshold": 0.5},
+        {"step_scale": 0.1},
+        {"allocation": "levy"},
+        {"n_demonstrations": 5},
+        {"n_demonstrations": 22},
+    ],
+    ids=str,
+)
+def test_half_made_demonstrations_are_not_mixed_with_others(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    model = half_made(tmp_path / "model")
+    again = DIRS.load(
+        tmp_path / "model", ENVS["monitored"](TASKS), "cpu", force_reset=False, **more
+    )
+    changed = model_of(**more)
+    changed.rng.bit_generator.state = model.rng.bit_generator.state
+    assert_trained_alike(finished(again), changed.learn(SLOTS))
+
+
+@pytest.mark.parametrize("more", [{"demonstrations": "none"}, {"n_demonstrations": 0}], ids=str)
+def test_half_made_demonstrations_that_nobody_wants_are_dropped(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    half_made(tmp_path / "model")
+    model = DIRS.load(tmp_path / "model", ENVS["monitored"](TASKS), "cpu", **more).learn(0)
+    assert (model.pretrained, model.replay_buffer.size, model._n_updates) == (True, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        ({}, {"pretrain_steps": 61, "generations": 4, "beta": 1.2}),
+        ({"demonstrations": "optimal", "n_demonstrations": 40}, {"demonstration_generations": 4}),
+    ],
+    ids=str,
+)
+def test_what_makes_no_demonstrations_may_change_between(
+    begun: dict[str, Any], more: dict[str, Any], tmp_path: Path
+) -> None:
+    begun = {"buffer_size": 50} | begun
+    half_made(tmp_path / "model", **begun)
+    again = DIRS.load(tmp_path / "model", ENVS["monitored"](TASKS), "cpu", **more)
+    assert_trained_alike(again.learn(0), model_of(**(begun | more)).learn(0))
+
+
+def test_complete_demonstrations_stay_when_settings_change(tmp_path: Path) -> None:
+    half_made(tmp_path / "model", at=5)
+    more = {"demonstrations": "optimal", "n_demonstrations": 5}
+    again = DIRS.load(tmp_path / "model", ENVS["monitored"](TASKS), "cpu", **more)
+    assert_trained_alike(again.learn(0), model_of().learn(0))
+
+
+def test_files_without_settings_of_half_made_demonstrations_go_on(tmp_path: Path) -> None:
+    half_made(tmp_path / "model")
+    content = read_model(tmp_path / "model")
+    del content["training"]["pretraining"]["settings"]
+    write_model(tmp_path / "older", content)
+    again = DIRS.load(tmp_path / "older", ENVS["monitored"](TASKS), "cpu", force_reset=False)
+    assert_same_end(finished(again), model_of().learn(SLOTS))
+
+
 def test_a_buffer_that_is_loaded_between_is_learned_from_as_it_is(tmp_path: Path) -> None:
     model_of(n_demonstrations=5).learn(3).save_replay_buffer(tmp_path / "buffer")
     model = model_of()
