@@ -276,7 +276,9 @@ class DIRS(OffloadingAlgorithm):
         total_timesteps : int, [slot]
             T_DRL, counted over all copies of the env. 0 runs the offline stage alone.
         callback : callback or list of them, optional
-            Stable-Baselines3's; called once per step of the (vector) env.
+            Stable-Baselines3's; called once per step of the (vector) env. ``on_pretraining_step()``
+            is called between parts of pre-training where one has it, alone or in a list or
+            ``CallbackList``, but not as the child of an ``EventCallback``.
         log_interval : int, optional, [slot]
             How often figures are logged; None for never.
         tb_log_name : str
