@@ -254,7 +254,8 @@ class OffloadingAlgorithm(BaseAlgorithm):
             ``learn(remaining, reset_num_timesteps=False)`` training then goes on exactly as if it
             had never stopped.
         **kwargs
-            Hyper-parameters that replace the file's.
+            Hyper-parameters that replace the file's. Where demonstrations are half-made and one of
+            theirs is replaced, ``learn`` drops them and begins anew; complete ones are kept.
 
         Returns
         -------

@@ -242,7 +242,6 @@ class DIRS(OffloadingAlgorithm):
 
     def _forget_labels(self) -> None:
         self.pretrained = False
-        self._pretraining = Pretraining()
         observation_shape: Any = self.observation_space.shape
         self.replay_buffer = PrioritisedReplay(
             self.buffer_size,
@@ -253,6 +252,8 @@ class DIRS(OffloadingAlgorithm):
             agent_constant=self.agent_priority,
             demonstration_constant=self.demonstration_priority,
         )
+        # After the buffer: Ctrl-C between them leaves no labels that pass for complete ones.
+        self._pretraining = Pretraining()
 
     # -- Algorithm 1 ----------------------------------------------------------------------------
 
@@ -275,7 +276,9 @@ class DIRS(OffloadingAlgorithm):
         total_timesteps : int, [slot]
             T_DRL, counted over all copies of the env. 0 runs the offline stage alone.
         callback : callback or list of them, optional
-            Stable-Baselines3's; called once per step of the (vector) env.
+            Stable-Baselines3's; called once per step of the (vector) env. ``on_pretraining_step()``
+            is called between parts of pre-training where one has it, alone or in a list or
+            ``CallbackList``, but not as the child of an ``EventCallback``.
         log_interval : int, optional, [slot]
             How often figures are logged; None for never.
         tb_log_name : str
@@ -303,6 +306,8 @@ class DIRS(OffloadingAlgorithm):
         callback.on_training_start(locals(), globals())
         # Offline pre-training stage, lines 3 and 4.
         if not self.pretrained:
+            if self._pretraining.outdated(self):
+                self._forget_labels()
             if self.demonstrations != "none" and self.n_demonstrations:
                 self._pretraining.run(self, callback)
             self.pretrained = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from dirs_agents.demonstrations import SOURCES
@@ -220,3 +221,28 @@ def demonstration_search(model: Any) -> LevySearch:
         step_scale=model.step_scale,
         allocation=model.allocation,
     )
+
+
+def demonstration_settings(model: Any) -> dict[str, Any]:
+    """Return the hyper-parameters that decide which demonstrations are made.
+
+    Parameters
+    ----------
+    model : DIRS
+        With its constructor's arguments as attributes.
+
+    Returns
+    -------
+    dict
+        Those of the Lévy search where it makes them, no others.
+
+    Examples
+    --------
+    >>> from dirs_agents import DIRS
+    >>> demonstration_settings(DIRS(demonstrations="optimal", _init_setup_model=False))
+    {'demonstrations': 'optimal', 'n_demonstrations': 256}
+    """
+    settings = {name: getattr(model, name) for name in ("demonstrations", "n_demonstrations")}
+    if model.demonstrations == "levy":
+        settings |= asdict(demonstration_search(model))
+    return settings

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from torch import Tensor
 
 from dirs_agents.demonstrations import demonstrate, demonstration_slots, part_size
-from dirs_agents.hyperparameters import demonstration_search
+from dirs_agents.hyperparameters import demonstration_search, demonstration_settings
 from dirs_agents.model_file import take_training_state, training_state
 
 
@@ -21,20 +20,36 @@ class Pretraining:
     Examples
     --------
     >>> Pretraining().get_state()
-    {'seed': None, 'steps': 0}
+    {'seed': None, 'settings': None, 'steps': 0}
     """
 
     def __init__(self) -> None:
         self._seed: int | None = None
+        self._settings: dict[str, Any] | None = None
         self._steps = 0
+
+    def outdated(self, model: Any) -> bool:
+        """Return whether demonstrations are half-made, with other settings than the model's.
+
+        Parameters
+        ----------
+        model : DIRS
+            That may have been loaded with other hyper-parameters.
+
+        Returns
+        -------
+        bool
+            False where an older file does not say what they were made with.
+        """
+        return self._settings is not None and self._settings != demonstration_settings(model)
 
     def run(self, model: Any, callback: BaseCallback) -> None:
         """Make demonstrations and train on them alone: Algorithm 2, lines 2 to 6.
 
         What has been done already is not done again. Before the first part and after every one
         ``on_pretraining_step()`` of the callbacks that have it is called: there the model can be
-        saved, and an exception ends pre-training, to go on exactly. Ctrl-C inside a part leaves
-        the model as it was before that part.
+        saved, and an exception ends pre-training, to go on exactly. Ctrl-C inside a part, once or
+        more, leaves the model as it was before that part.
 
         Parameters
         ----------
@@ -47,15 +62,13 @@ class Pretraining:
         if self._seed is not None or not model.replay_buffer.size:  # else it was loaded
             self._demonstrate(model, callback)
         while self._steps < model.pretrain_steps:
-            with _altogether(model):
-                self._imitate(model)
+            _altogether(model, lambda: self._imitate(model))
             _tell(callback)
 
     def _demonstrate(self, model: Any, callback: BaseCallback) -> None:
         """Fill the replay buffer with demonstrations, Algorithm 2, line 1."""
-        with _altogether(model):
-            if self._seed is None:
-                self._seed = int(model.rng.integers(2**31))
+        _altogether(model, lambda: self._begin(model))
+        assert self._seed is not None
         observations, slots = demonstration_slots(
             model.scenario,
             model.n_demonstrations,
@@ -68,7 +81,8 @@ class Pretraining:
         size = part_size(model.scenario, model.demonstrations, search)
         while (done := model.replay_buffer.size) < model.n_demonstrations:
             part = slice(done, done + size)
-            with _altogether(model):
+
+            def label(part: slice = part) -> None:
                 decisions = demonstrate(
                     model.scenario,
                     slots[part],
@@ -78,8 +92,15 @@ class Pretraining:
                     search=search,
                 )
                 model.replay_buffer.add(observations[part], decisions, demonstrated=True)
+
+            _altogether(model, label)
             _tell(callback)
         self.keep_labels()
+
+    def _begin(self, model: Any) -> None:
+        if self._seed is None:
+            self._seed = int(model.rng.integers(2**31))
+        self._settings = demonstration_settings(model)
 
     def _imitate(self, model: Any) -> None:
         """Take the gradient steps up to the next log entry, and write it."""
@@ -93,7 +114,7 @@ class Pretraining:
 
     def keep_labels(self) -> None:
         """Add no demonstrations to those that the replay buffer holds."""
-        self._seed = None
+        self._seed = self._settings = None
 
     def get_state(self) -> dict[str, Any]:
         """Return how far it is, for an exact continuation.
@@ -101,10 +122,10 @@ class Pretraining:
         Returns
         -------
         dict
-            ``seed``: of the demonstrations' slots, while there are some to be made; ``steps``:
-            gradient steps taken.
+            ``seed``: of the demonstrations' slots, and ``settings``: that they are made with, while
+            there are some to be made; ``steps``: gradient steps taken.
         """
-        return {"seed": self._seed, "steps": self._steps}
+        return {"seed": self._seed, "settings": self._settings, "steps": self._steps}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go back to a state.
@@ -115,6 +136,7 @@ class Pretraining:
             From :meth:`get_state`.
         """
         self._seed, self._steps = state["seed"], state["steps"]
+        self._settings = state.get("settings")  # older files hold none
 
 
 _STEPS = 25
@@ -130,18 +152,22 @@ def _tell(callback: BaseCallback) -> None:
         callback.on_pretraining_step()
 
 
-@contextlib.contextmanager
-def _altogether(model: Any) -> Iterator[None]:
-    """Let what stands inside happen altogether or, if it is interrupted, not at all."""
+def _altogether(model: Any, part: Callable[[], None]) -> None:
+    """Let a part happen altogether or, however often it is interrupted, not at all."""
     weights = _cloned(model.policy.state_dict())
     state = _cloned(training_state(model, with_env=False))
     gradients = torch.is_grad_enabled()
     try:
-        yield
+        part()
     except (KeyboardInterrupt, SystemExit):
-        torch.set_grad_enabled(gradients)  # it may have come on the way out of no_grad()
-        model.policy.load_state_dict(weights)
-        take_training_state(model, state, reseed=False, same_world=True)
+        while True:  # here, not in a function: on the way into one nothing would catch the next
+            try:
+                torch.set_grad_enabled(gradients)  # it may have come on the way out of no_grad()
+                model.policy.load_state_dict(weights)
+                take_training_state(model, state, reseed=False, same_world=True)
+                break
+            except (KeyboardInterrupt, SystemExit):
+                pass
         raise
 
 

@@ -151,3 +151,7 @@ def test_the_snippets_of_a_page_run(
     if page.name == "dirs.md":
         assert names["model"].num_timesteps == 200
         assert names["served"].any()
+        env = names["gym"].make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
+        whole, halfway = names["DIRS"](env=env, **names["settings"]).learn(20), names["halfway"]
+        for name, weight in whole.policy.state_dict().items():
+            assert weight.equal(halfway.policy.state_dict()[name]), name

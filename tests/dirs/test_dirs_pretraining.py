@@ -25,6 +25,7 @@ from stable_baselines3.common.logger import configure
 
 import dirs_agents
 from dirs_agents import DIRS
+from dirs_agents.model_file import take_training_state
 from dirs_agents.storage import read_model, write_model
 from tests.dirs.dirs_helpers import TASKS, assert_same_weights
 from tests.dirs.test_dirs_resume import ENVS, SLOTS, assert_same_end, settings_of
@@ -185,6 +186,14 @@ def lines_of_pretraining() -> int:
     return counted.lines
 
 
+def assert_trained_alike(left: DIRS, right: DIRS) -> None:
+    assert_same_weights(left, right)
+    assert left.rng.bit_generator.state == right.rng.bit_generator.state
+    mine, theirs = left.replay_buffer.get_state(), right.replay_buffer.get_state()
+    for key, value in mine.items():
+        np.testing.assert_array_equal(value, theirs[key], err_msg=key)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_ctrl_c_anywhere_loses_nothing(seed: int, tmp_path: Path) -> None:
     whole = model_of().learn(SLOTS)
@@ -195,11 +204,86 @@ def test_ctrl_c_anywhere_loses_nothing(seed: int, tmp_path: Path) -> None:
             model.learn(SLOTS)
         again = saved_and_loaded(model, tmp_path / "model", ENVS["monitored"](TASKS))
         again.learn(SLOTS - again.num_timesteps, reset_num_timesteps=False)
-        assert_same_weights(again, whole)
-        assert again.rng.bit_generator.state == whole.rng.bit_generator.state
-        mine, theirs = again.replay_buffer.get_state(), whole.replay_buffer.get_state()
-        for key, value in mine.items():
-            np.testing.assert_array_equal(value, theirs[key], err_msg=key)
+        assert_trained_alike(again, whole)
+
+
+class CtrlCAgain:
+    """Interrupts rollbacks, each at one of its lines, until no numbers of lines are left."""
+
+    def __init__(self, at: list[int]) -> None:
+        self.at, self.times, self.lines = at, 0, 0
+
+    def __call__(self, *given: Any, **named: Any) -> None:
+        self.times, self.lines = self.times + 1, 0
+        sys.settrace(self._call)
+        try:
+            take_training_state(*given, **named)
+        finally:
+            sys.settrace(None)
+
+    def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
+        del event, arg
+        return self._line if frame.f_code.co_filename.startswith(ROLLBACK) else None
+
+    def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
+        del frame, arg
+        self.lines += event == "line"
+        if event == "line" and self.at and self.lines == self.at[0]:
+            del self.at[0]
+            raise KeyboardInterrupt
+        return self._line
+
+
+ROLLBACK = (
+    *(str(Path(dirs_agents.__file__).parent / name) for name in ("model_file.py", "replay.py")),
+    str(Path(torch.optim.__file__).parent),
+)
+
+
+def interrupt_after(steps: int, model: DIRS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a model be interrupted after so many gradient steps, where gradients are off."""
+    descend = DIRS._descend
+
+    def stopped(self: DIRS, *given: Any) -> None:
+        descend(self, *given)
+        if self is model and self._n_updates == steps:
+            torch.set_grad_enabled(False)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(DIRS, "_descend", stopped)
+
+
+def test_ctrl_c_where_gradients_are_off_leaves_them_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of()
+    interrupt_after(32, model, monkeypatch)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.learn(SLOTS)
+        assert torch.is_grad_enabled()
+    finally:
+        torch.set_grad_enabled(True)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_in_the_rollback_loses_nothing_either(
+    times: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(at: list[int]) -> tuple[DIRS, CtrlCAgain]:
+        model, rollback = model_of(), CtrlCAgain(at)
+        interrupt_after(32, model, monkeypatch)
+        monkeypatch.setattr("dirs_agents.pretraining.take_training_state", rollback)
+        with pytest.raises(KeyboardInterrupt):
+            model.learn(SLOTS)
+        return model, rollback
+
+    whole, chance = model_of().learn(SLOTS), random.Random(times)
+    lines = interrupted([])[1].lines
+    for number in range(6):
+        model, rollback = interrupted([chance.randint(1, lines) for _ in range(times)])
+        assert rollback.times == times + 1
+        assert (model._pretraining.get_state()["steps"], model._n_updates) == (25, 25)
+        again = saved_and_loaded(model, tmp_path / f"{number}", ENVS["monitored"](TASKS))
+        assert_trained_alike(finished(again), whole)
 
 
 SCRIPT = """
@@ -305,6 +389,84 @@ def test_another_scenario_is_imitated_from_the_beginning(tmp_path: Path) -> None
         one.learn(0, callback=parts)
         assert [size for size, _ in parts.seen] == [0, 8, 16, 20, 20, 20, 20]
         assert one._n_updates == 50 + 60
+
+
+def half_made(file: Path, at: int = 2, **more: Any) -> DIRS:
+    model = model_of(**more)
+    with pytest.raises(Interrupted):
+        model.learn(SLOTS, callback=Parts(at))
+    model.save(file)
+    return model
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"demonstrations": "optimal"},
+        {"demonstrations": "exhaustive"},
+        {"demonstration_population": 340},
+        {"demonstration_generations": 4},
+        {"demonstration_beta": 0.7},
+        {"threshold": 0.5},
+        {"step_scale": 0.1},
+        {"allocation": "levy"},
+        {"n_demonstrations": 5},
+        {"n_demonstrations": 22},
+    ],
+    ids=str,
+)
+def test_half_made_demonstrations_are_not_mixed_with_others(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    model = half_made(tmp_path / "model")
+    again = DIRS.load(
+        tmp_path / "model", ENVS["monitored"](TASKS), "cpu", force_reset=False, **more
+    )
+    changed = model_of(**more)
+    changed.rng.bit_generator.state = model.rng.bit_generator.state
+    assert_trained_alike(finished(again), changed.learn(SLOTS))
+
+
+@pytest.mark.parametrize("more", [{"demonstrations": "none"}, {"n_demonstrations": 0}], ids=str)
+def test_half_made_demonstrations_that_nobody_wants_are_dropped(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    half_made(tmp_path / "model")
+    model = DIRS.load(tmp_path / "model", ENVS["monitored"](TASKS), "cpu", **more).learn(0)
+    assert (model.pretrained, model.replay_buffer.size, model._n_updates) == (True, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        ({}, {"pretrain_steps": 61, "generations": 4, "beta": 1.2}),
+        ({"demonstrations": "optimal", "n_demonstrations": 40}, {"demonstration_generations": 4}),
+    ],
+    ids=str,
+)
+def test_what_makes_no_demonstrations_may_change_between(
+    begun: dict[str, Any], more: dict[str, Any], tmp_path: Path
+) -> None:
+    begun = {"buffer_size": 50} | begun
+    half_made(tmp_path / "model", **begun)
+    again = DIRS.load(tmp_path / "model", ENVS["monitored"](TASKS), "cpu", **more)
+    assert_trained_alike(again.learn(0), model_of(**(begun | more)).learn(0))
+
+
+def test_complete_demonstrations_stay_when_settings_change(tmp_path: Path) -> None:
+    half_made(tmp_path / "model", at=5)
+    more = {"demonstrations": "optimal", "n_demonstrations": 5}
+    again = DIRS.load(tmp_path / "model", ENVS["monitored"](TASKS), "cpu", **more)
+    assert_trained_alike(again.learn(0), model_of().learn(0))
+
+
+def test_files_without_settings_of_half_made_demonstrations_go_on(tmp_path: Path) -> None:
+    half_made(tmp_path / "model")
+    content = read_model(tmp_path / "model")
+    del content["training"]["pretraining"]["settings"]
+    write_model(tmp_path / "older", content)
+    again = DIRS.load(tmp_path / "older", ENVS["monitored"](TASKS), "cpu", force_reset=False)
+    assert_same_end(finished(again), model_of().learn(SLOTS))
 
 
 def test_a_buffer_that_is_loaded_between_is_learned_from_as_it_is(tmp_path: Path) -> None:
