@@ -33,7 +33,8 @@ NAMES = {
     "dirs:ensemble": "DIRS, optimal labels, loss of the vote",
     "dirs:prices": "DIRS, price-posting agents",
     "ac": "AC",
-    "ac:links": "AC, one network for all links, too",
+    "ac[learning_rate=0.01, batch_size=64]": "AC, with the settings of the next row",
+    "ac:links": "AC, one network for all links, too (`ac:links`)",
     "ac:links[batch_size=32, ent_coef=0.01, policy_kwargs.link_arch=[64]]": (
         "AC, one network for all links, too: settings found first"
     ),

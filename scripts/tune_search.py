@@ -62,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     with complain(status=2):
         require_folder(options.out)
-    with complain():
+    with complain(stopped="Algorithms whose file was written are kept; the others begin anew."):
         for name in [options.algorithm] if options.algorithm else ALGORITHMS:
             begun = time.perf_counter()
             record = tuned(name, options.slots, options.evaluations, options.many)
