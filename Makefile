@@ -56,10 +56,10 @@ learners: $(READY) ## train every learner (hours), scripts/learners_page.py
 	$(BIN)/python scripts/benchmark.py --algos ac:links --scenarios $(LEARNED) \
 		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
 	$(BIN)/python scripts/benchmark.py --algos ac:links --scenarios $(LEARNED) \
-		--set batch_size=32 ent_coef=0.01 policy_kwargs.link_arch=[64] \
+		--set ac:links:batch_size=32 ac:links:ent_coef=0.01 ac:links:policy_kwargs.link_arch=[64] \
 		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
 	$(BIN)/python scripts/benchmark.py --algos ac --scenarios $(LEARNED) \
-		--set learning_rate=0.01 batch_size=64 \
+		--set ac:learning_rate=0.01 ac:batch_size=64 \
 		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
 	$(BIN)/python scripts/learners_page.py runs/learners --readme
 
