@@ -21,6 +21,7 @@ from experiments.reading import around
 from experiments.report.cells import plus_minus
 from experiments.report.provenance import warnings
 from experiments.statistics.grouping import arenas
+from experiments.statistics.intervals import Interval
 from experiments.statistics.pairing import crossed_mean
 from experiments.writing import require_folder, write_whole
 
@@ -74,8 +75,8 @@ The rows do not start from the same place:
   was kept ([every trial](../baselines/settings/ddpg.json)). One seed says little of a setting: AC
   with one network for all links had {dropped} more trials before, found by hand. The first of them
   did best on the trials' seed, and on others it left all devices local; it was dropped after its
-  results on seeds 0 to 4 of this table had been seen. Both rows of that form are therefore of seeds
-  5 to 9. On unequal-200x10 the best of each learner's trials reached
+  results on seeds 0 to 4 of this table had been seen. Both rows of that form, and AC with its
+  settings, are therefore of seeds 5 to 9, and neither learns on all of them. On unequal-200x10 the best of each learner's trials reached
   {unequal}.
   The paper's options of DIRS are the paper's where it prints them. The other two sets are those
   that served best here, chosen by hand without a record, and the `markdown` of price-posting
@@ -86,6 +87,8 @@ How long training takes is measured where nothing else runs:
 [benchmarks](../benchmarks/README.md). Raw figures: [learners.json](learners.json).
 
 """
+SCATTER = 0.02
+"""Half an interval beyond which the page shows every seed."""
 TUNED = ("ac", "ac:links", "ddpg", "maddpg")
 
 
@@ -111,12 +114,13 @@ def main() -> int:
 
 def _write(results: Sequence[Result], out: Path, *, readme: bool) -> None:
     """Write page, raw figures and, if asked for, the table of README.md."""
-    table = _table(_grouped(results), "NRR", _reached)
+    groups = _grouped(results)
+    table = _table(groups, "NRR", _reached)
     page = out / "learners.md"
     header = HEADER.format(
         tuning=_tuning(), dropped=_dropped(), unequal=_best_trials("unequal-200x10")
     )
-    write_whole(page, f"{header}{table}{_warned(results)}")
+    write_whole(page, f"{header}{table}{_scattered(groups)}{_warned(results)}")
     raw = {
         "format": "mec-gym/learners",
         "version": 1,
@@ -193,14 +197,31 @@ def _order(key: tuple[str, str]) -> tuple[bool, str]:
 def _reached(results: Sequence[Result]) -> str:
     if not results:
         return ""
-    values = np.stack([np.asarray(result.slots.nrr).mean(1) for result in results])
-    mean = crossed_mean(values, learns=results[0].learns)
+    mean = _mean(results)
     shown = plus_minus(mean.value, mean.half)
     if not results[0].learns:
         return shown
     before = float(np.mean([result.curve[0].nrr for result in results]))
     several = "seed" if len(results) == 1 else "seeds"
     return f"{shown} ({plus_minus(before, math.nan)}), {len(results)} {several}"
+
+
+def _mean(results: Sequence[Result]) -> Interval:
+    values = np.stack([np.asarray(result.slots.nrr).mean(1) for result in results])
+    return crossed_mean(values, learns=results[0].learns)
+
+
+def _scattered(groups: Groups) -> str:
+    """Return every seed of the rows whose mean says little of one of them."""
+    found = []
+    for (label, scenario), results in sorted(groups.items(), key=lambda one: _order(one[0])):
+        if results and results[0].learns and _mean(results).half > SCATTER:
+            ends = sorted((float(np.mean(one.slots.nrr)) for one in results), reverse=True)
+            shown = ", ".join(f"{nrr:.3f}" for nrr in ends)
+            found.append(f"- {scenario}, {NAMES[label]}: {shown}.")
+    if not found:
+        return ""
+    return "\n## Where seeds scatter\n\nNRR of each seed:\n\n" + "\n".join(found) + "\n"
 
 
 def _warned(results: Sequence[Result]) -> str:
