@@ -76,7 +76,8 @@ The rows do not start from the same place:
   with one network for all links had {dropped} more trials before, found by hand. The first of them
   did best on the trials' seed, and on others it left all devices local; it was dropped after its
   results on seeds 0 to 4 of this table had been seen. Both rows of that form, and AC with its
-  settings, are therefore of seeds 5 to 9, and neither learns on all of them. On unequal-200x10 the best of each learner's trials reached
+  settings, are therefore of seeds 5 to 9, and neither of the two learns on all of them. On
+  unequal-200x10 the best of each learner's trials reached
   {unequal}.
   The paper's options of DIRS are the paper's where it prints them. The other two sets are those
   that served best here, chosen by hand without a record, and the `markdown` of price-posting

@@ -114,9 +114,9 @@ class LinkPolicy(OffloadingActorCriticPolicy):
 
     One is :class:`~baselines.learners.categorical.OffloadingActorCriticPolicy`'s, over the whole
     observation, with weights of its own for each device and choice. The other, :class:`LinkLogits`,
-    is one for all links: it finds out from all of them at once that bad links are not worth it, which
-    the first would have to find out for each device and server apart. The first is what treats
-    equal devices differently where a server has no room for all of them.
+    is one for all links: it finds out from all of them at once that bad links are not worth it,
+    which the first would have to find out for each device and server apart. The first is what
+    treats equal devices differently where a server has no room for all of them.
 
     Parameters
     ----------
