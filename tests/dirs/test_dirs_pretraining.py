@@ -287,7 +287,8 @@ def test_ctrl_c_in_the_rollback_loses_nothing_either(
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 sys.path.insert(0, {here!r})
 import torch
 torch.set_num_threads(1)
