@@ -380,18 +380,21 @@ class _HMutation(_Search):
 
     def _drawn(
         self, crossing: float, tail: NDArray[np.float32]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return what crosses over, shape (B, P, N) or (B, P, 1), and which devices mutate, too."""
+    ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_]]:
+        """Return what crosses over, shape (B, P, N) or (B, P, 1), and which devices mutate, too.
+
+        The first only where f and p are searched and need it, or a member crosses as a whole.
+        """
         draw = self.rng.random(self.assignment.shape, dtype=np.float32)
-        if self.settings.crossover == "device":
+        if self.settings.crossover in ("device", "shared"):
+            crossed = None if self.fractions is None else draw < crossing
             # The draw is uniform below `crossing`: one number decides both comparisons.
-            return draw < crossing, draw < crossing * tail
-        if self.settings.crossover == "shared":
-            return draw < crossing, draw < np.minimum(crossing, tail)
+            apart = self.settings.crossover == "device"
+            return crossed, draw < (crossing * tail if apart else np.minimum(crossing, tail))
         if self.settings.crossover == "none":
             crossing = 1.0
-        crossed = self.rng.random((*self.fitness.shape, 1)) < crossing
-        return crossed, crossed & (draw < tail)
+        members = self.rng.random((*self.fitness.shape, 1)) < crossing
+        return members, members & (draw < tail)
 
 
 class _Classic(_Search):

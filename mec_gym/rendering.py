@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 _Size = tuple[int, int]
 _Color = tuple[int, ...]
-_DESIGN = (960, 600)
+DESIGN = (960, 600)
+"""Width and height that pictures are laid out for, [pixel]."""
 _PAPER, _CARD, _RIM, _GROUND = (240, 242, 245), (255, 255, 255), (222, 226, 232), (248, 249, 251)
 _INK, _SOFT, _FAINT = (28, 37, 51), (112, 120, 133), (233, 236, 240)
 _LOCAL, _BEST, _EXCESS = (150, 154, 160), (128, 146, 178), (238, 241, 247)
@@ -73,7 +74,7 @@ class Frame:
     history: tuple[tuple[float, float | None], ...] = ()
 
 
-def draw(frame: Frame, size: _Size = _DESIGN) -> NDArray[np.uint8]:
+def draw(frame: Frame, size: _Size = DESIGN) -> NDArray[np.uint8]:
     """Paint a picture of `frame`.
 
     Parameters
@@ -131,7 +132,7 @@ class Window:
     False
     """
 
-    def __init__(self, size: _Size = _DESIGN, fps: float = 4, caption: str = "mec-gym") -> None:
+    def __init__(self, size: _Size = DESIGN, fps: float = 4, caption: str = "mec-gym") -> None:
         self.size, self.fps, self.caption = size, fps, caption
         self.dismissed = False
         self._clock: Any = None
@@ -271,7 +272,7 @@ class _Painter:
         self.pygame = _pygame()
         self.pygame.font.init()
         self.font = cache(lambda pixels: self.pygame.font.Font(None, pixels))
-        zoom = min(size[0] / _DESIGN[0], size[1] / _DESIGN[1])
+        zoom = min(size[0] / DESIGN[0], size[1] / DESIGN[1])
         oversampling = 4 if zoom <= 1.5 else 2
         self.unit = zoom * oversampling
         self.surface = self.pygame.Surface([oversampling * side for side in size], 0, 32)

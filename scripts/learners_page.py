@@ -76,7 +76,7 @@ The rows do not start from the same place:
   with one network for all links had {dropped} more trials before, found by hand. The first of them
   did best on the trials' seed, and on others it left all devices local; it was dropped after its
   results on seeds 0 to 4 of this table had been seen. Both rows of that form, and AC with its
-  settings, are therefore of seeds 5 to 9, and neither of the two learns on all of them. On
+  settings, are therefore of seeds {seeds}; where they scatter, each is shown below. On
   unequal-200x10 the best of each learner's trials reached
   {unequal}.
   The paper's options of DIRS are the paper's where it prints them. The other two sets are those
@@ -119,7 +119,10 @@ def _write(results: Sequence[Result], out: Path, *, readme: bool) -> None:
     table = _table(groups, "NRR", _reached)
     page = out / "learners.md"
     header = HEADER.format(
-        tuning=_tuning(), dropped=_dropped(), unequal=_best_trials("unequal-200x10")
+        tuning=_tuning(),
+        dropped=_dropped(),
+        seeds=_seeds(results),
+        unequal=_best_trials("unequal-200x10"),
     )
     write_whole(page, f"{header}{table}{_scattered(groups)}{_warned(results)}")
     raw = {
@@ -154,6 +157,12 @@ def _trials(name: str, kind: str = "trials") -> list[dict[str, Any]]:
 def _dropped() -> int:
     """Return how many trials of AC with one network for all links were dropped."""
     return len({one["trial"] for one in _trials("ac:links", "dropped")})
+
+
+def _seeds(results: Sequence[Result]) -> str:
+    """Return the seeds of the rows that what had been seen before could not choose."""
+    seen = {one.seed or 0 for one in results if one.label == "ac:links"}
+    return ", ".join(map(str, sorted(seen)))
 
 
 def _best_trials(scenario: str) -> str:

@@ -46,3 +46,31 @@ def test_a_table_of_one_map_says_so(own: bool) -> None:
     result = replace(EXAMPLE, evaluation=replace(EXAMPLE.evaluation, own_layout=own))
     notes = " ".join(score_sheet(compare([result]).tables[0]).notes)
     assert ("say nothing about others" in notes) is own
+
+
+@pytest.fixture(scope="module")
+def seeds_on_unequal() -> dict[str, list[float]]:
+    runs = json.loads((ROOT / "docs/learners.json").read_text())["runs"]
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        if run["scenario"] == "unequal-200x10":
+            found.setdefault(run["label"], []).append(run["nrr"])
+    return found
+
+
+@pytest.mark.parametrize("label", ["ac", "ddpg", "maddpg", "examples.cross_entropy:CrossEntropy"])
+def test_readme_is_right_that_staying_local_beats_them(
+    seeds_on_unequal: dict[str, list[float]], label: str
+) -> None:
+    (local,) = seeds_on_unequal["local"]
+    assert max(seeds_on_unequal[label]) < local
+
+
+def test_readme_is_right_on_ac_with_links(seeds_on_unequal: dict[str, list[float]]) -> None:
+    (local,) = seeds_on_unequal["local"]
+    links, taught = seeds_on_unequal["ac:links"], seeds_on_unequal["dirs:ensemble"]
+    ahead = [one for one in links if one > max(taught)]
+    assert len(links) / 2 < len(ahead) < len(links)
+    assert all(one < local / 2 for one in links if one not in ahead)
+    for label in ("keep-what-pays", "posted-prices", "greedy"):
+        assert max(links) < min(seeds_on_unequal[label])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from experiments.running.measuring import Decisions
 from mec_gym import Scenario
 from mec_gym.envs.offloading import MultiMECEnv
-from mec_gym.rendering import draw
+from mec_gym.rendering import DESIGN, draw
 
 
 class NetworkPicture:
@@ -39,7 +39,7 @@ class NetworkPicture:
     """
 
     def __init__(
-        self, scenario: Scenario, observation: str, size: tuple[int, int] = (960, 600)
+        self, scenario: Scenario, observation: str, size: tuple[int, int] = DESIGN
     ) -> None:
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         import pygame  # noqa: F401  # before an env that could not draw is made
