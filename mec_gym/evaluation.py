@@ -8,7 +8,7 @@ here it is the optimum, or where that is only bounded, the lower bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -122,24 +122,32 @@ def slot_set(
         raise ValueError(
             f"n_layouts and slots_per_layout must be >= 1; got {n_layouts} and {slots_per_layout}."
         )
-    scenarios, slots, optima = [], [], []
+    scenarios: list[Scenario] = []
+    slots: list[Slot] = []
     for index in range(n_layouts):
-        drawn = scenario.layout_seed if own_layout else _layout_seed(seed, index)
-        one = scenario.replace(layout="fixed", layout_seed=drawn)
-        rngs = [np.random.default_rng([seed, index, copy]) for copy in range(slots_per_layout)]
-        world = World(one, slots_per_layout)
-        world.reset(rngs)
+        if not (own_layout and scenarios):
+            drawn = scenario.layout_seed if own_layout else _layout_seed(seed, index)
+            one = scenario.replace(layout="fixed", layout_seed=drawn)
+            world = World(one, slots_per_layout)
+        world.reset([np.random.default_rng([seed, index, k]) for k in range(slots_per_layout)])
         assert world.slot is not None
         scenarios.append(one)
         slots.append(world.slot)
-        optima.append(solve(one, world.slot))
+    together = _together(slots)
+    optimum = solve(scenario, together)  # of a layout it only needs the gains
     return SlotSet(
         scenarios=tuple(scenarios),
-        slots=tuple(slots),
-        optimum=np.stack([optimum.lower_bound for optimum in optima]),
-        offloaded=np.stack([(optimum.assignment > 0).mean(-1) for optimum in optima]),
-        gap=max(float(np.max(optimum.gap)) for optimum in optima),
+        slots=tuple(together[index] for index in range(n_layouts)),
+        optimum=optimum.lower_bound,
+        offloaded=(optimum.assignment > 0).mean(-1),
+        gap=float(optimum.gap.max()),
     )
+
+
+def _together(slots: Sequence[Slot]) -> Slot:
+    """Return batches of slots as one, with an axis in front."""
+    names = ("gains", "data_bits", "cycles")
+    return Slot.trusted(*(np.stack([getattr(one, name) for one in slots]) for name in names))
 
 
 def _layout_seed(seed: int, index: int) -> int:

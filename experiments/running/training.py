@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3.common.logger import Logger, make_output_format
+from stable_baselines3.common.logger import KVWriter, Logger, make_output_format
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
@@ -29,6 +29,7 @@ from experiments.running.checkpoints import (
     save_checkpoint,
     save_model,
 )
+from experiments.running.events import EventFile
 from experiments.running.folder import RunFolder, Status
 from experiments.running.measuring import FrozenSlots, decisions_of, frozen_slots, measure
 from experiments.running.stopping import Stop
@@ -146,12 +147,19 @@ def _changed(
     """Let a model learn, or a rule find what it has to; return the seconds of all parts."""
     if not chosen.learns:
         return _tune(model)
+
+    def save(model: Any, seconds: float) -> None:
+        for file in model.logger.output_formats:
+            if isinstance(file, EventFile):
+                file.flush()  # what goes on from here does not write again what was before
+        save_checkpoint(model, seconds, run)
+
     watch = Watch(
         run,
         settings,
         settings.observation or chosen.observation,
         frozen,
-        lambda model, seconds: save_checkpoint(model, seconds, run),
+        save,
         seconds=seconds,
         between_rollouts=between_rollouts(model),
         stop=stop,
@@ -266,10 +274,13 @@ def _logger(run: RunFolder, model: Any, verbose: int) -> Logger:
     suffix = f"-from-{timesteps}" if timesteps else ""
     if not timesteps and run.last_checkpoint() is not None:  # it was stopped in pre-training
         suffix = f"-from-step-{getattr(model, '_n_updates', 0)}"
-    formats = []
+    formats: list[KVWriter] = []
     for name in names:
         try:
-            formats.append(make_output_format(name, str(run.path), suffix))
+            if name == "tensorboard":
+                formats.append(EventFile(str(run.path)))
+            else:
+                formats.append(make_output_format(name, str(run.path), suffix))
         except (AssertionError, ImportError):  # the library's way of saying so
             _log.warning("no %s here: figures go to progress.csv alone. %s", name, _INSTALL)
     return Logger(str(run.path), formats)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HParam, Image, Logger
 
+from dirs_agents.dirs import DIRS
 from experiments.running.folder import RunFolder, Status
 from experiments.running.measuring import FrozenSlots, decisions_of, means
 from experiments.running.pictures import NetworkPicture
@@ -105,10 +106,11 @@ class Watch(BaseCallback):
 
     def _on_step(self) -> bool:
         now = time.perf_counter()
-        for info in self.locals.get("infos", ()):
-            for name, tag in MEC_FIGURES.items():
-                if name in info:
-                    self.logger.record_mean(tag, float(info[name]))
+        if not isinstance(self.model, DIRS):  # it notes them itself
+            for info in self.locals.get("infos", ()):
+                for name, tag in MEC_FIGURES.items():
+                    if name in info:
+                        self.logger.record_mean(tag, float(info[name]))
         # Not beyond the budget: a rollout that it cuts short would be trained on for nothing.
         going_on = self.num_timesteps <= self._settings.timesteps
         self._outside += time.perf_counter() - now

@@ -1,15 +1,18 @@
-"""The best assignment of a load problem, by the method that suits it."""
+"""The best assignments of load problems, by the method that suits each."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym.optimum.dual import at_prices, dual_bound, maximise_dual
-from mec_gym.optimum.problem import LoadProblem, NormalForm, normal_form
+from mec_gym.optimum.dual import Priced, at_prices, dual_bounds
+from mec_gym.optimum.newton import maximise_dual
+from mec_gym.optimum.problem import LoadProblem, LoadProblems, normal_form
 from mec_gym.optimum.search import restart, search, tighten
 from mec_gym.optimum.transport import transport
 
@@ -43,27 +46,45 @@ CORE_STATES = 2000
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """An assignment and a proven bound.
+    """An assignment and a proven bound; of a batch of problems, each with an axis in front.
 
     Attributes
     ----------
-    assignment : ndarray, shape (N,)
+    assignment : ndarray, shape (..., N)
         0 = local, j = server j.
-    objective : float, [1]
+    objective : float or ndarray, shape (B,), [1]
         The problem's objective of the assignment.
-    lower_bound : float, [1]
+    lower_bound : float or ndarray, shape (B,), [1]
         At most the optimum, up to rounding; equal to `objective` where `exact`.
-    prices : ndarray, shape (M,), [1/sqrt(cycle)]
+    prices : ndarray, shape (..., M), [1/sqrt(cycle)]
         Dual prices λ_j >= 0 of root work behind the bound.
-    exact : bool
+    exact : bool or ndarray, shape (B,)
         Whether the assignment is proven optimal.
     """
 
     assignment: NDArray[np.int64]
-    objective: float
-    lower_bound: float
+    objective: Any
+    lower_bound: Any
     prices: NDArray[np.float64]
-    exact: bool
+    exact: Any
+
+    def put(self, rows: NDArray[Any], other: Solution) -> None:
+        """Overwrite the solutions of some problems of a batch.
+
+        Parameters
+        ----------
+        rows : bool or integer ndarray
+            Which ones, as an index of the batch axis.
+        other : Solution
+            Of these, in order.
+
+        Examples
+        --------
+        >>> one = minimise_all(LoadProblem(np.ones((1, 2)), np.ones(1), np.ones(1)).alone())
+        >>> one.put(np.array([0]), one)
+        """
+        for name in ("assignment", "objective", "lower_bound", "prices", "exact"):
+            getattr(self, name)[rows] = getattr(other, name)
 
 
 def minimise(problem: LoadProblem) -> Solution:
@@ -87,72 +108,126 @@ def minimise(problem: LoadProblem) -> Solution:
     >>> solution.assignment, solution.objective, solution.exact
     (array([0, 1]), 3.5, True)
     """
-    with np.errstate(under="ignore", over="ignore"):
-        # A device without root work loads no server: its least cost is best whatever others do.
-        working = problem.root_work > 0.0
-        if working.all() and problem.n_devices:
-            return _minimise_working(problem)
-        assignment = problem.cost.argmin(axis=1)
-        if not working.any():
-            value = problem.objective(assignment)
-            return Solution(assignment, value, value, np.zeros(problem.n_servers), True)
-        rest = _minimise_working(problem.part(working))
-        assignment[working] = rest.assignment
-        return _with_free(problem, assignment, rest, problem.cost[~working].min(axis=1))
-
-
-def _with_free(
-    problem: LoadProblem,
-    assignment: NDArray[np.int64],
-    rest: Solution,
-    free: NDArray[np.float64],
-) -> Solution:
-    """Extend a solution by devices without root work, given their costs."""
-    value = problem.objective(assignment)
-    # fsum is exact but for its last digit, and so is the sum: 4 digits' worth is on the safe side.
-    bound = (rest.lower_bound + math.fsum(free)) * (1.0 - 4.0 * np.finfo(np.float64).eps)
+    found = minimise_all(problem.alone())
     return Solution(
-        assignment, value, value if rest.exact else min(bound, value), rest.prices, rest.exact
+        found.assignment[0],
+        float(found.objective[0]),
+        float(found.lower_bound[0]),
+        found.prices[0],
+        bool(found.exact[0]),
     )
 
 
-def _minimise_working(problem: LoadProblem) -> Solution:
-    """Solve a problem in which every device has root work."""
-    form = normal_form(problem)
-    if problem.equal_tasks:
-        return _equal(problem, form)
-    if (problem.n_servers + 1.0) ** min(problem.n_devices, 64) <= ENUMERATION_LIMIT:
-        return _tiny(problem, form)
-    return _unequal(problem, form)
+def minimise_all(problems: LoadProblems) -> Solution:
+    """Return :func:`minimise` of every problem of a batch, the same numbers as one by one.
+
+    Parameters
+    ----------
+    problems : LoadProblems
+        The problems.
+
+    Returns
+    -------
+    Solution
+        With a batch axis.
+
+    Examples
+    --------
+    >>> problems = LoadProblems(np.zeros((3, 2, 2)), np.ones((3, 2)), np.ones(1))
+    >>> minimise_all(problems).objective
+    array([0., 0., 0.])
+    """
+    _, devices, choices = problems.cost.shape
+    works = problems.root_work > 0.0
+    every, some = np.asarray(works.all(axis=-1)), np.asarray(works.any(axis=-1))
+    equal = problems.equal_tasks
+    tiny = float(choices) ** min(devices, 64) <= ENUMERATION_LIMIT
+    kinds: tuple[tuple[Callable[[LoadProblems], Solution], NDArray[np.bool_]], ...] = (
+        (_some_free, some & ~every),
+        (_equal, some & every & equal),
+        (_tiny if tiny else _unequal, some & every & ~equal),
+    )
+    with np.errstate(under="ignore", over="ignore"):
+        for method, rows in kinds:
+            if rows.all():
+                return method(problems)
+        found = _free(problems)
+        for method, rows in kinds:
+            if rows.any():
+                found.put(rows, method(problems.at(rows)))
+    return found
 
 
-def _equal(problem: LoadProblem, form: NormalForm) -> Solution:
-    """Equal tasks: a minimum-cost flow."""
-    form = form._replace(size=np.ones(problem.n_devices))
-    price = maximise_dual(form, mismatch=MISMATCH * problem.n_servers)
-    flow = transport(form, price)
-    prices = flow.price / form.unit
-    return _judged(problem, flow.assignment, prices, dual_bound(problem, prices))
+def _free(problems: LoadProblems) -> Solution:
+    """No root work: the devices load no server, and the least cost is best for each."""
+    assignment = problems.cost.argmin(axis=-1)
+    value = problems.objective(assignment[:, None])[:, 0]
+    prices = np.zeros((len(value), problems.cost.shape[-1] - 1))
+    return Solution(assignment, value, value.copy(), prices, np.ones(len(value), dtype=bool))
 
 
-def _tiny(problem: LoadProblem, form: NormalForm) -> Solution:
+def _some_free(problems: LoadProblems) -> Solution:
+    """Devices without root work take what is best for them, whatever the others do."""
+    found = _free(problems)
+    for row, work in enumerate(problems.root_work):
+        found.put(np.array([row]), _with_free(problems[row], work > 0.0))
+    return found
+
+
+def _with_free(problem: LoadProblem, working: NDArray[np.bool_]) -> Solution:
+    """Solve a problem in which some devices have no root work, as a batch of one."""
+    rest = minimise_all(problem.part(working).alone())
+    assignment = problem.cost.argmin(axis=1)[None]
+    assignment[:, working] = rest.assignment
+    value = np.array([problem.objective(assignment[0])])
+    # fsum is exact but for its last digit, and so is the sum: 4 digits' worth is on the safe side.
+    free = math.fsum(problem.cost[~working].min(axis=1))
+    bound = (rest.lower_bound + free) * (1.0 - 4.0 * np.finfo(np.float64).eps)
+    bound = np.where(rest.exact, value, np.minimum(bound, value))
+    return Solution(assignment, value, bound, rest.prices, rest.exact)
+
+
+def _equal(problems: LoadProblems) -> Solution:
+    """Equal tasks: minimum-cost flows."""
+    form = normal_form(problems)
+    form = form._replace(size=np.ones_like(form.size))
+    price = maximise_dual(form, mismatch=MISMATCH * form.curvature.shape[-1])
+    flows = [transport(form.at(row), start) for row, start in enumerate(price)]
+    assignment = np.stack([flow.assignment for flow in flows])
+    prices = np.stack([flow.price for flow in flows]) / form.unit[:, None]
+    return _judged(problems, assignment, prices, dual_bounds(problems, prices))
+
+
+def _tiny(problems: LoadProblems) -> Solution:
     """Few devices and servers: all assignments are tried."""
-    shape = (problem.n_servers + 1,) * problem.n_devices
+    batch, devices, choices = problems.cost.shape
+    shape = (choices,) * devices
     every = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=1)
-    values = problem.objective(every)
-    best = int(values.argmin())
-    prices = maximise_dual(form, relative_gap=SMOOTHING) / form.unit
+    best = [int(problems[row].objective(every).argmin()) for row in range(batch)]
+    form = normal_form(problems)
+    prices = maximise_dual(form, relative_gap=SMOOTHING) / form.unit[:, None]
     assignment = every[best].astype(np.int64)
-    value = problem.objective(assignment)
-    return Solution(assignment, value, value, prices, True)
+    value = problems.objective(assignment[:, None])[:, 0]
+    return Solution(assignment, value, value, prices, np.ones(batch, dtype=bool))
 
 
-def _unequal(problem: LoadProblem, form: NormalForm) -> Solution:
+def _unequal(problems: LoadProblems) -> Solution:
     """Unequal tasks: the dual bounds, a local search finds, an enumeration closes the gap."""
+    form = normal_form(problems)
     price = maximise_dual(form, relative_gap=SMOOTHING)
-    prices = price / form.unit
-    bound = dual_bound(problem, prices)
-    priced = at_prices(form, price)
+    prices = price / form.unit[:, None]
+    bounds = dual_bounds(problems, prices)
+    assignment = np.empty(problems.root_work.shape, dtype=np.int64)
+    for row, bound in enumerate(bounds.tolist()):
+        priced = at_prices(form.at(row), price[row])
+        assignment[row], bounds[row] = _searched(problems[row], priced, bound)
+    return _judged(problems, assignment, prices, bounds)
+
+
+def _searched(
+    problem: LoadProblem, priced: Priced, bound: float
+) -> tuple[NDArray[np.int64], float]:
+    """Return the best assignment found and a bound, infinite if it is proven optimal."""
     found = tighten(priced, search(priced), states=CORE_STATES, size=CORE_SIZE)
     if not found.proven:
         choice = restart(priced, found.choice, times=RESTARTS, enough=GOOD_ENOUGH * bound)
@@ -160,22 +235,22 @@ def _unequal(problem: LoadProblem, form: NormalForm) -> Solution:
     value = problem.objective(found.choice)
     if abs(value - bound - priced.excess(found.choice)) > CONSISTENT * value:
         # Prices far above all costs at stake have drowned the regrets in rounding.
-        return _judged(problem, found.choice, prices, bound)
+        return found.choice, bound
     if math.isinf(found.proven):
-        return Solution(found.choice, value, value, prices, True)
+        return found.choice, found.proven
     # What is proven sums at most 2 N + M + 1 terms >= 0, loads being sums of N themselves, and
     # none of the magnitudes exceeds the objective's by more than the factor 4.
     rounding = 4.0 * (problem.n_devices + 16.0) * np.finfo(np.float64).eps * value
-    return _judged(problem, found.choice, prices, max(bound, bound + found.proven - rounding))
+    return found.choice, max(bound, bound + found.proven - rounding)
 
 
 def _judged(
-    problem: LoadProblem,
+    problems: LoadProblems,
     assignment: NDArray[np.int64],
     prices: NDArray[np.float64],
-    bound: float,
+    bound: NDArray[np.float64],
 ) -> Solution:
-    """Return the solution, exact if objective and bound differ by rounding alone."""
-    value = problem.objective(assignment)
+    """Return the solutions, exact where objective and bound differ by rounding alone."""
+    value = problems.objective(assignment[:, None])[:, 0]
     exact = value - bound <= CERTIFICATE * value
-    return Solution(assignment, value, value if exact else bound, prices, exact)
+    return Solution(assignment, value, np.where(exact, value, bound), prices, exact)

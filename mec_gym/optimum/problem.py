@@ -1,4 +1,4 @@
-"""The offloading decision as an assignment problem with a quadratic load cost."""
+"""The offloading decision as an assignment problem with a quadratic load cost, alone or many."""
 
 from __future__ import annotations
 
@@ -54,8 +54,21 @@ class LoadProblem:
     @cached_property
     def equal_tasks(self) -> bool:
         """Whether all root works are equal, up to 1e-12 relative."""
-        largest = self.root_work.max(initial=0.0)
-        return bool(largest - self.root_work.min(initial=largest) <= EQUAL_TOLERANCE * largest)
+        return bool(self.alone().equal_tasks[0])
+
+    def alone(self) -> LoadProblems:
+        """Return the problem as a batch of one.
+
+        Returns
+        -------
+        LoadProblems
+
+        Examples
+        --------
+        >>> LoadProblem(np.ones((2, 3)), np.ones(2), np.ones(2)).alone().cost.shape
+        (1, 2, 3)
+        """
+        return LoadProblems(self.cost[None], self.root_work[None], self.server_frequency)
 
     def loads(self, assignment: NDArray[Any]) -> NDArray[np.float64]:
         """Return the root work that an assignment puts on each server.
@@ -128,40 +141,164 @@ class LoadProblem:
         return LoadProblem(self.cost[devices], self.root_work[devices], self.server_frequency)
 
 
+@dataclass(frozen=True, eq=False)
+class LoadProblems:
+    r"""Σ_i cost[i, a_i] + Σ_j L_j² / F_j, [S-1], of a batch of slots.
+
+    Attributes
+    ----------
+    cost : ndarray, shape (B, N, M + 1), [1]
+        What each choice costs a device, computation at the servers apart. Column 0 local,
+        infinite for a device that cannot execute locally.
+    root_work : ndarray, shape (B, N), [sqrt(cycle/s)]
+        s_i.
+    server_frequency : ndarray, shape (M,), [cycle/s]
+        F_j^max.
+
+    Examples
+    --------
+    >>> problems = LoadProblems(np.ones((3, 2, 2)), np.ones((3, 2)), np.ones(1))
+    >>> problems.objective(np.zeros((3, 5, 2), dtype=int)).shape
+    (3, 5)
+    """
+
+    cost: NDArray[np.float64]
+    root_work: NDArray[np.float64]
+    server_frequency: NDArray[np.float64]
+
+    @cached_property
+    def equal_tasks(self) -> NDArray[np.bool_]:
+        """Whether all root works of a slot are equal, up to 1e-12 relative; shape (B,)."""
+        largest = self.root_work.max(axis=-1, initial=0.0)
+        least = self.root_work.min(axis=-1, initial=np.inf)
+        return np.asarray(largest - np.minimum(least, largest) <= EQUAL_TOLERANCE * largest)
+
+    def __getitem__(self, index: int) -> LoadProblem:
+        """Return the problem of one slot."""
+        return LoadProblem(self.cost[index], self.root_work[index], self.server_frequency)
+
+    def at(self, slots: NDArray[Any]) -> LoadProblems:
+        """Return the problems of some of the slots.
+
+        Parameters
+        ----------
+        slots : bool or integer ndarray
+            Which ones, as an index of the batch axis.
+
+        Returns
+        -------
+        LoadProblems
+
+        Examples
+        --------
+        >>> problems = LoadProblems(np.ones((3, 5, 2)), np.ones((3, 5)), np.ones(1))
+        >>> problems.at(np.array([0, 2])).cost.shape
+        (2, 5, 2)
+        """
+        return LoadProblems(self.cost[slots], self.root_work[slots], self.server_frequency)
+
+    @cached_property
+    def _first_cell(self) -> NDArray[np.int64]:
+        """Flat index of each device's column 0, shape (B, 1, N)."""
+        batch, devices, choices = self.cost.shape
+        cells: NDArray[np.int64] = np.arange(0, batch * devices * choices, choices)
+        return cells.reshape(batch, 1, devices)
+
+    @cached_property
+    def _bins(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """By the number of candidates P: each one's first bin (B, P, 1), and s_i for all of them.
+
+        A search prices as many candidates in every generation.
+        """
+        return {}
+
+    def _bins_of(self, candidates: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        found = self._bins.get(candidates)
+        if found is None:
+            batch, _, choices = self.cost.shape
+            first = np.arange(0, batch * candidates * choices, choices)
+            weights = self.root_work.repeat(candidates, axis=0).ravel()
+            found = self._bins[candidates] = first.reshape(batch, candidates, 1), weights
+        return found
+
+    def objective(self, assignment: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the objective of P decisions in every slot: the fitness of Algorithm 4, line 6.
+
+        Parameters
+        ----------
+        assignment : ndarray, shape (B, P, N), int64
+            0 = local, j = server j; not checked.
+
+        Returns
+        -------
+        ndarray, shape (B, P), [1]
+            As :func:`mec_gym.evaluate`, up to rounding.
+        """
+        batch, candidates, _ = assignment.shape
+        bins = self.cost.shape[-1]
+        own = self.cost.reshape(-1).take(assignment + self._first_cell).sum(axis=-1)
+        first, weights = self._bins_of(candidates)
+        loads = np.bincount((assignment + first).ravel(), weights, batch * candidates * bins)
+        loads = loads.reshape(batch, candidates, bins)[..., 1:]
+        return np.asarray(own + (loads * (loads / self.server_frequency)).sum(axis=-1))
+
+
 class NormalForm(NamedTuple):
-    r"""A problem in units that suit arithmetic: minimise Σ excess + Σ_j curvature_j ℓ_j².
+    r"""Problems in units that suit arithmetic: minimise Σ excess + Σ_j curvature_j ℓ_j².
 
     ℓ_j = L_j / unit, and of every device's costs the least is subtracted, which keeps the
     digits of devices with small costs beside those with large ones.
 
+    Of one problem, or of a batch with one more axis in front of everything.
+
     Attributes
     ----------
-    excess : ndarray, shape (M + 1, N), [1]
+    excess : ndarray, shape (..., M + 1, N), [1]
         Cost above the device's least; choices first, so that reductions over them are fast.
-    size : ndarray, shape (N,), [1]
+    size : ndarray, shape (..., N), [1]
         s_i / max s, in [0, 1].
-    curvature : ndarray, shape (M,), [1]
+    curvature : ndarray, shape (..., M), [1]
         (max s)² / F_j, positive.
-    unit : float, [sqrt(cycle)]
+    unit : float or ndarray, shape (B,), [sqrt(cycle)]
         max s. A price λ_j of root work is the price p_j = λ_j · unit of ℓ_j.
-    base : float, [1]
+    base : float or ndarray, shape (B,), [1]
         Σ of the devices' least costs, which the objective has on top.
     """
 
     excess: NDArray[np.float64]
     size: NDArray[np.float64]
     curvature: NDArray[np.float64]
-    unit: float
-    base: float
+    unit: Any
+    base: Any
+
+    def at(self, index: Any) -> NormalForm:
+        """Return one problem of a batch, or some of them.
+
+        Parameters
+        ----------
+        index : int, slice or ndarray
+            Of the batch axis.
+
+        Returns
+        -------
+        NormalForm
+
+        Examples
+        --------
+        >>> form = normal_form(LoadProblem(np.ones((2, 3)), np.ones(2), np.ones(2)).alone())
+        >>> form.at(0).excess.shape
+        (3, 2)
+        """
+        return NormalForm(*(field[index] for field in self))
 
 
-def normal_form(problem: LoadProblem) -> NormalForm:
-    """Return the normal form of a problem in which some root work is positive.
+def normal_form(problem: LoadProblem | LoadProblems) -> NormalForm:
+    """Return the normal form of problems in which some root work is positive.
 
     Parameters
     ----------
-    problem : LoadProblem
-        N >= 1 and max s > 0.
+    problem : LoadProblem or LoadProblems
+        N >= 1 and max s > 0, each.
 
     Returns
     -------
@@ -171,10 +308,12 @@ def normal_form(problem: LoadProblem) -> NormalForm:
     --------
     >>> form = normal_form(LoadProblem(np.array([[3.0, 2.0]]), np.array([2.0]), np.ones(1)))
     >>> form.excess.ravel(), form.size, form.curvature, form.unit
-    (array([1., 0.]), array([1.]), array([4.]), 2.0)
+    (array([1., 0.]), array([1.]), array([4.]), np.float64(2.0))
     """
-    unit = float(problem.root_work.max())
-    cost = np.ascontiguousarray(problem.cost.T)
-    least = cost.min(axis=0)
-    curvature = np.maximum(unit * (unit / problem.server_frequency), LEAST_CURVATURE)
-    return NormalForm(cost - least, problem.root_work / unit, curvature, unit, float(least.sum()))
+    unit = problem.root_work.max(axis=-1)
+    units = unit[..., None]
+    cost = np.ascontiguousarray(np.swapaxes(problem.cost, -1, -2))
+    least = cost.min(axis=-2)
+    curvature = np.maximum(units * (units / problem.server_frequency), LEAST_CURVATURE)
+    size = problem.root_work / units
+    return NormalForm(cost - least[..., None, :], size, curvature, unit, least.sum(axis=-1))

@@ -7,22 +7,24 @@ of server j: an assignment problem with a quadratic load cost [S-1].
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym.allocation import optimal_power, root_work
-from mec_gym.model.arrays import Array, as_numpy, contiguous
+from mec_gym.model.arrays import as_numpy
 from mec_gym.model.assignment import require_sizes
-from mec_gym.model.constants import Constants, constants_of
-from mec_gym.model.cost import computing_time, uplink, weighted_cost
+from mec_gym.model.constants import constants_of
 from mec_gym.model.slot import Slot
-from mec_gym.optimum.assign import minimise
-from mec_gym.optimum.problem import LoadProblem
+from mec_gym.optimum.assign import minimise_all
+from mec_gym.optimum.costs import problems_of
 from mec_gym.outcome import price
 from mec_gym.scenario import Scenario
+
+BLOCK = 2**16
+"""Choices, N (M + 1) a slot, of the slots that are solved together: they share the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,110 +97,36 @@ def solve(scenario: Scenario, slot: Slot) -> Optimum:
     array([1, 1])
     """
     require_sizes(scenario, slot)
-    slot = Slot.trusted(
-        *(
-            np.asarray(as_numpy(array), dtype=np.float64)
-            for array in (slot.gains, slot.data_bits, slot.cycles)
-        )
+    shape = slot.batch_shape
+    gains, data_bits, cycles = (
+        np.asarray(as_numpy(array), dtype=np.float64)
+        for array in (slot.gains, slot.data_bits, slot.cycles)
     )
-    if not slot.batch_shape:
-        return _solve_one(scenario, slot)
-    found = [_solve_one(scenario, slot[index]) for index in np.ndindex(slot.batch_shape)]
-
-    def stacked(name: str) -> NDArray[Any]:
-        values = np.stack([getattr(one, name) for one in found])
-        return values.reshape(slot.batch_shape + values.shape[1:])
-
-    return Optimum(**{field.name: stacked(field.name) for field in fields(Optimum)})
-
-
-def _solve_one(scenario: Scenario, slot: Slot) -> Optimum:
-    constants = constants_of(scenario, slot.gains)
-    solution = minimise(load_problem(scenario, slot))
-    _, _, cost = price(constants, slot, solution.assignment)
-    objective = float(cost.sum())
-    bound = objective if solution.exact else min(float(solution.lower_bound), objective)
-    return Optimum(
-        assignment=solution.assignment,
-        objective=objective,
-        lower_bound=bound,
-        gap=(objective - bound) / objective,
-        prices=solution.prices,
-        status="optimal" if solution.exact else "bounded",
+    devices, servers = gains.shape[-2:]
+    batch = math.prod(shape)
+    flat = Slot.trusted(
+        gains.reshape(batch, devices, servers),
+        data_bits.reshape(batch, devices),
+        cycles.reshape(batch, devices),
     )
+    step = max(1, BLOCK // (devices * (servers + 1)))
+    if batch <= step:
+        whole = _solve_block(scenario, flat)
+    else:
+        blocks = (_solve_block(scenario, flat[i : i + step]) for i in range(0, batch, step))
+        whole = tuple(np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    shaped = [field.reshape(shape + field.shape[1:]) for field in whole]
+    return Optimum(*(field if field.ndim else field.item() for field in shaped))
 
 
-def load_problem(scenario: Scenario, slot: Slot) -> LoadProblem:
-    """Return problem (11) of one slot as an assignment problem with a quadratic load cost.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks in NumPy arrays, no batch axes.
-
-    Returns
-    -------
-    LoadProblem
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=1, n_servers=1)
-    >>> load_problem(scenario, Slot([[1e-6]], 8e5, 1e9)).cost.shape
-    (1, 2)
-    """
-    constants = constants_of(scenario, slot.gains)
-    return LoadProblem(
-        cost=choice_costs(constants, slot, scenario.can_execute_locally),
-        root_work=root_work(constants, slot.cycles),
-        server_frequency=constants.server_frequency_hz,
-    )
-
-
-def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -> Array:
-    r"""Return what each choice costs a device, computation at the servers apart.
-
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers.
-    slot : Slot
-        Gains and tasks, NumPy arrays or torch tensors.
-    can_execute_locally : bool array, shape (N,)
-        Eq. (7); of the same kind where one is False.
-
-    Returns
-    -------
-    array, shape (..., N, M + 1), [1]
-        Column 0 local, infinite where eq. (7) forbids it; column j the least of
-        φ_T T^Tr + φ_E p T^Tr over the power of the link to server j.
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=1, n_servers=1)
-    >>> slot = Slot([[1e-6]], 8e5, 1e9)
-    >>> choice_costs(constants_of(scenario, slot.gains), slot, np.array([True]))[0, 0].item()
-    2.0
-    """
-    xp = constants.xp
-    positive = constants.always_timed
-    # Devices last, so that per-device numbers broadcast.
-    snr = contiguous(xp.moveaxis(slot.gains, -1, -2)) / constants.noise
-    power = optimal_power(constants, snr)
-    time, energy = uplink(
-        xp,
-        power,
-        snr,
-        slot.data_bits[..., None, :],
-        bps_per_nat=constants.bps_per_nat,
-        audible=positive,
-    )
-    weights = constants.weight_latency, constants.weight_energy
-    links = weighted_cost(xp, time, energy, *weights, finite=positive)
-    time = computing_time(xp, slot.cycles, constants.local_frequency_hz, running=True)
-    local = weighted_cost(xp, time, constants.local_power_w * time, *weights, finite=True)
-    if not np.all(can_execute_locally):
-        local = xp.where(can_execute_locally, local, xp.full_like(local, float("inf")))
-    costs = xp.concat([local[..., None, :], links], axis=-2)
-    return contiguous(xp.moveaxis(costs, -1, -2))
+def _solve_block(scenario: Scenario, slots: Slot) -> tuple[NDArray[Any], ...]:
+    """Return the fields of the optima of slots with one batch axis."""
+    constants = constants_of(scenario, slots.gains)
+    problems = problems_of(constants, slots, scenario.can_execute_locally)
+    solution = minimise_all(problems)
+    _, _, cost = price(constants, slots, solution.assignment)
+    objective = cost.sum(axis=-1)
+    bound = np.where(solution.exact, objective, np.minimum(solution.lower_bound, objective))
+    gap = (objective - bound) / objective
+    status = np.where(solution.exact, "optimal", "bounded")
+    return solution.assignment, objective, bound, gap, solution.prices, status

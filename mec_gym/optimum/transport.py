@@ -95,10 +95,7 @@ class _Repair:
         self._wanted = np.concatenate([[n_devices], wanted.astype(np.int64)])
         # The sink wants all units: those of the local devices and those the servers pass on.
         self._nodes = np.arange(self._width)
-        self._move = np.full((self._width, self._width), np.inf)
-        self._mover = np.zeros((self._width, self._width), dtype=np.int64)
-        for node in range(self._width):
-            self._find_movers(node)
+        self._move = self._least_moves()
 
     def step(self) -> bool:
         """Bring some units in excess home along shortest paths; return False when none is."""
@@ -122,7 +119,7 @@ class _Repair:
         self._price -= np.minimum(paths.length, reach)
         self._price -= self._price[0]
         for node in touched:
-            self._find_movers(node)
+            self._move[node] = self._least_moves_from(node)
         return True
 
     def certify(self) -> NDArray[np.float64]:
@@ -182,24 +179,37 @@ class _Repair:
             if arcs[tail, head] < self._move[tail, head]:
                 self._wanted[tail or head] += 1 if head == 0 else -1
             else:
-                self.choice[self._mover[tail, head]] = head
+                self.choice[self._mover(tail, head)] = head
                 self._count[tail] -= 1
                 self._count[head] += 1
                 touched |= {tail, head}
         return touched
 
-    def _find_movers(self, node: int) -> None:
-        """Find the devices that move from a node to each other node at the least cost."""
-        members = np.flatnonzero(self.choice == node)
-        if not members.size:
-            self._move[node] = np.inf
-            return
-        moves = self._cost[members]
+    def _least_moves(self) -> NDArray[np.float64]:
+        """Return what moving the cheapest device from each node to each other one costs."""
+        order = np.argsort(self.choice, kind="stable")
+        moves = self._cost[order]
+        moves -= np.take_along_axis(moves, self.choice[order, None], axis=1)
+        least = np.full((self._width, self._width), np.inf)
+        crowded = np.flatnonzero(self._count)
+        first = np.cumsum(self._count)[crowded] - self._count[crowded]
+        least[crowded] = np.minimum.reduceat(moves, first, axis=0)
+        least[self._nodes, self._nodes] = np.inf
+        return least
+
+    def _least_moves_from(self, node: int) -> NDArray[np.float64]:
+        """Return one row of it."""
+        moves = self._cost[self.choice == node]
         moves -= moves[:, node].copy()[:, None]
-        cheapest = moves.argmin(axis=0)
-        self._move[node] = moves[cheapest, self._nodes]
-        self._move[node, node] = np.inf
-        self._mover[node] = members[cheapest]
+        least: NDArray[np.float64] = moves.min(axis=0, initial=np.inf)
+        least[node] = np.inf
+        return least
+
+    def _mover(self, tail: int, head: int) -> int:
+        """Return the device that moves from one node to another at the least cost."""
+        members = np.flatnonzero(self.choice == tail)
+        costs = self._cost[members]
+        return int(members[(costs[:, head] - costs[:, tail]).argmin()])
 
 
 def _trace(before: NDArray[np.int64], target: int) -> list[int]:
