@@ -34,6 +34,7 @@ SUITES = {
     "memory": environments.memory,
     "allocation": solvers.allocation,
     "optimum": solvers.optimum,
+    "batched optimum": solvers.batches,
     "gaps": scaling.presets,
     "training": learning.training,
     "gradient step": learning.gradient_step,

@@ -187,6 +187,36 @@ def optimum(*, quick: bool) -> list[Row]:
     return rows
 
 
+def batches(*, quick: bool) -> list[Row]:
+    """Compare optima of many slots in one call with a call for each.
+
+    Parameters
+    ----------
+    quick : bool
+        Four slots.
+
+    Returns
+    -------
+    list of Row
+    """
+    count = 4 if quick else 200
+    rows = []
+    for name in ("paper-30x2", "paper-200x10", "unequal-200x10"):
+        sample = slot_set(Scenario.preset(name), n_layouts=1, slots_per_layout=count)
+        scenario, slots = sample.scenarios[0], sample.slots[0]
+
+        def each(scenario: Scenario = scenario, slots: Slot = slots) -> None:
+            for index in range(count):
+                solve(scenario, slots[index])
+
+        actions = {"together": (partial(solve, scenario, slots), 1), "each": (each, 1)}
+        times = interleaved(actions, rounds=1 if quick else 5)
+        together, alone = times["together"] / count, times["each"] / count
+        label = f"solve, {name}, {count} slots in a call, speed-up over a call each"
+        rows.append(row(label, f"{shown(together)} a slot", shown(alone), alone / together))
+    return rows
+
+
 def _linear_assignment(
     name: str, scenario: Scenario, slot: Slot, objective: float, ours: float
 ) -> Row:

@@ -308,7 +308,7 @@ class DIRS(OffloadingAlgorithm):
         if not self.pretrained:
             if self._pretraining.outdated(self):
                 self._forget_labels()
-            if self.demonstrations != "none" and self.n_demonstrations:
+            if self._imitates:
                 self._pretraining.run(self, callback)
             self.pretrained = True
         callback.on_rollout_start()
@@ -338,6 +338,16 @@ class DIRS(OffloadingAlgorithm):
         callback.on_rollout_end()
         callback.on_training_end()
         return self
+
+    @property
+    def stage(self) -> str:
+        """How far pre-training is, "demonstrations 64/256" or "imitation 25/500"; "" after it."""
+        over = self.pretrained or not self._imitates
+        return "" if over else self._pretraining.stage(self)
+
+    @property
+    def _imitates(self) -> bool:
+        return self.demonstrations != "none" and self.n_demonstrations > 0
 
     def _due(self, interval: int) -> list[int]:
         """Return the copies whose slot t has t mod interval = 0; copy i is in slot t0 + i."""

@@ -59,11 +59,32 @@ class Pretraining:
             Of ``learn``, or a list of them.
         """
         _tell(callback)
-        if self._seed is not None or not model.replay_buffer.size:  # else it was loaded
+        if self._labelling(model):
             self._demonstrate(model, callback)
         while self._steps < model.pretrain_steps:
             _altogether(model, lambda: self._imitate(model))
             _tell(callback)
+
+    def _labelling(self, model: Any) -> bool:
+        """Return whether demonstrations are to be made, or were not all made: none were loaded."""
+        return self._seed is not None or not model.replay_buffer.size
+
+    def stage(self, model: Any) -> str:
+        """Return what is being done, and how much of it is done.
+
+        Parameters
+        ----------
+        model : DIRS
+            Whose pre-training it is.
+
+        Returns
+        -------
+        str
+            "demonstrations 64/256" or "imitation 25/500".
+        """
+        if self._labelling(model) and model.replay_buffer.size < model.n_demonstrations:
+            return f"demonstrations {model.replay_buffer.size:,}/{model.n_demonstrations:,}"
+        return f"imitation {self._steps:,}/{model.pretrain_steps:,}"
 
     def _demonstrate(self, model: Any, callback: BaseCallback) -> None:
         """Fill the replay buffer with demonstrations, Algorithm 2, line 1."""

@@ -87,6 +87,8 @@ def main() -> int:
                 label=given.label,
             )
             folder = given.out / settings.place
+            if not folder.exists():
+                experiments.check_settings(settings)
         print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
         result = _trained(settings, folder, progress_bar=not given.quiet)
         print(experiments.as_text(experiments.compare([result])))

@@ -131,6 +131,26 @@ def test_games_look_at_their_places_before_they_train(script: Script, tmp_path: 
     assert sorted(file.name for file in tmp_path.iterdir()) == ["page.md", "taken"]
 
 
+@pytest.mark.parametrize(
+    ("algo", "given", "what"),
+    [
+        ("dirs", "learning_rate=-1", "learning_rate"),
+        ("dirs", "policy_kwargs.net_arch=x", "net_arch"),
+        ("sb3:PPO", "batch_size=1", "batch_size"),
+        ("pso", "max_evaluations=0", "max_evaluations"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_no_folder(
+    script: Script, tmp_path: Path, algo: str, given: str, what: str
+) -> None:
+    options = ("--algo", algo, "--scenario", "paper-30x2", "--timesteps", "10", "--set")
+    status, printed, errors = script("train", *options, *given.split(), "--out", tmp_path)
+    assert (status, printed) == (1, "")
+    assert errors.startswith("error: ")
+    assert what in errors.splitlines()[0]
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- what pages are made of ------------------------------------------------------------------------
 
 REGIMES = {"format": "mec-gym/regimes", "version": 2}

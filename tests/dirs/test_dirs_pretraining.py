@@ -55,9 +55,11 @@ class Parts(BaseCallback):
         super().__init__()
         self.stop_at = stop_at
         self.seen: list[tuple[int, int]] = []
+        self.stages: list[str] = []
 
     def on_pretraining_step(self) -> None:
         self.seen.append((self.model.replay_buffer.size, self.model._n_updates))
+        self.stages.append(self.model.stage)
         if len(self.seen) == self.stop_at:
             raise Interrupted
 
@@ -82,8 +84,11 @@ def test_a_callback_is_told_between_all_parts() -> None:
     model = model_of().learn(0, callback=parts)
     made = [(0, 0), (8, 0), (16, 0), (20, 0)]
     assert parts.seen == [*made, (20, 25), (20, 50), (20, 60)]
+    demonstrated = [f"demonstrations {done}/20" for done in (0, 8, 16)]
+    assert parts.stages == demonstrated + [f"imitation {done}/60" for done in (0, 25, 50, 60)]
+    assert model.stage == ""
     model.learn(3, callback=parts)
-    model_of(demonstrations="none").learn(3, callback=parts)
+    assert model_of(demonstrations="none").learn(3, callback=parts).stage == ""
     assert len(parts.seen) == 7
 
 

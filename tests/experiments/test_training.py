@@ -16,6 +16,7 @@ import torch
 
 from experiments import RunFolder, algorithm, evaluate_again, read_result, train
 from experiments.running.measuring import decisions_of, figures, frozen_slots
+from experiments.running.progress import Progress
 from experiments.running.training import make_env, seed_env
 from experiments.settings import Settings
 from mec_gym import Scenario
@@ -251,6 +252,34 @@ def test_a_budget_counts_slots_of_all_copies(
     settings = quick(name, n_envs=copies)
     result = train(settings, tmp_path)
     assert settings.timesteps <= result.curve[-1].timesteps <= most
+
+
+@pytest.mark.filterwarnings("ignore:rich is experimental")
+def test_the_progress_bar_says_how_far_pretraining_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rich")
+    shown: list[tuple[str, float]] = []
+    show = Progress._show
+
+    def noted(bar: Progress, stage: str) -> None:
+        show(bar, stage)
+        assert bar.pbar.desc.rstrip(": ") == stage
+        shown.append((stage, bar.pbar.n))
+
+    monkeypatch.setattr(Progress, "_show", noted)
+    closed: list[float] = []
+    end = Progress._on_training_end
+
+    def ended(bar: Progress) -> None:
+        closed.append(bar.pbar.n)
+        end(bar)
+
+    monkeypatch.setattr(Progress, "_on_training_end", ended)
+    train(quick("dirs"), tmp_path, progress_bar=True)
+    stages = ["demonstrations 0/8", "imitation 0/3", "imitation 3/3", ""]
+    assert shown == [(stage, 0) for stage in stages]
+    assert closed == [48]
 
 
 def test_missing_extras_do_not_stop_training(
