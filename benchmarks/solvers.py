@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 
 import cvxpy as cp
@@ -209,11 +210,12 @@ def batches(*, quick: bool) -> list[Row]:
             for index in range(count):
                 solve(scenario, slots[index])
 
-        actions = {"together": (partial(solve, scenario, slots), 1), "each": (each, 1)}
+        together: Callable[[], object] = partial(solve, scenario, slots)
+        actions = {"together": (together, 1), "each": (each, 1)}
         times = interleaved(actions, rounds=1 if quick else 5)
-        together, alone = times["together"] / count, times["each"] / count
+        slot, alone = times["together"] / count, times["each"] / count
         label = f"solve, {name}, {count} slots in a call, speed-up over a call each"
-        rows.append(row(label, f"{shown(together)} a slot", shown(alone), alone / together))
+        rows.append(row(label, f"{shown(slot)} a slot", shown(alone), alone / slot))
     return rows
 
 

@@ -15,8 +15,8 @@ class Progress(ProgressBarCallback):
     """
 
     def on_pretraining_step(self) -> None:
-        """Show the stage: no slot passes for a while."""
-        self._show(self.model.stage)
+        """Show the stage that DIRS is in: no slot passes for a while."""
+        self._show(getattr(self.model, "stage", ""))
 
     def _on_rollout_start(self) -> None:
         if self.pbar.desc:
