@@ -468,6 +468,11 @@ class DIRS(OffloadingAlgorithm):
 
     # -- logging --------------------------------------------------------------------------------
 
+    def record_averages(self) -> None:
+        """Hand the means since the last time to the logger, to be written with what comes next."""
+        for name, value in self._averages.take().items():
+            self.logger.record(name, value)
+
     def dump_logs(self, iteration: int = 0) -> None:
         """Write what has been noted since the last time to the logger.
 
@@ -477,7 +482,8 @@ class DIRS(OffloadingAlgorithm):
             Not used.
         """
         del iteration
-        record_progress(self, self._averages)
+        self.record_averages()
+        record_progress(self)
         self.logger.dump(step=self.num_timesteps)
 
 

@@ -80,10 +80,12 @@ class Pretraining:
         Returns
         -------
         str
-            "demonstrations 64/256" or "imitation 25/500".
+            "demonstrations 64/256" or "imitation 25/500"; empty where nothing is left.
         """
         if self._labelling(model) and model.replay_buffer.size < model.n_demonstrations:
             return f"demonstrations {model.replay_buffer.size:,}/{model.n_demonstrations:,}"
+        if self._steps >= model.pretrain_steps:
+            return ""
         return f"imitation {self._steps:,}/{model.pretrain_steps:,}"
 
     def _demonstrate(self, model: Any, callback: BaseCallback) -> None:

@@ -71,19 +71,15 @@ class Averages:
         self._sums = {name: list(entry) for name, entry in state.items()}
 
 
-def record_progress(model: Any, averages: Averages) -> None:
+def record_progress(model: Any) -> None:
     """Record what training has come to with the model's logger, in Stable-Baselines3's tags.
 
     Parameters
     ----------
     model : DIRS
         In training.
-    averages : Averages
-        Taken and begun anew.
     """
     logger = model.logger
-    for name, value in averages.take().items():
-        logger.record(name, value)
     if model.ep_info_buffer:
         for key, name in (("r", "ep_rew_mean"), ("l", "ep_len_mean")):
             mean = safe_mean([info[key] for info in model.ep_info_buffer])

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from experiments.conformance.check import AlgorithmReport, check_algorithm
     from experiments.running.evaluating import evaluate_again
     from experiments.running.folder import RunFolder, Status
-    from experiments.running.training import check_settings, train
+    from experiments.running.training import train
     from experiments.settings import Settings
 
 _LATER = {
@@ -44,7 +44,6 @@ _LATER = {
     "Status": "running.folder",
     "algorithm": "algorithms",
     "check_algorithm": "conformance.check",
-    "check_settings": "running.training",
     "evaluate_again": "running.evaluating",
     "names": "algorithms",
     "rule_names": "algorithms",
@@ -70,7 +69,6 @@ __all__ = [
     "algorithm",
     "as_text",
     "check_algorithm",
-    "check_settings",
     "compare",
     "evaluate_again",
     "leaderboard",

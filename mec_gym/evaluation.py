@@ -8,7 +8,7 @@ here it is the optimum, or where that is only bounded, the lower bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -123,7 +123,6 @@ def slot_set(
             f"n_layouts and slots_per_layout must be >= 1; got {n_layouts} and {slots_per_layout}."
         )
     scenarios: list[Scenario] = []
-    slots: list[Slot] = []
     for index in range(n_layouts):
         if not (own_layout and scenarios):
             drawn = scenario.layout_seed if own_layout else _layout_seed(seed, index)
@@ -131,9 +130,12 @@ def slot_set(
             world = World(one, slots_per_layout)
         world.reset([np.random.default_rng([seed, index, k]) for k in range(slots_per_layout)])
         assert world.slot is not None
+        if not scenarios:
+            together = _room(world.slot, n_layouts)
         scenarios.append(one)
-        slots.append(world.slot)
-    together = _together(slots)
+        together.gains[index] = world.slot.gains
+        together.data_bits[index] = world.slot.data_bits
+        together.cycles[index] = world.slot.cycles
     optimum = solve(scenario, together)  # of a layout it only needs the gains
     return SlotSet(
         scenarios=tuple(scenarios),
@@ -144,10 +146,10 @@ def slot_set(
     )
 
 
-def _together(slots: Sequence[Slot]) -> Slot:
-    """Return batches of slots as one, with an axis in front."""
-    names = ("gains", "data_bits", "cycles")
-    return Slot.trusted(*(np.stack([getattr(one, name) for one in slots]) for name in names))
+def _room(slot: Slot, n_layouts: int) -> Slot:
+    """Return arrays for batches like a slot's, with an axis in front."""
+    fields = (slot.gains, slot.data_bits, slot.cycles)
+    return Slot.trusted(*(np.empty((n_layouts, *field.shape)) for field in fields))
 
 
 def _layout_seed(seed: int, index: int) -> int:

@@ -273,7 +273,7 @@ class _Painter:
         self.pygame.font.init()
         self.font = cache(lambda pixels: self.pygame.font.Font(None, pixels))
         zoom = min(size[0] / DESIGN[0], size[1] / DESIGN[1])
-        oversampling = 4 if zoom <= 1.5 else 2
+        oversampling = 3 if zoom < 1 else 4 if zoom <= 1.5 else 2
         self.unit = zoom * oversampling
         self.surface = self.pygame.Surface([oversampling * side for side in size], 0, 32)
         self.frame = frame
@@ -316,12 +316,12 @@ class _Painter:
         text = "".join(c if c.isprintable() else " " for c in text[:200]).strip()
         for smaller in (1.0, 0.9, 0.8, 0.7):
             font = self.font(self.pixels(size * smaller))
-            if font.size(text)[0] <= room * self.unit:
+            ink = font.render(text, True, color)
+            if ink.get_width() <= room * self.unit:
                 break
         else:
             fits = [k for k in range(200) if font.size(text[:k] + "…")[0] <= room * self.unit]
-            text = text[: max(fits, default=0)].rstrip() + "…"
-        ink = font.render(text, True, color)
+            ink = font.render(text[: max(fits, default=0)].rstrip() + "…", True, color)
         x, y = x * self.unit - align * ink.get_width(), y * self.unit - ink.get_height() / 2
         self.surface.blit(ink, (round(x), round(y)))
         return float(ink.get_width() / self.unit)
@@ -336,7 +336,8 @@ class _Painter:
         self.paint_loads(self.cards[2].inset(16, 12))
         self.paint_history(self.cards[3].inset(16, 12))
         picture = self.pygame.transform.smoothscale(self.surface, size)
-        return np.array(self.pygame.surfarray.array3d(picture).swapaxes(0, 1), order="C")
+        pixels = np.frombuffer(self.pygame.image.tobytes(picture, "RGB"), np.uint8)
+        return pixels.reshape(size[1], size[0], 3).copy()
 
     def paint_map(self) -> None:
         area_m, plot = self.frame.area_m, self.plot

@@ -87,8 +87,6 @@ def main() -> int:
                 label=given.label,
             )
             folder = given.out / settings.place
-            if not folder.exists():
-                experiments.check_settings(settings)
         print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
         result = _trained(settings, folder, progress_bar=not given.quiet)
         print(experiments.as_text(experiments.compare([result])))
@@ -99,8 +97,13 @@ def main() -> int:
 def _trained(
     settings: experiments.Settings, folder: Path, *, progress_bar: bool
 ) -> experiments.Result:
+    new = not folder.exists()
     try:
         return experiments.train(settings, folder, progress_bar=progress_bar)
+    except (AssertionError, AttributeError, ImportError, TypeError, ValueError):
+        if new:  # else somebody may want to know that it failed
+            experiments.RunFolder(folder).forget()
+        raise
     except KeyboardInterrupt:
         command = [os.path.basename(sys.executable), sys.argv[0], "--resume", str(folder)]
         sys.stderr.write(f"\nTo go on: {shlex.join(command)}")

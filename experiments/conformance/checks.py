@@ -36,7 +36,7 @@ def _check_interface(subject: Subject) -> None:
 
 
 def _check_learn(subject: Subject) -> None:
-    """Train for learn(total_timesteps, callback=, progress_bar=) and return the model."""
+    """Train for learn(total_timesteps, callback=) and return the model."""
     model = subject.learn(subject.build())
     subject.require(
         model.num_timesteps >= subject.timesteps,

@@ -103,7 +103,7 @@ class Subject:
         """Train a model as the harness does, but not for ever."""
         count = self.timesteps if timesteps is None else timesteps
         callback = options.pop("callback", None) or Counter(limit=count + PATIENCE)
-        found = model.learn(count, callback=callback, progress_bar=False, **options)
+        found = model.learn(count, callback=callback, **options)
         self.require(found is model, f"learn must return the model itself; got {found!r:.60}.")
         return model
 

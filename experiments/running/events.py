@@ -1,9 +1,8 @@
-"""TensorBoard's file of a run: all figures of one moment in one record, written when it is time."""
+"""TensorBoard's file of a run: all figures of one moment in one record."""
 
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -14,18 +13,19 @@ from stable_baselines3.common.logger import Image, TensorBoardOutputFormat
 try:
     import PIL.Image
     from tensorboard.compat.proto.summary_pb2 import Summary
-except ModuleNotFoundError:  # without them there is no EventFile either
-    pass
+    from torch.utils.tensorboard import SummaryWriter
+except ModuleNotFoundError:
+    SummaryWriter = None  # type: ignore[assignment, misc]  # and there is no EventFile
 
-_FLUSH_SECONDS = 1.0
-"""Who watches sees figures after so long; each flush makes training wait for the disk."""
+_FLUSH_SECONDS = 1
+"""Who watches sees figures after so long at most."""
 
 
 class EventFile(TensorBoardOutputFormat):
     """Stable-Baselines3's writer for TensorBoard, several times as quick with many figures.
 
-    It hands over all numbers of a dump together, not one by one, and does not wait for the disk
-    every time. What TensorBoard shows is the same.
+    It hands over all numbers of a dump together, not one by one, and leaves the waiting for the
+    disk to TensorBoard's thread. What TensorBoard shows is the same.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class EventFile(TensorBoardOutputFormat):
 
     Raises
     ------
-    AssertionError, ImportError
+    ImportError
         If tensorboard is not installed.
 
     Examples
@@ -47,8 +47,11 @@ class EventFile(TensorBoardOutputFormat):
     """
 
     def __init__(self, folder: str) -> None:
-        super().__init__(folder)
-        self._flushed = time.perf_counter()
+        if SummaryWriter is None:
+            raise ImportError("tensorboard is not installed.")
+        # Not super().__init__: its writer flushes every two minutes by itself.
+        self.writer = SummaryWriter(log_dir=folder, flush_secs=_FLUSH_SECONDS)
+        self._is_closed = False
 
     def write(
         self,
@@ -71,10 +74,10 @@ class EventFile(TensorBoardOutputFormat):
         for tag, value in sorted(key_values.items()):
             if "tensorboard" in (key_excluded[tag] or ()):
                 continue
-            if isinstance(value, np.ScalarType) and not isinstance(value, (str, bytes)):
+            if isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
                 together.append(Summary.Value(tag=tag, simple_value=float(cast(float, value))))
-            elif isinstance(value, Image) and value.dataformats == "HWC":
-                together.append(Summary.Value(tag=tag, image=_packed(np.asarray(value.image))))
+            elif _is_plain_picture(value):
+                together.append(Summary.Value(tag=tag, image=_packed(value.image)))
             else:
                 others[tag] = value
         if together:
@@ -82,13 +85,18 @@ class EventFile(TensorBoardOutputFormat):
             self.writer.file_writer.add_summary(Summary(value=together), step)
         if others:
             super().write(others, {tag: key_excluded[tag] for tag in others}, step)
-        if time.perf_counter() > self._flushed + _FLUSH_SECONDS:
-            self.flush()
 
     def flush(self) -> None:
         """Write what is left to write, and wait until the system has it."""
         self.writer.flush()
-        self._flushed = time.perf_counter()
+
+
+def _is_plain_picture(value: Any) -> bool:
+    """Return whether a value is a picture in bytes of red, green and blue."""
+    if not isinstance(value, Image) or value.dataformats != "HWC":
+        return False
+    pixels = value.image
+    return isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[2:] == (3,)
 
 
 def _packed(picture: NDArray[np.uint8]) -> Summary.Image:

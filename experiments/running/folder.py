@@ -20,6 +20,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -201,6 +202,15 @@ class RunFolder:
         if not self.holds(settings):
             described = {"format": FORMAT, "version": VERSION, "settings": settings.to_mapping()}
             self._write("settings.json", described)
+
+    def forget(self) -> None:
+        """Remove what a run that was refused before it began has left; any other one stays."""
+        if self.read_curve() or self.last_checkpoint() is not None or self.result.exists():
+            return
+        shutil.rmtree(self.path)
+        for above in list(self.path.parents)[:2]:  # of the label and of the scenario
+            with contextlib.suppress(OSError):
+                above.rmdir()  # only where it is empty
 
     def holds(self, settings: Settings) -> bool:
         """Return whether this is the folder of a run, which must be this one.

@@ -33,7 +33,6 @@ from experiments.running.checkpoints import (
 from experiments.running.events import EventFile
 from experiments.running.folder import RunFolder, Status
 from experiments.running.measuring import FrozenSlots, decisions_of, frozen_slots, measure
-from experiments.running.progress import Progress
 from experiments.running.stopping import Stop
 from experiments.running.system import system
 from experiments.running.watching import Watch, log_point, log_settings
@@ -210,50 +209,20 @@ def _prepared(settings: Settings, chosen: Algorithm, run: RunFolder) -> tuple[An
     """Return the model, new or from the newest checkpoint, and the seconds that it took so far."""
     env = make_env(settings, chosen)
     found = newest_model(chosen, run, env, settings.device) if chosen.learns else None
+    points = run.read_curve() if found else []
     if found is None:
-        found = _built(settings, chosen, env), 0.0
+        common = {"seed": settings.seed, "device": settings.device}
+        found = chosen.build(env, **common, **_buffer_size(settings, chosen)), 0.0
+        require_interface(found[0])
         seed_env(env, settings.seed)  # after the algorithm has done so
-        run.write_curve([])
         note = _too_little(found[0], settings.timesteps) if chosen.learns else ""
         if note:
             _log.warning("%s: %s", settings.label, note)
     model, seconds = found
     reached = getattr(model, "num_timesteps", 0)
-    run.write_curve([point for point in run.read_curve() if point["timesteps"] <= reached])
+    run.write_curve([point for point in points if point["timesteps"] <= reached])
     run.write_resolved(chosen.arguments_of(model), dataclasses.asdict(system()))
     return model, seconds
-
-
-def _built(settings: Settings, chosen: Algorithm, env: Any) -> Any:
-    common = {"seed": settings.seed, "device": settings.device}
-    model = chosen.build(env, **common, **_buffer_size(settings, chosen))
-    require_interface(model)
-    return model
-
-
-def check_settings(settings: Settings) -> None:
-    """Make the model of a run and forget it: what cannot be made leaves no folder behind.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the run.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As the algorithm's constructor, for hyper-parameters that it does not take.
-
-    Examples
-    --------
-    >>> from mec_gym import Scenario
-    >>> check_settings(
-    ...     Settings(algorithm="greedy", scenario=Scenario.preset("paper-30x2"), timesteps=0)
-    ... )
-    """
-    chosen = algorithm(settings.algorithm, settings.arguments)
-    _require_device(settings.device)
-    _built(settings, chosen, make_env(settings, chosen))
 
 
 def notes_on(model: Any, budget: int, *, in_its_env: bool = True) -> tuple[str, ...]:
@@ -380,7 +349,9 @@ def _learn(
         return watch.seconds  # it was stopped while it was being measured
     callback: BaseCallback = watch
     if progress_bar and _can_show_progress():
-        callback = CallbackList([watch, Progress()])
+        from experiments.running.progress import Progress  # of an extra
+
+        callback = CallbackList([watch, Progress(left)])
     model.learn(left, callback=callback, reset_num_timesteps=not resumed)
     return watch.seconds
 

@@ -96,6 +96,7 @@ class Watch(BaseCallback):
     def _on_training_start(self) -> None:
         self._begun = self._written = self._kept = time.perf_counter()
         self._ended = None
+        self._figures = {} if isinstance(self.model, DIRS) else MEC_FIGURES
         self._next_point = self._due(self._settings.measurements)
         self._next_checkpoint = self._due(self._settings.checkpoints)
         with self._aside():
@@ -105,23 +106,24 @@ class Watch(BaseCallback):
             self._log_settings()
 
     def _on_step(self) -> bool:
-        now = time.perf_counter()
-        if not isinstance(self.model, DIRS):  # it notes them itself
-            for info in self.locals.get("infos", ()):
-                for name, tag in MEC_FIGURES.items():
-                    if name in info:
-                        self.logger.record_mean(tag, float(info[name]))
-        # Not beyond the budget: a rollout that it cuts short would be trained on for nothing.
-        going_on = self.num_timesteps <= self._settings.timesteps
-        self._outside += time.perf_counter() - now
+        if self._figures:
+            with self._aside():
+                self._note_figures()
         if self.num_timesteps >= self._next_point:
             self._next_point = self._due(self._settings.measurements)
             with self._aside():
                 self._measure()
         if not self._between_rollouts:
             self._checkpoint(self.num_timesteps >= self._next_checkpoint)
-        self._refresh_status(now)
-        return going_on
+        self._refresh_status()
+        # Not beyond the budget: a rollout that it cuts short would be trained on for nothing.
+        return self.num_timesteps <= self._settings.timesteps
+
+    def _note_figures(self) -> None:
+        for info in self.locals.get("infos", ()):
+            for name, tag in self._figures.items():
+                if name in info:
+                    self.logger.record_mean(tag, float(info[name]))
 
     def _on_rollout_start(self) -> None:
         if self._between_rollouts:
@@ -129,9 +131,9 @@ class Watch(BaseCallback):
 
     def on_pretraining_step(self) -> None:
         """Save between parts of DIRS's pre-training, too."""
-        now = time.perf_counter()
-        self._checkpoint(bool(self._settings.checkpoints) and now > self._kept + _PAUSE_SECONDS)
-        self._refresh_status(now)
+        paused = time.perf_counter() > self._kept + _PAUSE_SECONDS
+        self._checkpoint(bool(self._settings.checkpoints) and paused)
+        self._refresh_status()
 
     def _checkpoint(self, due: bool) -> None:
         """Save where that is due, or where the run is asked to end."""
@@ -140,7 +142,6 @@ class Watch(BaseCallback):
             self._next_checkpoint = self._due(self._settings.checkpoints)
             with self._aside():
                 self._save(self.model, self.seconds)
-                self._write_status()
             self._kept = time.perf_counter()
             self._stop.check()
 
@@ -174,6 +175,8 @@ class Watch(BaseCallback):
         self._folder.write_curve(self._points)
         if picture:
             self._draw(decide)
+        if isinstance(self.model, DIRS):  # which notes the env's figures itself
+            self.model.record_averages()
         log_point(self.logger, self.num_timesteps, nrr, objective)
 
     def _draw(self, decide: Callable[[Any], NDArray[np.int64]]) -> None:
@@ -192,8 +195,8 @@ class Watch(BaseCallback):
     def _log_settings(self) -> None:
         log_settings(self.logger, self.num_timesteps, self._settings, self._arguments)
 
-    def _refresh_status(self, now: float) -> None:
-        if now - self._written > _STATUS_SECONDS:
+    def _refresh_status(self) -> None:
+        if time.perf_counter() > self._written + _STATUS_SECONDS:
             with self._aside():
                 self._write_status()
 

@@ -208,7 +208,7 @@ def _tiny(problems: LoadProblems) -> Solution:
     prices = maximise_dual(form, relative_gap=SMOOTHING) / form.unit[:, None]
     assignment = every[best].astype(np.int64)
     value = problems.objective(assignment[:, None])[:, 0]
-    return Solution(assignment, value, value, prices, np.ones(batch, dtype=bool))
+    return Solution(assignment, value, value.copy(), prices, np.ones(batch, dtype=bool))
 
 
 def _unequal(problems: LoadProblems) -> Solution:

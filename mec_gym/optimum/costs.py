@@ -6,8 +6,6 @@ local cost and L_j = Σ sqrt(φ_T F_i) over the devices of server j [S-1].
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from mec_gym.allocation import optimal_power, root_work
@@ -102,10 +100,9 @@ def problems_of(constants: Constants, slots: Slot, can_execute_locally: Array) -
     >>> problems_of(constants_of(scenario, slots.gains), slots, np.ones(2, dtype=bool)).cost.shape
     (3, 2, 2)
     """
-    root: Any = root_work(constants, slots.cycles)
     return LoadProblems(
         cost=choice_costs(constants, slots, can_execute_locally),
-        root_work=np.array(np.broadcast_to(root, slots.cycles.shape)),
+        root_work=root_work(constants, slots.cycles),
         server_frequency=constants.server_frequency_hz,
     )
 

@@ -208,7 +208,7 @@ def _newton_alone(
             if rises:
                 break
             length *= SHRINK
-        if not (rises or there.value > here.value):
+        if not rises:
             break
         here = there
     return here.price, here.value
@@ -281,7 +281,7 @@ def _line_search(
     promise: NDArray[np.float64],
     temperature: NDArray[np.float64],
 ) -> tuple[_Smoothed, NDArray[np.int64]]:
-    """Return the first points along the steps that rise enough, or the last, and which rise."""
+    """Return the first points along the steps that rise enough, and which there are."""
     length = 1.0
     there = _smoothed(form, np.maximum(here.price + step, 0.0), temperature)
     rises = there.value >= here.value + SUFFICIENT * promise
@@ -295,5 +295,4 @@ def _line_search(
         again = _smoothed(part, price, temperature[short])
         there = _moved(there, short, again)
         rises[short] = again.value >= at.value + SUFFICIENT * length * promise[short]
-    rises |= there.value > here.value
     return there, rises.nonzero()[0]

@@ -169,9 +169,11 @@ class LoadProblems:
     @cached_property
     def equal_tasks(self) -> NDArray[np.bool_]:
         """Whether all root works of a slot are equal, up to 1e-12 relative; shape (B,)."""
-        largest = self.root_work.max(axis=-1, initial=0.0)
-        least = self.root_work.min(axis=-1, initial=np.inf)
-        return np.asarray(largest - np.minimum(least, largest) <= EQUAL_TOLERANCE * largest)
+        if not self.root_work.shape[-1]:
+            return np.ones(len(self.root_work), dtype=bool)
+        largest = self.root_work.max(axis=-1)
+        least = self.root_work.min(axis=-1)
+        return np.asarray(largest - least <= EQUAL_TOLERANCE * largest)
 
     def __getitem__(self, index: int) -> LoadProblem:
         """Return the problem of one slot."""

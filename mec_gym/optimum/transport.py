@@ -104,8 +104,9 @@ class _Repair:
             return False
         arcs = self._arcs()
         paths = self._shortest_paths(arcs, excess)
-        short = np.flatnonzero(excess < 0)
-        short = short[np.argsort(paths.length[short], kind="stable")]
+        short = (excess < 0).nonzero()[0]
+        if len(short) > 1:
+            short = short[np.argsort(paths.length[short], kind="stable")]
         used: set[int] = set()
         touched: set[int] = set()
         reach = 0.0
@@ -134,7 +135,7 @@ class _Repair:
         for _ in range(self._width):
             better = np.minimum(price, (arcs + price).min(axis=1))
             better[0] = 0.0
-            if np.array_equal(better, price):
+            if (better == price).all():
                 break
             price = better
         return np.maximum(price[1:], 0.0)
@@ -189,9 +190,9 @@ class _Repair:
         """Return what moving the cheapest device from each node to each other one costs."""
         order = np.argsort(self.choice, kind="stable")
         moves = self._cost[order]
-        moves -= np.take_along_axis(moves, self.choice[order, None], axis=1)
+        moves -= moves[np.arange(len(order)), self.choice[order]][:, None]
         least = np.full((self._width, self._width), np.inf)
-        crowded = np.flatnonzero(self._count)
+        crowded = self._count.nonzero()[0]
         first = np.cumsum(self._count)[crowded] - self._count[crowded]
         least[crowded] = np.minimum.reduceat(moves, first, axis=0)
         least[self._nodes, self._nodes] = np.inf

@@ -85,7 +85,7 @@ def test_a_callback_is_told_between_all_parts() -> None:
     made = [(0, 0), (8, 0), (16, 0), (20, 0)]
     assert parts.seen == [*made, (20, 25), (20, 50), (20, 60)]
     demonstrated = [f"demonstrations {done}/20" for done in (0, 8, 16)]
-    assert parts.stages == demonstrated + [f"imitation {done}/60" for done in (0, 25, 50, 60)]
+    assert parts.stages == [*demonstrated, *(f"imitation {k}/60" for k in (0, 25, 50)), ""]
     assert model.stage == ""
     model.learn(3, callback=parts)
     assert model_of(demonstrations="none").learn(3, callback=parts).stage == ""

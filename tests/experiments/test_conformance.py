@@ -133,9 +133,9 @@ class ReturnsNothing(Fine):
         super().learn(*args, **kwargs)
 
 
-class NoProgressBar(Fine):
-    def learn(self, total_timesteps: int, callback: Any = None) -> Any:  # type: ignore[override]
-        return super().learn(total_timesteps, callback)
+class NoCallback(Fine):
+    def learn(self, total_timesteps: int) -> Any:  # type: ignore[override]
+        return super().learn(total_timesteps)
 
 
 class NeverEnds(Fine):
@@ -266,7 +266,7 @@ MUTANTS: list[tuple[type[Any], str, str]] = [
     (NoSeed, "interface", "constructor must take `seed`"),
     (NoLogger, "interface", "lacks set_logger.*BaseAlgorithm has them all"),
     (ReturnsNothing, "learn", "must return the model itself; got None"),
-    (NoProgressBar, "learn", "progress_bar.*TypeError"),
+    (NoCallback, "learn", "callback.*TypeError"),
     (NeverEnds, "learn", "learn must end"),
     (CountsNothing, "learn", r"must count slots: after learn\(16\) it is 0"),
     (CallsNobody, "callbacks", "16 steps, 0 calls"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from stable_baselines3.common.logger import HParam, Image, TensorBoardOutputFormat
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
@@ -65,15 +65,44 @@ def test_what_tensorboard_reads(tmp_path: Path) -> None:
     assert texts[0] == texts[1]
 
 
-def test_who_watches_need_not_wait_for_the_end(
+def pictures() -> dict[str, Image]:
+    rng = np.random.default_rng(1)
+    return {
+        "alpha": Image(rng.integers(0, 255, (4, 5, 4), dtype=np.uint8), "HWC"),
+        "float": Image(rng.random((4, 5, 3), dtype=np.float32), "HWC"),
+        "gray": Image(rng.integers(0, 255, (4, 5, 1), dtype=np.uint8), "HWC"),
+        "tensor": Image(torch.from_numpy(rng.random((4, 5, 3))), "HWC"),
+        "first": Image(rng.integers(0, 255, (3, 4, 5), dtype=np.uint8), "CHW"),
+        "flat": Image(rng.integers(0, 255, (4, 5), dtype=np.uint8), "HW"),
+    }
+
+
+@pytest.mark.parametrize("kind", list(pictures()))
+def test_pictures_of_every_kind(kind: str, tmp_path: Path) -> None:
+    found = []
+    for name, cls in (("ours", EventFile), ("theirs", TensorBoardOutputFormat)):
+        writer = cls(str(tmp_path / name))
+        writer.write({"picture": pictures()[kind]}, {"picture": ()}, 1)
+        writer.close()
+        (event,) = read(tmp_path / name).Images("picture")
+        pixels = PIL.Image.open(io.BytesIO(event.encoded_image_string))
+        found.append((event.width, event.height, np.asarray(pixels).tolist()))
+    assert found[0] == found[1]
+
+
+def test_tensorboard_is_asked_to_write_every_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = EventFile(str(tmp_path))
-    monkeypatch.setattr(events, "_FLUSH_SECONDS", 0.01)
-    time.sleep(0.02)
-    writer.write({"a": 1.0}, {"a": ()}, 3)
-    assert [event.step for event in read(tmp_path).Scalars("a")] == [3]
-    writer.close()
+    asked: list[dict[str, Any]] = []
+    make = events.SummaryWriter
+
+    def noted(**options: Any) -> Any:
+        asked.append(options)
+        return make(**options)
+
+    monkeypatch.setattr(events, "SummaryWriter", noted)
+    EventFile(str(tmp_path)).close()
+    assert asked == [{"log_dir": str(tmp_path), "flush_secs": 1}]
 
 
 def test_a_checkpoint_takes_the_figures_with_it(
@@ -96,3 +125,11 @@ def test_a_checkpoint_takes_the_figures_with_it(
     saves = [place for place, what in enumerate(done) if what == "save"]
     assert len(saves) > 1
     assert all(done[place - 1] == "flush" for place in saves)
+
+
+def test_rows_of_the_learning_curve_hold_what_dirs_has_noted(tmp_path: Path) -> None:
+    train(quick("dirs", timesteps=150), tmp_path)
+    found = read(tmp_path)
+    for tag in ("mec/objective", "train/loss_mec_0"):
+        # DIRS itself writes after 100 slots alone.
+        assert [event.step for event in found.Scalars(tag)] == [50, 100, 150]

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stable_baselines3.common.logger as sb3_logger
 import torch
 
 from experiments import RunFolder, algorithm, evaluate_again, read_result, train
+from experiments.running import events
 from experiments.running.measuring import decisions_of, figures, frozen_slots
 from experiments.running.progress import Progress
 from experiments.running.training import make_env, seed_env
@@ -277,7 +277,7 @@ def test_the_progress_bar_says_how_far_pretraining_is(
 
     monkeypatch.setattr(Progress, "_on_training_end", ended)
     train(quick("dirs"), tmp_path, progress_bar=True)
-    stages = ["demonstrations 0/8", "imitation 0/3", "imitation 3/3", ""]
+    stages = ["demonstrations 0/8", "imitation 0/3", ""]
     assert shown == [(stage, 0) for stage in stages]
     assert closed == [48]
 
@@ -291,10 +291,37 @@ def test_missing_extras_do_not_stop_training(
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name in ("tqdm", "rich") else find(name)
     )
-    monkeypatch.setattr(sb3_logger, "SummaryWriter", None)
+    monkeypatch.setattr(events, "SummaryWriter", None)
     with caplog.at_level(logging.WARNING, "experiments"):
         train(quick("sb3:A2C"), tmp_path, progress_bar=True)
     assert "mec-gym[progress]" in caplog.text
     assert "no tensorboard here" in caplog.text
     assert (tmp_path / "progress.csv").stat().st_size
     assert not list(tmp_path.glob("events*"))
+
+
+@pytest.mark.filterwarnings("ignore:rich is experimental")
+def test_the_progress_bar_asks_no_more_of_an_algorithm_than_the_contract(tmp_path: Path) -> None:
+    pytest.importorskip("rich")
+    counted: list[float] = []
+
+    class Noted(Progress):
+        def _on_training_end(self) -> None:
+            counted.append(self.pbar.n)
+            super()._on_training_end()
+
+    class Plain:
+        """It steps through nothing, three slots at a time."""
+
+        num_timesteps = 4
+
+        def learn(self, total_timesteps: int, callback: Progress) -> None:
+            callback.init_callback(self)  # type: ignore[arg-type]
+            callback.on_training_start({}, {})
+            while self.num_timesteps < 4 + total_timesteps:
+                self.num_timesteps += 3
+                callback.on_step()
+            callback.on_training_end()
+
+    Plain().learn(9, Noted(9))
+    assert counted == [9]

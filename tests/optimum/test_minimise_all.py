@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-import mec_gym.optimum.assign as assign
-from mec_gym import Scenario, solve
+from mec_gym import Scenario, Slot, solve
 from mec_gym.evaluation import slot_set
-from mec_gym.optimum import solution
+from mec_gym.optimum import newton, solution
 from mec_gym.optimum.assign import minimise, minimise_all
 from mec_gym.optimum.dual import dual_bound, dual_bounds
 from mec_gym.optimum.newton import maximise_dual, uniform_price
@@ -76,13 +76,13 @@ def test_the_batch_takes_different_roads(monkeypatch: pytest.MonkeyPatch) -> Non
     # Else the tests above would not see problems that leave the batch at different times.
     problems = random_batch(5, 25, 4, ("scaled",) * 30)
     sizes = []
-    newton = assign.maximise_dual.__globals__["_newton_together"]
+    steps = newton._newton_together
 
-    def noted(form, price, temperature):  # type: ignore[no-untyped-def]
+    def noted(form: Any, price: Any, temperature: Any) -> Any:
         sizes.append(len(price))
-        return newton(form, price, temperature)
+        return steps(form, price, temperature)
 
-    monkeypatch.setitem(assign.maximise_dual.__globals__, "_newton_together", noted)
+    monkeypatch.setattr(newton, "_newton_together", noted)
     maximise_dual(normal_form(problems), mismatch=4.0)
     assert sizes[0] == 30
     assert len(set(sizes)) > 2
@@ -118,6 +118,40 @@ def test_slots_are_solved_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) 
     assert nested.assignment.shape == (1, 2, 2, scenario.n_devices)
     assert nested.status.shape == (1, 2, 2)
     np.testing.assert_array_equal(nested.objective.ravel(), whole.objective[:4])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_odd_slots_are_solved_as_alone(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    batch, n, m = 9, int(rng.integers(1, 30)), int(rng.integers(1, 7))
+    weight = rng.uniform(0.2, 3.0, n)
+    weight[rng.random(n) < 0.3] = 0.0  # of latency: no root work
+    scenario = Scenario(
+        n_devices=n,
+        n_servers=m,
+        weight_latency=weight,
+        server_frequency_hz=10.0 ** rng.uniform(8, 12, m),
+        max_power_w=np.where(rng.random(n) < 0.3, 0.9, 1.5),  # some cannot execute locally
+    )
+    gains = 10.0 ** rng.uniform(-14, -3, (batch, n, m))
+    cycles = np.full((batch, n), 1e9) if seed % 2 else 10.0 ** rng.uniform(5, 12, (batch, n))
+    # As views: every other slot of an array that is read backwards, and one number for all.
+    slots = Slot(np.repeat(gains, 2, axis=0)[::-2], np.broadcast_to(8e5, (batch, n)), cycles)
+    whole = solve(scenario, slots)
+    for index in range(batch):
+        alone = solve(scenario, slots[index])
+        for field in ("assignment", "objective", "lower_bound", "gap", "prices", "status"):
+            np.testing.assert_array_equal(getattr(whole, field)[index], getattr(alone, field))
+
+
+def test_no_field_of_a_solution_is_another_ones() -> None:
+    for n, m in ((3, 2), (40, 5)):
+        found = minimise_all(random_batch(0, n, m, KINDS))
+        alone = minimise_all(random_batch(0, n, m, ("unequal",)))
+        for solved in (found, alone):
+            arrays = [getattr(solved, field) for field in FIELDS]
+            for place, one in enumerate(arrays):
+                assert not any(np.shares_memory(one, other) for other in arrays[:place])
 
 
 def test_no_slots_have_no_optima() -> None:
