@@ -146,12 +146,10 @@ def _newton_step(form: NormalForm, here: _Smoothed, temperature: Any) -> NDArray
     diagonal += (shares @ form.size[..., None])[..., 0] / temperature[..., None]
     diagonal += 0.5 / form.curvature
     steps = here.gradient * form.curvature
-    for step, matrix, gradient in zip(
-        steps.reshape(-1, size),
-        minus_hessian.reshape(-1, size, size),
-        here.gradient.reshape(-1, size),
-        strict=True,
-    ):
+    if steps.ndim == 1:
+        _, found, failed = dposv(minus_hessian, here.gradient)
+        return steps if failed else np.asarray(found)
+    for step, matrix, gradient in zip(steps, minus_hessian, here.gradient, strict=True):
         _, found, failed = dposv(matrix, gradient)
         if not failed:
             step[:] = found
