@@ -192,10 +192,9 @@ def _equal(problems: LoadProblems) -> Solution:
     form = normal_form(problems)
     form = form._replace(size=np.ones_like(form.size))
     price = maximise_dual(form, mismatch=MISMATCH * form.curvature.shape[-1])
-    flows = [transport(form.at(row), start) for row, start in enumerate(price)]
-    assignment = np.array([flow.assignment for flow in flows])
-    prices = np.array([flow.price for flow in flows]) / form.unit[:, None]
-    return _judged(problems, assignment, prices, dual_bounds(problems, prices))
+    flow = transport(form, price)
+    prices = flow.price / form.unit[:, None]
+    return _judged(problems, flow.assignment, prices, dual_bounds(problems, prices))
 
 
 def _tiny(problems: LoadProblems) -> Solution:

@@ -18,7 +18,7 @@ change the number wanted. Prices are updated by the path lengths, which keeps bo
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,13 @@ from mec_gym.optimum.problem import NormalForm
 
 
 class Flow(NamedTuple):
-    """An optimal assignment of equal tasks and the prices that prove it.
+    """Optimal assignments of equal tasks and the prices that prove them.
 
     Attributes
     ----------
-    assignment : ndarray, shape (N,)
+    assignment : ndarray, shape (B, N)
         0 = local, j = server j.
-    price : ndarray, shape (M,), [1]
+    price : ndarray, shape (B, M), [1]
         p_j: what one more device on server j would cost.
     """
 
@@ -42,13 +42,13 @@ class Flow(NamedTuple):
 
 
 def transport(form: NormalForm, price: NDArray[np.float64]) -> Flow:
-    """Return the optimum for equal tasks.
+    """Return the optima of a batch of problems with equal tasks.
 
     Parameters
     ----------
     form : NormalForm
-        All sizes equal to 1.
-    price : ndarray, shape (M,), [1]
+        Of a batch, all sizes equal to 1.
+    price : ndarray, shape (B, M), [1]
         Prices >= 0 to start from; the nearer to optimal, the faster.
 
     Returns
@@ -57,9 +57,10 @@ def transport(form: NormalForm, price: NDArray[np.float64]) -> Flow:
 
     Examples
     --------
-    >>> form = NormalForm(np.array([[1.0, 3.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0, 0.0)
-    >>> transport(form, np.zeros(1)).assignment
-    array([0, 1])
+    >>> excess, one = np.array([[[1.0, 3.0], [0.0, 0.0]]]), np.ones((1, 1))
+    >>> form = NormalForm(excess, np.ones((1, 2)), one, one[0], np.zeros(1))
+    >>> transport(form, np.zeros((1, 1))).assignment
+    array([[0, 1]])
     """
     repair = _Repair(form, price)
     while repair.step():
@@ -68,60 +69,82 @@ def transport(form: NormalForm, price: NDArray[np.float64]) -> Flow:
 
 
 class _Paths(NamedTuple):
-    """Shortest paths from the nodes in excess, over reduced costs."""
+    """Shortest paths from the nodes in excess, over reduced costs; of several problems."""
 
     length: NDArray[np.float64]
     before: NDArray[np.int64]  # the node before on the path, -1 at its start
 
 
 class _Repair:
-    """A flow under repair: every device at its best choice, every server wanting its best count.
+    """Flows under repair: every device at its best choice, every server wanting its best count.
+
+    Problems take their steps together, each those that it takes alone.
 
     Attributes
     ----------
-    choice : ndarray, shape (N,)
+    choice : ndarray, shape (B, N)
         The node each device sends its unit to.
     """
 
     def __init__(self, form: NormalForm, price: NDArray[np.float64]) -> None:
-        self._cost = np.ascontiguousarray(form.excess.T)
+        self._cost = np.ascontiguousarray(np.swapaxes(form.excess, -1, -2))
         self._weight = form.curvature
-        n_devices, self._width = self._cost.shape
-        self._price = np.concatenate([[0.0], price])
-        self.choice = (self._cost + self._price).argmin(axis=1)
-        self._count = np.bincount(self.choice, minlength=self._width)
+        batch, n_devices, self._width = self._cost.shape
+        self._price = np.concatenate([np.zeros((batch, 1)), price], axis=1)
+        self.choice = (self._cost + self._price[:, None]).argmin(axis=-1)
+        bins = self.choice + self._width * np.arange(batch)[:, None]
+        count = np.bincount(bins.reshape(-1), minlength=batch * self._width)
+        self._count = count.reshape(batch, self._width)
         # No server can want more than all devices, whatever it is offered.
         wanted = np.rint(np.minimum(price / (2.0 * self._weight), n_devices))
-        self._wanted = np.concatenate([[n_devices], wanted.astype(np.int64)])
         # The sink wants all units: those of the local devices and those the servers pass on.
+        self._wanted = np.full((batch, self._width), n_devices)
+        self._wanted[:, 1:] = wanted
         self._nodes = np.arange(self._width)
-        self._move = self._least_moves()
+        self._move = self._least_moves(bins)
 
     def step(self) -> bool:
         """Bring some units in excess home along shortest paths; return False when none is."""
-        excess = self._excess()
-        if not excess.any():
+        excess = self._count - self._wanted
+        excess[:, 0] += self._wanted[:, 1:].sum(axis=1)
+        rows = excess.any(axis=1).nonzero()[0]
+        if not rows.size:
             return False
-        arcs = self._arcs()
-        paths = self._shortest_paths(arcs, excess)
+        excess, arcs, price = excess[rows], self._arcs(rows), self._price[rows]
+        paths = _shortest_paths(arcs, price, excess)
+        reach = np.zeros((len(rows), 1))
+        for place, row in enumerate(rows.tolist()):
+            reach[place] = self._bring_home(row, arcs[place], excess[place], paths, place)
+        price -= np.minimum(paths.length, reach)
+        self._price[rows] = price - price[:, :1]
+        return True
+
+    def _bring_home(
+        self,
+        row: int,
+        arcs: NDArray[np.float64],
+        excess: NDArray[np.int64],
+        paths: _Paths,
+        place: int,
+    ) -> float:
+        """Send units of one problem along paths without a common node; return the longest."""
+        length, before = paths.length[place], paths.before[place].tolist()
         short = (excess < 0).nonzero()[0]
         if len(short) > 1:
-            short = short[np.argsort(paths.length[short], kind="stable")]
+            short = short[np.argsort(length[short], kind="stable")]
         used: set[int] = set()
         touched: set[int] = set()
         reach = 0.0
-        for target in short:
-            path = _trace(paths.before, int(target))
+        for target in short.tolist():
+            path = _trace(before, target)
             # Paths that share a node would share devices; the next step finds them.
             if used.isdisjoint(path):
                 used.update(path)
-                reach = paths.length[target]
-                touched |= self._send(path, arcs)
-        self._price -= np.minimum(paths.length, reach)
-        self._price -= self._price[0]
+                reach = float(length[target])
+                touched |= self._send(row, path, arcs)
         for node in touched:
-            self._move[node] = self._least_moves_from(node)
-        return True
+            self._move[row, node] = self._least_moves_from(row, node)
+        return reach
 
     def certify(self) -> NDArray[np.float64]:
         """Return the servers' prices afresh: the least cost of the residual paths to the sink.
@@ -129,93 +152,94 @@ class _Repair:
         They exist because the residual graph of an optimal flow has no negative cycle. A price
         is the sum of few costs, free of the rounding that the updates have left.
         """
-        arcs = self._arcs()
-        price = arcs[:, 0].copy()
-        price[0] = 0.0
+        arcs = self._arcs(slice(None))
+        price = arcs[:, :, 0].copy()
+        price[:, 0] = 0.0
         for _ in range(self._width):
-            better = np.minimum(price, (arcs + price).min(axis=1))
-            better[0] = 0.0
+            better = np.minimum(price, (arcs + price[:, None]).min(axis=-1))
+            better[:, 0] = 0.0
             if (better == price).all():
                 break
             price = better
-        return np.maximum(price[1:], 0.0)
+        return np.maximum(price[:, 1:], 0.0)
 
-    def _excess(self) -> NDArray[np.int64]:
-        excess: NDArray[np.int64] = self._count - self._wanted
-        excess[0] += self._wanted[1:].sum()
-        return excess
-
-    def _arcs(self) -> NDArray[np.float64]:
-        """Return the residual costs, shape (M + 1, M + 1), infinite where there is no arc."""
-        arcs = self._move.copy()
-        wanted = self._wanted[1:]
-        arcs[1:, 0] = np.minimum(arcs[1:, 0], self._weight * (2 * wanted + 1))
-        fewer = np.where(wanted > 0, -self._weight * (2 * wanted - 1), np.inf)
-        arcs[0, 1:] = np.minimum(arcs[0, 1:], fewer)
+    def _arcs(self, rows: Any) -> NDArray[np.float64]:
+        """Return residual costs, shape (rows, M + 1, M + 1), infinite where there is no arc."""
+        arcs = self._move[rows]
+        arcs = arcs.copy() if isinstance(rows, slice) else arcs
+        wanted, weight = self._wanted[rows, 1:], self._weight[rows]
+        np.minimum(arcs[:, 1:, 0], weight * (2 * wanted + 1), out=arcs[:, 1:, 0])
+        fewer = np.where(wanted > 0, -weight * (2 * wanted - 1), np.inf)
+        np.minimum(arcs[:, 0, 1:], fewer, out=arcs[:, 0, 1:])
         return arcs
 
-    def _shortest_paths(self, arcs: NDArray[np.float64], excess: NDArray[np.int64]) -> _Paths:
-        """Bellman-Ford over reduced costs, all nodes at once.
-
-        Reduced costs are >= 0 but for rounding; cut off at 0, updates that strictly shorten
-        cannot close a cycle.
-        """
-        reduced = np.maximum(arcs + self._price - self._price[:, None], 0.0)
-        length = np.where(excess > 0, 0.0, np.inf)
-        before = np.full(self._width, -1)
-        while True:
-            candidates = length[:, None] + reduced
-            best = candidates.argmin(axis=0)
-            shortest = candidates[best, self._nodes]
-            better = shortest < length
-            if not better.any():
-                return _Paths(length, before)
-            length = np.where(better, shortest, length)
-            before = np.where(better, best, before)
-
-    def _send(self, path: list[int], arcs: NDArray[np.float64]) -> set[int]:
+    def _send(self, row: int, path: list[int], arcs: NDArray[np.float64]) -> set[int]:
         """Send one unit along a path, given backwards; return the nodes whose devices changed."""
         touched: set[int] = set()
         for head, tail in pairwise(path):
-            if arcs[tail, head] < self._move[tail, head]:
-                self._wanted[tail or head] += 1 if head == 0 else -1
+            if arcs[tail, head] < self._move[row, tail, head]:
+                self._wanted[row, tail or head] += 1 if head == 0 else -1
             else:
-                self.choice[self._mover(tail, head)] = head
-                self._count[tail] -= 1
-                self._count[head] += 1
+                self.choice[row, self._mover(row, tail, head)] = head
+                self._count[row, tail] -= 1
+                self._count[row, head] += 1
                 touched |= {tail, head}
         return touched
 
-    def _least_moves(self) -> NDArray[np.float64]:
+    def _least_moves(self, bins: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what moving the cheapest device from each node to each other one costs."""
-        order = np.argsort(self.choice, kind="stable")
-        moves = self._cost[order]
-        moves -= moves[np.arange(len(order)), self.choice[order]][:, None]
-        least = np.full((self._width, self._width), np.inf)
-        crowded = self._count.nonzero()[0]
-        first = np.cumsum(self._count)[crowded] - self._count[crowded]
+        batch, devices, width = self._cost.shape
+        order = np.argsort(bins, axis=None, kind="stable")
+        moves = self._cost.reshape(batch * devices, width)[order]
+        moves -= moves[np.arange(len(order)), self.choice.reshape(-1)[order]][:, None]
+        least = np.full((batch * width, width), np.inf)
+        count = self._count.reshape(-1)
+        crowded = count.nonzero()[0]
+        first = np.cumsum(count)[crowded] - count[crowded]
         least[crowded] = np.minimum.reduceat(moves, first, axis=0)
-        least[self._nodes, self._nodes] = np.inf
+        least = least.reshape(batch, width, width)
+        least[:, self._nodes, self._nodes] = np.inf
         return least
 
-    def _least_moves_from(self, node: int) -> NDArray[np.float64]:
+    def _least_moves_from(self, row: int, node: int) -> NDArray[np.float64]:
         """Return one row of it."""
-        moves = self._cost[self.choice == node]
+        moves = self._cost[row, self.choice[row] == node]
         moves -= moves[:, node].copy()[:, None]
         least: NDArray[np.float64] = moves.min(axis=0, initial=np.inf)
         least[node] = np.inf
         return least
 
-    def _mover(self, tail: int, head: int) -> int:
+    def _mover(self, row: int, tail: int, head: int) -> int:
         """Return the device that moves from one node to another at the least cost."""
-        members = np.flatnonzero(self.choice == tail)
-        costs = self._cost[members]
+        members = (self.choice[row] == tail).nonzero()[0]
+        costs = self._cost[row, members]
         return int(members[(costs[:, head] - costs[:, tail]).argmin()])
 
 
-def _trace(before: NDArray[np.int64], target: int) -> list[int]:
+def _shortest_paths(
+    arcs: NDArray[np.float64], price: NDArray[np.float64], excess: NDArray[np.int64]
+) -> _Paths:
+    """Bellman-Ford over reduced costs, all nodes of all problems at once.
+
+    Reduced costs are >= 0 but for rounding; cut off at 0, updates that strictly shorten cannot
+    close a cycle.
+    """
+    reduced = np.maximum(arcs + price[:, None] - price[:, :, None], 0.0)
+    length = np.where(excess > 0, 0.0, np.inf)
+    before = np.full(length.shape, -1)
+    while True:
+        candidates = length[:, :, None] + reduced
+        shortest = candidates.min(axis=1)
+        better = shortest < length
+        if not better.any():
+            return _Paths(length, before)
+        before = np.where(better, candidates.argmin(axis=1), before)
+        length = np.where(better, shortest, length)
+
+
+def _trace(before: list[int], target: int) -> list[int]:
     """Return the nodes of the path to a target, the target first."""
     path = [target]
     while before[path[-1]] >= 0:
-        path.append(int(before[path[-1]]))
+        path.append(before[path[-1]])
     return path

@@ -40,12 +40,12 @@ def by_slots(problem: LoadProblem) -> float:
 
 
 def check(problem: LoadProblem, start: np.ndarray, best: float) -> None:
-    form = normal_form(problem)
-    flow = transport(form, start)
-    value = problem.objective(flow.assignment)
+    form = normal_form(problem.alone())
+    flow = transport(form, start[None])
+    value = problem.objective(flow.assignment[0])
     assert value == pytest.approx(best, rel=1e-12, abs=1e-12)
     assert (flow.price >= 0.0).all()
-    bound = dual_bound(problem, flow.price / form.unit)
+    bound = dual_bound(problem, flow.price[0] / form.unit[0])
     assert bound <= value * (1 + 1e-15)
     assert bound == pytest.approx(value, rel=1e-12, abs=1e-12)
 
