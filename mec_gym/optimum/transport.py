@@ -165,8 +165,7 @@ class _Repair:
 
     def _arcs(self, rows: Any) -> NDArray[np.float64]:
         """Return residual costs, shape (rows, M + 1, M + 1), infinite where there is no arc."""
-        arcs = self._move[rows]
-        arcs = arcs.copy() if isinstance(rows, slice) else arcs
+        arcs = np.array(self._move[rows])  # a copy of a slice, too
         wanted, weight = self._wanted[rows, 1:], self._weight[rows]
         np.minimum(arcs[:, 1:, 0], weight * (2 * wanted + 1), out=arcs[:, 1:, 0])
         fewer = np.where(wanted > 0, -weight * (2 * wanted - 1), np.inf)
