@@ -142,6 +142,7 @@ class Watch(BaseCallback):
             self._next_checkpoint = self._due(self._settings.checkpoints)
             with self._aside():
                 self._save(self.model, self.seconds)
+                self._write_status()
             self._kept = time.perf_counter()
             self._stop.check()
 
