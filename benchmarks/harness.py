@@ -34,7 +34,7 @@ def overhead(*, quick: bool) -> list[Row]:
 
     Turns of one and the same training differ by more than the goal. So the goal is one within a
     run: all of its time over what is left without the harness's, which is everything outside of
-    ``learn``, and in there callbacks and the logger; the median of the turns. Beside it stand whole
+    ``learn``, in there callbacks and the logger, and other threads; the median of the turns. Beside it stand whole
     runs over bare ones that take turns with them, the best of each, by the process's own time and
     by the clock, which holds the waits for the disk, too.
 
@@ -92,7 +92,10 @@ def overhead(*, quick: bool) -> list[Row]:
 
 @contextlib.contextmanager
 def _learning(algorithm: type) -> Iterator[list[float]]:
-    """Measure the process's own seconds in ``learn``, without callbacks and the logger."""
+    """Measure this thread's own seconds in ``learn``, without callbacks and the logger.
+
+    The thread that writes TensorBoard's file is the harness's, too.
+    """
     spent, aside, depth = [0.0], [0.0], [0]
 
     def timed(method: Callable[..., Any], into: list[float]) -> Callable[..., Any]:
@@ -100,11 +103,11 @@ def _learning(algorithm: type) -> Iterator[list[float]]:
             if into is aside and depth[0]:  # inside of another
                 return method(*args, **kwargs)
             depth[0] += into is aside
-            begun = time.process_time()
+            begun = time.thread_time()
             try:
                 return method(*args, **kwargs)
             finally:
-                into[0] += time.process_time() - begun
+                into[0] += time.thread_time() - begun
                 depth[0] -= into is aside
 
         return wrapped
