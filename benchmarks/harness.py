@@ -34,9 +34,9 @@ def overhead(*, quick: bool) -> list[Row]:
 
     Turns of one and the same training differ by more than the goal. So the goal is one within a
     run: all of its time over what is left without the harness's, which is everything outside of
-    ``learn``, in there callbacks and the logger, and other threads; the median of the turns. Beside it stand whole
-    runs over bare ones that take turns with them, the best of each, by the process's own time and
-    by the clock, which holds the waits for the disk, too.
+    ``learn``, in there callbacks and the logger, and other threads; the median of the turns. Beside
+    it stand whole runs over bare ones that take turns with them, the best of each, by the process's
+    own time and by the clock, which holds the waits for the disk, too.
 
     Parameters
     ----------
