@@ -70,7 +70,7 @@ report: $(READY) ## leaderboard and report page of all runs, scripts/report.py
 	$(BIN)/python scripts/report.py runs --out report
 
 docs: $(READY) ## build the documentation site, build/docs/index.html
-	rm -rf docs/api/generated  # pages of modules that there are no longer
+	rm -rf docs/api/generated build/doctrees  # what Sphinx remembers of modules that moved or went
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/docs
 
 clean: ## remove caches and build products, but not .venv
