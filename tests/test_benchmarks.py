@@ -20,7 +20,7 @@ def test_a_quick_run_writes_the_whole_report(tmp_path: Path) -> None:
     raw = json.loads((tmp_path / "results.json").read_text())
     page = (tmp_path / "README.md").read_text()
     assert set(raw["results"]) == {
-        "single step", "vector env", "memory", "allocation", "optimum", "gaps",
+        "single step", "vector env", "memory", "allocation", "optimum", "batched optimum", "gaps",
         "training", "gradient step", "inference", "search", "actor-critic", "harness", "matrix",
         "maddpg",
     }  # fmt: skip
