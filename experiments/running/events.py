@@ -22,7 +22,7 @@ _FLUSH_SECONDS = 1
 
 
 class EventFile(TensorBoardOutputFormat):
-    """Stable-Baselines3's writer for TensorBoard, several times as quick with many figures.
+    """Stable-Baselines3's writer for TensorBoard, quicker where there are many figures.
 
     It hands over all numbers of a dump together, not one by one, and leaves the waiting for the
     disk to TensorBoard's thread. What TensorBoard shows is the same.
@@ -103,7 +103,7 @@ def _packed(picture: NDArray[np.uint8]) -> Summary.Image:
     """Return a picture, shape (H, W, 3), as TensorBoard keeps it."""
     height, width, _ = picture.shape
     file = io.BytesIO()
-    PIL.Image.fromarray(picture).save(file, "PNG", compress_level=1)  # a third of the time
+    PIL.Image.fromarray(picture).save(file, "PNG", compress_level=1)  # packs soonest
     return Summary.Image(
         height=height, width=width, colorspace=3, encoded_image_string=file.getvalue()
     )

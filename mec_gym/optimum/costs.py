@@ -38,12 +38,7 @@ def load_problem(scenario: Scenario, slot: Slot) -> LoadProblem:
     >>> load_problem(scenario, Slot([[1e-6]], 8e5, 1e9)).cost.shape
     (1, 2)
     """
-    constants = constants_of(scenario, slot.gains)
-    return LoadProblem(
-        cost=choice_costs(constants, slot, scenario.can_execute_locally),
-        root_work=root_work(constants, slot.cycles),
-        server_frequency=constants.server_frequency_hz,
-    )
+    return load_problems(scenario, slot[None])[0]
 
 
 def load_problems(scenario: Scenario, slots: Slot) -> LoadProblems:

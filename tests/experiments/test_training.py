@@ -325,3 +325,20 @@ def test_the_progress_bar_asks_no_more_of_an_algorithm_than_the_contract(tmp_pat
 
     Plain().learn(9, Noted(9))
     assert counted == [9]
+
+
+def test_a_run_that_began_is_never_forgotten(tmp_path: Path) -> None:
+    folder = tmp_path / "scenario" / "label" / "seed-0"
+    train(quick("sb3:A2C"), folder)
+    before = sorted(folder.rglob("*"))
+    RunFolder(folder).forget()
+    assert sorted(folder.rglob("*")) == before
+    (folder / "result.json").unlink()
+    (folder / "curve.json").unlink()
+    RunFolder(folder).forget()  # a checkpoint is left
+    assert (folder / "model.zip").exists()
+    beside = tmp_path / "scenario" / "other" / "seed-0"
+    beside.mkdir(parents=True)
+    RunFolder(beside).forget()
+    assert not beside.parent.exists()
+    assert folder.exists()
