@@ -14,19 +14,19 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from benchmarks.measure import Row, row, shown
-from experiments import Settings, algorithm, train
-from experiments.matrix.launchers import Processes
-from experiments.matrix.matrix import run_matrix
-from experiments.running import measuring
-from experiments.running.training import make_env
-from experiments.running.watching import Watch
+from mec_bench import Settings, algorithm, train
+from mec_bench.matrix.launchers import Processes
+from mec_bench.matrix.matrix import run_matrix
+from mec_bench.running import measuring
+from mec_bench.running.training import make_env
+from mec_bench.running.watching import Watch
 from mec_gym import Scenario
 
 _FEW: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size": 8}
 
 
 def overhead(*, quick: bool) -> list[Row]:
-    """Compare :func:`experiments.train` with the bare ``learn`` of an equal model.
+    """Compare :func:`mec_bench.train` with the bare ``learn`` of an equal model.
 
     Ours is a whole run: settings, frozen slots with their optima, eleven points of the curve, two
     pictures, TensorBoard, four checkpoints, the final model and what it reaches. DIRS has its

@@ -19,12 +19,12 @@ from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
-import experiments  # noqa: E402  # what needs torch is loaded when it is first used
-from experiments import Result, Settings, as_text, compare, write_report  # noqa: E402
-from experiments.arguments import complain, scenario_of  # noqa: E402
-from experiments.running.measuring import decisions_of  # noqa: E402
-from experiments.running.pictures import NetworkPicture, save_picture  # noqa: E402
-from experiments.writing import require_folder  # noqa: E402
+import mec_bench  # noqa: E402  # what needs torch is loaded when it is first used
+from mec_bench import Result, Settings, as_text, compare, write_report  # noqa: E402
+from mec_bench.arguments import complain, scenario_of  # noqa: E402
+from mec_bench.running.measuring import decisions_of  # noqa: E402
+from mec_bench.running.pictures import NetworkPicture, save_picture  # noqa: E402
+from mec_bench.writing import require_folder  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
 
 LEARNERS = ("dirs", "dirs:prices")
@@ -64,7 +64,7 @@ def _draw(out: Path, scenario: Scenario, timesteps: int, seed: int) -> None:
     except ModuleNotFoundError:
         print('No picture of a slot: pip install ".[render]" for that.')
         return
-    model = experiments.algorithm(settings.algorithm).load(run / "model.zip")
+    model = mec_bench.algorithm(settings.algorithm).load(run / "model.zip")
     save_picture(picture.of(decisions_of(model, settings.scenario)), out / "slot.png")
     print(f"One slot as {settings.label} decides it: {out / 'slot.png'}")
 
@@ -76,14 +76,14 @@ def _results(scenario: Scenario, timesteps: int, seed: int, runs: Path) -> Itera
         # All is made anew, also when it is run a second time.
         shutil.rmtree(runs / settings.place, ignore_errors=True)
         print(f"{name}: training for {timesteps} slots of {scenario.name}", flush=True)
-        yield experiments.train(settings, runs / settings.place, progress_bar=True)
+        yield mec_bench.train(settings, runs / settings.place, progress_bar=True)
     others: list[dict[str, Any]] = [{"algorithm": name} for name in experiments.rule_names()]
     for other in (*others, SEARCH):
         settings = Settings(scenario=scenario, timesteps=0, seed=seed, **other)
         print(f"{settings.label}: measuring", flush=True)
         shutil.rmtree(runs / settings.place, ignore_errors=True)
         try:
-            yield experiments.train(settings, runs / settings.place)
+            yield mec_bench.train(settings, runs / settings.place)
         except ValueError as error:  # a rule that this scenario has no answer for
             print(f"{settings.label}: left out. {error}", flush=True)
 

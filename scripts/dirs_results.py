@@ -15,12 +15,12 @@ import argparse  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from experiments.arguments import complain, count  # noqa: E402
-from experiments.reading import around  # noqa: E402
-from experiments.variants.page import BEGIN, END, write_page  # noqa: E402
-from experiments.variants.runs import Plan, read  # noqa: E402
-from experiments.variants.working import work  # noqa: E402
-from experiments.writing import require_folder  # noqa: E402
+from mec_bench.arguments import complain, count  # noqa: E402
+from mec_bench.reading import around  # noqa: E402
+from reproduction.variants.page import BEGIN, END, write_page  # noqa: E402
+from reproduction.variants.runs import Plan, read  # noqa: E402
+from reproduction.variants.working import work  # noqa: E402
+from mec_bench.writing import require_folder  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
 
 README = Path(__file__).resolve().parents[1] / "README.md"

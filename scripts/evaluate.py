@@ -18,9 +18,9 @@ import argparse  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-import experiments  # noqa: E402  # what needs torch is loaded when it is first used
-from experiments.arguments import complain, count, scenario_of  # noqa: E402
-from experiments.writing import require_folder  # noqa: E402
+import mec_bench  # noqa: E402  # what needs torch is loaded when it is first used
+from mec_bench.arguments import complain, count, scenario_of  # noqa: E402
+from mec_bench.writing import require_folder  # noqa: E402
 
 
 def main() -> int:
@@ -52,7 +52,7 @@ def main() -> int:
             raise FileExistsError(f"{given.out} holds results already: choose another folder.")
         scenario = scenario_of(given.scenario, given.scenario_set) if given.scenario else None
         results = list(
-            experiments.evaluate_again(
+            mec_bench.evaluate_again(
                 given.runs, algo=given.algo, scenario=scenario, layouts=given.layouts
             )
         )
@@ -61,7 +61,7 @@ def main() -> int:
                 for number, result in enumerate(results):
                     experiments.write_result(given.out / f"{number:03d}" / "result.json", result)
         finally:  # a full disk takes nothing from the table
-            print(experiments.as_text(experiments.compare(results, given.against)))
+            print(experiments.as_text(mec_bench.compare(results, given.against)))
         if given.out:
             print(f"\nresults: {given.out}")
     return 0

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments import Result, compare, read_results
-from experiments.arguments import complain
-from experiments.reading import around
-from experiments.report.cells import plus_minus
-from experiments.report.provenance import warnings
-from experiments.statistics.grouping import arenas
-from experiments.statistics.intervals import Interval
-from experiments.statistics.pairing import crossed_mean
-from experiments.writing import require_folder, write_whole
+from mec_bench import Result, compare, read_results
+from mec_bench.arguments import complain
+from mec_bench.reading import around
+from mec_bench.report.cells import plus_minus
+from mec_bench.report.provenance import warnings
+from mec_bench.statistics.grouping import arenas
+from mec_bench.statistics.intervals import Interval
+from mec_bench.statistics.pairing import crossed_mean
+from mec_bench.writing import require_folder, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

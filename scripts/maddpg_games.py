@@ -36,10 +36,10 @@ sys.path.insert(0, str(ROOT))  # for `examples`, which is not installed
 
 from baselines.learners import MADDPG  # noqa: E402
 from examples.cooperative_games import Regulator, TeamGame  # noqa: E402
-from experiments.arguments import complain, count  # noqa: E402
-from experiments.reading import around, read_object  # noqa: E402
-from experiments.running.system import system  # noqa: E402
-from experiments.writing import require_folder, write_whole  # noqa: E402
+from mec_bench.arguments import complain, count  # noqa: E402
+from mec_bench.reading import around, read_object  # noqa: E402
+from mec_bench.running.system import system  # noqa: E402
+from mec_bench.writing import require_folder, write_whole  # noqa: E402
 
 Decide = Callable[[NDArray[Any]], NDArray[Any]]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from baselines.regimes import Regime, measure_regime, regime_table, verdict
-from experiments.arguments import complain, count
-from experiments.reading import around, read_figures
-from experiments.running.system import system
-from experiments.writing import require_folder, write_whole
+from mec_bench.arguments import complain, count
+from mec_bench.reading import around, read_figures
+from mec_bench.running.system import system
+from mec_bench.writing import require_folder, write_whole
 from mec_gym import Scenario
 from mec_gym.evaluation import Estimate
 

@@ -14,13 +14,13 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from experiments.arguments import complain, count  # noqa: E402
-from experiments.paper.budget import FULL, QUICK  # noqa: E402
-from experiments.paper.page import write_page  # noqa: E402
-from experiments.paper.plan import PLAN  # noqa: E402
-from experiments.paper.raw import collect, read_raw  # noqa: E402
-from experiments.paper.working import unique, work  # noqa: E402
-from experiments.writing import require_folder  # noqa: E402
+from mec_bench.arguments import complain, count  # noqa: E402
+from reproduction.budget import FULL, QUICK  # noqa: E402
+from reproduction.page import write_page  # noqa: E402
+from reproduction.plan import PLAN  # noqa: E402
+from reproduction.raw import collect, read_raw  # noqa: E402
+from reproduction.working import unique, work  # noqa: E402
+from mec_bench.writing import require_folder  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -19,9 +19,9 @@ import shlex  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-import experiments  # noqa: E402  # what needs torch is loaded when it is first used
-from experiments.arguments import changes, complain, scenario_of  # noqa: E402
-from experiments.writing import require_folder  # noqa: E402
+import mec_bench  # noqa: E402  # what needs torch is loaded when it is first used
+from mec_bench.arguments import changes, complain, scenario_of  # noqa: E402
+from mec_bench.writing import require_folder  # noqa: E402
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--algo", help=f"{', '.join(experiments.names())}, sb3:PPO, my_module:MyAlgo"
+        "--algo", help=f"{', '.join(mec_bench.names())}, sb3:PPO, my_module:MyAlgo"
     )
     parser.add_argument("--scenario", default="paper-200x10", help="a preset, or a JSON file")
     parser.add_argument("--timesteps", type=int, default=5000, help="slots to train for")
@@ -67,14 +67,14 @@ def main() -> int:
         parser.error("--resume goes on with the run as it is: give nothing else but --quiet")
     with complain():
         if given.resume:
-            folder, settings = given.resume, experiments.RunFolder(given.resume).settings()
+            folder, settings = given.resume, mec_bench.RunFolder(given.resume).settings()
             if settings is None:
                 raise FileNotFoundError(f"{folder} is not the folder of a run: no settings.json.")
         else:
             require_folder(given.out)
             # Refuses before anything is said.
-            learns = experiments.algorithm(given.algo, changes(given.set)).learns
-            settings = experiments.Settings(
+            learns = mec_bench.algorithm(given.algo, changes(given.set)).learns
+            settings = mec_bench.Settings(
                 algorithm=given.algo,
                 scenario=scenario_of(given.scenario, given.scenario_set),
                 timesteps=given.timesteps if learns else 0,  # a rule has one folder
@@ -89,20 +89,20 @@ def main() -> int:
             folder = given.out / settings.place
         print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
         result = _trained(settings, folder, progress_bar=not given.quiet)
-        print(experiments.as_text(experiments.compare([result])))
+        print(experiments.as_text(mec_bench.compare([result])))
         print(f"tensorboard --logdir {given.out if given.resume is None else folder}")
     return 0
 
 
 def _trained(
-    settings: experiments.Settings, folder: Path, *, progress_bar: bool
-) -> experiments.Result:
+    settings: mec_bench.Settings, folder: Path, *, progress_bar: bool
+) -> mec_bench.Result:
     new = not folder.exists()
     try:
-        return experiments.train(settings, folder, progress_bar=progress_bar)
+        return mec_bench.train(settings, folder, progress_bar=progress_bar)
     except (AssertionError, AttributeError, ImportError, TypeError, ValueError):
         if new:  # else somebody may want to know that it failed
-            experiments.RunFolder(folder).forget()
+            mec_bench.RunFolder(folder).forget()
         raise
     except KeyboardInterrupt:
         command = [os.path.basename(sys.executable), sys.argv[0], "--resume", str(folder)]

@@ -23,12 +23,12 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from experiments import Settings, algorithm  # noqa: E402
-from experiments.arguments import complain, count  # noqa: E402
-from experiments.pool import side_by_side  # noqa: E402
-from experiments.reading import read_object, require_record  # noqa: E402
-from experiments.running.training import make_env, seed_env  # noqa: E402
-from experiments.writing import require_folder, write_whole  # noqa: E402
+from mec_bench import Settings, algorithm  # noqa: E402
+from mec_bench.arguments import complain, count  # noqa: E402
+from mec_bench.pool import side_by_side  # noqa: E402
+from mec_bench.reading import read_object, require_record  # noqa: E402
+from mec_bench.running.training import make_env, seed_env  # noqa: E402
+from mec_bench.writing import require_folder, write_whole  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
 from mec_gym.evaluation import decide_with, nrr, slot_set  # noqa: E402
 

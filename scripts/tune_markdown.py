@@ -19,8 +19,8 @@ import torch  # noqa: E402
 
 import mec_gym  # noqa: E402
 from dirs_agents import DIRS, options  # noqa: E402
-from experiments.arguments import complain, count  # noqa: E402
-from experiments.writing import require_folder, write_whole  # noqa: E402
+from mec_bench.arguments import complain, count  # noqa: E402
+from mec_bench.writing import require_folder, write_whole  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
 from mec_gym.evaluation import decide_with, nrr, slot_set  # noqa: E402
 

@@ -22,8 +22,8 @@ from baselines.differential_evolution import evolution
 from baselines.encodings import ENCODINGS
 from baselines.particle_swarm import swarm
 from baselines.search import STARTS, Algorithm, SearchSettings, search
-from experiments.arguments import complain, count
-from experiments.writing import require_folder, write_whole
+from mec_bench.arguments import complain, count
+from mec_bench.writing import require_folder, write_whole
 from mec_gym import Scenario
 from mec_gym.evaluation import SlotSet, slot_set
 

@@ -13,8 +13,8 @@ pytest.importorskip("stable_baselines3")
 import baselines
 from baselines.policies.search import SearchPolicy
 from dirs_agents import DIRS
-from experiments import algorithm
-from experiments.arguments import changes
+from mec_bench import algorithm
+from mec_bench.arguments import changes
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.validation import require_bool, require_integer, require_number

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from experiments import compare
-from experiments.report.sheets import score_sheet
-from experiments.results.record import EXAMPLE
+from mec_bench import compare
+from mec_bench.report.sheets import score_sheet
+from mec_bench.results.record import EXAMPLE
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -15,11 +15,11 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from experiments import reading, write_result
-from experiments.paper.jobs import Measurement
-from experiments.results.record import EXAMPLE
-from experiments.running import training
-from experiments.variants import page, working
+from mec_bench import reading, write_result
+from reproduction.jobs import Measurement
+from mec_bench.results.record import EXAMPLE
+from mec_bench.running import training
+from reproduction.variants import page, working
 from mec_gym.evaluation import Estimate
 
 ROOT = Path(__file__).resolve().parents[1]

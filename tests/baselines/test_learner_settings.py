@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from experiments import algorithm
-from experiments.running.measuring import slot_set_of
+from mec_bench import algorithm
+from mec_bench.running.measuring import slot_set_of
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.evaluation import slot_set

@@ -19,7 +19,7 @@ from baselines import ActorCritic
 from baselines.learners import LinkPolicy
 from baselines.learners.actor_critic import LINKS
 from baselines.learners.link_policy import LinkLogits
-from experiments import algorithm
+from mec_bench import algorithm
 from mec_gym import Scenario, Uniform
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.evaluation import decide_with, nrr, slot_set

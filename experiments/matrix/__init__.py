@@ -1,1 +1,0 @@
-"""Many runs, in processes of one machine or on a Ray cluster."""

@@ -1,1 +1,0 @@
-"""Result records: what one policy reached, as strict JSON. Everything that compares reads these."""

@@ -1,1 +1,0 @@
-"""One run: its folder, training with checkpoints, and measuring on frozen slots."""

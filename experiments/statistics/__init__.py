@@ -1,1 +1,0 @@
-"""Statistics of results: intervals, paired differences, tables by scenario and over scenarios."""

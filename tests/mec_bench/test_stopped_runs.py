@@ -1,0 +1,258 @@
+"""A run that was stopped, or whose files are damaged, goes on exactly where it was."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dirs_agents import demonstrate
+from mec_bench import RunFolder, algorithm, train
+from mec_bench.settings import Settings
+from tests.mec_bench.harness_helpers import (
+    QUICK,
+    assert_same,
+    final_weights,
+    quick,
+)
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("my_algorithms:Dirs", "SIGINT"),
+        ("my_algorithms:OnPolicy", "SIGTERM"),
+        pytest.param("my_algorithms:Dirs", "SIGTERM", marks=SLOW),
+        pytest.param("my_algorithms:Clipped", "SIGINT", marks=SLOW),
+        pytest.param("my_algorithms:OffPolicy", "SIGINT", marks=SLOW),
+        pytest.param("my_algorithms:OffPolicy", "SIGTERM", marks=SLOW),
+        pytest.param("my_algorithms:Deterministic", "SIGTERM", marks=SLOW),
+    ],
+)
+def test_a_run_that_was_stopped_ends_as_if_it_never_was(
+    name: str, how: str, user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = quick(name)
+    whole = train(settings, user_folder / "whole")
+    run = RunFolder(user_folder / "parts")
+    monkeypatch.setenv("STOP_AT", "29")
+    monkeypatch.setenv("STOP_WITH", how)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(settings, run.path)
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    status = run.status()
+    assert status is not None
+    assert status.state == "interrupted"
+    assert run.all_checkpoints()
+    parts = train(settings, run.path)
+    assert_same(final_weights(run.path, settings), final_weights(user_folder / "whole", settings))
+    assert parts.slots == whole.slots
+    points = [[(p.timesteps, p.nrr) for p in result.curve] for result in (parts, whole)]
+    assert points[0] == points[1]
+
+
+def test_an_interrupted_run_of_dirs_loses_no_slot(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOP_AT", "29")
+    monkeypatch.setenv("STOP_WITH", "SIGINT")
+    run = RunFolder(user_folder / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train(quick("my_algorithms:Dirs"), run.path)
+    assert run.last_checkpoint() == run.checkpoint_path(29)
+
+
+PRETRAINING = {"pretrain_steps": 60, "demonstration_population": 1000, "n_demonstrations": 20}
+"""Demonstrations in parts of 8, 8 and 4, imitation in parts of 25, 25 and 10 steps."""
+
+
+def long_pretraining(name: str = "my_algorithms:Dirs", **options: Any) -> Settings:
+    return quick(name, arguments=QUICK[name] | PRETRAINING, **options)
+
+
+def pretraining_rows(folder: Path) -> list[str]:
+    """Return the losses that are logged in pre-training, in their order."""
+    rows = []
+    for file in sorted(folder.glob("progress*.csv"), key=lambda file: file.stat().st_mtime_ns):
+        with file.open() as lines:
+            rows += [row.get("pretrain/demonstration_loss") for row in csv.DictReader(lines)]
+    return [row for row in rows if row]
+
+
+@pytest.mark.parametrize(
+    ("places", "next_step", "how"),
+    [
+        (["step-3"], 26, "SIGINT"),
+        (["step-25", "step-26", "step-60"], 61, "SIGINT"),
+        (["step-30"], 51, "SIGTERM"),
+        (["step-60", "1"], 63, "SIGTERM"),
+        (["1"], 63, "SIGINT"),
+    ],
+    ids=str,
+)
+def test_a_run_stopped_in_pretraining_ends_as_if_it_never_was(
+    places: list[str],
+    next_step: int,
+    how: str,
+    user_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = long_pretraining()
+    whole = train(settings, user_folder / "whole")
+    run = RunFolder(user_folder / "parts")
+    for place in places:
+        monkeypatch.setenv("STOP_AT", place)
+        monkeypatch.setenv("STOP_WITH", how)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            train(settings, run.path)
+        slot = 0 if place.startswith("step") else 1
+        assert run.last_checkpoint() == run.checkpoint_path(slot)
+        status = run.status()
+        assert status is not None
+        assert (status.state, status.timesteps) == ("interrupted", slot)
+    steps: list[int] = []
+    descend = algorithm(settings.algorithm).cls._descend
+
+    def counted(model: Any, *args: Any) -> None:
+        descend(model, *args)
+        steps.append(model._n_updates)
+
+    monkeypatch.setattr("my_algorithms.Dirs._descend", counted)
+    parts = train(settings, run.path)
+    assert steps[0] == next_step  # none is taken twice
+    assert_same(final_weights(run.path, settings), final_weights(user_folder / "whole", settings))
+    assert parts.slots == whole.slots
+    points = [[(p.timesteps, p.nrr) for p in result.curve] for result in (parts, whole)]
+    assert points[0] == points[1]
+    assert parts.seconds.training > 0
+    rows = [pretraining_rows(folder) for folder in (run.path, user_folder / "whole")]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 3
+
+
+def test_a_run_stopped_in_its_demonstrations_makes_only_the_others(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = long_pretraining("dirs")
+    train(settings, user_folder / "whole")
+    made: list[int] = []
+
+    def stopping(*args: Any, **kwargs: Any) -> Any:
+        decisions = demonstrate(*args, **kwargs)
+        made.append(len(decisions))
+        if len(made) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return decisions
+
+    monkeypatch.setattr("dirs_agents.pretraining.demonstrate", stopping)
+    run = RunFolder(user_folder / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, run.path)
+    assert run.last_checkpoint() == run.checkpoint_path(0)
+    train(settings, run.path)
+    assert made == [8, 8, 4]
+    assert_same(final_weights(run.path, settings), final_weights(user_folder / "whole", settings))
+
+
+def test_pretraining_is_saved_now_and_then(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = long_pretraining("dirs")
+    train(settings, user_folder / "whole")
+    monkeypatch.setattr("mec_bench.running.watching._PAUSE_SECONDS", 0.0)
+
+    def killed(*_: Any) -> None:
+        raise MemoryError
+
+    run = RunFolder(user_folder / "parts")
+    with monkeypatch.context() as patch:
+        patch.setattr("dirs_agents.pretraining.Pretraining._demonstrate", killed)
+        with pytest.raises(MemoryError):
+            train(settings, run.path)
+    assert run.last_checkpoint() == run.checkpoint_path(0)
+    with monkeypatch.context() as patch:
+        patch.setattr("dirs_agents.DIRS._act", killed)
+        with pytest.raises(MemoryError):
+            train(settings, run.path)
+    monkeypatch.setattr("dirs_agents.pretraining.Pretraining._demonstrate", killed)
+    monkeypatch.setattr("dirs_agents.pretraining.Pretraining._imitate", killed)
+    train(settings, run.path)
+    assert_same(final_weights(run.path, settings), final_weights(user_folder / "whole", settings))
+
+
+def test_without_checkpoints_pretraining_is_not_saved_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mec_bench.running.watching._PAUSE_SECONDS", 0.0)
+    train(long_pretraining("dirs", checkpoints=0), tmp_path)
+    assert not RunFolder(tmp_path).all_checkpoints()
+
+
+def test_an_interrupted_run_of_the_librarys_off_policy_kind_loses_no_slot(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = interrupted(quick("my_algorithms:OffPolicy"), user_folder / "run", monkeypatch, 29)
+    last = run.last_checkpoint()
+    assert last is not None
+    assert last.name >= run.checkpoint_path(29).name
+
+
+def test_a_run_stopped_while_it_is_measured_is_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = quick("dirs")
+    with monkeypatch.context() as patch:
+
+        def stopped(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr("mec_bench.running.training.measure", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, tmp_path)
+    trained = final_weights(tmp_path, settings)
+    monkeypatch.setattr("dirs_agents.DIRS.learn", None)
+    result = train(settings, tmp_path)
+    assert_same(trained, final_weights(tmp_path, settings))
+    assert result.seconds.training > 0
+
+
+def interrupted(settings: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> RunFolder:
+    monkeypatch.setenv("STOP_AT", str(at))
+    monkeypatch.setenv("STOP_WITH", "SIGINT")
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, folder)
+    return RunFolder(folder)
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_word(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = quick("my_algorithms:Dirs")
+    train(settings, user_folder / "whole")
+    run = interrupted(settings, user_folder / "parts", monkeypatch, 29)
+    newest, before = run.all_checkpoints()
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with caplog.at_level(logging.WARNING, "experiments"):
+        train(settings, run.path)
+    assert str(newest) in caplog.text
+    assert str(before) not in caplog.text
+    assert_same(final_weights(run.path, settings), final_weights(user_folder / "whole", settings))
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_says_so(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = quick("my_algorithms:Dirs")
+    run = interrupted(settings, user_folder / "run", monkeypatch, 29)
+    for file in run.all_checkpoints():
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"slot-0000000029\.zip.*Delete the run's folder"):
+        train(settings, run.path)
+    assert len(run.all_checkpoints()) == 2  # nothing is thrown away by itself
