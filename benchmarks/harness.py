@@ -14,12 +14,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from benchmarks.measure import Row, row, shown
-from mec_bench import Settings, algorithm, train
-from mec_bench.matrix.launchers import Processes
-from mec_bench.matrix.matrix import run_matrix
-from mec_bench.running import measuring
-from mec_bench.running.training import make_env
-from mec_bench.running.watching import Watch
+from mec_bench import Settings, algorithm, measuring, train
+from mec_bench.launching import Processes
+from mec_bench.matrix import run_matrix
+from mec_bench.training import Watch, make_env
 from mec_gym import Scenario
 
 _FEW: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size": 8}

@@ -26,7 +26,7 @@ from benchmarks import (  # noqa: E402
     scaling,
     solvers,
 )
-from mec_bench.running.system import system  # noqa: E402
+from mec_bench.system import system  # noqa: E402
 
 SUITES = {
     "single step": environments.single_step,

@@ -46,7 +46,7 @@ smartquotes = False  # "db" is code
 
 # -- API reference --------------------------------------------------------------------------------
 
-api_packages = ["mec_gym", "dirs_agents", "baselines", "experiments"]
+api_packages = ["mec_gym", "dirs_agents", "baselines", "mec_bench"]
 # Objects that a page written by hand documents.
 api_elsewhere = {"mec_gym.envs.offloading.MultiMECEnv": "environment"}
 
@@ -63,7 +63,7 @@ numpydoc_xref_param_type = False
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(abc|gymnasium|numpy|pettingzoo|stable_baselines3|torch)(\..+)?"),
-    (r"py:(class|obj)", r"experiments\.pool\.(Item|Value)"),  # type variables have no page
+    (r"py:(class|obj)", r"mec_bench\.pool\.(Item|Value)"),  # type variables have no page
 ]
 
 # -- HTML -----------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mec_bench.report.report import leaderboard, write_report
-from mec_bench.report.text import as_text
-from mec_bench.results.files import (
+from mec_bench.comparing import aggregate, compare
+from mec_bench.report import leaderboard, write_report
+from mec_bench.results import (
     CurvePoint,
     DecisionTime,
     Evaluation,
@@ -25,29 +25,27 @@ from mec_bench.results.files import (
     read_results,
     write_result,
 )
-from mec_bench.statistics.aggregation import aggregate
-from mec_bench.statistics.comparison import compare
+from mec_bench.tables import as_text
 
 if TYPE_CHECKING:
-    from mec_bench.algorithms import Algorithm, algorithm, names, rule_names
-    from mec_bench.conformance.check import AlgorithmReport, check_algorithm
-    from mec_bench.running.evaluating import evaluate_again
-    from mec_bench.running.folder import RunFolder, Status
-    from mec_bench.running.training import train
-    from mec_bench.settings import Settings
+    from mec_bench.check import AlgorithmReport, check_algorithm
+    from mec_bench.evaluating import evaluate_again
+    from mec_bench.registry import Algorithm, algorithm, names, rule_names
+    from mec_bench.run import RunFolder, Settings, Status
+    from mec_bench.training import train
 
 _LATER = {
-    "Algorithm": "algorithms",
-    "AlgorithmReport": "conformance.check",
-    "RunFolder": "running.folder",
-    "Settings": "settings",
-    "Status": "running.folder",
-    "algorithm": "algorithms",
-    "check_algorithm": "conformance.check",
-    "evaluate_again": "running.evaluating",
-    "names": "algorithms",
-    "rule_names": "algorithms",
-    "train": "running.training",
+    "Algorithm": "registry",
+    "AlgorithmReport": "check",
+    "RunFolder": "run",
+    "Settings": "run",
+    "Status": "run",
+    "algorithm": "registry",
+    "check_algorithm": "check",
+    "evaluate_again": "evaluating",
+    "names": "registry",
+    "rule_names": "registry",
+    "train": "training",
 }
 
 __all__ = [
@@ -84,5 +82,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
-        return getattr(importlib.import_module(f"experiments.{_LATER[name]}"), name)
+        return getattr(importlib.import_module(f"mec_bench.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

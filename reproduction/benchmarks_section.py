@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mec_bench.tables import table
 from reproduction.bounds import free_transmission_bound, least_time
 from reproduction.claims import Claim, Times, between, lower, times
 from reproduction.exhibit import Exhibit
@@ -15,7 +16,6 @@ from reproduction.published import TABLE_V, TIMES_LONGER
 from reproduction.raw import Raw
 from reproduction.systems import LARGEST, scenario_of
 from reproduction.wording import MISSING, cell, mean, paragraphs, ratio
-from mec_bench.report.cells import table
 
 _TABLE_5 = """The largest system, 200 × 10. Learners train for as many slots as the paper's T_DRL
 (price-posting agents for 1,000). The weights of Table V are not printed; ours are 1 and 1. Seconds

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mec_bench.statistics import LEVEL, half_interval, holm, paired_difference
 from reproduction.wording import MISSING, mean
-from mec_bench.statistics.intervals import LEVEL, half_interval
-from mec_bench.statistics.pairing import holm, paired_difference
 
 HOLDS, FAILS, UNDECIDED = "Holds here", "Does not hold here", "Undecided here"
 MISSED, UNJUDGED = "Not measured yet", "Not judged"

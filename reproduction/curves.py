@@ -9,9 +9,9 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
+from mec_bench.measuring import decisions_of, figures, frozen_slots
 from reproduction.imitation import build
 from reproduction.jobs import rounded
-from mec_bench.running.measuring import decisions_of, figures, frozen_slots
 
 _POINTS = 60
 """Of a curve of rewards."""

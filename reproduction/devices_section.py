@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mec_bench.statistics import half_interval
+from mec_bench.tables import table
 from reproduction.claims import Claim, differences, lower
 from reproduction.drawing import COLOURS, MARKERS, STYLES, panels
 from reproduction.exhibit import Exhibit
@@ -14,8 +16,6 @@ from reproduction.plan import FIG_7 as POLICIES
 from reproduction.raw import Raw
 from reproduction.systems import LARGEST, by_devices, scenario_of
 from reproduction.wording import cell, mean, paragraphs
-from mec_bench.report.cells import table
-from mec_bench.statistics.intervals import half_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

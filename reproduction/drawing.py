@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mec_bench.statistics.intervals import half_interval
+from mec_bench.statistics import half_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

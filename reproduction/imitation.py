@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from dirs_agents import DIRS
 from dirs_agents.demonstrations import demonstrate, demonstration_slots
 from dirs_agents.hyperparameters import demonstration_search
-from mec_bench.algorithms import algorithm
+from mec_bench.registry import algorithm
+from mec_bench.run import Settings
+from mec_bench.training import make_env
 from reproduction.jobs import rounded
 from reproduction.systems import MEDIUM, scenario_of
-from mec_bench.running.training import make_env
-from mec_bench.settings import Settings
 
 _HELD_OUT_SEED = 77_000_000
 """Of the slots that agents are tested on; training draws seeds below 2^31 at random."""

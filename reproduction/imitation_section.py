@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mec_bench.tables import table
 from reproduction.claims import Claim, lower
 from reproduction.exhibit import Exhibit
 from reproduction.published import TABLE_II
 from reproduction.raw import Raw
 from reproduction.wording import MISSING, cell, mean, paragraphs
-from mec_bench.report.cells import table
 
 _LOSSES = {"L1": "L_1, with the L2 term", "LD": "L_D alone"}
 _SOURCES = {"levy": "Lévy search, the paper's", "optimal": "optimum"}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mec_bench.tables import table
 from reproduction.bounds import free_transmission_bound, least_time
 from reproduction.plan import BITS_OF_TABLE_IV
 from reproduction.published import TABLE_IV, Reached
 from reproduction.raw import Raw
 from reproduction.systems import BITS_PER_KB, scenario_of
 from reproduction.wording import cell, mean, paragraphs, ratio
-from mec_bench.report.cells import table
 
 IMPLIED = """The objective times the NRR is the objective that the paper's PSO must have reached, up
 to the spread between slots. However the means are taken it is not below any bound b on a slot's

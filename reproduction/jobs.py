@@ -9,18 +9,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mec_bench.algorithms import algorithm
+from mec_bench.registry import algorithm
+from mec_bench.results import read_result
+from mec_bench.run import RunFolder, Settings
+from mec_gym.files import read_object, require_record
 from reproduction.budget import Budget
 from reproduction.systems import SLOTS, scenario_of, section_of
-from mec_bench.reading import read_object, require_record
-from mec_bench.results.files import read_result
-from mec_bench.running.folder import RunFolder
-from mec_bench.settings import Settings
 
 
 @dataclass(frozen=True)
 class Training:
-    """A run of :func:`mec_bench.running.training.train`; also a rule, which does not learn.
+    """A run of :func:`mec_bench.training.train`; also a rule, which does not learn.
 
     Attributes
     ----------
@@ -308,7 +307,7 @@ def mark(system: Mapping[str, Any] | None) -> str | None:
     Parameters
     ----------
     system : mapping or None
-        The fields of :class:`mec_bench.results.record.System`; None where none was kept.
+        The fields of :class:`mec_bench.results.System`; None where none was kept.
 
     Returns
     -------

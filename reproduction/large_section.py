@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mec_bench.tables import table
 from reproduction.budget import MAIN_VARIANTS, VARIANTS
 from reproduction.claims import Claim, between, differences, lower
 from reproduction.exhibit import Exhibit
@@ -15,7 +16,6 @@ from reproduction.published import TABLE_III, TABLE_IV, TABLE_V, Reached
 from reproduction.raw import Raw
 from reproduction.systems import LARGE, POSITIONS, TASKS
 from reproduction.wording import MISSING, cell, mean, paragraphs, ratio
-from mec_bench.report.cells import table
 
 NAMES = {
     "dirs": "DIRS, the paper's options",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from mec_gym.files import write_whole
 from reproduction import (
     benchmarks_section,
     devices_section,
@@ -20,7 +21,6 @@ from reproduction.drawing import save, style
 from reproduction.exhibit import Exhibit
 from reproduction.raw import FILE_NAME, Raw, write_raw
 from reproduction.wording import paragraphs
-from mec_bench.writing import write_whole
 
 PAGE = "reproduction.md"
 PICTURES = "reproduction"

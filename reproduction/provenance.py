@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from mec_bench.tables import table
 from reproduction.raw import Raw
 from reproduction.wording import MISSING, paragraphs
-from mec_bench.report.cells import table
 
 TITLE = "What it ran on"
 

@@ -9,12 +9,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from mec_bench.results import Slots, System, require_keys
+from mec_gym.files import read_figures, write_whole
 from reproduction.budget import Budget
 from reproduction.jobs import Job, Training
-from mec_bench.reading import read_figures
-from mec_bench.results.fields import require_keys
-from mec_bench.results.files import Slots, System
-from mec_bench.writing import write_whole
 
 FORMAT, VERSION = "mec-gym/reproduction", 3
 FILE_NAME = "reproduction.json"

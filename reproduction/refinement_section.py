@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mec_bench.tables import table
 from reproduction.budget import PARTS
 from reproduction.claims import Claim, differences, lower
 from reproduction.drawing import curve, panels
 from reproduction.exhibit import Exhibit
 from reproduction.raw import Raw
 from reproduction.wording import cell, mean, paragraphs
-from mec_bench.report.cells import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

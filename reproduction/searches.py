@@ -11,14 +11,14 @@ import numpy as np
 
 from dirs_agents.demonstrations import demonstration_slots
 from dirs_agents.levy_search import LevySearch, levy_search
-from mec_bench.algorithms import algorithm
+from mec_bench.measuring import SLOTS_PER_LAYOUT, decisions_of, figures, frozen_slots
+from mec_bench.registry import algorithm
+from mec_bench.run import Settings
+from mec_bench.training import make_env
+from mec_gym import solve
 from reproduction.imitation import build
 from reproduction.jobs import rounded
 from reproduction.systems import scenario_of
-from mec_bench.running.measuring import SLOTS_PER_LAYOUT, decisions_of, figures, frozen_slots
-from mec_bench.running.training import make_env
-from mec_bench.settings import Settings
-from mec_gym import solve
 
 _SLOT_SEED = 88_000_000
 

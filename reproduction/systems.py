@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reproduction.published import FIG_6_WEIGHTS
 from mec_gym import Scenario
 from mec_gym.validation import require_choice
+from reproduction.published import FIG_6_WEIGHTS
 
 BITS_PER_KB = 8e3
 """kB as in Table I's 100 kB = 8e5 bit."""

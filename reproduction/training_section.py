@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mec_bench.statistics import half_interval
+from mec_bench.tables import table
 from reproduction.claims import Claim, between, differences, lower
 from reproduction.drawing import curve, panels
 from reproduction.exhibit import Exhibit
@@ -14,8 +16,6 @@ from reproduction.plan import REWARD_VARIANTS
 from reproduction.published import FIG_3_ITERATIONS, FIG_3_LOSS
 from reproduction.raw import Raw
 from reproduction.wording import cell, mean, paragraphs
-from mec_bench.report.cells import table
-from mec_bench.statistics.intervals import half_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mec_bench.statistics import half_interval
+from mec_bench.tables import table
 from reproduction.budget import MAIN_VARIANTS
 from reproduction.claims import Claim, lower
 from reproduction.drawing import COLOURS, panels
@@ -14,8 +16,6 @@ from reproduction.published import FIG_6_WEIGHTS
 from reproduction.raw import Raw
 from reproduction.systems import WEIGHTS
 from reproduction.wording import cell, mean, paragraphs
-from mec_bench.report.cells import table
-from mec_bench.statistics.intervals import half_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mec_bench.statistics.intervals import half_interval
+from mec_bench.statistics import half_interval
 
 MISSING = "–"
 

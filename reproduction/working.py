@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from mec_bench.launching import side_by_side
+from mec_gym.files import write_whole
 from reproduction.jobs import Job, Training
-from mec_bench.pool import side_by_side
-from mec_bench.writing import write_whole
 
 
 def unique(jobs: Iterable[Job], runs: Path) -> list[Job]:
@@ -86,9 +86,9 @@ def _done(pair: tuple[Job, Path]) -> str:
 
 def _do(job: Job, runs: Path) -> None:
     # Both need torch, which takes seconds to load.
+    from mec_bench.system import system
+    from mec_bench.training import train
     from reproduction.measurements import KINDS
-    from mec_bench.running.system import system
-    from mec_bench.running.training import train
 
     if isinstance(job, Training):
         train(job.settings, runs / job.settings.place)

@@ -20,12 +20,19 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from mec_bench import as_text, compare, names  # noqa: E402
-from mec_bench.arguments import complain, count, scenario_of  # noqa: E402
-from mec_bench.matrix.launchers import Launcher, Processes  # noqa: E402
-from mec_bench.matrix.matrix import Report, run_matrix, tasks_of  # noqa: E402
-from mec_bench.matrix.plan import changes_of, plan, seeds_of, timesteps_of  # noqa: E402
-from mec_bench.matrix.progress import Progress  # noqa: E402
-from mec_bench.writing import require_folder  # noqa: E402
+from mec_bench.cli import complain, count, scenario_of  # noqa: E402
+from mec_bench.launching import Launcher, Processes  # noqa: E402
+from mec_bench.matrix import (  # noqa: E402  # noqa: E402
+    Progress,
+    Report,
+    changes_of,
+    plan,
+    run_matrix,
+    seeds_of,
+    tasks_of,
+    timesteps_of,
+)
+from mec_gym.files import require_folder  # noqa: E402
 from mec_gym.validation import require_choice  # noqa: E402
 
 
@@ -89,7 +96,7 @@ def _launcher(given: argparse.Namespace) -> Launcher:
         if given.address:
             raise ValueError("--address is of a Ray cluster: add --launcher ray.")
         return Processes(given.jobs, given.threads)
-    from mec_bench.matrix.ray_launcher import RayTasks
+    from mec_bench.on_ray import RayTasks
 
     return RayTasks(given.jobs, given.threads, address=given.address)
 

@@ -21,11 +21,11 @@ from typing import Any  # noqa: E402
 
 import mec_bench  # noqa: E402  # what needs torch is loaded when it is first used
 from mec_bench import Result, Settings, as_text, compare, write_report  # noqa: E402
-from mec_bench.arguments import complain, scenario_of  # noqa: E402
-from mec_bench.running.measuring import decisions_of  # noqa: E402
-from mec_bench.running.pictures import NetworkPicture, save_picture  # noqa: E402
-from mec_bench.writing import require_folder  # noqa: E402
+from mec_bench.cli import complain, scenario_of  # noqa: E402
+from mec_bench.measuring import decisions_of  # noqa: E402
+from mec_bench.tensorboard import NetworkPicture, save_picture  # noqa: E402
 from mec_gym import Scenario  # noqa: E402
+from mec_gym.files import require_folder  # noqa: E402
 
 LEARNERS = ("dirs", "dirs:prices")
 SEARCH: dict[str, Any] = {"algorithm": "pso", "arguments": {"max_evaluations": 200}}
@@ -77,7 +77,7 @@ def _results(scenario: Scenario, timesteps: int, seed: int, runs: Path) -> Itera
         shutil.rmtree(runs / settings.place, ignore_errors=True)
         print(f"{name}: training for {timesteps} slots of {scenario.name}", flush=True)
         yield mec_bench.train(settings, runs / settings.place, progress_bar=True)
-    others: list[dict[str, Any]] = [{"algorithm": name} for name in experiments.rule_names()]
+    others: list[dict[str, Any]] = [{"algorithm": name} for name in mec_bench.rule_names()]
     for other in (*others, SEARCH):
         settings = Settings(scenario=scenario, timesteps=0, seed=seed, **other)
         print(f"{settings.label}: measuring", flush=True)

@@ -19,8 +19,8 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import mec_bench  # noqa: E402  # what needs torch is loaded when it is first used
-from mec_bench.arguments import complain, count, scenario_of  # noqa: E402
-from mec_bench.writing import require_folder  # noqa: E402
+from mec_bench.cli import complain, count, scenario_of  # noqa: E402
+from mec_gym.files import require_folder  # noqa: E402
 
 
 def main() -> int:
@@ -59,9 +59,9 @@ def main() -> int:
         try:
             if given.out:  # first of all: they were measured with patience
                 for number, result in enumerate(results):
-                    experiments.write_result(given.out / f"{number:03d}" / "result.json", result)
+                    mec_bench.write_result(given.out / f"{number:03d}" / "result.json", result)
         finally:  # a full disk takes nothing from the table
-            print(experiments.as_text(mec_bench.compare(results, given.against)))
+            print(mec_bench.as_text(mec_bench.compare(results, given.against)))
         if given.out:
             print(f"\nresults: {given.out}")
     return 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mec_bench.arguments import complain
-from mec_bench.report.report import write_report
-from mec_bench.results.files import read_results
-from mec_bench.writing import require_folder
+from mec_bench.cli import complain
+from mec_bench.report import write_report
+from mec_bench.results import read_results
+from mec_gym.files import require_folder
 
 
 def main() -> None:

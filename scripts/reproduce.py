@@ -12,17 +12,19 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 import argparse  # noqa: E402
+import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from mec_bench.arguments import complain, count  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # reproduction is not installed
+
+from mec_bench.cli import complain, count  # noqa: E402
+from mec_gym.files import require_folder  # noqa: E402
 from reproduction.budget import FULL, QUICK  # noqa: E402
 from reproduction.page import write_page  # noqa: E402
 from reproduction.plan import PLAN  # noqa: E402
 from reproduction.raw import collect, read_raw  # noqa: E402
 from reproduction.working import unique, work  # noqa: E402
-from mec_bench.writing import require_folder  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:

@@ -20,8 +20,8 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import mec_bench  # noqa: E402  # what needs torch is loaded when it is first used
-from mec_bench.arguments import changes, complain, scenario_of  # noqa: E402
-from mec_bench.writing import require_folder  # noqa: E402
+from mec_bench.cli import changes, complain, scenario_of  # noqa: E402
+from mec_gym.files import require_folder  # noqa: E402
 
 
 def main() -> int:
@@ -29,9 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--algo", help=f"{', '.join(mec_bench.names())}, sb3:PPO, my_module:MyAlgo"
-    )
+    parser.add_argument("--algo", help=f"{', '.join(mec_bench.names())}, sb3:PPO, my_module:MyAlgo")
     parser.add_argument("--scenario", default="paper-200x10", help="a preset, or a JSON file")
     parser.add_argument("--timesteps", type=int, default=5000, help="slots to train for")
     parser.add_argument("--seed", type=int, default=0)
@@ -89,14 +87,12 @@ def main() -> int:
             folder = given.out / settings.place
         print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
         result = _trained(settings, folder, progress_bar=not given.quiet)
-        print(experiments.as_text(mec_bench.compare([result])))
+        print(mec_bench.as_text(mec_bench.compare([result])))
         print(f"tensorboard --logdir {given.out if given.resume is None else folder}")
     return 0
 
 
-def _trained(
-    settings: mec_bench.Settings, folder: Path, *, progress_bar: bool
-) -> mec_bench.Result:
+def _trained(settings: mec_bench.Settings, folder: Path, *, progress_bar: bool) -> mec_bench.Result:
     new = not folder.exists()
     try:
         return mec_bench.train(settings, folder, progress_bar=progress_bar)

@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PACKAGES = ("mec_gym", "dirs_agents", "baselines", "experiments")
+PACKAGES = ("mec_gym", "dirs_agents", "baselines", "mec_bench")
 
 
 # -- sources, without a build ---------------------------------------------------------------------

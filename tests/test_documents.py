@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("benchmarks/*.md")])
 LEDGER = (ROOT / "docs/paper-to-code.md").read_text()
 NAMES = re.findall(
-    r"`((?:mec_gym|dirs_agents|baselines|experiments)\.[\w.]+)` (?:`\w+` )?\|$", LEDGER, re.M
+    r"`((?:mec_gym|dirs_agents|baselines|mec_bench)\.[\w.]+)` (?:`\w+` )?\|$", LEDGER, re.M
 )
 # | paper | what | `name` |
 ROWS = re.findall(r"^\| ([^|]+) \| [^|]+ \| `([\w.]+)` \|$", LEDGER, re.M)

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from mec_bench import compare
-from mec_bench.report.sheets import score_sheet
-from mec_bench.results.record import EXAMPLE
+from mec_bench.results import EXAMPLE
+from mec_bench.tables import score_sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
 def learners_page() -> dict[str, Any]:
-    return runpy.run_path(str(ROOT / "scripts/learners_page.py"))
+    return runpy.run_path(str(ROOT / "reproduction/learners_page.py"))
 
 
 def test_the_budget_of_tuning_is_that_on_record(learners_page: dict[str, Any]) -> None:

@@ -15,13 +15,14 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from mec_bench import reading, write_result
-from reproduction.jobs import Measurement
-from mec_bench.results.record import EXAMPLE
-from mec_bench.running import training
-from reproduction.variants import page, working
+from mec_bench import training, write_result
+from mec_bench.results import EXAMPLE
+from mec_gym import files as reading
 from mec_gym.evaluation import Estimate
+from reproduction.jobs import Measurement
+from reproduction.variants import page, working
 
+BEGIN_GAMES = "<!-- games: written by `reproduction/maddpg_games.py` -->"
 ROOT = Path(__file__).resolve().parents[1]
 Script = Callable[..., tuple[int, str, str]]
 
@@ -36,7 +37,8 @@ def script(
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
 
     def run(name: str, *options: str | Path) -> tuple[int, str, str]:
-        path = str(ROOT / "scripts" / f"{name}.py")
+        folder = "scripts" if (ROOT / "scripts" / f"{name}.py").is_file() else "reproduction"
+        path = str(ROOT / folder / f"{name}.py")
         monkeypatch.setattr(sys, "argv", [path, *map(str, options)])
         monkeypatch.setattr(sys, "path", list(sys.path))
         status: Any = 0
@@ -115,7 +117,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(
 def test_games_look_at_their_places_before_they_train(script: Script, tmp_path: Path) -> None:
     taken, page_file = tmp_path / "taken", tmp_path / "page.md"
     taken.write_text("mine")
-    page_file.write_text("Before.\n<!-- games: written by `scripts/maddpg_games.py` -->\nAfter.\n")
+    page_file.write_text(f"Before.\n{BEGIN_GAMES}\nAfter.\n")
     places = ("--runs", tmp_path / "runs", "--json", tmp_path / "raw.json", "--page")
     assert "No such file" in sentence(*script("maddpg_games", *places, tmp_path / "missing.md"))
     said = sentence(*script("maddpg_games", *places, page_file))

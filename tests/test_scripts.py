@@ -168,9 +168,8 @@ def test_tune_search_records_what_it_tries(tmp_path: Path) -> None:
     assert all(0 < nrr <= 1 for one in record["finalists"] for nrr in one["nrr"].values())
 
 
-PAGE = (
-    "Before.\n<!-- games: written by `scripts/maddpg_games.py` -->\n<!-- end of games -->\nAfter.\n"
-)
+BEGIN_GAMES = "<!-- games: written by `reproduction/maddpg_games.py` -->"
+PAGE = f"Before.\n{BEGIN_GAMES}\n<!-- end of games -->\nAfter.\n"
 THEIRS = "maddpg-pytorch"
 STAND_IN = """
 import torch

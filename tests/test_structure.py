@@ -97,7 +97,7 @@ def test_patterns_recognise_what_they_are_for(what: str, text: str) -> None:
     assert not UNWANTED[what].search("see ../homework/x, https://example.org/home/x and python.org")
 
 
-PACKAGES = ("mec_gym", "dirs_agents", "baselines", "experiments")
+PACKAGES = ("mec_gym", "dirs_agents", "baselines", "mec_bench")
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from mec_bench.report.cells import p_value, table
-from mec_bench.statistics.intervals import half_interval
-from mec_bench.statistics.pairing import holm
+from mec_bench.statistics import half_interval, holm
+from mec_bench.tables import p_value, table
+from mec_gym import Scenario
 from reproduction.variants.records import Record, cell, chosen
 from reproduction.variants.runs import ABLATIONS
-from mec_gym import Scenario
 
 STAGES = {"tenth": "after a tenth of the slots", "final": "final"}
 """When the ideas are judged, as records name it: how fast they learn, and how well."""

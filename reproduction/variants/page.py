@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mec_bench.reading import around
-from mec_bench.report.cells import plus_minus, table
+from mec_bench.tables import plus_minus, table
+from mec_gym import Scenario
+from mec_gym.evaluation import Estimate
+from mec_gym.files import around, write_whole
 from reproduction.variants import ablations
 from reproduction.variants.records import Record, cell, chosen, origins
 from reproduction.variants.rules import EVERYTHING, POSTED, rules_reached
 from reproduction.variants.runs import MAIN, SIZED, SIZES, Plan, admits
-from mec_bench.writing import write_whole
-from mec_gym import Scenario
-from mec_gym.evaluation import Estimate
 
 Reached = Mapping[str, Mapping[str, Estimate]]
 """What rules reach: by scenario and rule."""
@@ -32,7 +31,7 @@ GOAL = 0.99
 
 HEADER = """# What DIRS reaches
 
-Written by `make dirs-results` (`scripts/dirs_results.py`); do not edit. {seeds} training seeds a
+Written by `make dirs-results`; do not edit. {seeds} training seeds a
 variant, fewer where a cell says so. NRR is optimum / objective on 200 frozen slots that no
 training has seen, the same for all (where the optimum is only bounded, the bound takes its place);
 the final policy, not the best; mean and half the width of a 95 % interval (Student's t; of learners

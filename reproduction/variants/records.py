@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mec_bench.report.cells import NONE, plus_minus
-from mec_bench.statistics.intervals import half_interval
+from mec_bench.statistics import half_interval
+from mec_bench.tables import NONE, plus_minus
 
 Record = dict[str, Any]
 """A run's fields with ``nrr`` by stage, ``seconds`` and ``system``, as its file has them."""

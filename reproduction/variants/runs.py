@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dirs_agents import options
-from mec_bench.reading import read_object, require_record
+from mec_gym.files import read_object, require_record
 from reproduction.variants.records import REACHED, Record
 
 _PAPERS = ("paper-30x2", "paper-180x8", "paper-200x10")

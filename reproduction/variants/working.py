@@ -14,14 +14,14 @@ import torch
 
 import mec_gym
 from dirs_agents import DIRS
-from mec_bench.pool import side_by_side
-from mec_bench.running.measuring import slot_set_of
-from mec_bench.running.system import system
-from reproduction.variants.records import Record
-from reproduction.variants.runs import SIZED, SIZES, Run
-from mec_bench.writing import write_whole
+from mec_bench.launching import side_by_side
+from mec_bench.measuring import slot_set_of
+from mec_bench.system import system
 from mec_gym import Scenario
 from mec_gym.evaluation import SlotSet, decide_with, nrr
+from mec_gym.files import write_whole
+from reproduction.variants.records import Record
+from reproduction.variants.runs import SIZED, SIZES, Run
 
 
 def work(

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 from mec_bench import algorithm
-from mec_bench.running.measuring import slot_set_of
+from mec_bench.measuring import slot_set_of
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.evaluation import slot_set
@@ -24,7 +24,7 @@ SETTINGS = Path(__file__).resolve().parents[2] / "baselines" / "settings"
 LEARNERS = ("ac", "ac:links", "ddpg", "maddpg")
 
 
-TUNING = runpy.run_path(str(SETTINGS.parents[1] / "scripts" / "tune_learners.py"))
+TUNING = runpy.run_path(str(SETTINGS.parents[1] / "reproduction" / "tune_learners.py"))
 DRAWN, plain = TUNING["drawn"], TUNING["_plain"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mec_bench import RunFolder, Settings, algorithm
-from mec_bench.running.training import make_env
+from mec_bench.training import make_env
 from mec_gym import Scenario
 
 SMALL = Scenario(n_devices=4, n_servers=2, name="small")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mec_bench.results.files import (
+from mec_bench.results import (
     CurvePoint,
     DecisionTime,
     Evaluation,

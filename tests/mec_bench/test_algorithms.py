@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mec_bench import algorithm, check_algorithm, names, rule_names
-from mec_bench.running.measuring import decisions_of, frozen_slots
-from mec_bench.running.training import make_env
+from mec_bench.measuring import decisions_of, frozen_slots
+from mec_bench.training import make_env
 from tests.mec_bench.harness_helpers import SMALL, quick
 
 

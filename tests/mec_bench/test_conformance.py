@@ -23,7 +23,7 @@ from baselines import GreedyOffloading
 from baselines.learners import ActorCritic
 from baselines.learners.ddpg import DDPG
 from dirs_agents import DIRS
-from mec_bench.conformance.check import check_algorithm
+from mec_bench.check import check_algorithm
 
 SHORT = {"n_steps": 32}
 QUICK_DIRS: dict[str, Any] = {

@@ -14,9 +14,9 @@ from stable_baselines3.common.logger import HParam, Image, TensorBoardOutputForm
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
-from mec_bench import train
-from mec_bench.running import events, training
-from mec_bench.running.events import EventFile
+from mec_bench import tensorboard as events
+from mec_bench import train, training
+from mec_bench.tensorboard import EventFile
 from tests.mec_bench.harness_helpers import quick
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (6, 9, 3), dtype=np.uint8)

@@ -16,9 +16,9 @@ import pytest
 from filelock import FileLock
 
 from mec_bench import RunFolder, Settings, algorithm, train
-from mec_bench.matrix.launchers import Processes
-from mec_bench.matrix.matrix import run_matrix, tasks_of
-from mec_bench.running.folder import Status
+from mec_bench.launching import Processes
+from mec_bench.matrix import run_matrix, tasks_of
+from mec_bench.run import Status
 from tests.mec_bench.harness_helpers import QUICK, SMALL, assert_same, final_weights, quick
 
 ROOT = Path(__file__).resolve().parents[2]

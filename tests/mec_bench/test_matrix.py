@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 
 from mec_bench import RunFolder, Status, train
-from mec_bench.matrix.launchers import Processes
-from mec_bench.matrix.matrix import run_matrix, tasks_of
-from mec_bench.matrix.plan import changes_of, plan, seeds_of, timesteps_of
-from mec_bench.matrix.progress import Progress
-from mec_bench.matrix.tasks import Outcome, Task
+from mec_bench.launching import Outcome, Processes, Task
+from mec_bench.matrix import (
+    Progress,
+    changes_of,
+    plan,
+    run_matrix,
+    seeds_of,
+    tasks_of,
+    timesteps_of,
+)
 from mec_gym import Scenario
 from tests.mec_bench.harness_helpers import QUICK, SMALL, quick
 

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from mec_bench.pool import side_by_side
+from mec_bench.launching import side_by_side
 
 
 def fate(item: int) -> int:
@@ -34,6 +34,6 @@ def test_a_killed_process_costs_its_own_item_only() -> None:
 
 
 def test_more_items_than_a_process_is_kept_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mec_bench.pool._RENEWED", 2)
+    monkeypatch.setattr("mec_bench.launching._RENEWED", 2)
     ended = [one.value for one in side_by_side(abs, range(-9, 0), 2)]
     assert sorted(value or 0 for value in ended) == list(range(1, 10))

@@ -10,14 +10,14 @@ import pytest
 from gymnasium.error import DependencyNotInstalled
 
 from mec_bench import RunFolder, train
-from mec_bench.matrix.matrix import run_matrix, tasks_of
+from mec_bench.matrix import run_matrix, tasks_of
 from tests.mec_bench.harness_helpers import assert_same, final_weights, quick
 
 DIRS = "my_algorithms:Dirs"
 
 
 def test_without_ray_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mec_bench.matrix.ray_launcher import RayTasks
+    from mec_bench.on_ray import RayTasks
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(DependencyNotInstalled, match=r'pip install "mec-gym\[ray\]"'):
@@ -44,7 +44,7 @@ def test_a_local_ray_gives_the_numbers_of_processes(
     user_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray")
-    from mec_bench.matrix.ray_launcher import RayTasks
+    from mec_bench.on_ray import RayTasks
 
     monkeypatch.setenv("STOP_AT", "29")
     monkeypatch.setenv("STOP_WITH", "SIGKILL")
@@ -69,7 +69,7 @@ def test_a_local_ray_gives_the_numbers_of_processes(
 def test_a_cluster_without_a_shared_disk_brings_everything_back(
     user_folder: Path, cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mec_bench.matrix.ray_launcher import RayTasks
+    from mec_bench.on_ray import RayTasks
 
     runs = [quick("dirs"), quick(DIRS)]
     begun = tasks_of(runs, user_folder / "ray")[1].folder

@@ -18,22 +18,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mec_bench.report.provenance import warnings
-from mec_bench.report.report import (
+from mec_bench.comparing import aggregate, compare
+from mec_bench.report import (
     leaderboard,
     leaderboard_json,
     report,
     report_page,
+    warnings,
     write_report,
 )
-from mec_bench.report.text import as_text
-from mec_bench.results.files import Problem
-from mec_bench.results.measured import Slots
-from mec_bench.results.record import Result, Seconds
-from mec_bench.statistics.aggregation import aggregate
-from mec_bench.statistics.comparison import compare
-from mec_bench.statistics.pairing import paired_difference
-from mec_bench.statistics.scores import interquartile_mean, stratified_bootstrap
+from mec_bench.results import Problem, Result, Seconds, Slots
+from mec_bench.statistics import interquartile_mean, paired_difference, stratified_bootstrap
+from mec_bench.tables import as_text
 from tests.mec_bench.synthetic import LEARNERS, RULES, SYSTEM, result, study, write_all
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -475,7 +471,7 @@ def test_few_seeds_are_said_with_a_number(html: str) -> None:
 
 
 def test_figures_are_xml_and_a_label_keeps_its_colour(html: str) -> None:
-    from mec_bench.report.drawing import looks
+    from mec_bench.figures import looks
 
     drawings = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
     assert len(drawings) == 2 + 3 * 3
@@ -488,7 +484,7 @@ def test_figures_are_xml_and_a_label_keeps_its_colour(html: str) -> None:
 
 def test_no_two_of_many_labels_look_the_same() -> None:
     pytest.importorskip("matplotlib")
-    from mec_bench.report.drawing import looks
+    from mec_bench.figures import looks
 
     seen = [
         (one.colour, one.marker, str(one.dashes))
@@ -517,8 +513,8 @@ def test_drawing_leaves_matplotlib_as_it_was(results: list[Result]) -> None:
 def test_without_matplotlib_the_page_has_tables_and_says_so(results: list[Result]) -> None:
     script = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "from mec_bench.results.record import EXAMPLE\n"
-        "from mec_bench.report.report import report, report_page\n"
+        "from mec_bench.results import EXAMPLE\n"
+        "from mec_bench.report import report, report_page\n"
         "page = report_page(report([EXAMPLE]))\n"
         "assert '<svg' not in page and 'There are no figures' in page and 'all local' in page\n"
     )

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mec_bench.results.files import (
+from mec_bench.results import (
     DecisionTime,
     Result,
     Seconds,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from mec_bench import RunFolder, Settings, Status
-from mec_bench.running.system import system
-from mec_bench.writing import replacing, write_whole
+from mec_bench.system import system
+from mec_gym.files import replacing, write_whole
 from tests.mec_bench.harness_helpers import quick
 
 HOLDER = """

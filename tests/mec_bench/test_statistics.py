@@ -12,21 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mec_bench.report.curves import band
-from mec_bench.results.record import CurvePoint
-from reproduction.coverage import bootstrap_coverage, coverage_table, difference_coverage
-from mec_bench.statistics.pairing import (
+from mec_bench.coverage import bootstrap_coverage, coverage_table, difference_coverage
+from mec_bench.figures import band
+from mec_bench.results import CurvePoint
+from mec_bench.statistics import (
     bootstrap_difference,
     crossed_mean,
     holm,
-    paired_difference,
-)
-from mec_bench.statistics.scores import (
     improvement,
     interquartile_mean,
     iqm,
     mean,
     optimality_gap,
+    paired_difference,
     performance_profile,
     probability_of_improvement,
     profile,

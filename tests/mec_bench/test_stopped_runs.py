@@ -12,7 +12,7 @@ import pytest
 
 from dirs_agents import demonstrate
 from mec_bench import RunFolder, algorithm, train
-from mec_bench.settings import Settings
+from mec_bench.run import Settings
 from tests.mec_bench.harness_helpers import (
     QUICK,
     assert_same,
@@ -166,7 +166,7 @@ def test_pretraining_is_saved_now_and_then(
 ) -> None:
     settings = long_pretraining("dirs")
     train(settings, user_folder / "whole")
-    monkeypatch.setattr("mec_bench.running.watching._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("mec_bench.training._PAUSE_SECONDS", 0.0)
 
     def killed(*_: Any) -> None:
         raise MemoryError
@@ -190,7 +190,7 @@ def test_pretraining_is_saved_now_and_then(
 def test_without_checkpoints_pretraining_is_not_saved_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mec_bench.running.watching._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("mec_bench.training._PAUSE_SECONDS", 0.0)
     train(long_pretraining("dirs", checkpoints=0), tmp_path)
     assert not RunFolder(tmp_path).all_checkpoints()
 
@@ -213,7 +213,7 @@ def test_a_run_stopped_while_it_is_measured_is_not_trained_again(
         def stopped(*_: Any) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("mec_bench.running.training.measure", stopped)
+        patch.setattr("mec_bench.training.measure", stopped)
         with pytest.raises(KeyboardInterrupt):
             train(settings, tmp_path)
     trained = final_weights(tmp_path, settings)
@@ -239,7 +239,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_word(
     run = interrupted(settings, user_folder / "parts", monkeypatch, 29)
     newest, before = run.all_checkpoints()
     newest.write_bytes(newest.read_bytes()[:1000])
-    with caplog.at_level(logging.WARNING, "experiments"):
+    with caplog.at_level(logging.WARNING, "mec_bench"):
         train(settings, run.path)
     assert str(newest) in caplog.text
     assert str(before) not in caplog.text

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from mec_bench import RunFolder, algorithm, evaluate_again, read_result, train
-from mec_bench.running import events
-from mec_bench.running.measuring import decisions_of, figures, frozen_slots
-from mec_bench.running.progress import Progress
-from mec_bench.running.training import make_env, seed_env
-from mec_bench.settings import Settings
+from mec_bench import RunFolder, algorithm, evaluate_again, read_result, tensorboard, train
+from mec_bench.measuring import decisions_of, figures, frozen_slots
+from mec_bench.run import Settings
+from mec_bench.tensorboard import Progress
+from mec_bench.training import make_env, seed_env
 from mec_gym import Scenario
 from tests.mec_bench.harness_helpers import (
     SMALL,
@@ -61,9 +60,7 @@ def test_the_env_of_a_run_is_seeded_by_the_harness(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = []
-    monkeypatch.setattr(
-        "mec_bench.running.training.seed_env", lambda env, seed: seeds.append(seed)
-    )
+    monkeypatch.setattr("mec_bench.training.seed_env", lambda env, seed: seeds.append(seed))
     train(quick("dirs", seed=3), tmp_path)
     assert seeds == [3]
 
@@ -216,7 +213,7 @@ def test_a_budget_that_is_not_used_is_said(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level(logging.WARNING, "experiments"):
+    with caplog.at_level(logging.WARNING, "mec_bench"):
         result = train(quick(name, budget, arguments=arguments), tmp_path)
     assert word in caplog.text
     assert bool(word) == bool(caplog.text)
@@ -291,8 +288,8 @@ def test_missing_extras_do_not_stop_training(
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name in ("tqdm", "rich") else find(name)
     )
-    monkeypatch.setattr(events, "SummaryWriter", None)
-    with caplog.at_level(logging.WARNING, "experiments"):
+    monkeypatch.setattr(tensorboard, "SummaryWriter", None)
+    with caplog.at_level(logging.WARNING, "mec_bench"):
         train(quick("sb3:A2C"), tmp_path, progress_bar=True)
     assert "mec-gym[progress]" in caplog.text
     assert "no tensorboard here" in caplog.text

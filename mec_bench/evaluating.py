@@ -1,0 +1,264 @@
+"""Measuring what is there already: runs, models in files, rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gymnasium.error import DependencyNotInstalled
+
+from mec_bench.measuring import LAYOUTS, FrozenSlots, decisions_of, frozen_slots, measure
+from mec_bench.registry import Algorithm, algorithm, names
+from mec_bench.results import Result, Seconds, read_result
+from mec_bench.run import RunFolder, Settings
+from mec_bench.system import system
+from mec_bench.training import make_env, notes_on
+from mec_gym import Scenario
+from mec_gym.validation import suggestion
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Policy:
+    """Something to be measured: settings, and where its model lies, if it has one."""
+
+    settings: Settings
+    model: Path | None
+    run: RunFolder | None
+
+
+def evaluate_again(
+    given: Iterable[str | os.PathLike[str]],
+    *,
+    algo: str | None = None,
+    scenario: Scenario | None = None,
+    layouts: int = LAYOUTS,
+) -> Iterator[Result]:
+    """Measure policies on the same frozen slots, one after the other.
+
+    Parameters
+    ----------
+    given : iterable of str or path
+        Folders of runs (those below count), models' files, or names of rules.
+    algo : str, optional
+        The algorithm of models given as files.
+    scenario : Scenario, optional
+        Of the slots. By default that of the first run among `given`.
+    layouts : int
+        Of the frozen slots.
+
+    Yields
+    ------
+    Result
+        Times of decisions are of this machine; curve and seconds of training are the run's.
+
+    Raises
+    ------
+    FileNotFoundError
+        For something that is neither a run, a file nor a name.
+    ValueError
+        If there is no scenario, or a model does not fit it.
+
+    Examples
+    --------
+    >>> best, = evaluate_again(["optimal"], scenario=Scenario.preset("paper-30x2"), layouts=2)
+    >>> min(min(row) for row in best.slots.nrr) > 1 - 1e-9
+    True
+    """
+    named = dict.fromkeys(os.fspath(one) for one in given)  # each once
+    policies = [found for one in named for found in _found(one, algo, scenario)]
+    if named and not policies:
+        raise FileNotFoundError(f"there is nothing to measure in {', '.join(named)}.")
+    chosen = scenario or next((p.settings.scenario for p in policies if p.run), None)
+    if chosen is None:
+        raise ValueError("scenario is needed where no run says which: a preset or a JSON file.")
+    policies = _each_once(policies)
+    frozen = frozen_slots(chosen, layouts=layouts)
+    for policy in policies:
+        try:
+            yield _measured(policy, frozen)
+        except ValueError as error:
+            if policy.run or policy.model or len(policies) == 1:
+                raise
+            # One rule of several that this scenario has no answer for.
+            _log.warning("%s is left out: %s", policy.settings.label, error)
+
+
+def _each_once(policies: list[_Policy]) -> list[_Policy]:
+    """Leave out rules that are there already, and refuse runs that would pass for one another."""
+    kept: dict[Any, _Policy] = {}
+    for policy in policies:
+        one = policy.settings
+        learns = algorithm(one.algorithm, one.arguments).learns
+        key = (one.label, *((one.scenario, one.timesteps, one.seed) if learns else ()))
+        other = kept.setdefault(key, policy)
+        if other is not policy and (learns or other.settings.changed != one.changed):
+            raise ValueError(
+                f"{_place(other)} and {_place(policy)} are both {one.label!r}, seed {one.seed}: "
+                "they would stand in one row as if they were two seeds. Measure them apart, or "
+                "train them with --label."
+            )
+    return list(kept.values())
+
+
+def _place(policy: _Policy) -> str:
+    found = policy.run.path if policy.run else policy.model
+    return str(found or policy.settings.label)
+
+
+def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[_Policy]:
+    """Yield what a word of the command line stands for."""
+    path = Path(given)
+    if path.is_dir():
+        folders = sorted(file.parent for file in path.rglob("settings.json"))
+        if not folders:
+            raise FileNotFoundError(f"{given} holds no run: no settings.json in it or below.")
+        for folder in folders:
+            run = RunFolder(folder)
+            settings = run.settings()
+            assert settings is not None
+            if folder != path and run.last_checkpoint() is None and not run.model.exists():
+                _log.warning("%s is left out: it has neither a model nor a checkpoint.", folder)
+                continue
+            yield _Policy(settings=settings, model=_model_of(run), run=run)
+    elif path.is_file():
+        if algo is None:
+            raise ValueError(f"{given} is a model's file: algo has to say of which algorithm.")
+        yield _Policy(settings=_as_run(algo, scenario, given), model=path, run=None)
+    elif given in names() or ":" in given:
+        yield _Policy(settings=_as_run(given, scenario, given), model=None, run=None)
+    else:
+        raise FileNotFoundError(
+            f"{given} is neither the folder of a run, a model's file nor the name of a rule"
+            f"{suggestion(given, names())}."
+        )
+
+
+def _as_run(algo: str, scenario: Scenario | None, label: str) -> Settings:
+    # Without a scenario of its own it is measured in that of the others; see _measured.
+    return Settings(
+        algorithm=algo, scenario=scenario or Scenario.preset("paper-30x2"), timesteps=0, label=label
+    )
+
+
+def _model_of(run: RunFolder) -> Path:
+    """Return the final model of a run or its last checkpoint."""
+    model = run.model if run.model.exists() else run.last_checkpoint()
+    if model is None:
+        raise FileNotFoundError(f"{run.path} has neither a model nor a checkpoint yet.")
+    return model
+
+
+def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
+    settings = dataclasses.replace(policy.settings, scenario=frozen.scenario)
+    chosen = algorithm(settings.algorithm, settings.arguments)
+    begun = time.perf_counter()
+    model = _model(policy, chosen, settings)
+    observation = settings.observation or chosen.observation
+    slots, decision_ms = measure(frozen, decisions_of(model, frozen.scenario), observation)
+    trained = _earlier(policy.run)
+    label = settings.label
+    if policy.run and chosen.learns and policy.settings.scenario != frozen.scenario:
+        # Another policy than one of this scenario: never a further seed of it.
+        label += f", of {policy.settings.scenario.name}"
+    timesteps = _timesteps(model, policy, settings) if chosen.learns else 0
+    return Result(
+        algorithm=settings.algorithm,
+        label=label,
+        learns=chosen.learns,
+        scenario=frozen.scenario.name or "scenario",
+        scenario_json=json.loads(frozen.scenario.to_json()),
+        seed=settings.seed,
+        timesteps=timesteps,
+        arguments=settings.changed,
+        evaluation=frozen.evaluation,
+        slots=slots,
+        decision_ms=decision_ms,
+        # A curve measured on other slots would say nothing of these.
+        curve=trained.curve if trained and _same_slots(trained, frozen) else (),
+        seconds=Seconds(
+            training=trained.seconds.training if trained else None,
+            measuring=time.perf_counter() - begun,
+        ),
+        system=system(),
+        notes=notes_on(model, timesteps, in_its_env=policy.run is not None),
+    )
+
+
+def _same_slots(trained: Result, frozen: FrozenSlots) -> bool:
+    """Return whether a run's learning curve was measured on these slots."""
+    measured = dataclasses.replace(trained.evaluation, gap=frozen.evaluation.gap)
+    scenario = json.loads(frozen.scenario.to_json())
+    return measured == frozen.evaluation and dict(trained.scenario_json) == scenario
+
+
+def _timesteps(model: Any, policy: _Policy, settings: Settings) -> int:
+    """Return the budget of a finished run, and how far any other model was trained."""
+    if policy.run is not None and policy.model == policy.run.model:
+        return settings.timesteps
+    return int(getattr(model, "num_timesteps", settings.timesteps))
+
+
+def _earlier(run: RunFolder | None) -> Result | None:
+    return read_result(run.result) if run and run.result.exists() else None
+
+
+def _model(policy: _Policy, chosen: Algorithm, settings: Settings) -> Any:
+    env = make_env(settings, chosen)
+    if policy.model is not None:
+        try:
+            model = chosen.load(policy.model, env=env, device="cpu")
+        except DependencyNotInstalled:
+            raise
+        except Exception as error:  # whatever a reader meets in a file of another kind
+            raise ValueError(
+                f"{policy.model} cannot be read as a model of {settings.algorithm} for "
+                f"{settings.scenario.name}: {error}"
+            ) from error
+        if policy.run is None:
+            _require_named(model, policy.model, chosen)
+        return model
+    if chosen.learns:
+        raise ValueError(
+            f"{settings.algorithm} has to be trained first: scripts/train.py --algo "
+            f"{settings.algorithm}; then name its run."
+        )
+    return chosen.build(env, seed=settings.seed, device="cpu").learn(0)
+
+
+def _require_named(model: Any, file: Path, chosen: Algorithm) -> None:
+    """Refuse a file under one name of its class where another name says what it holds."""
+    alike = [one for one in map(algorithm, names()) if one.cls is chosen.cls]
+    fitting = [one for one in alike if _is_as(model, one)]
+    # Where no name fits in all, the class of the policy still tells some apart.
+    agents = [one for one in alike if _policy_of(one) is getattr(model, "policy_class", None)]
+    closest = max(fitting or agents, key=lambda one: len(one.arguments), default=None)
+    if not fitting and chosen.name in [one.name for one in agents]:
+        return
+    if closest and chosen.name in [one.name for one in alike if one.name != closest.name]:
+        raise ValueError(
+            f"{file} must hold a model of {chosen.name}; it holds one of {closest.name}: give "
+            f"--algo {closest.name}."
+        )
+
+
+def _policy_of(named: Algorithm) -> Any:
+    """Return the class of the policy that a name implies; None where it implies none."""
+    aliases: dict[Any, Any] = getattr(named.cls, "policy_aliases", {})
+    return aliases.get(named.arguments.get("policy"))
+
+
+def _is_as(model: Any, named: Algorithm) -> bool:
+    """Return whether a model has the arguments that a name implies."""
+    held = vars(model) | {"policy": getattr(model, "policy_class", None)}
+    wanted = dict(named.arguments)
+    if "policy" in wanted:
+        wanted["policy"] = _policy_of(named)
+    return all(held.get(key) == value for key, value in wanted.items())

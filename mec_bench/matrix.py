@@ -1,0 +1,632 @@
+"""Which runs a matrix consists of: algorithms, scenarios, seeds, budgets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from mec_bench.cli import changes
+from mec_bench.launching import Launcher, Outcome, Task, before, result_of, sentence
+from mec_bench.registry import algorithm
+from mec_bench.results import Result
+from mec_bench.run import RunFolder, Settings
+from mec_gym import Scenario
+from mec_gym.validation import suggestion
+
+PAPER_TIMESTEPS = {(30, 2): 3000, (180, 8): 4000, (200, 10): 5000}
+"""Slots of training in the paper's figures, by numbers of devices and servers."""
+
+_ALGORITHM = "algorithm"
+
+
+def plan(
+    algos: Sequence[str],
+    scenarios: Sequence[Scenario],
+    seeds: Sequence[int],
+    timesteps: int | str | Mapping[str, int],
+    changed: Mapping[str, Mapping[str, Any]] | None = None,
+    **options: Any,
+) -> list[Settings]:
+    """Return every run of a matrix, all algorithms of one scenario and seed in turn.
+
+    Parameters
+    ----------
+    algos : sequence of str
+        Names as for :func:`mec_bench.algorithm`, or of variants in `changed`.
+    scenarios : sequence of Scenario
+        The systems.
+    seeds : sequence of int
+        Of training. What does not learn runs once, with the first seed of all: 0.
+    timesteps : int, "paper" or mapping
+        Slots of training: for all, the paper's for its sizes, or by the scenario's name.
+    changed : mapping of mapping, optional
+        Constructor arguments by name. A variant names its "algorithm" among them.
+    **options
+        Further fields of :class:`mec_bench.Settings`, for all runs.
+
+    Returns
+    -------
+    list of Settings
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown name or argument, a scenario without a budget, or a run that is there twice.
+
+    Examples
+    --------
+    >>> small = Scenario.preset("paper-30x2")
+    >>> [f"{run.label} {run.seed}" for run in plan(["dirs", "greedy"], [small], [0, 1], "paper")]
+    ['dirs 0', 'greedy 0', 'dirs 1']
+    """
+    changed = dict(changed or {})
+    _require_used(changed, algos)
+    if isinstance(timesteps, Mapping):
+        for scenario in scenarios:
+            _budget(scenario, timesteps)
+        _require_meant(timesteps, scenarios)
+    runs = []
+    for scenario in scenarios:
+        variants = [_variant(name, changed.get(name, {})) for name in algos]
+        # Before anything is trained: a wrong name or argument is the first word.
+        learners = [algorithm(one["algorithm"], one["arguments"]).learns for one in variants]
+        budget = _budget(scenario, timesteps) if any(learners) else 0
+        for number, seed in enumerate(seeds):
+            for variant, learns in zip(variants, learners, strict=True):
+                if learns or number == 0:
+                    own = {"seed": seed, "timesteps": budget} if learns else {"timesteps": 0}
+                    runs.append(Settings(**{"scenario": scenario} | variant | own | options))
+    _require_apart(runs)
+    return runs
+
+
+def _variant(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = dict(given)
+    if _ALGORITHM in arguments:
+        return {"algorithm": arguments.pop(_ALGORITHM), "arguments": arguments, "label": name}
+    return {"algorithm": name, "arguments": arguments}
+
+
+def _require_used(changed: Mapping[str, Any], algos: Sequence[str]) -> None:
+    unused = [name for name in changed if name not in algos]
+    if unused:
+        raise ValueError(
+            f"settings are given for {unused[0]!r}, which is not among the algorithms "
+            f"{', '.join(algos)}{suggestion(unused[0], algos)}."
+        )
+
+
+def _require_apart(runs: Sequence[Settings]) -> None:
+    places: dict[Path, Settings] = {}
+    for run in runs:
+        other = places.setdefault(run.place, run)
+        if other is not run:
+            raise ValueError(
+                f"two runs would share the folder {run.place}: {other.label!r} and {run.label!r} "
+                f"on {run.scenario.name!r}. Name each algorithm, scenario and seed once; scenarios "
+                "need names of their own."
+            )
+
+
+def _require_meant(timesteps: Mapping[str, int], scenarios: Sequence[Scenario]) -> None:
+    there = {name for one in scenarios for name in _names_of(one)}
+    for name in timesteps:
+        if name not in there:
+            raise ValueError(
+                f"timesteps are given for {name!r}, which is not among the scenarios "
+                f"{', '.join(one.name for one in scenarios)}{suggestion(name, there)}."
+            )
+
+
+def _names_of(scenario: Scenario) -> tuple[str, str]:
+    """Return a scenario's name, also without the fields that --scenario-set puts in brackets."""
+    return scenario.name, scenario.name.partition("[")[0]
+
+
+def _budget(scenario: Scenario, timesteps: int | str | Mapping[str, int]) -> int:
+    if isinstance(timesteps, int):
+        return timesteps
+    if isinstance(timesteps, Mapping):
+        for name in _names_of(scenario):
+            if name in timesteps:
+                return timesteps[name]
+        raise ValueError(
+            f"timesteps are given for {', '.join(timesteps)}, but not for {scenario.name}."
+        )
+    size = (scenario.n_devices, scenario.n_servers)
+    if timesteps != "paper" or size not in PAPER_TIMESTEPS:
+        sizes = ", ".join(f"{n} x {m}" for n, m in PAPER_TIMESTEPS)
+        raise ValueError(
+            f"timesteps must be a number of slots, or 'paper' for the paper's sizes ({sizes}); got "
+            f"{timesteps!r} for {scenario.name}, {size[0]} x {size[1]}."
+        )
+    return PAPER_TIMESTEPS[size]
+
+
+# -- from a command line -----------------------------------------------------------------------
+
+
+def seeds_of(text: str) -> list[int]:
+    """Return the seeds that a word means.
+
+    Parameters
+    ----------
+    text : str
+        How many, from 0; or a list with commas.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+
+    Examples
+    --------
+    >>> seeds_of("3"), seeds_of("3,"), seeds_of("0,7")
+    ([0, 1, 2], [3], [0, 7])
+    """
+    parts = [part for part in text.split(",") if part.strip()]
+    if not parts or not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(f"seeds must be a number, or a list like 0,3,7 or 3,; got {text!r}.")
+    found = [int(part) for part in parts]
+    if "," not in text:
+        found = list(range(found[0]))
+    if not found:
+        raise ValueError("seeds must be at least one; got 0.")
+    return found
+
+
+def timesteps_of(words: Sequence[str]) -> int | str | dict[str, int]:
+    """Return the budget that words mean.
+
+    Parameters
+    ----------
+    words : sequence of str
+        One number, "paper", or ``scenario=number`` for each.
+
+    Returns
+    -------
+    int, str or dict
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+
+    Examples
+    --------
+    >>> timesteps_of(["5000"]), timesteps_of(["paper-30x2=3000"])
+    (5000, {'paper-30x2': 3000})
+    """
+    if len(words) == 1 and "=" not in words[0]:
+        return int(words[0]) if words[0].isdecimal() else words[0]
+    found: dict[str, int] = {}
+    for word in words:
+        name, _, number = word.rpartition("=")  # a name may hold what was changed, a=b
+        if not name or not number.isdecimal() or name in found:
+            raise ValueError(
+                f"timesteps are given as scenario=number, once for each scenario; got {word!r}."
+            )
+        found[name] = int(number)
+    return found
+
+
+def changes_of(
+    algos: Sequence[str], pairs: Iterable[str], config: Path | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return constructor arguments by algorithm, of a file and of ``algorithm:key=value`` words.
+
+    Parameters
+    ----------
+    algos : sequence of str
+        Those of the matrix.
+    pairs : iterable of str
+        Of the command line; they win.
+    config : Path, optional
+        JSON, or TOML from Python 3.11 on: a table per algorithm or variant.
+
+    Returns
+    -------
+    dict of dict
+
+    Raises
+    ------
+    ValueError
+        For a word without an algorithm of the matrix, or a file of another form.
+
+    Examples
+    --------
+    >>> changes_of(["sb3:PPO", "dirs"], ["sb3:PPO:n_steps=64", "dirs:beta=1.8"])
+    {'sb3:PPO': {'n_steps': 64}, 'dirs': {'beta': 1.8}}
+    """
+    found = _table(config) if config else {}
+    for pair in pairs:
+        # The longest name wins: dirs:prices is an algorithm, too.
+        name = max((a for a in algos if pair.startswith(f"{a}:")), key=len, default=None)
+        if name is None:
+            raise ValueError(
+                f"settings are given as algorithm:key=value, with one of {', '.join(algos)}; got "
+                f"{pair!r}."
+            )
+        found.setdefault(name, {}).update(changes([pair[len(name) + 1 :]]))
+    return found
+
+
+def _table(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = _toml(text) if path.suffix == ".toml" else json.loads(text)
+    except ValueError as error:  # JSON's, TOML's and Unicode's are of this kind
+        raise ValueError(f"settings file {path} cannot be read: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(v, dict) for v in values.values()):
+        raise ValueError(
+            f'settings file {path} must hold one table per algorithm, {{"dirs": {{"beta": 1.8}}}}.'
+        )
+    return values
+
+
+def _toml(text: str) -> Any:
+    if sys.version_info < (3, 11):
+        raise ValueError("TOML needs Python 3.11 or later; write it as JSON.")
+    import tomllib
+
+    return tomllib.loads(text)
+
+
+_WORDS = {
+    "done": "done",
+    "there": "was done before",
+    "failed": "FAILED",
+    "held": "held by another process",
+    "interrupted": "interrupted",
+}
+_EVERY_S = 1.0
+_EVERY_S_AS_LINES = 60.0
+_TELLING_SHARE = 0.05
+
+
+class Progress:
+    """Writes how far a matrix is.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        All of them.
+    jobs : int
+        How many run at once.
+    stream : file, optional
+        Where to; the standard output by default. A terminal has one line that changes.
+
+    Examples
+    --------
+    >>> Progress([], 1).estimate([]) is None
+    True
+    """
+
+    def __init__(self, tasks: Sequence[Task], jobs: int, stream: TextIO | None = None) -> None:
+        self._tasks, self._jobs = tasks, jobs
+        self._stream = stream or sys.stdout
+        self._live = self._stream.isatty()
+        self._ended: dict[Task, Outcome] = {}
+        self._begun: dict[Task, float] = {}
+        self._took: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self._written, self._width = time.monotonic(), 0
+
+    def say(self, text: str) -> None:
+        """Write a line that stays.
+
+        Parameters
+        ----------
+        text : str
+            The line.
+        """
+        self._clear()
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def ended(self, outcome: Outcome) -> None:
+        """Write a line about a run that ended.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            Its.
+        """
+        self._ended[outcome.task] = outcome
+        seconds = self._since(outcome.task)
+        if outcome.state == "done":
+            self._took[_kind(outcome.task)].append(seconds)
+        took = f", {_shown(seconds)}" if outcome.task in self._begun else ""
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        count = f"[{len(self._ended)}/{len(self._tasks)}]"
+        self.say(f"{count} {outcome.task}: {_WORDS[outcome.state]}{took}{reason}")
+        for note in outcome.notes:
+            self.say(f"    note: {note}")
+
+    def update(self, running: Sequence[Task]) -> None:
+        """Write how far everything is, if it is time to.
+
+        Parameters
+        ----------
+        running : sequence of Task
+            Those under way.
+        """
+        now = time.monotonic()
+        for task in running:
+            self._begun.setdefault(task, now)
+        if now - self._written < (_EVERY_S if self._live else _EVERY_S_AS_LINES):
+            return
+        self._written = now
+        text = self._status(running)
+        if self._live:
+            self._clear()
+            self._stream.write(text[:200])
+            self._width = len(text[:200])
+            self._stream.flush()
+        else:
+            self.say(text)
+
+    def _status(self, running: Sequence[Task]) -> str:
+        under_way = [
+            f"{task.settings.label} {timesteps:,}/{task.settings.timesteps:,}"
+            for task in running
+            if (timesteps := _timesteps(task)) is not None
+        ]
+        waiting = len(self._tasks) - len(self._ended) - len(running)
+        left = self.estimate(running)
+        parts = [
+            f"{len(self._ended)} of {len(self._tasks)} runs ended, {waiting} wait",
+            f"about {_shown(left)} left" if left is not None else "",
+            "; ".join(under_way),
+        ]
+        return " | ".join(part for part in parts if part)
+
+    def estimate(self, running: Sequence[Task]) -> float | None:
+        """Return how long the rest will take.
+
+        Parameters
+        ----------
+        running : sequence of Task
+            Those under way.
+
+        Returns
+        -------
+        float or None, [s]
+            From runs of the same algorithm and scenario, or else from all that ended; None before
+            anything is known.
+        """
+        known = [seconds for values in self._took.values() for seconds in values]
+        parts = {task: self._whole(task) for task in running}
+        known += [whole for whole in parts.values() if whole is not None]
+        if not known:
+            return None
+        usual, total, longest = sum(known) / len(known), 0.0, 0.0
+        for task in self._tasks:
+            if task in self._ended:
+                continue
+            same = self._took.get(_kind(task), [])
+            whole = sum(same) / len(same) if same else parts.get(task)
+            rest = max((usual if whole is None else whole) - self._since(task), 0.0)
+            total, longest = total + rest, max(longest, rest)
+        return max(total / self._jobs, longest)
+
+    def _whole(self, task: Task) -> float | None:
+        """Return how long a run under way will have taken, going on as it does."""
+        timesteps = _timesteps(task)
+        # Before that, starting up and learning from demonstrations are most of the time.
+        if not timesteps or timesteps < _TELLING_SHARE * task.settings.timesteps:
+            return None
+        return self._since(task) * task.settings.timesteps / timesteps
+
+    def _since(self, task: Task) -> float:
+        return time.monotonic() - self._begun.get(task, time.monotonic())
+
+    def _clear(self) -> None:
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._width = 0
+
+
+def _kind(task: Task) -> tuple[str, str]:
+    return task.settings.label, task.settings.scenario.name or ""
+
+
+def _timesteps(task: Task) -> int | None:
+    with contextlib.suppress(OSError, ValueError):  # what is wrong with it is said in the end
+        status = RunFolder(task.folder).status()
+        return status.timesteps if status else None
+    return None
+
+
+def _shown(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+_POLL_S = 0.25
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a matrix.
+
+    Attributes
+    ----------
+    outcomes : tuple of Outcome
+        Of every run that was tried, in the order of the plan.
+    results : tuple of Result
+        Of those that are done, in the same order.
+    untried : int
+        Runs that were not begun, because somebody asked to end.
+    stopped : bool
+        Whether somebody asked to end.
+
+    Examples
+    --------
+    >>> Report((), (), 0, stopped=False).status
+    0
+    """
+
+    outcomes: tuple[Outcome, ...]
+    results: tuple[Result, ...]
+    untried: int
+    stopped: bool
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """Runs that ended without a result, but for those that were asked to end."""
+        return tuple(o for o in self.outcomes if not o.good and o.state != "interrupted")
+
+    @property
+    def unfinished(self) -> int:
+        """How many runs a second try would begin or go on with."""
+        return self.untried + sum(not outcome.good for outcome in self.outcomes)
+
+    @property
+    def status(self) -> int:
+        """Exit status: 130 if it was stopped, 1 if a run failed, else 0."""
+        return 130 if self.stopped else int(bool(self.failures))
+
+
+def run_matrix(
+    runs: Sequence[Settings],
+    out: str | os.PathLike[str],
+    launcher: Launcher,
+    progress: Progress | None = None,
+) -> Report:
+    """Carry out runs, each in a folder of its own below one.
+
+    Parameters
+    ----------
+    runs : sequence of Settings
+        From :func:`mec_bench.matrix.plan`, as a rule.
+    out : path
+        Folder of all runs.
+    launcher : Launcher
+        What carries them out.
+    progress : Progress, optional
+        What to tell; nothing by default.
+
+    Returns
+    -------
+    Report
+        Ctrl-C and SIGTERM end it early, as soon as the runs under way have written how far they
+        are; a second one does not wait for that. Either way the same call goes on later.
+    """
+    tasks = tasks_of(runs, out)
+    progress = progress or Progress(tasks, 1, _Nowhere())  # type: ignore[arg-type]
+    outcomes: dict[Task, Outcome] = {}
+
+    def note(outcome: Outcome) -> None:
+        outcomes[outcome.task] = outcome
+        progress.ended(outcome)
+
+    with _counting() as asked:
+        for task in tasks:
+            known = before(task)
+            if known:
+                note(known)
+        try:
+            launcher.start([task for task in tasks if task not in outcomes])
+            for outcome in _ended(launcher, progress, asked):
+                note(outcome)
+        finally:
+            launcher.close()
+        outcomes = {task: outcomes[task] for task in tasks if task in outcomes}
+        results = _results(outcomes)
+    return Report(
+        tuple(outcomes.values()),
+        results,
+        len(tasks) - len(outcomes),
+        stopped=bool(asked),
+    )
+
+
+def tasks_of(runs: Sequence[Settings], out: str | os.PathLike[str]) -> list[Task]:
+    """Return runs with their folders.
+
+    Parameters
+    ----------
+    runs : sequence of Settings
+        In any order.
+    out : path
+        Folder of all runs.
+
+    Returns
+    -------
+    list of Task
+    """
+    return [Task(run, Path(out) / run.place) for run in runs]
+
+
+def _ended(launcher: Launcher, progress: Progress, asked: list[int]) -> Iterator[Outcome]:
+    heard = 0
+    while launcher.left:
+        if len(asked) > heard:
+            if not heard:
+                progress.say("Stopping: runs under way write how far they are. Again: at once.")
+                launcher.stop()
+            heard = len(asked)
+            if heard > 1:
+                launcher.kill()
+        yield from launcher.poll(_POLL_S)
+        progress.update(launcher.running)
+
+
+def _results(outcomes: dict[Task, Outcome]) -> tuple[Result, ...]:
+    results = []
+    for task, outcome in outcomes.items():
+        if outcome.good:
+            try:
+                results.append(result_of(outcome))
+            except (OSError, ValueError) as error:
+                outcomes[task] = Outcome(task, "failed", sentence(error))
+    return tuple(results)
+
+
+@contextlib.contextmanager
+def _counting() -> Iterator[list[int]]:
+    """Note requests to end, instead of being interrupted by them anywhere."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def note(number: int, _frame: Any) -> None:
+        asked.append(number)
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Nowhere:
+    """A stream that nobody reads."""
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, _text: str) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass

@@ -1,0 +1,507 @@
+"""Everything that determines a run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mec_bench.results import CurvePoint, Result, read_result
+from mec_gym import Scenario
+from mec_gym.files import PARTIAL, write_whole
+from mec_gym.validation import require_choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that determines a run.
+
+    Attributes
+    ----------
+    algorithm : str
+        As for :func:`mec_bench.algorithm`.
+    scenario : Scenario
+        The system; a preset's name, a path or a mapping is taken, too.
+    timesteps : int, [slot]
+        Of training, over all copies; a rule takes none.
+    seed : int
+        Of the algorithm and, apart from it, of its env.
+    arguments : mapping
+        Constructor arguments that differ from the algorithm's.
+    n_envs : int, optional
+        Copies of the env; the algorithm's choice by default.
+    reward : {"relative", "reciprocal", "negative"}
+        Of the env. Where tasks are equal "relative" is the paper's reward in another unit.
+    observation : {"db", "raw", "flat"}, optional
+        Of the env; the algorithm's choice by default.
+    device : str
+        Of torch.
+    label : str, optional
+        In tables; the name with the changed arguments by default.
+    measurements : int
+        Points of the learning curve after the first.
+    checkpoints : int
+        How many to write on the way.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a value outside its range; names it.
+
+    Examples
+    --------
+    >>> scenario = Scenario.preset("paper-30x2")
+    >>> Settings(algorithm="dirs", scenario=scenario, timesteps=9, arguments={"beta": 1.8}).label
+    'dirs[beta=1.8]'
+    """
+
+    algorithm: str
+    scenario: Scenario
+    timesteps: int
+    seed: int = 0
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    n_envs: int | None = None
+    reward: str = "relative"
+    observation: str | None = None
+    device: str = "cpu"
+    label: str = ""
+    measurements: int = 10
+    checkpoints: int = 5
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "scenario", Scenario.resolve(self.scenario))
+        set_field(self, "arguments", dict(self.arguments))
+        for name, least in (("timesteps", 0), ("seed", 0), ("measurements", 1), ("checkpoints", 0)):
+            _require_whole(name, getattr(self, name), least)
+        if self.seed >= 2**32:
+            raise ValueError(f"seed must be below 2^32; got {self.seed}.")
+        if self.n_envs is not None:
+            _require_whole("n_envs", self.n_envs, 1)
+        require_choice("reward", self.reward, ("reciprocal", "relative", "negative"))
+        if self.observation is not None:
+            require_choice("observation", self.observation, ("db", "raw", "flat"))
+        if not self.label:
+            changed = ", ".join(f"{key}={value}" for key, value in self.changed.items())
+            set_field(self, "label", f"{self.algorithm}[{changed}]" if changed else self.algorithm)
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """What differs from the algorithm's own arguments and the usual env."""
+        usual = {"n_envs": None, "reward": "relative", "observation": None}
+        env = {f"env.{key}": getattr(self, key) for key in usual}
+        return dict(self.arguments) | {
+            key: value for key, value in env.items() if value != usual[key.removeprefix("env.")]
+        }
+
+    @property
+    def place(self) -> Path:
+        """Where the run lies, from the folder of all runs."""
+        scenario = _slug(self.scenario.name or "scenario")
+        return Path(scenario, f"{_slug(self.label)}-{self.timesteps}", f"seed-{self.seed}")
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return what JSON takes.
+
+        Returns
+        -------
+        dict
+        """
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return plain | {"scenario": json.loads(self.scenario.to_json())}
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
+        """Return settings of what :meth:`to_mapping` gave.
+
+        Parameters
+        ----------
+        values : mapping
+            The fields.
+
+        Returns
+        -------
+        Settings
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a missing, unknown or invalid field.
+        """
+        scenario = Scenario.from_json(json.dumps(values["scenario"]))
+        return cls(**{**values, "scenario": scenario})
+
+
+def _require_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}; got {value!r}.")
+
+
+def _slug(text: str) -> str:
+    """Return a text as a file name that still tells what it is."""
+    slug = re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "unnamed"
+    if len(slug) <= _LONGEST_NAME:
+        return slug
+    return f"{slug[: _LONGEST_NAME - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+_LONGEST_NAME = 120
+"""Most file systems take 255 bytes."""
+
+
+FORMAT, VERSION = "mec-gym/run", 1
+STATES = ("running", "done", "failed", "interrupted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How far a run is.
+
+    Attributes
+    ----------
+    state : {"running", "done", "failed", "interrupted"}
+        A run that says "running" while nobody holds its lock was killed.
+    timesteps : int, [slot]
+        So far.
+    seconds : float, [s]
+        Of training so far.
+    error : str
+        Why it failed.
+    host, pid
+        Of the process that wrote this.
+
+    Examples
+    --------
+    >>> Status(state="done", timesteps=10, seconds=1.5).error
+    ''
+    """
+
+    state: str
+    timesteps: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    written: float = field(default_factory=time.time)
+
+
+class RunFolder:
+    """Reads and writes the files of one run.
+
+    Parameters
+    ----------
+    path : path
+        The run's own folder.
+
+    Examples
+    --------
+    >>> RunFolder("no-such-run").status() is None
+    True
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model.zip"
+        self.result = self.path / "result.json"
+        self.curve = self.path / "curve.json"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run; the operating system lets go of it when the process ends, however.
+
+        Yields
+        ------
+        None
+
+        Raises
+        ------
+        BlockingIOError
+            If another process holds it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise type(error)(
+                f"{self.path} cannot be a run's folder: a file stands in its place or above it. "
+                "Move the file, or choose another folder."
+            ) from error
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            holder = None
+            with contextlib.suppress(ValueError):
+                holder = self.status()
+            who = f" (process {holder.pid} on {holder.host})" if holder else ""
+            raise BlockingIOError(
+                f"{self.path} is being written by another process{who}. Wait for it, stop it, or "
+                "choose another folder."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def status(self) -> Status | None:
+        """Return how far the run is, or None if it never began.
+
+        Returns
+        -------
+        Status or None
+
+        Raises
+        ------
+        ValueError
+            For a file that is damaged.
+        """
+        values = self._read("status.json")
+        try:
+            return None if values is None else Status(**values)
+        except TypeError as error:
+            raise self._damaged("status.json", error) from error
+
+    def write_status(self, status: Status) -> None:
+        """Write how far the run is.
+
+        Parameters
+        ----------
+        status : Status
+            The new state.
+        """
+        require_choice("state", status.state, STATES)
+        # Written every few seconds, and only a hint: not worth waiting for the disk.
+        self._write("status.json", dataclasses.asdict(status), lasting=False)
+
+    def settings(self) -> Settings | None:
+        """Return the settings of the run, or None if it never began.
+
+        Returns
+        -------
+        Settings or None
+
+        Raises
+        ------
+        ValueError
+            For a file that is damaged or of another version.
+        """
+        values = self._read("settings.json")
+        if values is None:
+            return None
+        try:
+            if (values["format"], values["version"]) != (FORMAT, VERSION):
+                raise ValueError(f"it is {values['format']} of version {values['version']}")
+            return Settings.from_mapping(values["settings"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.path / 'settings.json'} does not hold the settings of a run, "
+                f"{FORMAT} of version {VERSION}: {error}."
+            ) from error
+
+    def begin(self, settings: Settings) -> None:
+        """Write the settings, or refuse a folder that holds another run.
+
+        Parameters
+        ----------
+        settings : Settings
+            Of the run.
+
+        Raises
+        ------
+        ValueError
+            If the folder is another run's; names what differs.
+        """
+        self._sweep()
+        if not self.holds(settings):
+            described = {"format": FORMAT, "version": VERSION, "settings": settings.to_mapping()}
+            self._write("settings.json", described)
+
+    def forget(self) -> None:
+        """Remove what a run that was refused before it began has left; any other one stays."""
+        if self.read_curve() or self.last_checkpoint() is not None or self.result.exists():
+            return
+        shutil.rmtree(self.path)
+        for above in list(self.path.parents)[:2]:  # of the label and of the scenario
+            with contextlib.suppress(OSError):
+                above.rmdir()  # only where it is empty
+
+    def holds(self, settings: Settings) -> bool:
+        """Return whether this is the folder of a run, which must be this one.
+
+        Parameters
+        ----------
+        settings : Settings
+            Of the run.
+
+        Returns
+        -------
+        bool
+            False where there is no run yet.
+
+        Raises
+        ------
+        ValueError
+            If the folder is another run's; names what differs.
+        """
+        known = self.settings()
+        if known is None:
+            return False
+        mine, theirs = settings.to_mapping(), known.to_mapping()
+        mine |= {f"scenario.{key}": value for key, value in mine.pop("scenario").items()}
+        theirs |= {f"scenario.{key}": value for key, value in theirs.pop("scenario").items()}
+        differ = [f"{key} is {theirs.get(key)!r}" for key in mine if mine[key] != theirs.get(key)]
+        if differ:
+            raise ValueError(
+                f"{self.path} holds another run: there {'; '.join(differ)}. Choose another folder "
+                "or label, or delete it."
+            )
+        return True
+
+    def _sweep(self) -> None:
+        """Remove what a killed process was writing; who holds the lock is the only writer."""
+        for folder in (self.path, self.checkpoints):
+            for stray in folder.glob(f"*{PARTIAL}*"):
+                stray.unlink(missing_ok=True)
+
+    def write_resolved(self, arguments: Mapping[str, Any], system: Mapping[str, Any]) -> None:
+        """Write every constructor argument as it came to be, and the system, beside the settings.
+
+        Parameters
+        ----------
+        arguments : mapping
+            Of the model.
+        system : mapping
+            Versions, commit and machine.
+        """
+        plain = {key: _plain(value) for key, value in arguments.items()}
+        self._write("resolved.json", {"arguments": plain, "system": dict(system)})
+
+    def checkpoint_path(self, timesteps: int) -> Path:
+        """Return where the checkpoint after so many slots lies.
+
+        Parameters
+        ----------
+        timesteps : int
+            Slots so far.
+
+        Returns
+        -------
+        Path
+        """
+        return self.checkpoints / f"slot-{timesteps:010d}.zip"
+
+    def all_checkpoints(self) -> list[Path]:
+        """Return the complete checkpoints, newest first.
+
+        Returns
+        -------
+        list of Path
+        """
+        return sorted(self.checkpoints.glob("slot-*.zip"), reverse=True)
+
+    def last_checkpoint(self) -> Path | None:
+        """Return the newest complete checkpoint.
+
+        Returns
+        -------
+        Path or None
+        """
+        return next(iter(self.all_checkpoints()), None)
+
+    def read_curve(self) -> list[dict[str, Any]]:
+        """Return the points of the learning curve so far.
+
+        Returns
+        -------
+        list of dict
+
+        Raises
+        ------
+        ValueError
+            For a file that is damaged.
+        """
+        values = self._read("curve.json")
+        if values is None:
+            return []
+        try:
+            return [dict(CurvePoint(**point).__dict__) for point in values["points"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("curve.json", error) from error
+
+    def write_curve(self, points: list[dict[str, Any]]) -> None:
+        """Write the learning curve.
+
+        Parameters
+        ----------
+        points : list of dict
+            timesteps, seconds, nrr.
+        """
+        self._write("curve.json", {"points": points})
+
+    def final_result(self) -> Result:
+        """Return the result of a run that is done.
+
+        Returns
+        -------
+        Result
+
+        Raises
+        ------
+        ValueError
+            If its file is damaged or gone; says what to do.
+        """
+        try:
+            return read_result(self.result)
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(
+                f"{self.path} says that it is done, but its result cannot be read: {error} Delete "
+                f"{self.path / 'status.json'} to measure its model anew, or the folder to begin "
+                "anew."
+            ) from error
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        file = self.path / name
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:  # neither text nor JSON
+            raise self._damaged(name, error) from error
+        if not isinstance(values, dict):
+            raise self._damaged(name, TypeError(f"it holds a {type(values).__name__}"))
+        return values
+
+    def _damaged(self, name: str, error: Exception) -> ValueError:
+        what = f"{error!r}" if isinstance(error, KeyError) else f"{error}"
+        return ValueError(
+            f"{self.path / name} is damaged: {what}. Delete the run's folder to begin anew."
+        )
+
+    def _write(self, name: str, values: Mapping[str, Any], *, lasting: bool = True) -> None:
+        text = json.dumps(values, indent=1, default=_plain) + "\n"
+        write_whole(self.path / name, text, lasting=lasting)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON takes; what it has no form for, by its text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, type) or callable(value):
+        return getattr(value, "__qualname__", repr(value))
+    return value.item() if hasattr(value, "item") and getattr(value, "size", 0) == 1 else str(value)

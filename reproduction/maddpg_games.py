@@ -1,0 +1,365 @@
+"""Train MADDPG on two games whose optima are known; write the table of its page.
+
+With a clone of maddpg-pytorch (GitHub, shariqiqbal2810/maddpg-pytorch) the same games are learned
+by that implementation, too. A run that is already on disk is not repeated; delete the folder of
+runs to begin anew.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import argparse  # noqa: E402
+import dataclasses  # noqa: E402
+import importlib  # noqa: E402
+import itertools  # noqa: E402
+import json  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Callable, Iterable, Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import gymnasium  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+from stable_baselines3.common.utils import set_random_seed  # noqa: E402
+from stable_baselines3.common.vec_env import DummyVecEnv  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # for `examples`, which is not installed
+
+from baselines.learners import MADDPG  # noqa: E402
+from examples.cooperative_games import Regulator, TeamGame  # noqa: E402
+from mec_bench.cli import complain, count  # noqa: E402
+from mec_bench.system import system  # noqa: E402
+from mec_gym.files import around, read_object, require_folder, write_whole  # noqa: E402  # noqa: E402
+
+Decide = Callable[[NDArray[Any]], NDArray[Any]]
+
+COPIES, BATCH, NOISE = 4, 64, 0.3
+"""Copies of a game, played at once with one gradient step each time; batch size; exploration."""
+
+GAMES: dict[str, Any] = {"team": TeamGame, "regulator": Regulator}
+STEPS = {"team": 8_000, "regulator": 12_000}
+GAMMA = {"team": 0.0, "regulator": Regulator.GAMMA}
+PATIENCE = {
+    "team": {"learning_starts": 100, "tau": 0.01},
+    "regulator": {"learning_starts": 1_000, "tau": 0.05},
+}
+"""Steps before the first gradient step, and how fast target networks follow."""
+
+OURS, THEIRS = "MADDPG", "maddpg-pytorch"
+OWN_NOISE = f"{THEIRS} with its own noise"
+NETWORKS = {"pi": [32, 32], "qf": [64, 64]}
+OUR_RATE, THEIR_RATES = 0.003, (0.001, 0.01)
+
+
+def main() -> None:
+    """Run what is missing, then write table and figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--public", type=Path, metavar="FOLDER", help="a clone of maddpg-pytorch")
+    parser.add_argument("--seeds", type=count, default=3, help="training seeds")
+    parser.add_argument("--steps", type=count, help="train for so many steps instead (a test)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/maddpg-games"), help="for runs")
+    parser.add_argument("--table", action="store_true", help="train nothing, show what there is")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs/algorithms/maddpg.md")
+    parser.add_argument("--json", type=Path, default=ROOT / "docs/maddpg-games.json")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with complain(status=2):
+        require_folder(given.runs, "--runs")
+        require_folder(given.json.parent, "the folder of --json")
+        if given.json.is_dir():
+            raise IsADirectoryError(f"--json must be a file; {given.json} is a folder.")
+        around(given.page, BEGIN, END)
+        commit = None if given.public is None else _commit(given.public)
+    with complain():
+        records = _records(given, commit)
+    if not records:
+        parser.error(f"no runs in {given.runs}; leave out --table to train")
+    if all(record["who"] == OURS for record in records):
+        print(f"no --public and no runs of {THEIRS}: the table leaves it out")
+    with complain():
+        _write(records, given.page, given.json)
+    print(f"wrote the table of {given.page} and {given.json}")
+
+
+# -- runs -----------------------------------------------------------------------------------------
+
+
+def _records(given: argparse.Namespace, commit: str | None) -> list[dict[str, Any]]:
+    """Return the records of all runs, after training what is missing."""
+    records = []
+    for run in _wanted(given.seeds, given.steps, commit):
+        record = _kept(given.runs, run)
+        # Theirs can only be trained where their program is.
+        trainable = not given.table and (run["who"] == OURS or commit is not None)
+        if record is None and trainable:
+            record = _trained(run, given.public)
+            _keep(given.runs, record)
+            print(f"{_file(given.runs, run).stem}: {record['share']:.3f}", flush=True)
+        records += [] if record is None else [record]
+    return records
+
+
+def _wanted(seeds: int, steps: int | None, commit: str | None) -> Iterable[dict[str, Any]]:
+    """Yield every run: who learns, what, how. Ours first, the others seed by seed."""
+    for seed in range(seeds):
+        yield from (_described(OURS, OUR_RATE, game, seed, steps) for game in GAMES)
+    for seed in range(seeds):
+        for who, rate, game in itertools.product((OWN_NOISE, THEIRS), THEIR_RATES, GAMES):
+            whose = {} if commit is None else {"commit": commit}
+            yield _described(who, rate, game, seed, steps) | whose
+
+
+def _described(who: str, rate: float, game: str, seed: int, steps: int | None) -> dict[str, Any]:
+    return {
+        "who": who,
+        "learning_rate": rate,
+        "game": game,
+        "seed": seed,
+        "steps": steps or STEPS[game],
+        "gamma": GAMMA[game],
+        **PATIENCE[game],
+    }
+
+
+def _file(folder: Path, run: dict[str, Any]) -> Path:
+    words = f"{run['who']} {run['learning_rate']} {run['game']} {run['steps']} seed {run['seed']}"
+    return folder / (words.replace(" ", "-") + ".json")
+
+
+def _kept(folder: Path, run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the record of a run, unless there is none or it ran otherwise."""
+    file = _file(folder, run)
+    if not file.exists():
+        return None
+    record = read_object(file)
+    return record if run.items() <= record.items() and "share" in record else None
+
+
+def _keep(folder: Path, record: dict[str, Any]) -> None:
+    write_whole(_file(folder, record), json.dumps(record, indent=1) + "\n")
+
+
+def _trained(run: dict[str, Any], public: Path | None) -> dict[str, Any]:
+    begun = time.process_time()
+    model: Any = Ours(run) if public is None or run["who"] == OURS else Public(run, public)
+    game = GAMES[run["game"]]
+    untrained = game.share_of_optimum(model.decide)
+    model.learn()
+    return run | {
+        "untrained": untrained,
+        "share": game.share_of_optimum(model.decide),
+        "gradient_steps": model.gradient_steps,
+        "cpu_seconds": round(time.process_time() - begun, 1),
+        "system": dataclasses.asdict(system()),
+    }
+
+
+class Ours:
+    """`baselines.MADDPG` on a game."""
+
+    def __init__(self, run: dict[str, Any]) -> None:
+        game = GAMES[run["game"]]
+        names = ("seed", "gamma", "learning_rate", "learning_starts", "tau")
+        self.steps: int = run["steps"]
+        self.model = MADDPG(
+            env=DummyVecEnv([game] * COPIES),
+            views=game.VIEWS,
+            batch_size=BATCH,
+            noise=NOISE,
+            level_noise=0.0,
+            policy_kwargs={"net_arch": NETWORKS},
+            device="cpu",
+            **{name: run[name] for name in names},
+        )
+
+    @property
+    def gradient_steps(self) -> int:
+        """How many there were."""
+        return self.model._n_updates
+
+    def learn(self) -> None:
+        """Train to the end."""
+        self.model.learn(self.steps, log_interval=None)
+
+    def decide(self, observations: NDArray[Any]) -> NDArray[Any]:
+        """Return the actions of all."""
+        return self.model.predict(observations, deterministic=True)[0]
+
+
+class Public:
+    """maddpg-pytorch on a game, through its public classes and in the order of its main program.
+
+    Networks, update and the normalisation of rewards are its own. Exploration is that of ours,
+    or its own: the same in all copies of a game, and correlated in time.
+    """
+
+    def __init__(self, run: dict[str, Any], folder: Path) -> None:
+        algorithm, buffer = _public_classes(folder)
+        set_random_seed(run["seed"])
+        game = GAMES[run["game"]]
+        self.run, self.views, self.gradient_steps = run, game.VIEWS, 0
+        self.env = DummyVecEnv([game] * COPIES)
+        self.env.seed(run["seed"])
+        self.rng = np.random.default_rng(run["seed"])
+        sizes = [len(view) for view in self.views]
+        agents = [
+            {"num_in_pol": size, "num_out_pol": 1, "num_in_critic": sum(sizes) + len(sizes)}
+            for size in sizes
+        ]
+        self.model = algorithm(
+            agents,
+            ["MADDPG"] * len(sizes),
+            gamma=run["gamma"],
+            tau=run["tau"],
+            lr=run["learning_rate"],
+        )
+        self.model.scale_noise(NOISE)
+        self.replay = buffer(run["steps"] + COPIES, len(sizes), sizes, [1] * len(sizes))
+
+    def learn(self) -> None:
+        """Play and train to the end; a time limit is no end, so that it bootstraps there."""
+        seen = np.asarray(self.env.reset())
+        for step in range(COPIES, self.run["steps"] + COPIES, COPIES):
+            actions = self._explore(seen)
+            after, rewards, ended, infos = self.env.step(actions)
+            after = np.asarray(after)
+            self._push(seen, actions, rewards, _before_reset(after, infos), _final(ended, infos))
+            seen = after
+            if step > self.run["learning_starts"]:
+                self._improve()
+
+    def _explore(self, seen: NDArray[Any]) -> NDArray[Any]:
+        if self.run["who"] == OWN_NOISE:
+            return self.decide(seen, explore=True)
+        noise = self.rng.normal(0.0, NOISE, (COPIES, len(self.views)))
+        return np.clip(self.decide(seen) + noise, -1.0, 1.0)
+
+    def _push(self, seen: Any, actions: Any, rewards: Any, following: Any, final: Any) -> None:
+        everyone = (1, len(self.views))
+        self.replay.push(
+            np.stack([seen[:, view] for view in self.views], axis=1),
+            [actions[:, [agent]] for agent in range(len(self.views))],
+            np.tile(rewards[:, None], everyone),
+            np.stack([following[:, view] for view in self.views], axis=1),
+            np.tile(final[:, None], everyone),
+        )
+
+    def _improve(self) -> None:
+        self.model.prep_training(device="cpu")
+        for agent in range(len(self.views)):
+            self.model.update(self.replay.sample(BATCH), agent)
+        self.model.update_all_targets()
+        self.gradient_steps += 1
+
+    def decide(self, observations: NDArray[Any], explore: bool = False) -> NDArray[Any]:
+        """Return the actions of all."""
+        self.model.prep_rollouts(device="cpu")
+        table = torch.as_tensor(observations, dtype=torch.float32)
+        with torch.no_grad():
+            actions = self.model.step([table[:, view] for view in self.views], explore=explore)
+        return np.asarray(torch.cat(actions, dim=1))
+
+
+def _before_reset(observations: NDArray[Any], infos: Sequence[dict[str, Any]]) -> NDArray[Any]:
+    """Return what the steps led to, where copies have been reset since."""
+    pairs = zip(observations, infos, strict=True)
+    return np.stack([info.get("terminal_observation", one) for one, info in pairs])
+
+
+def _final(ended: NDArray[Any], infos: Sequence[dict[str, Any]]) -> NDArray[Any]:
+    cut = [info.get("TimeLimit.truncated", False) for info in infos]
+    return np.asarray(ended & ~np.array(cut))
+
+
+def _public_classes(folder: Path) -> tuple[Any, Any]:
+    """Import the algorithm and its replay buffer from a clone."""
+    # Old names: of Gymnasium, and of a function of PyTorch that has got an underscore.
+    sys.modules.setdefault("gym", gymnasium)
+    sys.modules.setdefault("gym.spaces", gymnasium.spaces)
+    torch.nn.utils.clip_grad_norm = torch.nn.utils.clip_grad_norm_
+    if str(folder.resolve()) not in sys.path:
+        sys.path.insert(0, str(folder.resolve()))
+    algorithm = importlib.import_module("algorithms.maddpg").MADDPG
+    return algorithm, importlib.import_module("utils.buffer").ReplayBuffer
+
+
+def _commit(folder: Path) -> str:
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode or not (folder / "algorithms" / "maddpg.py").is_file():
+        raise ValueError(f"--public must be a clone of {THEIRS}; {folder} is none.")
+    return done.stdout.strip()
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+BEGIN, END = "<!-- games: written by `reproduction/maddpg_games.py` -->\n", "<!-- end of games -->"
+
+CAPTION = """
+Shares of the optimum after training: 1 is perfect, 0 is doing nothing; the mean, and in brackets
+each training seed. {copies} copies of a game are played at once, and each time there is one
+gradient step with a batch of {batch}; noise {noise}. In the team the discount is {team_gamma:g},
+learning starts after {team[learning_starts]} steps, and `tau` is {team[tau]}; in the regulator they
+are {regulator_gamma}, {regulator[learning_starts]} and {regulator[tau]}. MADDPG has no
+`level_noise`, and networks of {pi} (actors) and {qf} (critic).
+"""
+
+
+def _write(records: list[dict[str, Any]], page: Path, figures: Path) -> None:
+    raw = {"format": "mec-gym/maddpg-games", "version": 2, "selfish": _selfish(), "runs": records}
+    write_whole(figures, json.dumps(raw, indent=1) + "\n")
+    before, after = around(page, BEGIN, END)
+    caption = CAPTION.format(
+        copies=COPIES,
+        batch=BATCH,
+        noise=NOISE,
+        team_gamma=GAMMA["team"],
+        regulator_gamma=GAMMA["regulator"],
+        pi=" × ".join(map(str, NETWORKS["pi"])),
+        qf=" × ".join(map(str, NETWORKS["qf"])),
+        **PATIENCE,
+    )
+    commits = sorted({record["commit"][:7] for record in records if record["who"] != OURS})
+    note = f"{THEIRS} is that of commit {', '.join(commits)}.\n" if commits else ""
+    write_whole(page, f"{before}{BEGIN}{_table(records)}{caption}{note}{END}{after}")
+
+
+def _table(records: list[dict[str, Any]]) -> str:
+    steps = STEPS | {record["game"]: record["steps"] for record in records}
+    heads = [f"{game}, {steps[game]:,} steps" for game in GAMES]
+    lines = [f"| share of the optimum | {' | '.join(heads)} |", "|---" * 3 + "|"]
+    rows = dict.fromkeys((record["who"], record["learning_rate"]) for record in records)
+    for who, rate in rows:
+        mine = [r for r in records if (r["who"], r["learning_rate"]) == (who, rate)]
+        cells = [_cell([r["share"] for r in mine if r["game"] == game]) for game in GAMES]
+        lines.append(f"| {who}, learning rate {rate:g} | {' | '.join(cells)} |")
+    lines.append(f"| each agent minding its own business | {_shown(_selfish())} | |")
+    return "\n".join(lines) + "\n"
+
+
+def _selfish() -> float:
+    """Return what the team gets where every agent plays as if it were alone."""
+    return TeamGame.share_of_optimum(lambda signals: signals * TeamGame.selfish_rules())
+
+
+def _cell(shares: Sequence[float]) -> str:
+    if not shares:
+        return ""
+    return f"{_shown(float(np.mean(shares)))} ({', '.join(map(_shown, shares))})"
+
+
+def _shown(share: float) -> str:
+    return (f"{share:.3f}" if abs(share) < 1.0 else f"{share:.1f}").replace("-", "−")
+
+
+if __name__ == "__main__":
+    main()

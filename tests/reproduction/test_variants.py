@@ -1,0 +1,138 @@
+"""DIRS in all its variants: runs are kept and read again, and the page says what they bear."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("stable_baselines3")
+
+from mec_gym.evaluation import Estimate
+from reproduction.variants import page
+from reproduction.variants.ablations import changes, verdicts
+from reproduction.variants.records import origins
+from reproduction.variants.runs import Plan, Run, read
+from reproduction.variants.working import work
+
+PRESET = "paper-30x2"
+
+
+def records(
+    table: str, variant: str, finals: list[float], tenths: list[float]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "table": table,
+            "preset": PRESET,
+            "variant": variant,
+            "seed": seed,
+            "slots": 3000,
+            "nrr": {"untrained": 0.5, "imitation": 0.9, "tenth": tenth, "final": final},
+            "seconds": {"imitation": 1.0, "online": 2.0, "all": 4.0},
+        }
+        for seed, (final, tenth) in enumerate(zip(finals, tenths, strict=True))
+    ]
+
+
+def run(**given: Any) -> Run:
+    tiny = {"policy": "EnsemblePolicy", "demonstrations": "none"}
+    usual = {"table": "main", "preset": PRESET, "variant": "v", "seed": 0, "slots": 10}
+    return Run(**{**usual, "arguments": tiny, **given})
+
+
+def test_a_run_that_does_not_say_what_it_ran_on_is_not_done(tmp_path: Path) -> None:
+    wanted = run()
+    outside_of_git = {"system": {"commit": None}}
+    for system, done in (
+        ({}, False),
+        ({"system": {"commit": "a" * 40}}, True),
+        (outside_of_git, True),
+    ):
+        wanted.file(tmp_path).write_text(json.dumps(dataclasses.asdict(wanted) | system))
+        assert wanted.done(tmp_path) is done
+    assert not run(arguments={}).done(tmp_path)
+
+
+def test_a_run_is_kept_though_another_fails(tmp_path: Path) -> None:
+    wanted, failing = run(), run(variant="fails", arguments={"policy": "NoPolicy"})
+    said: list[str] = []
+    work([failing, wanted], tmp_path, say=said.append)
+    assert [line.split()[0] for line in said] == ["1/2", "2/2"]
+    assert said[0].startswith("1/2 main-paper-30x2-fails-10-seed-0: ")
+    (record,) = read([failing, wanted], tmp_path)
+    assert record["variant"] == "v"
+    assert set(record["nrr"]) == {"untrained", "imitation", "tenth", "final"}
+    assert all(0 < nrr <= 1 for nrr in record["nrr"].values())
+    assert "commit" in record["system"]
+
+
+def test_no_run_of_a_plan_is_wanted_twice() -> None:
+    runs = Plan().runs()
+    assert len({one.file(Path()) for one in runs}) == len(runs)
+    # Each switch has as many seeds as the runs that it is paired with.
+    as_it_is = [one for one in runs if one.variant in ("as it is", "the paper's options")]
+    seeds = [one.seed for one in as_it_is if one.preset == PRESET]
+    assert sorted(seeds) == list(range(Plan().ablation_seeds))
+
+
+def test_runs_are_counted_by_commit() -> None:
+    traced = [{"system": {"commit": "a" * 40}}] * 2
+    assert origins(traced) == "2 runs: 2 from commit aaaaaaa.\n"
+    text = origins([*traced, {}])
+    assert text.startswith("3 runs: 2 from commit aaaaaaa, 1 from code that they do not name.")
+    assert "not run by run" in text
+
+
+def test_an_idea_can_help_early_and_not_in_the_end() -> None:
+    base = records("main", "the paper's options", [0.95, 0.96, 0.97], [0.90, 0.91, 0.92])
+    without = records("ablation", "no imitation", [0.96, 0.96, 0.96], [0.80, 0.811, 0.819])
+    early, late = verdicts([*base, *without], PRESET)
+    assert early.startswith("- Imitation acceleration, after a tenth of the slots: helps.")
+    assert late.startswith("- Imitation acceleration, final: shown neither to help nor to cost.")
+    assert "Standard deviation over seeds: 0.0100 with the idea, 0.0000 without." in late
+
+
+def test_p_values_are_corrected_for_all_comparisons() -> None:
+    base = records("main", "the paper's options", [0.95, 0.96, 0.97], [0.90, 0.91, 0.92])
+    one = records("ablation", "no imitation", [0.94, 0.951, 0.961], [0.90, 0.92, 0.91])
+    more = [record | {"variant": "no refinement"} for record in one]
+    few = changes([*base, *one], PRESET)["no imitation", "final"].p
+    many = changes([*base, *one, *more], PRESET)["no imitation", "final"].p
+    assert many == pytest.approx(2 * few)
+
+
+def test_a_goal_that_needs_admission_is_not_credited_to_the_vote() -> None:
+    voting = records("main", "price-posting agents, no admission", [0.98, 0.982], [0.9, 0.9])
+    admitting = records("main", "price-posting agents", [0.996, 0.997], [0.9, 0.9])
+    first, *lines = page.goals([*voting, *admitting], [PRESET])
+    assert first == "\nAn NRR of 0.99 is reached with admission only on paper-30x2.\n"
+    assert "the vote alone reaches 0.9810" in "".join(lines)
+    voted = [record | {"variant": "the paper's options"} for record in admitting]
+    assert "by the vote alone on paper-30x2" in page.goals(voted, [PRESET])[0]
+
+
+def test_readme_shows_the_chief_rows_of_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = dict.fromkeys(("all local", "nearest server", "optimum"), Estimate(0.5, 0.4, 0.6))
+    monkeypatch.setattr(page, "rules_reached", lambda _: rules)
+    readme = tmp_path / "README.md"
+    readme.write_text("No marks.\n")
+    with pytest.raises(ValueError, match="must hold the line"):
+        page.write_page([], Plan(seeds=5), tmp_path / "docs", readme=readme)
+    assert not (tmp_path / "docs").exists()
+    readme.write_text(f"Before.\n{page.BEGIN}old\n{page.END}\nAfter.\n")
+    base = records("main", "the paper's options", [0.95, 0.96, 0.97], [0.90, 0.91, 0.92])
+    written = page.write_page(base, Plan(seeds=5), tmp_path / "docs", readme=readme)
+    table, text = written.read_text(), readme.read_text()
+    assert "| the paper's options | 0.9600 ± 0.0248 (3 seeds) |\n" in table
+    assert text.startswith("Before.\n<!-- dirs")
+    assert text.endswith("<!-- end of dirs -->\nAfter.\n")
+    rows = [line for line in text.splitlines() if line.startswith("| *")]
+    assert rows == ["| *all local* | 0.5000 ± 0.1000 |"]
+    assert "| *nearest server* | 0.5000 ± 0.1000 |" in table
+    assert json.loads(written.with_suffix(".json").read_text())["runs"] == base
