@@ -102,31 +102,7 @@ def allocate(scenario: Scenario, slot: Slot, assignment: Any) -> Allocation:
 def optimal_allocation(
     constants: Constants, snr_per_w: Array, root: Array, assignment: Array
 ) -> Allocation:
-    """Return the optimal allocation for checked input; the core of :func:`allocate`.
-
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers.
-    snr_per_w : array, shape (..., N), [1/W]
-        h / σ² of each device's link to the server it uses; any legal number for local devices.
-    root : array, shape (..., N), [sqrt(cycle/s)]
-        s_i of :func:`root_work`.
-    assignment : integer array, shape (..., N)
-        0 = local, j = server j.
-
-    Returns
-    -------
-    Allocation
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> scenario = Scenario(n_devices=1, n_servers=1)
-    >>> c = constants_of(scenario, np.zeros(1))
-    >>> optimal_allocation(c, np.full(1, 1e6), np.full(1, 3e4), np.array([1])).frequency_hz
-    array([1.e+10])
-    """
+    """Return the optimal allocation for checked input; arguments as :func:`optimal_resources`."""
     xp = constants.xp
     power, share, root_price = optimal_resources(constants, snr_per_w, root, assignment)
     local = assignment == 0
@@ -140,30 +116,12 @@ def optimal_allocation(
 def optimal_resources(
     constants: Constants, snr_per_w: Array, root: Array, assignment: Array
 ) -> tuple[Array, Array, Array]:
-    """Return power, CPU share and root of the CPU's price, optimal; local devices unread.
+    """Return power, CPU share and root of the CPU's price, optimal: eqs. (6) and (7) hold.
 
-    Shares use up a server's speed, eq. (6); powers keep eq. (7).
-
-    Parameters
-    ----------
-    constants, snr_per_w, root, assignment
-        As for :func:`optimal_allocation`.
-
-    Returns
-    -------
-    power_w : array, shape (..., N), [W]
-    share_hz : array, shape (..., N), [cycle/s]
-        Entries of local devices are positive and mean nothing, in both.
-    root_price : array, shape (..., M + 1), [sqrt(s/cycle)]
-        L_j / F_j^max, the root of [A-2], which divides s_i into a share, [A-1]; entry 0 means
-        nothing.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> c = constants_of(Scenario(n_devices=1, n_servers=1), np.zeros(1))
-    >>> optimal_resources(c, np.full(1, 1e6), np.full(1, 3e4), np.array([1]))[1]
-    array([1.e+10])
+    `snr_per_w`, (..., N) [1/W], is h / σ² of each device's link to the server it uses; `root` is
+    s_i, (..., N) [sqrt(cycle/s)]. Powers [W] and shares [cycle/s] have shape (..., N); those of
+    local devices are positive and mean nothing. The price, (..., M + 1) [sqrt(s/cycle)], is L_j /
+    F_j^max, the root of [A-2], which divides s_i into a share, [A-1]; its entry 0 means nothing.
     """
     xp = constants.xp
     power = optimal_power(constants, snr_per_w)
@@ -179,50 +137,15 @@ def optimal_resources(
 
 
 def root_work(constants: Constants, cycles: Array) -> Array:
-    r"""Return s_i = sqrt(φ_T F_i), a task's weight on a server's CPU.
-
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers.
-    cycles : array, shape (..., N), [cycle]
-        F_i.
-
-    Returns
-    -------
-    array, shape (..., N), [sqrt(cycle/s)]
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> c = constants_of(Scenario(n_devices=1, n_servers=1), np.zeros(1))
-    >>> root_work(c, np.array([4.0]))
-    array([2.])
-    """
+    """Return s_i = sqrt(φ_T F_i), a task's weight on a CPU, shape (..., N) [sqrt(cycle/s)]."""
     return constants.xp.sqrt(constants.weight_latency * cycles)
 
 
 def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
-    r"""Return the power that minimises (φ_T + φ_E p) D / r over 0 < p <= P^max, eq. (7).
+    """Return the power [W] that minimises (φ_T + φ_E p) D / r over 0 < p <= P^max, eq. (7).
 
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers.
-    snr_per_w : array, shape (..., N), [1/W]
-        g = h / σ² of each device's link.
-
-    Returns
-    -------
-    array, shape (..., N), [W]
-        P^max where φ_E = 0; 0 where φ_T = 0, the place of the infimum.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> c = constants_of(Scenario(n_devices=1, n_servers=1, weight_energy=0.0), np.zeros(1))
-    >>> optimal_power(c, np.array([1e6]))
-    array([1.5])
+    `snr_per_w` (..., N) is g = h / σ² [1/W]. P^max where φ_E = 0; 0, the place of the infimum,
+    where φ_T = 0.
     """
     xp = constants.xp
     # (e^x − 1)/g of [A-3] is (e^x − 1)/k times φ_T/φ_E.

@@ -27,29 +27,12 @@ SMALLEST_FRACTION = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """Where a search ended.
+    """Where a search ended."""
 
-    Attributes
-    ----------
-    allocation : Allocation
-        The best found; feasible.
-    objective : float, [1]
-        Σ Φ_i under it.
-    history : ndarray, shape (generations + 1,), [1]
-        Best objective after each generation, the random start first.
-    evaluations : int
-        How many allocations were priced.
-
-    Examples
-    --------
-    >>> SearchResult(Allocation(None, None, None), 1.0, np.ones(1), 1).objective
-    1.0
-    """
-
-    allocation: Allocation
-    objective: float
-    history: NDArray[np.float64]
-    evaluations: int
+    allocation: Allocation  # the best found; feasible
+    objective: float  # Σ Φ_i under it
+    history: NDArray[np.float64]  # best objective, (generations + 1,), the random start first
+    evaluations: int  # how many allocations were priced
 
 
 def allocate_by_levy_search(
@@ -148,25 +131,8 @@ def allocate_by_levy_search(
 class FractionProblem:
     """Problem (13) over fractions of the servers' speeds and of P^max: f and p of the vector (19).
 
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        Gains and tasks, NumPy arrays with one batch axis.
-
-    Notes
-    -----
-    Fractions have shape (B, P, 2, N): row 0 CPU shares, row 1 powers, of P candidates in each of B
-    slots.
-
-    Examples
-    --------
-    >>> slots = Slot(gains=[[[1e-6], [1e-6]]], data_bits=8e5, cycles=1e9)
-    >>> problem = FractionProblem(Scenario(n_devices=2, n_servers=1), slots)
-    >>> both = np.ones((1, 3, 2), dtype=np.int64)
-    >>> problem.objective(both, problem.random(both, np.random.default_rng(0))).shape
-    (1, 3)
+    For slots with one batch axis. Assignments have shape (B, P, N); fractions (B, P, 2, N), row 0
+    CPU shares, row 1 powers, of P candidates in each of B slots.
     """
 
     def __init__(self, scenario: Scenario, slots: Slot) -> None:
@@ -179,38 +145,14 @@ class FractionProblem:
     def random(
         self, assignment: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Return random feasible fractions.
-
-        Parameters
-        ----------
-        assignment : ndarray, shape (B, P, N), int64
-            0 = local, j = server j.
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        ndarray, shape (B, P, 2, N), [1]
-        """
+        """Return random feasible fractions."""
         shape = (*assignment.shape[:-1], 2, assignment.shape[-1])
         return self.repaired(assignment, rng.uniform(SMALLEST_FRACTION, 1.0, shape))
 
     def repaired(
         self, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Bring fractions back to eqs. (6) and (7), after eq. (18) in Algorithm 4, line 4.
-
-        Parameters
-        ----------
-        assignment : ndarray, shape (B, P, N), int64
-            0 = local, j = server j.
-        fractions : ndarray, shape (B, P, 2, N), [1]
-            Any numbers.
-
-        Returns
-        -------
-        ndarray, shape (B, P, 2, N), [1]
-        """
+        """Bring any fractions back to eqs. (6) and (7), after eq. (18) in Algorithm 4, line 4."""
         legal = np.clip(fractions, SMALLEST_FRACTION, 1.0)
         share = np.ascontiguousarray(legal[..., 0, :])
         used = sum_by_server(np, share, assignment, self.scenario.n_servers)
@@ -220,19 +162,7 @@ class FractionProblem:
     def decoded(
         self, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the powers and CPU speeds that fractions stand for.
-
-        Parameters
-        ----------
-        assignment : ndarray, shape (..., N), int64
-            0 = local, j = server j.
-        fractions : ndarray, shape (..., 2, N), [1]
-            As above.
-
-        Returns
-        -------
-        power_w, frequency_hz : ndarray, shape (..., N), [W], [cycle/s]
-        """
+        """Return the powers [W] and CPU speeds [cycle/s], (..., N), that fractions stand for."""
         c = self._constants
         local = assignment == 0
         speed = c.frequency_by_choice[assignment] * fractions[..., 0, :]
@@ -243,19 +173,7 @@ class FractionProblem:
     def objective(
         self, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return Σ Φ_i of every candidate.
-
-        Parameters
-        ----------
-        assignment : ndarray, shape (B, P, N), int64
-            0 = local, j = server j.
-        fractions : ndarray, shape (B, P, 2, N), [1]
-            Feasible.
-
-        Returns
-        -------
-        ndarray, shape (B, P), [1]
-        """
+        """Return Σ Φ_i of every candidate, shape (B, P)."""
         slots = self._slots
         links = np.broadcast_to(slots.gains, (*assignment.shape, self.scenario.n_servers))
         wide = Slot.trusted(links, slots.data_bits, slots.cycles)

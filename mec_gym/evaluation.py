@@ -203,22 +203,7 @@ class Predictor(Protocol):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
-        """Return actions for a batch of observations, and a state.
-
-        Parameters
-        ----------
-        observation : ndarray, shape (B, ...)
-            Of the env.
-        state, episode_start
-            Of recurrent policies.
-        deterministic : bool
-            Without exploration.
-
-        Returns
-        -------
-        actions : ndarray
-        state
-        """
+        """Return actions for a batch of observations, and a state."""
 
 
 def decide_with(model: Predictor, observation: str = "db") -> Decide:

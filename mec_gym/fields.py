@@ -76,29 +76,7 @@ class Uniform:
 
 
 def canonical_number(name: str, value: object) -> float:
-    """Return a field that is one number.
-
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    TypeError
-        For what is not one real number.
-
-    Examples
-    --------
-    >>> canonical_number("noise_w", 1)
-    1.0
-    """
+    """Return a field that is one number."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
@@ -110,31 +88,7 @@ def canonical_number(name: str, value: object) -> float:
 
 
 def canonical_integer(name: str, value: object, *, least: int) -> int:
-    """Return a field that is a whole number.
-
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came.
-    least : int
-        The smallest legal value.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is not an integer, or below `least`.
-
-    Examples
-    --------
-    >>> canonical_integer("n_devices", np.int64(3), least=1)
-    3
-    """
+    """Return a field that is a whole number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an int; got {type(value).__name__} {value!r}.")
     if value < least:
@@ -145,33 +99,7 @@ def canonical_integer(name: str, value: object, *, least: int) -> int:
 def canonical_entries(
     name: str, value: Any, size: int, size_name: str
 ) -> float | tuple[float, ...]:
-    """Return a field that is one number, or one for each device or server.
-
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came.
-    size : int
-        How many entries an array must have.
-    size_name : str
-        The field that says so.
-
-    Returns
-    -------
-    float or tuple of float
-
-    Raises
-    ------
-    TypeError, ValueError
-        For other shapes or types.
-
-    Examples
-    --------
-    >>> canonical_entries("max_power_w", [1, 2], 2, "n_devices")
-    (1.0, 2.0)
-    """
+    """Return a field that is one number, or one for each device or server."""
     if isinstance(value, numbers.Real) or np.ndim(value) == 0:
         return canonical_number(name, value)
     try:
@@ -187,31 +115,7 @@ def canonical_entries(
 
 
 def canonical_task(name: str, value: Any, size: int) -> float | tuple[float, ...] | Uniform:
-    """Return a task field: a Uniform, one number, or one for each device.
-
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came; a mapping ``{"uniform": [low, high]}`` is how JSON writes a Uniform.
-    size : int
-        N.
-
-    Returns
-    -------
-    float, tuple of float or Uniform
-
-    Raises
-    ------
-    TypeError, ValueError
-        For other shapes or types.
-
-    Examples
-    --------
-    >>> canonical_task("cycles", {"uniform": [1, 2]}, 5)
-    Uniform(low=1.0, high=2.0)
-    """
+    """Return a task field: a Uniform, one number, or one for each device."""
     if isinstance(value, Uniform):
         return value
     if isinstance(value, Mapping):
@@ -228,29 +132,7 @@ def canonical_task(name: str, value: Any, size: int) -> float | tuple[float, ...
 
 
 def canonical_area(name: str, value: Any) -> tuple[float, float]:
-    """Return a field that is a width and a height.
-
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came.
-
-    Returns
-    -------
-    tuple of two float, [m]
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is not a pair of numbers.
-
-    Examples
-    --------
-    >>> canonical_area("area_m", [50, 40])
-    (50.0, 40.0)
-    """
+    """Return a field that is a width and a height."""
     if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
         raise ValueError(f"{name} must be (width, height) [m]; got {value!r}.")
     width, height = (canonical_number(name, side) for side in value)
@@ -260,35 +142,7 @@ def canonical_area(name: str, value: Any) -> tuple[float, float]:
 def canonical_positions(
     name: str, value: Any, names: tuple[str, ...], rows: int, area_m: tuple[float, float]
 ) -> Positions:
-    """Return a field of positions: the name of a law, or pairs inside the area.
-
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came; a path names a CSV table with columns x and y.
-    names : tuple of str
-        The laws.
-    rows : int
-        How many pairs there must be.
-    area_m : (float, float), [m]
-        Width and height of the area.
-
-    Returns
-    -------
-    str or tuple of (float, float), [m]
-
-    Raises
-    ------
-    TypeError, ValueError, FileNotFoundError
-        For other shapes, positions outside the area, or a table that cannot be read.
-
-    Examples
-    --------
-    >>> canonical_positions("device_positions", [[1, 2]], ("uniform",), 1, (50.0, 50.0))
-    ((1.0, 2.0),)
-    """
+    """Return a field of positions: the name of a law, or pairs inside the area."""
     if isinstance(value, str) and value in names:
         return value
     if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".csv")):

@@ -110,27 +110,7 @@ def draw(frame: Frame, size: _Size = DESIGN) -> NDArray[np.uint8]:
 
 
 class Window:
-    """A window on the screen that shows one frame after another.
-
-    Parameters
-    ----------
-    size : tuple of int, [pixel]
-        Width and height.
-    fps : float, [1/s]
-        Most frames in a second, for which :meth:`show` waits; 0 for no limit.
-    caption : str
-        Title of the window.
-
-    Attributes
-    ----------
-    dismissed : bool
-        Whether the person has closed the window. From then on :meth:`show` does nothing.
-
-    Examples
-    --------
-    >>> Window(fps=10).dismissed
-    False
-    """
+    """A window on the screen that shows one frame after another."""
 
     def __init__(self, size: _Size = DESIGN, fps: float = 4, caption: str = "mec-gym") -> None:
         self.size, self.fps, self.caption = size, fps, caption
@@ -138,19 +118,7 @@ class Window:
         self._clock: Any = None
 
     def show(self, frame: Frame) -> None:
-        """Show `frame`; the first call, and the first after :meth:`close`, opens the window.
-
-        Parameters
-        ----------
-        frame : Frame
-            What to show.
-
-        Examples
-        --------
-        >>> window = Window()
-        >>> window.dismissed = True
-        >>> window.show(frame=None)
-        """
+        """Show `frame`; the first call, and the first after :meth:`close`, opens the window."""
         if self.dismissed:
             return
         picture = draw(frame, self.size)
@@ -170,12 +138,7 @@ class Window:
             self._clock.tick(self.fps)
 
     def close(self) -> None:
-        """Close the window, if it is open.
-
-        Examples
-        --------
-        >>> Window().close()
-        """
+        """Close the window, if it is open."""
         if self._clock is not None:
             self._clock = None
             _pygame().display.quit()

@@ -210,23 +210,7 @@ class Scenario:
     # -- derived values -------------------------------------------------------------------------
 
     def per_device(self, field: str) -> NDArray[np.float64]:
-        """Return a per-device field as an array of shape (N,).
-
-        Parameters
-        ----------
-        field : str
-            A per-device field, or ``data_bits``/``cycles`` where they are not a Uniform.
-
-        Returns
-        -------
-        ndarray, shape (N,)
-            A fresh array in the field's unit.
-
-        Examples
-        --------
-        >>> Scenario(n_devices=2, n_servers=1).per_device("max_power_w")
-        array([1.5, 1.5])
-        """
+        """Return a per-device field as an array of shape (N,)."""
         return np.array(np.broadcast_to(getattr(self, field), (self.n_devices,)), dtype=np.float64)
 
     @property
@@ -256,17 +240,7 @@ class Scenario:
 
     @classmethod
     def presets(cls) -> tuple[str, ...]:
-        """Return the names of the presets.
-
-        Returns
-        -------
-        tuple of str
-
-        Examples
-        --------
-        >>> "paper-200x10" in Scenario.presets()
-        True
-        """
+        """Return the names of the presets."""
         return tuple(PRESETS)
 
     @classmethod
@@ -393,17 +367,7 @@ class Scenario:
 
     @classmethod
     def fields(cls) -> tuple[str, ...]:
-        """Return the names of all fields.
-
-        Returns
-        -------
-        tuple of str
-
-        Examples
-        --------
-        >>> Scenario.fields()[:2]
-        ('n_devices', 'n_servers')
-        """
+        """Return the names of all fields."""
         return tuple(field.name for field in dataclasses.fields(cls))
 
     def replace(self, **changes: Any) -> Scenario:

@@ -16,22 +16,7 @@ VERSION = 1
 
 
 def written(values: Mapping[str, Any]) -> str:
-    """Return scenario fields as JSON.
-
-    Parameters
-    ----------
-    values : mapping
-        Canonical fields by name.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> written({"cycles": Uniform(1, 2)}).splitlines()[1]
-    ' "format": "mec-gym/scenario",'
-    """
+    """Return scenario fields as JSON."""
     plain = {
         field: {"uniform": [value.low, value.high]} if isinstance(value, Uniform) else value
         for field, value in values.items()
@@ -40,33 +25,7 @@ def written(values: Mapping[str, Any]) -> str:
 
 
 def read(source: str | os.PathLike[str], fields: Iterable[str]) -> dict[str, Any]:
-    """Return the scenario fields that JSON text, or a file of it, holds.
-
-    Parameters
-    ----------
-    source : str or path
-        JSON text (it begins with a brace) or the path of a file.
-    fields : iterable of str
-        The fields that exist.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON, of another format or version, or lacks a size.
-    TypeError
-        For an unknown field.
-    FileNotFoundError
-        If there is no such file.
-
-    Examples
-    --------
-    >>> read('{"n_devices": 5, "n_servers": 1}', ["n_devices", "n_servers"])
-    {'n_devices': 5, 'n_servers': 1}
-    """
+    """Return the scenario fields that JSON text, or a file of it, holds."""
     inline = isinstance(source, str) and (not source.strip() or source.lstrip()[0] in "{[")
     where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
     try:
@@ -91,33 +50,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def checked(mapping: Mapping[str, Any], fields: Iterable[str], where: str) -> dict[str, Any]:
-    """Return the scenario fields of a mapping, with format and version or without.
-
-    Parameters
-    ----------
-    mapping : mapping
-        Fields by name.
-    fields : iterable of str
-        The fields that exist.
-    where : str
-        What to call the mapping in messages.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        For another format or version, or a missing size.
-    TypeError
-        For an unknown field.
-
-    Examples
-    --------
-    >>> checked({"n_devices": 5, "n_servers": 1}, ["n_devices", "n_servers"], "scenario")
-    {'n_devices': 5, 'n_servers': 1}
-    """
+    """Return the scenario fields of a mapping, with format and version or without."""
     values = dict(mapping)
     kind, version = values.pop("format", FORMAT), values.pop("version", VERSION)
     if kind != FORMAT:

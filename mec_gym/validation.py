@@ -21,29 +21,7 @@ never produces a NaN.
 
 
 def real_array(name: str, value: Any) -> np.ndarray:
-    """Return `value` as a float64 array, or refuse it by name.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : array_like
-        Real numbers; text, complex numbers and ragged lists are refused.
-
-    Returns
-    -------
-    ndarray, float64
-
-    Raises
-    ------
-    TypeError
-        For what is not an array of real numbers.
-
-    Examples
-    --------
-    >>> real_array("gains", [1, 2])
-    array([1., 2.])
-    """
+    """Return `value` as a float64 array, or refuse it by name."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):
@@ -56,50 +34,12 @@ def real_array(name: str, value: Any) -> np.ndarray:
 
 
 def require_positive(name: str, value: Any, *, unit: str) -> None:
-    """Raise ``ValueError`` unless every entry of `value` lies in [1e-30, 1e30].
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : array_like
-        Numbers of any shape.
-    unit : str
-        The unit of `value`, for the message.
-
-    Raises
-    ------
-    ValueError
-        Names the argument, the requirement and the first offending entry.
-
-    Examples
-    --------
-    >>> require_positive("bandwidth_hz", 1e6, unit="Hz")
-    """
+    """Raise ``ValueError`` unless every entry of `value` lies in [1e-30, 1e30]."""
     _require(name, value, SMALLEST, f"must be finite, > 0 and within [1e-30, 1e30] [{unit}]")
 
 
 def require_nonnegative(name: str, value: Any, *, unit: str) -> None:
-    """Raise ``ValueError`` unless every entry of `value` is 0 or lies in [1e-30, 1e30].
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : array_like
-        Numbers of any shape.
-    unit : str
-        The unit of `value`, for the message.
-
-    Raises
-    ------
-    ValueError
-        Names the argument, the requirement and the first offending entry.
-
-    Examples
-    --------
-    >>> require_nonnegative("weight_energy", 0.0, unit="1/J")
-    """
+    """Raise ``ValueError`` unless every entry of `value` is 0 or lies in [1e-30, 1e30]."""
     array = np.asarray(value, dtype=np.float64)
     requirement = f"must be 0 or within [1e-30, 1e30] [{unit}]"
     _require(name, np.where(array == 0.0, 1.0, array), SMALLEST, requirement, shown=array)
@@ -121,29 +61,7 @@ def _require(
 
 
 def require_widths(net_arch: Any, name: str = "net_arch") -> tuple[int, ...]:
-    """Return a network's hidden widths, or raise ``ValueError``.
-
-    Parameters
-    ----------
-    net_arch : list or tuple of int
-        Each at least 1.
-    name : str
-        Of the argument.
-
-    Returns
-    -------
-    tuple of int
-
-    Raises
-    ------
-    ValueError
-        Says what is required and what came.
-
-    Examples
-    --------
-    >>> require_widths([80, 60])
-    (80, 60)
-    """
+    """Return a network's hidden widths, or raise ``ValueError``."""
     if not isinstance(net_arch, (list, tuple)):
         raise ValueError(f"{name} must be a list of hidden widths; got {net_arch!r}.")
     for width in net_arch:
@@ -152,31 +70,7 @@ def require_widths(net_arch: Any, name: str = "net_arch") -> tuple[int, ...]:
 
 
 def dict_of(name: str, value: Any) -> dict[str, Any]:
-    """Return a dict of named arguments, empty for None, or refuse what is none.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls it.
-    value : mapping or None
-        Arguments by name.
-
-    Returns
-    -------
-    dict
-        A copy.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-
-    Examples
-    --------
-    >>> dict_of("policy_kwargs", [80, 60])
-    Traceback (most recent call last):
-    TypeError: policy_kwargs must be a dict of arguments by name; got [80, 60].
-    """
+    """Return a dict of named arguments, empty for None, or refuse what is none."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -185,30 +79,7 @@ def dict_of(name: str, value: Any) -> dict[str, Any]:
 
 
 def require_bool(name: str, value: Any) -> bool:
-    """Return a switch as a bool, or refuse what is none: ``bool("no")`` would be True.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : bool or numpy.bool
-        Neither 0 nor 1, nor text.
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-
-    Examples
-    --------
-    >>> require_bool("resample", "no")
-    Traceback (most recent call last):
-    TypeError: resample must be True or False (true or false on a command line); got 'no'.
-    """
+    """Return a switch as a bool, or refuse what is none: ``bool("no")`` would be True."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     raise TypeError(
@@ -217,28 +88,7 @@ def require_bool(name: str, value: Any) -> bool:
 
 
 def require_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raise ``ValueError`` unless `value` is an integer within its limits.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : object
-        What was given; no bool, no float.
-    least, most : int
-        Ends; no upper end by default.
-
-    Raises
-    ------
-    ValueError
-        Names the argument, the limits and what came.
-
-    Examples
-    --------
-    >>> require_integer("batch_size", 0, 1)
-    Traceback (most recent call last):
-    ValueError: batch_size must be an integer >= 1; got 0.
-    """
+    """Raise ``ValueError`` unless `value` is an integer within its limits."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         limits = f">= {least}" if most is None else f"within {least}...{most}"
@@ -246,30 +96,7 @@ def require_integer(name: str, value: Any, least: int, most: int | None = None) 
 
 
 def require_number(name: str, value: Any, interval: str, *, unit: str = "") -> None:
-    """Raise ``ValueError`` unless `value` is a real number in an interval.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : object
-        What was given; no bool, no NaN.
-    interval : str
-        As mathematics writes it: "[0, 1)", "(0, inf)".
-    unit : str
-        Of `value`, for the message.
-
-    Raises
-    ------
-    ValueError
-        Names the argument, the interval and what came.
-
-    Examples
-    --------
-    >>> require_number("gamma", 1, "[0, 1)")
-    Traceback (most recent call last):
-    ValueError: gamma must be a number in [0, 1); got 1.
-    """
+    """Raise ``ValueError`` unless `value` is a real number in an interval."""
     low, high = map(float, interval[1:-1].split(","))
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
         value, bool
@@ -282,22 +109,7 @@ def require_number(name: str, value: Any, interval: str, *, unit: str = "") -> N
 
 
 def plain(value: Any) -> Any:
-    """Return a NumPy number as Python's, which files and other libraries take, and all else as is.
-
-    Parameters
-    ----------
-    value : object
-        What was given.
-
-    Returns
-    -------
-    object
-
-    Examples
-    --------
-    >>> plain(np.int64(3)), plain("3")
-    (3, '3')
-    """
+    """Return a NumPy number as Python's, which files and other libraries take, and all else as is."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -306,27 +118,7 @@ LARGEST_SEED = 2**32 - 1
 
 
 def plain_seed(seed: Any) -> int | None:
-    """Return a seed as Python's integer, or raise ``ValueError``.
-
-    Parameters
-    ----------
-    seed : int, optional
-        None for no seed at all.
-
-    Returns
-    -------
-    int or None
-
-    Raises
-    ------
-    ValueError
-        Says what is required and what came.
-
-    Examples
-    --------
-    >>> plain_seed(np.int64(3)), plain_seed(None)
-    (3, None)
-    """
+    """Return a seed as Python's integer, or raise ``ValueError``."""
     if seed is None:
         return None
     require_integer("seed", seed, 0, LARGEST_SEED)
@@ -334,26 +126,7 @@ def plain_seed(seed: Any) -> int | None:
 
 
 def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Raise ``ValueError`` unless `value` is one of `choices`.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : object
-        What was given.
-    choices : iterable of str
-        The legal values.
-
-    Raises
-    ------
-    ValueError
-        Lists the choices and suggests the nearest.
-
-    Examples
-    --------
-    >>> require_choice("layout", "fixed", ("fixed", "redrawn"))
-    """
+    """Raise ``ValueError`` unless `value` is one of `choices`."""
     known = list(choices)
     if not (isinstance(value, str) and value in known):
         listed = ", ".join(repr(choice) for choice in known)
@@ -363,50 +136,13 @@ def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
 
 
 def suggestion(given: object, known: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the nearest of `known`, or an empty string.
-
-    Parameters
-    ----------
-    given : object
-        What the caller wrote.
-    known : iterable of str
-        The names that exist.
-
-    Returns
-    -------
-    str
-        Text to append to an error message.
-
-    Examples
-    --------
-    >>> suggestion("bandwith_hz", ["bandwidth_hz", "noise_w"])
-    " (did you mean 'bandwidth_hz'?)"
-    """
+    """Return ``" (did you mean 'x'?)"`` for the nearest of `known`, or an empty string."""
     near = difflib.get_close_matches(str(given), list(known), n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def require_known(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise ``TypeError`` when `given` holds a name that is not in `known`.
-
-    Parameters
-    ----------
-    what : str
-        What the names are, e.g. "Scenario field".
-    given : iterable of str
-        The names that the caller used.
-    known : iterable of str
-        The names that exist.
-
-    Raises
-    ------
-    TypeError
-        Names each unknown one with its nearest known neighbour.
-
-    Examples
-    --------
-    >>> require_known("Scenario field", ["noise_w"], ["noise_w", "area_m"])
-    """
+    """Raise ``TypeError`` when `given` holds a name that is not in `known`."""
     names = list(known)
     unknown = [name for name in given if name not in names]
     if unknown:
@@ -415,30 +151,7 @@ def require_known(what: str, given: Iterable[str], known: Iterable[str]) -> None
 
 
 def constructor_parameters(cls: type[Any]) -> tuple[dict[str, inspect.Parameter], bool]:
-    """Return a constructor's parameters, and whether it takes others that no signature shows.
-
-    Parameters
-    ----------
-    cls : type
-        ``**kwargs`` are taken to go to the next class's constructor.
-
-    Returns
-    -------
-    parameters : dict of str to inspect.Parameter
-        Those that can be given by name, of `cls` and of those that it hands ``**kwargs`` to.
-    takes_others : bool
-        Whether ``**kwargs`` go further than can be seen.
-
-    Examples
-    --------
-    >>> class Small:
-    ...     def __init__(self, size=1): ...
-    >>> class Smaller(Small):
-    ...     def __init__(self, part=1, **kwargs): ...
-    >>> names, more = constructor_parameters(Smaller)
-    >>> sorted(names), more
-    (['part', 'size'], False)
-    """
+    """Return a constructor's parameters, and whether it takes others that no signature shows."""
     found: dict[str, inspect.Parameter] = {}
     for ancestor in cls.__mro__:
         if ancestor is object or "__init__" not in vars(ancestor):

@@ -198,25 +198,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         return observation, float(reward), False, False, info
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Draw the slot that was decided last.
-
-        Returns
-        -------
-        ndarray, shape (H, W, 3), uint8, or None
-            None in human mode, where a window shows it, and without a render mode.
-
-        Raises
-        ------
-        gymnasium.error.DependencyNotInstalled
-            Without pygame-ce.
-
-        Examples
-        --------
-        >>> env = MultiMECEnv("paper-30x2", render_mode="rgb_array")
-        >>> _ = env.reset(seed=0)
-        >>> env.render().dtype
-        dtype('uint8')
-        """
+        """Draw the slot that was decided last."""
         if self._picture is None:
             gym.logger.warn('render() needs a render_mode: gym.make(..., render_mode="rgb_array").')
             return None
@@ -370,22 +352,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
 
 
 def read_only(slot: Slot) -> Slot:
-    """Return a slot that shares its arrays with another and cannot be written to.
-
-    Parameters
-    ----------
-    slot : Slot
-        NumPy arrays.
-
-    Returns
-    -------
-    Slot
-
-    Examples
-    --------
-    >>> read_only(Slot([[1e-6]], 8e5, 1e9)).gains.flags.writeable
-    False
-    """
+    """Return a slot that shares its arrays with another and cannot be written to."""
     views = [array.view() for array in (slot.gains, slot.data_bits, slot.cycles)]
     for view in views:
         view.flags.writeable = False
@@ -393,50 +360,14 @@ def read_only(slot: Slot) -> Slot:
 
 
 def legal_choices(scenario: Scenario) -> NDArray[np.bool_]:
-    """Return the flat mask of legal choices, device by device.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-
-    Returns
-    -------
-    ndarray, shape (N · (M + 1),), bool
-        False only for local execution where eq. (7) forbids it.
-
-    Examples
-    --------
-    >>> legal_choices(Scenario(n_devices=1, n_servers=1, max_power_w=0.5))
-    array([False,  True])
-    """
+    """Return the flat mask of legal choices, device by device."""
     masks = np.ones((scenario.n_devices, scenario.n_servers + 1), dtype=bool)
     masks[:, 0] = scenario.can_execute_locally
     return masks.ravel()
 
 
 def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Raise ``ValueError`` unless a state was taken from such an env of an equal scenario.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        Of the env that is to take the state.
-    state : mapping
-        From ``get_state``.
-    keys : sequence of str
-        What the state of this kind of env holds.
-
-    Raises
-    ------
-    ValueError
-        Names what is missing, or the fields that differ.
-
-    Examples
-    --------
-    >>> env = MultiMECEnv("paper-30x2")
-    >>> require_own_state(env.scenario, env.get_state(), ["world", "generator"])
-    """
+    """Raise ``ValueError`` unless a state was taken from such an env of an equal scenario."""
     missing = [key for key in ("scenario", *keys) if key not in state]
     if missing:
         raise ValueError(

@@ -102,65 +102,17 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         self._cycles = 0
 
     def observation_space(self, agent: str) -> Box:
-        """Return an agent's observation space, the same object at every call.
-
-        Parameters
-        ----------
-        agent : str
-            ``mec_0`` ... ``mec_{M-1}``.
-
-        Returns
-        -------
-        gymnasium.spaces.Box
-
-        Examples
-        --------
-        >>> MultiMECParallelEnv("paper-30x2").observation_space("mec_0").shape
-        (30,)
-        """
+        """Return an agent's observation space, the same object at every call."""
         return self._observation_spaces[agent]
 
     def action_space(self, agent: str) -> Box:
-        """Return an agent's action space, the same object at every call.
-
-        Parameters
-        ----------
-        agent : str
-            ``mec_0`` ... ``mec_{M-1}``.
-
-        Returns
-        -------
-        gymnasium.spaces.Box
-
-        Examples
-        --------
-        >>> MultiMECParallelEnv("paper-30x2").action_space("mec_0").shape
-        (30,)
-        """
+        """Return an agent's action space, the same object at every call."""
         return self._action_spaces[agent]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Observation], dict[str, dict[str, Any]]]:
-        """Begin an episode.
-
-        Parameters
-        ----------
-        seed : int, optional
-            Restarts the env's randomness; without it the stream goes on.
-        options : dict, optional
-            Not used; anything is accepted.
-
-        Returns
-        -------
-        observations, infos : dict
-            By agent.
-
-        Examples
-        --------
-        >>> sorted(MultiMECParallelEnv("paper-30x2").reset(seed=0)[0])
-        ['mec_0', 'mec_1']
-        """
+        """Begin an episode."""
         self._state, info = self._central.reset(seed=seed)
         self.agents = list(self.possible_agents)
         self._cycles = 0
@@ -221,25 +173,7 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         return results
 
     def state(self) -> Observation:
-        """Return the central env's observation of the current slot, as a vector.
-
-        Returns
-        -------
-        ndarray, shape (N · (M + T),), float32
-            In ``state_space``, row by row.
-
-        Raises
-        ------
-        RuntimeError
-            Before the first ``reset``.
-
-        Examples
-        --------
-        >>> env = MultiMECParallelEnv("paper-30x2")
-        >>> _ = env.reset(seed=0)
-        >>> env.state().shape
-        (60,)
-        """
+        """Return the central env's observation of the current slot, as a vector."""
         if not self._state.size:
             raise RuntimeError("there is no state before the first reset().")
         return self._state.ravel().copy()
@@ -312,42 +246,12 @@ def parallel_env(scenario: Any = "paper-200x10", **kwargs: Any) -> MultiMECParal
 
 
 def raw_env(scenario: Any = "paper-200x10", **kwargs: Any) -> AECEnv[str, Any, Any]:
-    """Return the env with agents that act in turn (AEC), without PettingZoo's guards.
-
-    Parameters
-    ----------
-    scenario, **kwargs
-        As for :func:`mec_gym.parallel_env`.
-
-    Returns
-    -------
-    pettingzoo.AECEnv
-
-    Examples
-    --------
-    >>> raw_env("paper-30x2", max_cycles=3).possible_agents
-    ['mec_0', 'mec_1']
-    """
+    """Return the env with agents that act in turn (AEC), without PettingZoo's guards."""
     return parallel_to_aec(parallel_env(scenario, **kwargs))
 
 
 def env(scenario: Any = "paper-200x10", **kwargs: Any) -> AECEnv[str, Any, Any]:
-    """Return the AEC env behind PettingZoo's usual guards.
-
-    Parameters
-    ----------
-    scenario, **kwargs
-        As for :func:`mec_gym.parallel_env`.
-
-    Returns
-    -------
-    pettingzoo.AECEnv
-
-    Examples
-    --------
-    >>> env("paper-30x2", max_cycles=3).possible_agents
-    ['mec_0', 'mec_1']
-    """
+    """Return the AEC env behind PettingZoo's usual guards."""
     return wrappers.OrderEnforcingWrapper(raw_env(scenario, **kwargs))
 
 

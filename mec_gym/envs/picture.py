@@ -21,20 +21,7 @@ KEPT_SLOTS = 100
 
 
 class Picture:
-    """The last decided slot and the recent objectives, ready to draw.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    render_mode : {"rgb_array", "human"}
-        Whether :meth:`render` returns an array or shows a window.
-
-    Examples
-    --------
-    >>> picture = Picture(Scenario.preset("paper-30x2"), "rgb_array")
-    >>> picture.close()
-    """
+    """The last decided slot and the recent objectives, ready to draw."""
 
     def __init__(self, scenario: Scenario, render_mode: str) -> None:
         self._scenario = scenario
@@ -48,17 +35,7 @@ class Picture:
         self._info: dict[str, Any] | None = None
 
     def begin(self, simulator: Simulator, info: dict[str, Any], index: int | None = None) -> None:
-        """Take up an episode: no decision yet.
-
-        Parameters
-        ----------
-        simulator : Simulator
-            Just reset.
-        info : dict
-            Of the reset.
-        index : int, optional
-            Which copy of the simulator this is a picture of, where it has several.
-        """
+        """Take up an episode: no decision yet."""
         self._history.clear()
         self._slots = 0
         self._assignment = None
@@ -67,28 +44,12 @@ class Picture:
         self._show()
 
     def remember(self, simulator: Simulator, index: int | None = None) -> None:
-        """Keep the slot that is about to be decided.
-
-        Parameters
-        ----------
-        simulator : Simulator
-            Before its step.
-        index : int, optional
-            Which copy of the simulator this is a picture of, where it has several.
-        """
+        """Keep the slot that is about to be decided."""
         self._slot = simulator.slot if index is None else simulator.slot[index]
         self._layout = simulator.world.layout(index or 0)
 
     def decided(self, assignment: NDArray[np.int64], info: dict[str, Any]) -> None:
-        """Keep the decision of the slot last remembered.
-
-        Parameters
-        ----------
-        assignment : ndarray, shape (N,)
-            The decision.
-        info : dict
-            Of the step.
-        """
+        """Keep the decision of the slot last remembered."""
         self._slots += 1
         self._assignment = assignment.copy()
         self._info = copy.deepcopy(info)
@@ -96,17 +57,7 @@ class Picture:
         self._show()
 
     def frame(self) -> Frame:
-        """Return what is to be drawn.
-
-        Returns
-        -------
-        Frame
-
-        Raises
-        ------
-        RuntimeError
-            Before the first reset.
-        """
+        """Return what is to be drawn."""
         if self._slot is None or self._layout is None or self._info is None:
             raise RuntimeError("there is nothing to draw before the first reset().")
         n_servers = self._scenario.n_servers
@@ -133,12 +84,7 @@ class Picture:
         )
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Return the picture, or show it in human mode.
-
-        Returns
-        -------
-        ndarray, shape (H, W, 3), uint8, or None
-        """
+        """Return the picture, or show it in human mode."""
         if not self._human:
             return draw(self.frame())
         self._show()

@@ -69,13 +69,7 @@ class SB3VecEnv(VecEnv):
         super().__init__(venv.num_envs, venv.single_observation_space, venv.single_action_space)
 
     def reset(self) -> NDArray[Any]:
-        """Begin an episode in every copy.
-
-        Returns
-        -------
-        ndarray, shape (B, ...)
-            Observations; the infos are in ``reset_infos``.
-        """
+        """Begin an episode in every copy."""
         seeded = any(seed is not None for seed in self._seeds)
         # Gymnasium's annotation forgets the lists that its vector envs take.
         seeds: Any = list(self._seeds) if seeded else None
@@ -86,25 +80,11 @@ class SB3VecEnv(VecEnv):
         return np.asarray(observations)
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Keep the actions for :meth:`step_wait`.
-
-        Parameters
-        ----------
-        actions : ndarray, shape (B, ...)
-            One action per copy.
-        """
+        """Keep the actions for :meth:`step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Step every copy; copies at their time limit begin anew.
-
-        Returns
-        -------
-        observations, rewards, dones : ndarray
-            Rewards in float32, as Stable-Baselines3's own envs.
-        infos : list of dict
-            An ended copy's has ``terminal_observation`` and ``TimeLimit.truncated``.
-        """
+        """Step every copy; copies at their time limit begin anew."""
         observations, rewards, terminated, truncated, infos = self.venv.step(self._actions)
         dones = np.asarray(terminated | truncated)
         final = rows = self._rows(infos)
@@ -140,50 +120,17 @@ class SB3VecEnv(VecEnv):
         self.venv.close()
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
-        """Return one picture per copy.
-
-        Returns
-        -------
-        sequence of ndarray or None
-        """
+        """Return one picture per copy."""
         frames: Any = self.venv.render()
         return [None] * self.num_envs if frames is None else list(frames)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """Return an attribute of the vector env, which the copies share.
-
-        Parameters
-        ----------
-        attr_name : str
-            Its name.
-        indices : int or iterable of int, optional
-            Copies; all by default.
-
-        Returns
-        -------
-        list
-            The same value for every copy.
-        """
+        """Return an attribute of the vector env, which the copies share."""
         value = getattr(self.venv.unwrapped, attr_name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set an attribute of the vector env, for all copies at once.
-
-        Parameters
-        ----------
-        attr_name : str
-            Its name.
-        value : object
-            Its new value.
-        indices : None
-            The copies share their attributes.
-
-        Raises
-        ------
-        ValueError
-            If `indices` does not name every copy.
-        """
+        """Set an attribute of the vector env, for all copies at once."""
         if len(list(self._get_indices(indices))) != self.num_envs:
             raise ValueError("the copies share their attributes; set_attr needs indices=None.")
         setattr(self.venv.unwrapped, attr_name, value)
@@ -195,27 +142,7 @@ class SB3VecEnv(VecEnv):
         indices: VecEnvIndices = None,
         **method_kwargs: Any,
     ) -> list[Any]:
-        """Call a method of the vector env and return each copy's row of the result.
-
-        Parameters
-        ----------
-        method_name : str
-            E.g. "action_masks".
-        *method_args, **method_kwargs
-            For the method.
-        indices : int or iterable of int, optional
-            Copies; all by default.
-
-        Returns
-        -------
-        list
-            ``result[index]`` for every copy.
-
-        Raises
-        ------
-        TypeError
-            If the method does not give one row per copy.
-        """
+        """Call a method of the vector env and return each copy's row of the result."""
         result = getattr(self.venv.unwrapped, method_name)(*method_args, **method_kwargs)
         if not isinstance(result, (np.ndarray, tuple, list)) or len(result) != self.num_envs:
             raise TypeError(
@@ -226,19 +153,7 @@ class SB3VecEnv(VecEnv):
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """Return False for every copy: a native batch has no wrappers around single copies.
-
-        Parameters
-        ----------
-        wrapper_class : type
-            Any.
-        indices : int or iterable of int, optional
-            Copies; all by default.
-
-        Returns
-        -------
-        list of bool
-        """
+        """Return False for every copy: a native batch has no wrappers around single copies."""
         return [False for _ in self._get_indices(indices)]
 
     def _get_indices(self, indices: VecEnvIndices) -> Iterable[int]:
@@ -328,59 +243,20 @@ class ScoreVecEnv(VecEnvWrapper):
         super().__init__(venv, action_space=score_space(*size))
 
     def reset(self) -> NDArray[Any]:
-        """Begin an episode in every copy.
-
-        Returns
-        -------
-        ndarray, shape (B, ...)
-            Observations.
-        """
+        """Begin an episode in every copy."""
         return np.asarray(self.venv.reset())
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Vote, and keep the assignments for :meth:`step_wait`.
-
-        Parameters
-        ----------
-        actions : float ndarray, shape (B, M · N), [1]
-            Scores in [0, 1].
-        """
+        """Vote, and keep the assignments for :meth:`step_wait`."""
         self.venv.step_async(voted(actions, self.scenario, (self.num_envs,)))
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Step every copy.
-
-        Returns
-        -------
-        observations, rewards, dones, infos
-            As the env's.
-        """
+        """Step every copy."""
         return self.venv.step_wait()
 
 
 def vectorised(env: Any) -> Any:
-    """Return a vector env of Gymnasium's as what Stable-Baselines3 takes, and all else as it is.
-
-    Parameters
-    ----------
-    env : object
-        What a caller gives an algorithm as its env.
-
-    Returns
-    -------
-    object
-        Episode returns are logged: ``VecMonitor`` is around a vector env of Gymnasium's.
-
-    Raises
-    ------
-    TypeError
-        For what is no env at all.
-
-    Examples
-    --------
-    >>> vectorised(gym.make_vec("mec_gym/MultiMEC-v0", num_envs=3, scenario="paper-30x2")).num_envs
-    3
-    """
+    """Return a vector env of Gymnasium's as what Stable-Baselines3 takes, and all else as it is."""
     if isinstance(env, VectorEnv):
         return VecMonitor(SB3VecEnv(env))
     if not isinstance(env, (gym.Env, VecEnv)):

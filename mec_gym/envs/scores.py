@@ -77,53 +77,12 @@ def _marks(xp: Any, scores: Any) -> Any:
 
 
 def score_space(n_servers: int, n_devices: int) -> Box:
-    """Return the space of scores, [0, 1]^(M·N).
-
-    Parameters
-    ----------
-    n_servers, n_devices : int
-        M and N.
-
-    Returns
-    -------
-    Box
-
-    Examples
-    --------
-    >>> score_space(2, 30).shape
-    (60,)
-    """
+    """Return the space of scores, [0, 1]^(M·N)."""
     return Box(0.0, 1.0, (n_servers * n_devices,), np.float32)
 
 
 def voted(action: Any, scenario: Scenario, batch: tuple[int, ...]) -> NDArray[np.int64]:
-    """Check scores in the form of actions, and vote.
-
-    Parameters
-    ----------
-    action : float array_like, shape (batch..., M · N), [1]
-        Entry j·N + i is the score that server j + 1 gives device i.
-    scenario : Scenario
-        The system.
-    batch : tuple of int
-        Shape before the last axis.
-
-    Returns
-    -------
-    ndarray, shape (batch..., N), int64
-        0 = local, j = server j.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For another dtype or shape, or scores outside [0, 1].
-
-    Examples
-    --------
-    >>> from mec_gym import Scenario
-    >>> voted(np.zeros(60), Scenario.preset("paper-30x2"), ()).sum()
-    np.int64(0)
-    """
+    """Check scores in the form of actions, and vote."""
     size = scenario.n_servers * scenario.n_devices
     scores = np.asarray(action)
     if scores.dtype.kind != "f":
@@ -179,17 +138,7 @@ class ScoreAction(
         self.action_space = score_space(self._scenario.n_servers, self._scenario.n_devices)
 
     def action(self, action: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-        """Return the assignment that the scores lead to.
-
-        Parameters
-        ----------
-        action : float array, shape (M · N,), [1]
-            Scores in [0, 1].
-
-        Returns
-        -------
-        ndarray, shape (N,), int64
-        """
+        """Return the assignment that the scores lead to."""
         return voted(action, self._scenario, ())
 
 
@@ -220,15 +169,5 @@ class VectorScoreAction(VectorActionWrapper):  # not generic before Gymnasium 1.
         self.action_space = batch_space(self.single_action_space, env.num_envs)
 
     def actions(self, actions: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-        """Return the assignments that the scores lead to.
-
-        Parameters
-        ----------
-        actions : float array, shape (B, M · N), [1]
-            Scores in [0, 1].
-
-        Returns
-        -------
-        ndarray, shape (B, N), int64
-        """
+        """Return the assignments that the scores lead to."""
         return voted(actions, self._scenario, (self.num_envs,))

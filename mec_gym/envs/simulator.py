@@ -24,28 +24,7 @@ REWARDS = ("reciprocal", "relative", "negative")
 
 
 class Simulator:
-    """One copy of a scenario, or a batch of copies, priced and moved on together.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    n_copies : int, optional
-        B. Without it there is one copy and no batch axis.
-    reward : {"reciprocal", "relative", "negative"}
-        1/ΣΦ (the paper), objective of all-local / objective, or −objective per device.
-    observation : {"db", "raw", "flat"}
-        See :class:`~mec_gym.envs.observation.ObservationCoder`.
-    optimum : bool
-        Whether info holds the optimum of every slot.
-
-    Examples
-    --------
-    >>> simulator = Simulator(Scenario.preset("paper-30x2"), 2)
-    >>> rngs = [np.random.default_rng(seed) for seed in (0, 1)]
-    >>> simulator.reset(rngs)[1]["objective"].shape
-    (2,)
-    """
+    """One copy of a scenario, or a batch of copies, priced and moved on together."""
 
     def __init__(
         self,
@@ -79,31 +58,7 @@ class Simulator:
     # -- decisions ------------------------------------------------------------------------------
 
     def checked(self, action: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
-        """Return an action as int64 with the given shape, or refuse it.
-
-        Parameters
-        ----------
-        action : integer array_like
-            0 = local, j = server j.
-        shape : tuple of int
-            The shape that is required.
-
-        Returns
-        -------
-        ndarray, int64
-
-        Raises
-        ------
-        TypeError
-            If the entries are not integers.
-        ValueError
-            If the shape or an entry does not fit, or eq. (7) forbids local execution.
-
-        Examples
-        --------
-        >>> Simulator(Scenario.preset("paper-30x2")).checked([0] * 30, (30,)).dtype
-        dtype('int64')
-        """
+        """Return an action as int64 with the given shape, or refuse it."""
         try:
             array = np.asarray(action)
         except ValueError:
@@ -124,21 +79,7 @@ class Simulator:
         return checked
 
     def local_assignment(self) -> NDArray[np.int64]:
-        """Return all-local execution of the current slots.
-
-        Devices that cannot execute locally, eq. (7), use the server with their best gain.
-
-        Returns
-        -------
-        ndarray, shape ([B,] N), int64
-
-        Examples
-        --------
-        >>> simulator = Simulator(Scenario.preset("paper-30x2"))
-        >>> _ = simulator.reset([np.random.default_rng(0)])
-        >>> int(simulator.local_assignment().sum())
-        0
-        """
+        """Return all-local execution of the current slots."""
         assignment = np.zeros((*self._batch, self.scenario.n_devices), dtype=np.int64)
         if self._must_offload.size:
             gains = self.slot.gains[..., self._must_offload, :]
@@ -157,26 +98,7 @@ class Simulator:
     def reset(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin episodes; info describes all-local execution of the first slot.
-
-        Parameters
-        ----------
-        rngs : sequence of numpy.random.Generator
-            One per copy.
-        copies : sequence of int, optional
-            The copies to reset; all by default. The others keep their slot.
-
-        Returns
-        -------
-        observation : ndarray, shape ([B,] ...), float32
-        info : dict of numbers or ndarray, shape ([B,] ...)
-            Of every copy, reset or not; a batch axis only where the simulator has one.
-
-        Examples
-        --------
-        >>> Simulator(Scenario.preset("paper-30x2")).reset([np.random.default_rng(0)])[0].shape
-        (30, 2)
-        """
+        """Begin episodes; info describes all-local execution of the first slot."""
         self.world.reset(rngs, copies)
         self._bounds = None
         assignment = self.local_assignment()
@@ -189,34 +111,7 @@ class Simulator:
         rngs: Sequence[np.random.Generator],
         restart: Sequence[int] = (),
     ) -> tuple[NDArray[np.float32], Any, dict[str, Any]]:
-        """Price a decision in the current slot and draw the next.
-
-        Parameters
-        ----------
-        assignment : ndarray, shape ([B,] N), int64
-            Checked; rows of copies in `restart` are not read.
-        rngs : sequence of numpy.random.Generator
-            One per copy.
-        restart : sequence of int
-            Copies that begin an episode instead.
-
-        Returns
-        -------
-        observation : ndarray, shape ([B,] ...), float32
-            Of the slot that comes next.
-        reward : float or ndarray, shape ([B])
-            For the decision just priced; 0 for a copy that began anew.
-        info : dict of numbers or ndarray, shape ([B,] ...)
-            Figures of the decision just priced.
-
-        Examples
-        --------
-        >>> simulator = Simulator(Scenario.preset("paper-30x2"))
-        >>> rngs = [np.random.default_rng(0)]
-        >>> _ = simulator.reset(rngs)
-        >>> simulator.step(np.zeros(30, dtype=np.int64), rngs)[2]["objective"]
-        60.0
-        """
+        """Price a decision in the current slot and draw the next."""
         info, reward = self._priced(assignment)
         self._bounds = None
         if not len(restart):
@@ -276,32 +171,10 @@ class Simulator:
     # -- state ----------------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
-        """Return the state of all copies, generators apart.
-
-        Returns
-        -------
-        dict
-            For :meth:`set_state`.
-
-        Examples
-        --------
-        >>> sorted(Simulator(Scenario.preset("paper-30x2")).get_state())
-        ['layouts', 'slot']
-        """
+        """Return the state of all copies, generators apart."""
         return self.world.get_state()
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state.
-
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state`.
-
-        Examples
-        --------
-        >>> simulator = Simulator(Scenario.preset("paper-30x2"))
-        >>> simulator.set_state(simulator.get_state())
-        """
+        """Go back to a state."""
         self.world.set_state(state)
         self._bounds = None

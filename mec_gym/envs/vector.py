@@ -273,20 +273,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         return observations, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """Draw the slot that each copy decided last.
-
-        Returns
-        -------
-        tuple of ndarray, shape (H, W, 3), uint8
-            None without a render mode.
-
-        Examples
-        --------
-        >>> envs = MultiMECVectorEnv(2, "paper-30x2", render_mode="rgb_array")
-        >>> _ = envs.reset(seed=0)
-        >>> len(envs.render())
-        2
-        """
+        """Draw the slot that each copy decided last."""
         if not self._pictures:
             gym.logger.warn("render() needs render_mode='rgb_array'.")
             return None
@@ -314,33 +301,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         return self._simulator.coder
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return which choices are legal in each copy.
-
-        Returns
-        -------
-        ndarray, shape (B, N · (M + 1)), bool
-
-        Examples
-        --------
-        >>> MultiMECVectorEnv(2, "paper-30x2").action_masks().shape
-        (2, 90)
-        """
+        """Return which choices are legal in each copy."""
         return np.tile(legal_choices(self.scenario), (self.num_envs, 1))
 
     def get_state(self) -> dict[str, Any]:
-        """Return all that the copies' future depends on, generators included.
-
-        Returns
-        -------
-        dict
-            For :meth:`set_state`.
-
-        Examples
-        --------
-        >>> envs = MultiMECVectorEnv(2, "paper-30x2")
-        >>> _ = envs.reset(seed=0)
-        >>> envs.set_state(envs.get_state())
-        """
+        """Return all that the copies' future depends on, generators included."""
         return {
             "scenario": self.scenario.to_json(),
             "world": self._simulator.get_state(),
@@ -350,23 +315,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state, to continue exactly as from there.
-
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state` of a vector env of an equal scenario and as many copies.
-
-        Raises
-        ------
-        ValueError
-            If the scenario or the number of copies differs.
-
-        Examples
-        --------
-        >>> envs = MultiMECVectorEnv(2, "paper-30x2")
-        >>> envs.set_state(envs.get_state())
-        """
+        """Go back to a state, to continue exactly as from there."""
         require_own_state(self.scenario, state, ("world", "generators", "elapsed", "ended"))
         if len(state["generators"]) != self.num_envs:
             raise ValueError(

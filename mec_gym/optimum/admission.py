@@ -9,11 +9,14 @@ from mec_gym.validation import LARGEST
 
 
 def paying(saving: Array, root_work: Array, server_frequency: Any, offered: Array) -> Array:
-    r"""Return which of the offered devices a server keeps, [P-2].
+    """Return which of the devices that are offered to a server it keeps, shape (..., N), [P-2].
 
-    A server that serves the set K gains Σ_K w_i − (Σ_K s_i)²/F over their local execution. It
-    keeps the devices with the largest saving per root work, w_i / s_i, as many as make that
-    largest. All of it is known at the server: nobody else's gains take part.
+    A server that serves the set K gains Σ_K w_i − (Σ_K s_i)²/F over their local execution. It keeps
+    the devices with the largest saving per root work, w_i / s_i, as many as make that largest. All
+    of it is known at the server: no other gains take part. The set is never worse than all that is
+    offered. Where all s_i are equal none is better. Elsewhere none is better by more than max s_i²
+    / (4 F): if the last device could be split, some such set plus a part of the next device would
+    be optimal, and between the ends of the part the value bends by no more than that.
 
     Parameters
     ----------
@@ -26,17 +29,8 @@ def paying(saving: Array, root_work: Array, server_frequency: Any, offered: Arra
     offered : bool array, shape (..., N)
         Which devices the decision sends here.
 
-    Returns
-    -------
-    bool array, shape (..., N)
-        A subset of `offered`, never worse than all of it. Where all s_i are equal no set is
-        better. Elsewhere none is better by more than max s_i² / (4 F): if the last device could
-        be split, some such set plus a part of the next device would be optimal, and between the
-        ends of the part the value bends by no more than that.
-
     Examples
     --------
-    >>> import numpy as np
     >>> paying(np.array([1.0, 1.0, 0.1]), np.ones(3), np.array(4.0), np.array([True, True, True]))
     array([ True,  True, False])
     """

@@ -19,53 +19,12 @@ from mec_gym.scenario import Scenario
 
 
 def load_problem(scenario: Scenario, slot: Slot) -> LoadProblem:
-    """Return problem (11) of one slot as an assignment problem with a quadratic load cost.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks in NumPy arrays, no batch axes.
-
-    Returns
-    -------
-    LoadProblem
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=1, n_servers=1)
-    >>> load_problem(scenario, Slot([[1e-6]], 8e5, 1e9)).cost.shape
-    (1, 2)
-    """
+    """Return problem (11) of one slot as a load problem."""
     return load_problems(scenario, slot[None])[0]
 
 
 def load_problems(scenario: Scenario, slots: Slot) -> LoadProblems:
-    """Return problem (11) of a batch of slots, ready to price many decisions.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        NumPy arrays with one batch axis.
-
-    Returns
-    -------
-    LoadProblems
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `slots` is not a Slot of the scenario's sizes with one batch axis.
-
-    Examples
-    --------
-    >>> slots = Slot(gains=np.full((3, 2, 1), 1e-6), data_bits=8e5, cycles=1e9)
-    >>> load_problems(Scenario(n_devices=2, n_servers=1), slots).cost.shape
-    (3, 2, 2)
-    """
+    """Return problem (11) of a batch of slots, one batch axis, ready to price many decisions."""
     require_sizes(scenario, slots)
     if len(slots.batch_shape) != 1:
         raise ValueError(f"slots must have one batch axis; got batch shape {slots.batch_shape}.")
@@ -73,28 +32,7 @@ def load_problems(scenario: Scenario, slots: Slot) -> LoadProblems:
 
 
 def problems_of(constants: Constants, slots: Slot, can_execute_locally: Array) -> LoadProblems:
-    """Return :func:`load_problems` of slots that are known to fit; no checks.
-
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers.
-    slots : Slot
-        NumPy arrays with one batch axis.
-    can_execute_locally : bool ndarray, shape (N,)
-        Eq. (7).
-
-    Returns
-    -------
-    LoadProblems
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=2, n_servers=1)
-    >>> slots = Slot(gains=np.full((3, 2, 1), 1e-6), data_bits=8e5, cycles=1e9)
-    >>> problems_of(constants_of(scenario, slots.gains), slots, np.ones(2, dtype=bool)).cost.shape
-    (3, 2, 2)
-    """
+    """Return :func:`load_problems` of slots that are known to fit; no checks."""
     return LoadProblems(
         cost=choice_costs(constants, slots, can_execute_locally),
         root_work=root_work(constants, slots.cycles),
@@ -103,29 +41,11 @@ def problems_of(constants: Constants, slots: Slot, can_execute_locally: Array) -
 
 
 def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -> Array:
-    r"""Return what each choice costs a device, computation at the servers apart.
+    """Return what each choice costs a device, computation at the servers apart: (..., N, M + 1) [1].
 
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers.
-    slot : Slot
-        Gains and tasks, NumPy arrays or torch tensors.
-    can_execute_locally : bool array, shape (N,)
-        Eq. (7); of the same kind where one is False.
-
-    Returns
-    -------
-    array, shape (..., N, M + 1), [1]
-        Column 0 local, infinite where eq. (7) forbids it; column j the least of
-        φ_T T^Tr + φ_E p T^Tr over the power of the link to server j.
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=1, n_servers=1)
-    >>> slot = Slot([[1e-6]], 8e5, 1e9)
-    >>> choice_costs(constants_of(scenario, slot.gains), slot, np.array([True]))[0, 0].item()
-    2.0
+    Column 0 local, infinite where eq. (7) forbids it (`can_execute_locally`, (N,)); column j the
+    least of φ_T T^Tr + φ_E p T^Tr over the power of the link to server j. NumPy arrays or torch
+    tensors.
     """
     xp = constants.xp
     positive = constants.always_timed

@@ -19,55 +19,17 @@ from mec_gym.optimum.problem import LoadProblem, LoadProblems, NormalForm
 
 
 def dual_bound(problem: LoadProblem, prices: NDArray[np.float64]) -> float:
-    r"""Return a lower bound on the optimum by weak duality, safe against rounding.
+    """Return a lower bound on the optimum by weak duality, safe against rounding; not negative.
 
-    Parameters
-    ----------
-    problem : LoadProblem
-        The problem.
-    prices : ndarray, shape (M,), [1/sqrt(cycle)]
-        λ_j; any numbers, negative ones counting as 0. The better, the sharper the bound.
-
-    Returns
-    -------
-    float, [1]
-        No assignment has a smaller objective. Not negative.
-
-    Notes
-    -----
-    Where all tasks are equal, the load is s times a whole number k <= N, and the conjugate
-    λ²F/4 gives way to the smaller maximum of λsk − s²k²/F over such k.
-
-    Examples
-    --------
-    >>> problem = LoadProblem(np.array([[2.0, 0.5]]), np.ones(1), np.ones(1))
-    >>> bound = dual_bound(problem, np.array([1.0]))
-    >>> bound <= 1.5, round(bound, 9)
-    (True, 1.5)
+    `prices` are λ_j, (M,) [1/sqrt(cycle)]; any numbers, negative ones counting as 0. The better,
+    the sharper the bound. Where all tasks are equal, the load is s times a whole number k <= N, and
+    the conjugate λ²F/4 gives way to the smaller maximum of λsk − s²k²/F over such k.
     """
     return float(dual_bounds(problem.alone(), prices[None])[0])
 
 
 def dual_bounds(problems: LoadProblems, prices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return :func:`dual_bound` of every problem of a batch.
-
-    Parameters
-    ----------
-    problems : LoadProblems
-        The problems.
-    prices : ndarray, shape (B, M), [1/sqrt(cycle)]
-        Of each.
-
-    Returns
-    -------
-    ndarray, shape (B,), [1]
-
-    Examples
-    --------
-    >>> problems = LoadProblem(np.array([[2.0, 0.5]]), np.ones(1), np.ones(1)).alone()
-    >>> dual_bounds(problems, np.array([[1.0]])).round(9)
-    array([1.5])
-    """
+    """Return :func:`dual_bound` of every problem of a batch, (B,), at prices (B, M)."""
     prices = np.maximum(prices, 0.0)
     with np.errstate(all="ignore"):
         priced = prices[:, :, None] * problems.root_work[:, None]
@@ -115,23 +77,12 @@ class Priced(NamedTuple):
     """A problem at prices: minimise Σ regret + Σ_j curvature_j (ℓ_j − wanted_j)².
 
     Index 0 is local execution, whose curvature is 0.
-
-    Attributes
-    ----------
-    regret : ndarray, shape (M + 1, N), [1]
-        Priced cost above the device's least.
-    wanted : ndarray, shape (M + 1,), [1]
-        The loads that the prices call for, p_j / (2 w_j).
-    curvature : ndarray, shape (M + 1,), [1]
-        w_j.
-    size : ndarray, shape (N,), [1]
-        What a device adds to the load of its server.
     """
 
-    regret: NDArray[np.float64]
-    wanted: NDArray[np.float64]
-    curvature: NDArray[np.float64]
-    size: NDArray[np.float64]
+    regret: NDArray[np.float64]  # (M + 1, N): priced cost above the device's least
+    wanted: NDArray[np.float64]  # (M + 1,): the loads that the prices call for, p_j / (2 w_j)
+    curvature: NDArray[np.float64]  # (M + 1,): w_j
+    size: NDArray[np.float64]  # (N,): what a device adds to the load of its server
 
     def missed(self, choice: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return by how much an assignment's loads exceed those wanted, shape (M + 1,)."""
@@ -146,25 +97,7 @@ class Priced(NamedTuple):
 
 
 def at_prices(form: NormalForm, price: NDArray[np.float64]) -> Priced:
-    """Return a problem at prices.
-
-    Parameters
-    ----------
-    form : NormalForm
-        The problem.
-    price : ndarray, shape (M,), [1]
-        Prices of ℓ_j, not negative.
-
-    Returns
-    -------
-    Priced
-
-    Examples
-    --------
-    >>> form = NormalForm(np.array([[9.0], [0.0]]), np.ones(1), np.ones(1), 1.0, 0.0)
-    >>> at_prices(form, np.array([2.0])).regret.ravel()
-    array([7., 0.])
-    """
+    """Return one problem at prices of ℓ_j, shape (M,), not negative."""
     regret = form.excess.copy()
     regret[1:] += np.multiply.outer(price, form.size)
     regret -= regret.min(axis=0)

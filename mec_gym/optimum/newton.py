@@ -40,29 +40,12 @@ SUFFICIENT = 1e-4
 def maximise_dual(
     form: NormalForm, *, relative_gap: float = 0.0, mismatch: float = 0.0
 ) -> NDArray[np.float64]:
-    """Return prices that nearly maximise the dual with continuous conjugate.
+    """Return prices p_j >= 0 of ℓ_j, (..., M), that nearly maximise the dual with continuous conjugate.
 
-    Parameters
-    ----------
-    form : NormalForm
-        All sizes positive.
-    relative_gap : float, [1]
-        Cool until what smoothing costs is less than this part of the bound.
-    mismatch : float, [1]
-        Or until the loads of the devices' best choices miss the loads that the prices call for
-        by less than this, summed over the servers.
-
-    Returns
-    -------
-    ndarray, shape (..., M), [1]
-        p_j >= 0, prices of ℓ_j; divided by ``form.unit`` they are prices of root work. Of a
-        problem in a batch the same numbers as of the problem alone.
-
-    Examples
-    --------
-    >>> form = NormalForm(np.array([[9.0, 9.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0, 0.0)
-    >>> maximise_dual(form)
-    array([4.])
+    All sizes must be positive. It cools until what smoothing costs is less than `relative_gap` of
+    the bound, or until the loads of the devices' best choices miss the loads that the prices call
+    for by less than `mismatch`, summed over the servers. Divided by ``form.unit`` they are prices
+    of root work. A problem in a batch gets the same numbers as alone.
     """
     if form.excess.ndim == 2:
         return _alone(form, relative_gap, mismatch)
@@ -74,24 +57,8 @@ def maximise_dual(
 def uniform_price(form: NormalForm) -> Any:
     """Return the common price at which the devices' demand meets what the servers supply.
 
-    Demand is the size of the devices that gain by offloading to the server they like best;
-    at price p server j is best at the load p / (2 curvature_j).
-
-    Parameters
-    ----------
-    form : NormalForm
-        All sizes positive.
-
-    Returns
-    -------
-    float or ndarray, shape (B,), [1]
-        0 where no device gains by offloading even at no price.
-
-    Examples
-    --------
-    >>> form = NormalForm(np.array([[9.0], [0.0]]), np.ones(1), np.ones(1), 1.0, 0.0)
-    >>> float(uniform_price(form))
-    2.0
+    Demand is the size of the devices that gain by offloading to the server they like best; at price
+    p server j is best at the load p / (2 curvature_j). 0 where no device gains even at no price.
     """
     worth = (form.excess[..., 0, :] - form.excess[..., 1:, :].min(axis=-2)) / form.size
     order = np.argsort(-worth, axis=-1, kind="stable")

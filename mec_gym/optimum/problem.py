@@ -18,28 +18,11 @@ LEAST_CURVATURE = 1e-200
 
 @dataclass(frozen=True, eq=False)
 class LoadProblem:
-    r"""Minimise Σ_i cost[i, a_i] + Σ_j L_j² / F_j over a, with L_j = Σ s_i over the i on server j.
+    """Minimise Σ_i cost[i, a_i] + Σ_j L_j² / F_j over a, with L_j = Σ s_i over server j's devices i."""
 
-    Attributes
-    ----------
-    cost : ndarray, shape (N, M + 1), [1]
-        What each choice costs a device, not negative. Column 0 local, infinite for a device that
-        cannot run its task locally; column j server j, finite.
-    root_work : ndarray, shape (N,), [sqrt(cycle)]
-        s_i = sqrt(φ_T F_i), not negative.
-    server_frequency : ndarray, shape (M,), [cycle/s]
-        F_j, positive.
-
-    Examples
-    --------
-    >>> problem = LoadProblem(np.array([[2.0, 0.5], [2.0, 0.5]]), np.ones(2), np.ones(1))
-    >>> problem.objective(np.array([[0, 0], [0, 1], [1, 1]]))
-    array([4. , 3.5, 5. ])
-    """
-
-    cost: NDArray[np.float64]
-    root_work: NDArray[np.float64]
-    server_frequency: NDArray[np.float64]
+    cost: NDArray[np.float64]  # (N, M + 1) >= 0: column 0 local (infinite: forbidden), j server j
+    root_work: NDArray[np.float64]  # s_i = sqrt(φ_T F_i), (N,) [sqrt(cycle/s)], not negative
+    server_frequency: NDArray[np.float64]  # F_j, (M,) [cycle/s], positive
 
     @property
     def n_devices(self) -> int:
@@ -57,56 +40,15 @@ class LoadProblem:
         return bool(self.alone().equal_tasks[0])
 
     def alone(self) -> LoadProblems:
-        """Return the problem as a batch of one.
-
-        Returns
-        -------
-        LoadProblems
-
-        Examples
-        --------
-        >>> LoadProblem(np.ones((2, 3)), np.ones(2), np.ones(2)).alone().cost.shape
-        (1, 2, 3)
-        """
+        """Return the problem as a batch of one."""
         return LoadProblems(self.cost[None], self.root_work[None], self.server_frequency)
 
     def loads(self, assignment: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the root work that an assignment puts on each server.
-
-        Parameters
-        ----------
-        assignment : integer ndarray, shape (N,)
-            0 = local, j = server j.
-
-        Returns
-        -------
-        ndarray, shape (M,), [sqrt(cycle)]
-            L_j.
-
-        Examples
-        --------
-        >>> LoadProblem(np.ones((2, 3)), np.array([1.0, 2.0]), np.ones(2)).loads(np.array([2, 2]))
-        array([0., 3.])
-        """
+        """Return the root work L_j that an assignment (N,) puts on each server, shape (M,)."""
         return np.asarray(self._batch_loads(assignment[None])[0])
 
     def objective(self, assignment: NDArray[Any]) -> Any:
-        """Return the value of one assignment or of several.
-
-        Parameters
-        ----------
-        assignment : integer ndarray, shape (N,) or (K, N)
-            0 = local, j = server j.
-
-        Returns
-        -------
-        float or ndarray, shape (K,), [1]
-
-        Examples
-        --------
-        >>> LoadProblem(np.ones((1, 2)), np.ones(1), np.full(1, 4.0)).objective(np.array([1]))
-        1.25
-        """
+        """Return the value of one assignment (N,) or of several (K, N)."""
         batch = np.atleast_2d(assignment)
         chosen = self.cost[np.arange(self.n_devices), batch]
         loads = self._batch_loads(batch)
@@ -122,49 +64,17 @@ class LoadProblem:
         return loads.astype(np.float64, copy=False).reshape(len(batch), width)[:, 1:]
 
     def part(self, devices: NDArray[Any]) -> LoadProblem:
-        """Return the problem of some of the devices alone.
-
-        Parameters
-        ----------
-        devices : bool or integer ndarray
-            Which ones, as an index of the device axis.
-
-        Returns
-        -------
-        LoadProblem
-
-        Examples
-        --------
-        >>> LoadProblem(np.ones((3, 2)), np.ones(3), np.ones(1)).part(np.array([0, 2])).n_devices
-        2
-        """
+        """Return the problem of some of the devices alone."""
         return LoadProblem(self.cost[devices], self.root_work[devices], self.server_frequency)
 
 
 @dataclass(frozen=True, eq=False)
 class LoadProblems:
-    r"""Σ_i cost[i, a_i] + Σ_j L_j² / F_j, [S-1], of a batch of slots.
+    """Σ_i cost[i, a_i] + Σ_j L_j² / F_j, [S-1], of a batch of slots."""
 
-    Attributes
-    ----------
-    cost : ndarray, shape (B, N, M + 1), [1]
-        What each choice costs a device, computation at the servers apart. Column 0 local,
-        infinite for a device that cannot execute locally.
-    root_work : ndarray, shape (B, N), [sqrt(cycle/s)]
-        s_i.
-    server_frequency : ndarray, shape (M,), [cycle/s]
-        F_j^max.
-
-    Examples
-    --------
-    >>> problems = LoadProblems(np.ones((3, 2, 2)), np.ones((3, 2)), np.ones(1))
-    >>> problems.objective(np.zeros((3, 5, 2), dtype=int)).shape
-    (3, 5)
-    """
-
-    cost: NDArray[np.float64]
-    root_work: NDArray[np.float64]
-    server_frequency: NDArray[np.float64]
+    cost: NDArray[np.float64]  # (B, N, M + 1), as in a LoadProblem
+    root_work: NDArray[np.float64]  # (B, N)
+    server_frequency: NDArray[np.float64]  # (M,)
 
     @cached_property
     def equal_tasks(self) -> NDArray[np.bool_]:
@@ -180,23 +90,7 @@ class LoadProblems:
         return LoadProblem(self.cost[index], self.root_work[index], self.server_frequency)
 
     def at(self, slots: NDArray[Any]) -> LoadProblems:
-        """Return the problems of some of the slots.
-
-        Parameters
-        ----------
-        slots : bool or integer ndarray
-            Which ones, as an index of the batch axis.
-
-        Returns
-        -------
-        LoadProblems
-
-        Examples
-        --------
-        >>> problems = LoadProblems(np.ones((3, 5, 2)), np.ones((3, 5)), np.ones(1))
-        >>> problems.at(np.array([0, 2])).cost.shape
-        (2, 5, 2)
-        """
+        """Return the problems of some of the slots."""
         return LoadProblems(self.cost[slots], self.root_work[slots], self.server_frequency)
 
     @cached_property
@@ -208,10 +102,7 @@ class LoadProblems:
 
     @cached_property
     def _bins(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """By the number of candidates P: each one's first bin (B, P, 1), and s_i for all of them.
-
-        A search prices as many candidates in every generation.
-        """
+        """By the number of candidates P: each one's first bin (B, P, 1), and s_i for all of them."""
         return {}
 
     def _bins_of(self, candidates: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -226,15 +117,7 @@ class LoadProblems:
     def objective(self, assignment: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the objective of P decisions in every slot: the fitness of Algorithm 4, line 6.
 
-        Parameters
-        ----------
-        assignment : ndarray, shape (B, P, N), int64
-            0 = local, j = server j; not checked.
-
-        Returns
-        -------
-        ndarray, shape (B, P), [1]
-            As :func:`mec_gym.evaluate`, up to rounding.
+        Assignments (B, P, N), not checked; (B, P), as :func:`mec_gym.evaluate` up to rounding.
         """
         batch, candidates, _ = assignment.shape
         bins = self.cost.shape[-1]
@@ -246,72 +129,26 @@ class LoadProblems:
 
 
 class NormalForm(NamedTuple):
-    r"""Problems in units that suit arithmetic: minimise Σ excess + Σ_j curvature_j ℓ_j².
+    """Problems in units that suit arithmetic: minimise Σ excess + Σ_j curvature_j ℓ_j².
 
-    ℓ_j = L_j / unit, and of every device's costs the least is subtracted, which keeps the
-    digits of devices with small costs beside those with large ones.
-
-    Of one problem, or of a batch with one more axis in front of everything.
-
-    Attributes
-    ----------
-    excess : ndarray, shape (..., M + 1, N), [1]
-        Cost above the device's least; choices first, so that reductions over them are fast.
-    size : ndarray, shape (..., N), [1]
-        s_i / max s, in [0, 1].
-    curvature : ndarray, shape (..., M), [1]
-        (max s)² / F_j, positive.
-    unit : float or ndarray, shape (B,), [sqrt(cycle)]
-        max s. A price λ_j of root work is the price p_j = λ_j · unit of ℓ_j.
-    base : float or ndarray, shape (B,), [1]
-        Σ of the devices' least costs, which the objective has on top.
+    ℓ_j = L_j / unit, and of every device's costs the least is subtracted, which keeps the digits of
+    devices with small costs beside those with large ones. Of one problem, or of a batch with one
+    more axis in front of everything.
     """
 
-    excess: NDArray[np.float64]
-    size: NDArray[np.float64]
-    curvature: NDArray[np.float64]
-    unit: Any
-    base: Any
+    excess: NDArray[np.float64]  # (..., M + 1, N): choices first, so that reductions are fast
+    size: NDArray[np.float64]  # (..., N): s_i / max s, in [0, 1]
+    curvature: NDArray[np.float64]  # (..., M): (max s)² / F_j, positive
+    unit: Any  # max s; a price λ_j of root work is the price p_j = λ_j · unit of ℓ_j
+    base: Any  # Σ of the devices' least costs, which the objective has on top
 
     def at(self, index: Any) -> NormalForm:
-        """Return one problem of a batch, or some of them.
-
-        Parameters
-        ----------
-        index : int, slice or ndarray
-            Of the batch axis.
-
-        Returns
-        -------
-        NormalForm
-
-        Examples
-        --------
-        >>> form = normal_form(LoadProblem(np.ones((2, 3)), np.ones(2), np.ones(2)).alone())
-        >>> form.at(0).excess.shape
-        (3, 2)
-        """
+        """Return one problem of a batch, or some of them."""
         return NormalForm(*(field[index] for field in self))
 
 
 def normal_form(problem: LoadProblem | LoadProblems) -> NormalForm:
-    """Return the normal form of problems in which some root work is positive.
-
-    Parameters
-    ----------
-    problem : LoadProblem or LoadProblems
-        N >= 1 and max s > 0, each.
-
-    Returns
-    -------
-    NormalForm
-
-    Examples
-    --------
-    >>> form = normal_form(LoadProblem(np.array([[3.0, 2.0]]), np.array([2.0]), np.ones(1)))
-    >>> form.excess.ravel(), form.size, form.curvature, form.unit
-    (array([1., 0.]), array([1.]), array([4.]), np.float64(2.0))
-    """
+    """Return the normal form of problems, each with N >= 1 and some root work positive."""
     unit = problem.root_work.max(axis=-1)
     units = unit[..., None]
     cost = np.ascontiguousarray(np.swapaxes(problem.cost, -1, -2))
