@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym.optimum.dual import Priced, at_prices, dual_bounds
-from mec_gym.optimum.newton import maximise_dual
+from mec_gym.optimum.dual import Priced, at_prices, dual_bounds, maximise_dual
 from mec_gym.optimum.problem import LoadProblem, LoadProblems, normal_form
 from mec_gym.optimum.search import restart, search, tighten
 from mec_gym.optimum.transport import transport
