@@ -20,6 +20,7 @@ from mec_gym.model.constants import constants_of
 from mec_gym.model.slot import Slot
 from mec_gym.outcome import settle
 from mec_gym.scenario import Scenario
+from mec_gym.validation import require_integer
 
 SMALLEST_FRACTION = 1e-6
 """Least share of a server and least fraction of P^max that the search visits."""
@@ -97,8 +98,7 @@ def allocate_by_levy_search(
     True
     """
     for name, size in (("population", population), ("generations", generations)):
-        if size < 1:
-            raise ValueError(f"{name} must be >= 1; got {size}.")
+        require_integer(name, size, 1)
     if slot.batch_shape:
         raise ValueError(f"slot must be one slot; got batch shape {slot.batch_shape}.")
     choice = checked_assignment(scenario, slot, assignment)

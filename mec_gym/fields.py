@@ -1,18 +1,29 @@
-"""Canonical forms of scenario fields: one type for each, checked, hashable, ready for JSON."""
+"""Fields of scenarios: one canonical type for each, checked and hashable, and their file format.
+
+The format is strict JSON with a format name and a version.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mec_gym.sites import read_positions
-from mec_gym.validation import real_array, require_choice, require_positive
+from mec_gym.validation import (
+    real_array,
+    refuse_where,
+    require_choice,
+    require_known,
+    require_positive,
+)
 
 PerDevice = float | tuple[float, ...]
 PerServer = float | tuple[float, ...]
@@ -115,7 +126,10 @@ def canonical_entries(
 
 
 def canonical_task(name: str, value: Any, size: int) -> float | tuple[float, ...] | Uniform:
-    """Return a task field: a Uniform, one number, or one for each device."""
+    """Return a task field: a Uniform, one number, or one for each device.
+
+    JSON writes a Uniform as ``{"uniform": [low, high]}``.
+    """
     if isinstance(value, Uniform):
         return value
     if isinstance(value, Mapping):
@@ -142,7 +156,10 @@ def canonical_area(name: str, value: Any) -> tuple[float, float]:
 def canonical_positions(
     name: str, value: Any, names: tuple[str, ...], rows: int, area_m: tuple[float, float]
 ) -> Positions:
-    """Return a field of positions: the name of a law, or pairs inside the area."""
+    """Return a field of positions [m]: the name of a law, or pairs inside the area.
+
+    A path names a CSV table with columns x and y.
+    """
     if isinstance(value, str) and value in names:
         return value
     if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".csv")):
@@ -157,10 +174,63 @@ def canonical_positions(
         )
     slack = 1e-9 * math.hypot(*area_m)
     inside = (array >= -slack) & (array <= np.array(area_m) + slack)
-    if not inside.all():
-        row, column = (int(i) for i in np.argwhere(~inside)[0])
-        raise ValueError(
-            f"{name} must lie inside the area of {area_m} [m]; "
-            f"got {float(array[row, column])!r} at index ({row}, {column})."
-        )
+    refuse_where(~inside, name, f"must lie inside the area of {area_m} [m]", array)
     return tuple((float(x), float(y)) for x, y in array)
+
+
+# -- the file format ------------------------------------------------------------------------------
+
+FORMAT = "mec-gym/scenario"
+VERSION = 1
+
+
+def fields_as_json(values: Mapping[str, Any]) -> str:
+    """Return canonical fields as JSON."""
+    plain = {
+        field: {"uniform": [value.low, value.high]} if isinstance(value, Uniform) else value
+        for field, value in values.items()
+    }
+    return json.dumps({"format": FORMAT, "version": VERSION} | plain, indent=1)
+
+
+def read_fields(source: str | os.PathLike[str], fields: Iterable[str]) -> dict[str, Any]:
+    """Return the fields that JSON text (it begins with a bracket), or a file of it, holds."""
+    inline = isinstance(source, str) and (not source.strip() or source.lstrip()[0] in "{[")
+    where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
+    try:
+        text = str(source) if inline else Path(source).read_text(encoding="utf-8")
+        values = json.loads(text, object_pairs_hook=_without_repetition)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where} is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise ValueError(f"{where} is not valid JSON: nested too deeply.") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} must be an object; got {type(values).__name__}.")
+    return checked_fields(values, fields, where)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"scenario JSON gives {', '.join(twice)} more than once.")
+    return values
+
+
+def checked_fields(mapping: Mapping[str, Any], fields: Iterable[str], where: str) -> dict[str, Any]:
+    """Return the fields of a mapping, which may name the format and the version."""
+    values = dict(mapping)
+    kind, version = values.pop("format", FORMAT), values.pop("version", VERSION)
+    if kind != FORMAT:
+        raise ValueError(f"{where} must have format {FORMAT!r}; got {kind!r}.")
+    if version != VERSION or isinstance(version, bool):
+        raise ValueError(
+            f"{where} has version {version!r}; this release reads version {VERSION}. "
+            "Install the mec-gym release that wrote it, or a later one."
+        )
+    require_known("Scenario field", values, fields)
+    missing = [field for field in ("n_devices", "n_servers") if field not in values]
+    if missing:
+        raise ValueError(f"{where} lacks {' and '.join(missing)}.")
+    return values

@@ -16,7 +16,7 @@ PARTIAL = ".partial-"
 
 
 def require_folder(path: Path, name: str = "--out") -> None:
-    """Raise unless a folder is there, or can be made."""
+    """Raise unless a folder is there or can be made: asked before work that would be lost without."""
     there = next(one for one in (path, *path.absolute().parents) if os.path.lexists(one))
     if not there.is_dir():
         raise NotADirectoryError(
@@ -31,7 +31,10 @@ def require_folder(path: Path, name: str = "--out") -> None:
 
 
 def write_whole(path: Path, text: str, *, lasting: bool = True) -> None:
-    """Write a file that is complete or, if anything goes wrong, as it was before."""
+    """Write a file that is complete or, if anything goes wrong, as it was before.
+
+    `lasting` waits until the disk has it, so that it outlives a power failure, too.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, lasting=lasting) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
@@ -39,7 +42,10 @@ def write_whole(path: Path, text: str, *, lasting: bool = True) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
-    """Lend a path to write to, which takes a file's place if nothing goes wrong."""
+    """Lend a path to write to, which takes a file's place if nothing goes wrong.
+
+    It lies beside the file and has its suffix: algorithms add their own where there is none.
+    """
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
         yield partial
@@ -54,7 +60,7 @@ def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
 
 
 def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the object that a JSON file holds."""
+    """Return the object that a JSON file holds; ``ValueError`` names a file that holds anything else."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except RecursionError:
@@ -67,7 +73,7 @@ def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def require_record(path: str | os.PathLike[str], record: dict[str, Any], keys: list[str]) -> None:
-    """Raise ``ValueError`` unless a file that work leaves behind holds what it should."""
+    """Raise ``ValueError`` unless what a run leaves behind has all its keys; more does no harm."""
     lacking = [key for key in keys if key not in record]
     if lacking:
         raise ValueError(
@@ -79,7 +85,7 @@ def require_record(path: str | os.PathLike[str], record: dict[str, Any], keys: l
 def read_figures(
     path: str | os.PathLike[str], form: str, version: int, writer: str
 ) -> dict[str, Any]:
-    """Return the raw figures of a page, without their format and version."""
+    """Return the raw figures of a page, of this format and version; `writer` is what writes them."""
     content = read_object(path)
     found = (content.pop("format", None), content.pop("version", None))
     if found != (form, version):
@@ -91,7 +97,7 @@ def read_figures(
 
 
 def around(path: Path, begin: str, end: str) -> tuple[str, str]:
-    """Return what stands before and after a part that a script writes into a file."""
+    """Return what stands before and after the part between two marks that a script writes anew."""
     before, begun, rest = path.read_text(encoding="utf-8").partition(begin)
     _, ended, after = rest.partition(end)
     if not begun or not ended:
@@ -103,7 +109,10 @@ def around(path: Path, begin: str, end: str) -> tuple[str, str]:
 
 
 def write_zip(target: Any, members: Mapping[str, bytes]) -> None:
-    """Write a zip archive of named bytes to a path, whole or not at all, or to a binary file."""
+    """Write a zip archive of named bytes to a path, whole or not at all, or to a binary file.
+
+    ".zip" is added to a path without suffix.
+    """
     if hasattr(target, "write"):
         _pack(target, members)
         return
@@ -121,7 +130,10 @@ def _pack(file: Any, members: Mapping[str, bytes]) -> None:
 
 
 def read_zip(source: Any, *, largest: int = 2**34) -> dict[str, bytes]:
-    """Return the members of a zip archive, from a path (with or without ".zip") or a binary file."""
+    """Return the members of a zip archive, a path (with or without ".zip") or a binary file.
+
+    ``ValueError`` for one that is damaged, encrypted, or unpacks to more than `largest` bytes.
+    """
     if not hasattr(source, "read"):
         source = Path(source)
         if not source.is_file() and source.with_name(source.name + ".zip").is_file():

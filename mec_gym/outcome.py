@@ -21,7 +21,7 @@ from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.cost import computing_time, uplink, weighted_cost
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
-from mec_gym.validation import LARGEST, real_array, require_choice
+from mec_gym.validation import LARGEST, real_array, require_choice, require_within
 
 TOLERANCE = 1e-9
 """Relative excess over eqs. (6) and (7) that counts as rounding.
@@ -279,14 +279,8 @@ def _checked_allocation(
                 f"got shape {tuple(values.shape)}."
             ) from None
         filled[name] = xp.where(local, own, values)
-        # Written so that NaN fails.
-        bad = as_numpy(~((filled[name] >= 0.0) & (filled[name] <= LARGEST)))
-        if bad.any():
-            first = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(
-                f"allocation.{name} must be finite and >= 0, at most 1e30 [{unit}]; "
-                f"got {float(filled[name][first])!r} at index {first}."
-            )
+        requirement = f"must be finite and >= 0, at most 1e30 [{unit}]"
+        require_within(f"allocation.{name}", as_numpy(filled[name]), 0.0, LARGEST, requirement)
     return Allocation(filled["power_w"], filled["frequency_hz"], allocation.capacity_price)
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym import scenario_json
 from mec_gym.fields import (
     PER_DEVICE_FIELDS,
     POSITIVE_UNITS,
@@ -30,6 +29,9 @@ from mec_gym.fields import (
     canonical_number,
     canonical_positions,
     canonical_task,
+    checked_fields,
+    fields_as_json,
+    read_fields,
 )
 from mec_gym.presets import PRESETS
 from mec_gym.sites import project, read_sites
@@ -38,6 +40,7 @@ from mec_gym.validation import (
     require_known,
     require_nonnegative,
     require_positive,
+    require_within,
     suggestion,
 )
 
@@ -172,13 +175,7 @@ class Scenario:
 
     def _check_powers(self) -> None:
         exponent = self.per_device("power_exponent")
-        bad = ~((exponent >= 1.0) & (exponent <= 10.0))
-        if bad.any():
-            index = int(np.argmax(bad))
-            raise ValueError(
-                f"power_exponent must lie in [1, 10] [1], eq. (7); "
-                f"got {float(exponent[index])!r} for device {index}."
-            )
+        require_within("power_exponent", exponent, 1.0, 10.0, "must lie in [1, 10] [1], eq. (7)")
         require_positive(
             "local execution power switched_capacitance * local_frequency_hz ** power_exponent",
             self.local_power_w,
@@ -302,7 +299,7 @@ class Scenario:
         if isinstance(scenario, Scenario):
             found = scenario
         elif isinstance(scenario, Mapping):
-            found = cls(**scenario_json.checked(scenario, cls.fields(), "scenario"))
+            found = cls(**checked_fields(scenario, cls.fields(), "scenario"))
         elif isinstance(scenario, str) and scenario in PRESETS:
             found = cls.preset(scenario)
         elif isinstance(scenario, (str, os.PathLike)):
@@ -419,7 +416,7 @@ class Scenario:
         >>> Scenario.from_json(scenario.to_json()) == scenario
         True
         """
-        text = scenario_json.written(self._values())
+        text = fields_as_json(self._values())
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
@@ -449,7 +446,7 @@ class Scenario:
         >>> Scenario.from_json('{"n_devices": 5, "n_servers": 1}').n_devices
         5
         """
-        return cls(**scenario_json.read(source, cls.fields()))
+        return cls(**read_fields(source, cls.fields()))
 
     def _values(self) -> dict[str, Any]:
         return {field: getattr(self, field) for field in self.fields()}

@@ -34,11 +34,11 @@ SMALLEST_SIDE_M = 1.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sites:
-    """Places on Earth, in the order of the table that they come from."""
+    """Places on Earth by WGS 84 coordinates, north and east positive, in the order of their table."""
 
-    path: str
-    latitude_deg: NDArray[np.float64]
-    longitude_deg: NDArray[np.float64]
+    path: str  # the table's, for messages
+    latitude_deg: NDArray[np.float64]  # (K,), read-only
+    longitude_deg: NDArray[np.float64]  # (K,), read-only
 
     def __post_init__(self) -> None:
         for field in ("latitude_deg", "longitude_deg"):
@@ -56,7 +56,7 @@ class Sites:
         return int(self.latitude_deg.size)
 
     def first(self, n: int | None, name: str) -> Sites:
-        """Return the first `n` sites."""
+        """Return the first `n` sites, all for None; `name` is what the caller calls `n`."""
         if n is None:
             return self
         if isinstance(n, bool) or not isinstance(n, numbers.Integral):
@@ -70,7 +70,13 @@ class Sites:
 
 
 def read_sites(path: str | os.PathLike[str]) -> Sites:
-    r"""Read the sites of a CSV table with a latitude and a longitude column."""
+    """Read the sites of a CSV table with a latitude and a longitude column, in degrees.
+
+    UTF-8 text whose first line names the columns: ``latitude`` or ``lat``, and ``longitude``,
+    ``lon``, ``lng`` or ``long``, in any case. Other columns are ignored, and so is a row's being
+    longer or shorter than the header, as long as it has both coordinates. A refusal names line and
+    column.
+    """
     table = _read_table(path, _GEOGRAPHIC)
     latitude, longitude = table.values.T
     bad = np.abs(table.values) > np.array([90.0, 180.0])
@@ -89,7 +95,10 @@ def read_sites(path: str | os.PathLike[str]) -> Sites:
 
 
 def read_positions(path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    r"""Read the positions of a CSV table with an x and a y column, in metres."""
+    """Read the positions of a CSV table with columns x (or x_m) and y (or y_m): (K, 2) [m].
+
+    A refusal names line and column.
+    """
     return _read_table(path, _PLANAR).values
 
 
@@ -100,13 +109,20 @@ def read_positions(path: str | os.PathLike[str]) -> NDArray[np.float64]:
 class Plane:
     """Sites on a plane whose origin is the south-west corner of all of them."""
 
-    device_positions_m: Pairs
+    device_positions_m: Pairs  # east and north of the origin, in the order of the table
     server_positions_m: Pairs
-    area_m: tuple[float, float]
+    area_m: tuple[float, float]  # of the smallest area, at least 1 m by 1 m, that holds all sites
 
 
 def project(servers: Sites, devices: Sites) -> Plane:
-    """Return servers and devices on one local plane, in metres."""
+    """Return servers and devices on one local plane, in metres.
+
+    The projection is equirectangular around the mean latitude of all sites, with the radii of
+    curvature that the WGS 84 ellipsoid has there. Its relative error is about half the north-south
+    extent over the Earth's radius, times the tangent of the latitude: below 0.2 % for 10 km at
+    latitudes up to 60 degrees. ``ValueError`` for a site farther than 200 km from the middle of the
+    servers.
+    """
     latitude = np.radians(np.concatenate([servers.latitude_deg, devices.latitude_deg]))
     longitude = np.concatenate([servers.longitude_deg, devices.longitude_deg])
     # From the first server, the short way round: sites may lie on both sides of the 180th meridian.

@@ -63,5 +63,5 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 
 @pytest.mark.parametrize("sizes", [{"n_layouts": 0}, {"slots_per_layout": 0}])
 def test_sizes_must_be_positive(sizes: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must be >= 1"):
+    with pytest.raises(ValueError, match="must be an integer >= 1"):
         slot_set(Scenario.preset("paper-30x2"), **sizes)

@@ -35,7 +35,15 @@ TASKS = ("data_bits", "cycles")
 
 
 class ObservationCoder:
-    """Turns slots of one scenario into observations and back."""
+    """Turns slots of one scenario into observations and back.
+
+    Columns 0...M-1 hold the gains; a further column holds data_bits, then one cycles, each where it
+    is drawn per slot (a Uniform). Kind "db" has gains as (10 log10(h) + 70)/10 [O-1] and tasks
+    scaled to [-1, 1] by the ends of their range [O-2]; "raw" gains, bits and cycles as they are;
+    "flat" is "db" as one vector, row by row. `shape` is that of one observation, `n_columns` M plus
+    the number of task columns, and `task_scales` has for each task column, in order, the middle of
+    its range and half its width, in the task's unit.
+    """
 
     def __init__(self, scenario: Scenario, kind: str = "db") -> None:
         require_choice("observation", kind, OBSERVATIONS)
@@ -49,7 +57,7 @@ class ObservationCoder:
         self.shape = (rows * self.n_columns,) if kind == "flat" else (rows, self.n_columns)
 
     def space(self) -> Box:
-        """Return a new Box of the observations."""
+        """Return a new Box of the observations, float32, with the ends of the model's range."""
         bounds = [np.tile(end, (self.scenario.n_devices, 1)) for end in self._ends(self.n_servers)]
         low, high = (bound.reshape(self.shape) for bound in bounds)
         return Box(low, high, dtype=np.float32)
@@ -72,7 +80,7 @@ class ObservationCoder:
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
     def encode(self, slot: Slot) -> NDArray[np.float32]:
-        """Return the observations of a batch of slots."""
+        """Return new observations, (..., *shape) float32, of a batch of slots."""
         gains: NDArray[np.float32] = slot.gains.astype(np.float32)
         if self.kind != "raw":
             # In single precision from here: the result has no more digits, and it is faster.
@@ -98,7 +106,10 @@ class ObservationCoder:
         return coded
 
     def decode(self, observation: Any) -> Slot:
-        """Return the slot that an observation shows."""
+        """Return the slot that an observation, (..., *shape), shows.
+
+        Gains within 5e-6 relative: float32 keeps seven digits of the decibels.
+        """
         values = np.asarray(observation, dtype=np.float64)
         if values.shape[values.ndim - len(self.shape) :] != self.shape:
             raise ValueError(
@@ -124,7 +135,7 @@ class ObservationCoder:
 
 
 def units_of_gains(gains: Array) -> Array:
-    """Return gains as entries of a "db" observation, [O-1]."""
+    """Return gains, an array or tensor, as entries of a "db" observation, [O-1]."""
     return namespace_of(gains).log(gains) * float(_PER_NEPER) + float(_OFFSET)
 
 

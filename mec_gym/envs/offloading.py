@@ -12,11 +12,10 @@ from gymnasium.spaces import MultiDiscrete
 from numpy.typing import NDArray
 
 from mec_gym.envs.observation import ObservationCoder
-from mec_gym.envs.picture import Picture
 from mec_gym.envs.simulator import Simulator
 from mec_gym.model.slot import Slot
 from mec_gym.outcome import Outcome, evaluate
-from mec_gym.rendering import Frame
+from mec_gym.rendering import Frame, Picture
 from mec_gym.scenario import Scenario
 from mec_gym.validation import require_choice, require_known
 
@@ -62,8 +61,9 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
 
     **Info**, with the same keys and types after ``reset`` and every ``step``: latency_s and
     energy_j (sums over devices), objective, n_offloaded, devices_per_server (shape (M,)), and
-    with ``optimum=True`` optimum, lower_bound and nrr = optimum / objective. They describe the
-    decision just taken; after ``reset``, all-local execution of the first slot.
+    with ``optimum=True`` optimum, lower_bound and nrr = lower_bound / objective, where the bound is
+    the optimum if tasks are equal. They describe the decision just taken; after ``reset``,
+    all-local execution of the first slot.
 
     **Version history.** v0: first release.
 
@@ -143,16 +143,12 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         -------
         observation : ndarray, float32
         info : dict
-
-        Examples
-        --------
-        >>> MultiMECEnv("paper-30x2").reset(seed=0)[1]["objective"]
-        60.0
+            Of all-local execution of the first slot.
         """
         super().reset(seed=seed)
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:
-            self._picture.begin(self._simulator, info)
+            self._picture.begin(self._simulator.slot, self._simulator.world.layout(), info)
         return observation, info
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -168,9 +164,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         observation : ndarray, float32
             Of the next slot.
         reward : float
-        terminated : bool
-            Always False.
-        truncated : bool
+        terminated, truncated : bool
             Always False; a time limit is a wrapper's.
         info : dict
 
@@ -181,24 +175,17 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
             stays as it was.
         RuntimeError
             Before the first ``reset``.
-
-        Examples
-        --------
-        >>> env = MultiMECEnv("paper-30x2")
-        >>> _ = env.reset(seed=0)
-        >>> env.step([0] * 30)[4]["n_offloaded"]
-        0
         """
         assignment = self._simulator.checked(action, self._shape)
         if self._picture:
-            self._picture.remember(self._simulator)
+            self._picture.remember(self._simulator.slot, self._simulator.world.layout())
         observation, reward, info = self._simulator.step(assignment, [self.np_random])
         if self._picture:
             self._picture.decided(assignment, info)
         return observation, float(reward), False, False, info
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Draw the slot that was decided last."""
+        """Draw the slot that was decided last, shape (H, W, 3), or show it in a window: None."""
         if self._picture is None:
             gym.logger.warn('render() needs a render_mode: gym.make(..., render_mode="rgb_array").')
             return None
@@ -214,16 +201,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     def frame(self) -> Frame:
         """Return what :meth:`render` draws, for :func:`mec_gym.rendering.draw` at another size.
 
-        Of an env from ``gymnasium.make`` it is ``env.unwrapped.frame()``.
-
-        Returns
-        -------
-        Frame
-
-        Raises
-        ------
-        RuntimeError
-            Without a render mode, or before the first reset.
+        Of an env from ``gymnasium.make`` it is ``env.unwrapped.frame()``. It needs a render mode
+        and a reset.
 
         Examples
         --------
@@ -260,24 +239,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         return self._simulator.world.layout().server_positions_m.copy()
 
     def evaluate(self, assignments: Any) -> Outcome:
-        """Price candidate decisions in the current slot, without any side effect.
-
-        Parameters
-        ----------
-        assignments : integer array_like, shape (N,) or (K, N)
-            0 = local, j = server j.
-
-        Returns
-        -------
-        Outcome
-            With batch shape () or (K,).
-
-        Raises
-        ------
-        TypeError, ValueError
-            As :func:`mec_gym.evaluate`.
-        RuntimeError
-            Before the first ``reset``.
+        """Price candidate decisions, (N,) or (K, N), in the current slot, without any side effect.
 
         Examples
         --------
@@ -289,27 +251,16 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         return evaluate(self.scenario, self.slot, assignments)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return which choices are legal, in the form that sb3-contrib's MaskablePPO wants.
+        """Return which choices are legal, shape (N · (M + 1),), as MaskablePPO wants it.
 
-        Returns
-        -------
-        ndarray, shape (N · (M + 1),), bool
-            Local execution is illegal where eq. (7) forbids it; all else is legal.
-
-        Examples
-        --------
-        >>> bool(MultiMECEnv("paper-30x2").action_masks().all())
-        True
+        Local execution is illegal where eq. (7) forbids it; all else is legal.
         """
         return legal_choices(self.scenario)
 
     def get_state(self) -> dict[str, Any]:
         """Return all that the env's future depends on, its generator included.
 
-        Returns
-        -------
-        dict
-            For :meth:`set_state`; plain arrays, numbers and strings, safe to pickle.
+        Plain arrays, numbers and strings, safe to pickle.
 
         Examples
         --------
@@ -328,23 +279,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state, to continue exactly as from there.
+        """Go back to a state of an env of an equal scenario, to continue exactly as from there.
 
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state` of an env of an equal scenario. The step count of a time limit
-            lives in its wrapper; pickle or deep-copy the wrapped env to keep that too.
-
-        Raises
-        ------
-        ValueError
-            If the state is of another scenario.
-
-        Examples
-        --------
-        >>> env = MultiMECEnv("paper-30x2")
-        >>> env.set_state(env.get_state())
+        The step count of a time limit lives in its wrapper; pickle or deep-copy the wrapped env to
+        keep that too.
         """
         require_own_state(self.scenario, state, ("world", "generator"))
         self._simulator.set_state(state["world"])
@@ -360,14 +298,14 @@ def read_only(slot: Slot) -> Slot:
 
 
 def legal_choices(scenario: Scenario) -> NDArray[np.bool_]:
-    """Return the flat mask of legal choices, device by device."""
+    """Return the flat mask of legal choices, device by device: local ones where eq. (7) allows."""
     masks = np.ones((scenario.n_devices, scenario.n_servers + 1), dtype=bool)
     masks[:, 0] = scenario.can_execute_locally
     return masks.ravel()
 
 
 def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Raise ``ValueError`` unless a state was taken from such an env of an equal scenario."""
+    """Raise ``ValueError`` unless a state has these keys and is of an equal scenario."""
     missing = [key for key in ("scenario", *keys) if key not in state]
     if missing:
         raise ValueError(

@@ -84,7 +84,11 @@ class SB3VecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Step every copy; copies at their time limit begin anew."""
+        """Step every copy; copies at their time limit begin anew.
+
+        Rewards are float32, as of Stable-Baselines3's own envs. An ended copy's info has
+        ``terminal_observation`` and ``TimeLimit.truncated``.
+        """
         observations, rewards, terminated, truncated, infos = self.venv.step(self._actions)
         dones = np.asarray(terminated | truncated)
         final = rows = self._rows(infos)
@@ -142,7 +146,10 @@ class SB3VecEnv(VecEnv):
         indices: VecEnvIndices = None,
         **method_kwargs: Any,
     ) -> list[Any]:
-        """Call a method of the vector env and return each copy's row of the result."""
+        """Call a method of the vector env, such as "action_masks", and return each copy's row.
+
+        ``TypeError`` if the method does not give one row per copy.
+        """
         result = getattr(self.venv.unwrapped, method_name)(*method_args, **method_kwargs)
         if not isinstance(result, (np.ndarray, tuple, list)) or len(result) != self.num_envs:
             raise TypeError(
@@ -237,8 +244,7 @@ class ScoreVecEnv(VecEnvWrapper):
     """
 
     def __init__(self, venv: VecEnv) -> None:
-        self.scenario: Scenario = _coders_of(venv)[0].scenario
-        _require_assignments(venv, self.scenario)
+        self.scenario, _ = world_of(venv, plain=False)
         size = (self.scenario.n_servers, self.scenario.n_devices)
         super().__init__(venv, action_space=score_space(*size))
 
@@ -255,8 +261,14 @@ class ScoreVecEnv(VecEnvWrapper):
         return self.venv.step_wait()
 
 
+_HOW = f'gymnasium.make("{ENV_ID}", scenario=...) or mec_gym.envs.sb3.make_sb3_vec_env(...)'
+
+
 def vectorised(env: Any) -> Any:
-    """Return a vector env of Gymnasium's as what Stable-Baselines3 takes, and all else as it is."""
+    """Return a vector env of Gymnasium's as what Stable-Baselines3 takes, other envs as they are.
+
+    Around a vector env is ``VecMonitor``, which logs episode returns. ``TypeError`` for no env.
+    """
     if isinstance(env, VectorEnv):
         return VecMonitor(SB3VecEnv(env))
     if not isinstance(env, (gym.Env, VecEnv)):
@@ -264,18 +276,17 @@ def vectorised(env: Any) -> Any:
     return env
 
 
-_HOW = f'gymnasium.make("{ENV_ID}", scenario=...) or mec_gym.envs.sb3.make_sb3_vec_env(...)'
-
-
-def world_of(env: VecEnv) -> tuple[Scenario, str]:
+def world_of(env: VecEnv, *, plain: bool = True, assignments: bool = True) -> tuple[Scenario, str]:
     """Return the scenario of an env and the kind of its observations, or refuse the env.
-
-    For algorithms that read slots out of observations.
 
     Parameters
     ----------
     env : VecEnv
-        Of MultiMEC envs, in any wrappers that leave observations and actions as they are.
+        Of MultiMEC envs, in any wrappers.
+    plain : bool
+        Refuse wrappers that change observations: for algorithms that read slots out of them.
+    assignments : bool
+        Refuse other actions than assignments.
 
     Returns
     -------
@@ -294,13 +305,6 @@ def world_of(env: VecEnv) -> tuple[Scenario, str]:
     >>> world_of(make_sb3_vec_env("paper-30x2"))[1]
     'db'
     """
-    coders = _coders_of(env)
-    _require_plain_observations(env, coders[0])
-    _require_assignments(env, coders[0].scenario)
-    return coders[0].scenario, coders[0].kind
-
-
-def _coders_of(env: VecEnv) -> list[Any]:
     # Not by trying: a worker process dies of an attribute that is not there.
     if not env.has_attr("coder"):
         raise TypeError(
@@ -309,7 +313,12 @@ def _coders_of(env: VecEnv) -> list[Any]:
         )
     coders = env.get_attr("coder")
     _require_one_world(coders)
-    return coders
+    if plain:
+        _require_plain_observations(env, coders[0])
+    scenario: Scenario = coders[0].scenario
+    if assignments:
+        _require_assignments(env, scenario)
+    return scenario, coders[0].kind
 
 
 def _require_assignments(env: VecEnv, scenario: Scenario) -> None:
@@ -329,7 +338,7 @@ def _require_one_world(coders: list[Any]) -> None:
         if not same:
             raise ValueError(
                 "the copies of env must share one scenario and one kind of observations; copy "
-                f"{copy} differs from copy 0. Use one policy for each."
+                f"{copy} differs from copy 0. Use one model for each."
             )
 
 

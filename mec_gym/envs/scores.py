@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mec_gym.model.arrays import as_numpy, namespace_of
 from mec_gym.scenario import Scenario
+from mec_gym.validation import refuse_where, require_within
 
 THRESHOLD = 0.5
 """A device follows its highest score if it is at least this; below, it executes locally."""
@@ -59,8 +60,8 @@ def vote(scores: Any, can_execute_locally: Any = True) -> Any:
     top = xp.max(array, axis=-2)
     mark = xp.max((array == top[..., None, :]) * _marks(xp, array), axis=-2)
     if not mark.all():
-        first = tuple(int(i) for i in np.argwhere(np.isnan(as_numpy(array)))[0])
-        raise ValueError(f"scores must not be NaN; got nan at index {first}.")
+        plain = as_numpy(array)
+        refuse_where(np.isnan(plain), "scores", "must not be NaN", plain)
     follows = top >= THRESHOLD
     may_stay = np.asarray(can_execute_locally, dtype=bool)
     if not may_stay.all():
@@ -82,7 +83,10 @@ def score_space(n_servers: int, n_devices: int) -> Box:
 
 
 def voted(action: Any, scenario: Scenario, batch: tuple[int, ...]) -> NDArray[np.int64]:
-    """Check scores in the form of actions, and vote."""
+    """Check scores in the form of actions, (batch..., M · N), and vote: (batch..., N).
+
+    Entry j·N + i is the score that server j + 1 gives device i.
+    """
     size = scenario.n_servers * scenario.n_devices
     scores = np.asarray(action)
     if scores.dtype.kind != "f":
@@ -92,14 +96,7 @@ def voted(action: Any, scenario: Scenario, batch: tuple[int, ...]) -> NDArray[np
             f"action must have shape {(*batch, size)}: the scores of server 1 for all devices, "
             f"then those of server 2, ...; got shape {scores.shape}."
         )
-    # Written so that NaN fails.
-    bad = ~((scores >= 0.0) & (scores <= 1.0))
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"action must hold scores within [0, 1]; got {float(scores[first])!r} at index {first} "
-            f"({int(bad.sum())} of {scores.size} entries)."
-        )
+    require_within("action", scores, 0.0, 1.0, "must hold scores within [0, 1]")
     scores = scores.reshape(*batch, scenario.n_servers, scenario.n_devices)
     return np.asarray(vote(scores, scenario.can_execute_locally))
 

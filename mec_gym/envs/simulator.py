@@ -18,13 +18,18 @@ from mec_gym.model.world import World
 from mec_gym.optimum import solve
 from mec_gym.outcome import Work, price, work_of
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_choice
+from mec_gym.validation import require_bool, require_choice
 
 REWARDS = ("reciprocal", "relative", "negative")
 
 
 class Simulator:
-    """One copy of a scenario, or a batch of copies, priced and moved on together."""
+    """One copy of a scenario, or a batch of `n_copies`, priced and moved on together.
+
+    The reward is 1/ΣΦ (Section III of the paper), the objective of all-local execution / objective,
+    or −objective per device. With `optimum` the info holds the optimum of every slot. Without
+    `n_copies` nothing has a batch axis.
+    """
 
     def __init__(
         self,
@@ -36,8 +41,6 @@ class Simulator:
         optimum: bool = False,
     ) -> None:
         require_choice("reward", reward, REWARDS)
-        if not isinstance(optimum, (bool, np.bool_)):
-            raise TypeError(f"optimum must be a bool; got {optimum!r}.")
         self.scenario = scenario
         self._batch = () if n_copies is None else (n_copies,)
         self.n_copies = 1 if n_copies is None else n_copies
@@ -45,7 +48,7 @@ class Simulator:
         self.world = World(scenario, n_copies)
         self._n_servers = scenario.n_servers
         self._reward = reward
-        self._with_optimum = bool(optimum)
+        self._with_optimum = require_bool("optimum", optimum)
         self._constants = constants_of(scenario, np.empty(0))
         self._work: Work | None = None
         if not isinstance(scenario.cycles, Uniform):
@@ -58,7 +61,7 @@ class Simulator:
     # -- decisions ------------------------------------------------------------------------------
 
     def checked(self, action: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
-        """Return an action as int64 with the given shape, or refuse it."""
+        """Return an action as int64 of the given shape, or refuse it; eq. (7) included."""
         try:
             array = np.asarray(action)
         except ValueError:
@@ -79,7 +82,10 @@ class Simulator:
         return checked
 
     def local_assignment(self) -> NDArray[np.int64]:
-        """Return all-local execution of the current slots."""
+        """Return all-local execution of the current slots, shape ([B,] N).
+
+        Devices that cannot execute locally, eq. (7), use the server with their best gain.
+        """
         assignment = np.zeros((*self._batch, self.scenario.n_devices), dtype=np.int64)
         if self._must_offload.size:
             gains = self.slot.gains[..., self._must_offload, :]
@@ -98,7 +104,10 @@ class Simulator:
     def reset(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin episodes; info describes all-local execution of the first slot."""
+        """Begin episodes of `copies`, all by default; the others keep their slot.
+
+        Returns observations and info of all copies; info describes all-local execution.
+        """
         self.world.reset(rngs, copies)
         self._bounds = None
         assignment = self.local_assignment()
@@ -111,7 +120,11 @@ class Simulator:
         rngs: Sequence[np.random.Generator],
         restart: Sequence[int] = (),
     ) -> tuple[NDArray[np.float32], Any, dict[str, Any]]:
-        """Price a decision in the current slot and draw the next."""
+        """Price a checked decision, shape ([B,] N), in the current slot and draw the next.
+
+        Copies in `restart` begin an episode instead; their rows are not read, and their reward is
+        0. Return the next slot's observations, the rewards, and the figures of the decision.
+        """
         info, reward = self._priced(assignment)
         self._bounds = None
         if not len(restart):
@@ -150,7 +163,7 @@ class Simulator:
             # Fresh objects at every call; a float is one anyway.
             info["optimum"] = best if self._batch == () else best.copy()
             info["lower_bound"] = bound if self._batch == () else bound.copy()
-            info["nrr"] = best / info["objective"]
+            info["nrr"] = bound / objective
         return info, self._rewarded(objective)
 
     def _rewarded(self, objective: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from mec_gym.model.arrays import Array, as_numpy, namespace_of
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
+from mec_gym.validation import refuse_where
 
 
 def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
@@ -69,13 +70,8 @@ def require_sizes(scenario: Scenario, slot: Slot) -> None:
 def require_in_range(assignment: np.ndarray, scenario: Scenario) -> None:
     """Raise ``ValueError`` for a choice outside 0...M, or a local one that eq. (7) forbids."""
     outside = (assignment < 0) | (assignment > scenario.n_servers)
-    if outside.any():
-        first = tuple(int(i) for i in np.argwhere(outside)[0])
-        raise ValueError(
-            f"assignment entries must lie in 0...{scenario.n_servers} (0 = local, j = server j); "
-            f"got {int(assignment[first])} at index {first} "
-            f"({int(outside.sum())} of {assignment.size} entries)."
-        )
+    requirement = f"must lie in 0...{scenario.n_servers} (0 = local, j = server j)"
+    refuse_where(outside, "assignment entries", requirement, assignment)
     forbidden = (assignment == 0) & ~scenario.can_execute_locally
     if forbidden.any():
         first = tuple(int(i) for i in np.argwhere(forbidden)[0])

@@ -105,7 +105,7 @@ class LoadProblems:
 
     @cached_property
     def _bins(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """By the number of candidates P: each one's first bin (B, P, 1), and s_i for all of them."""
+        """By the number of candidates P: each one's first bin (B, P, 1), and s_i of all."""
         return {}
 
     def _bins_of(self, candidates: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -118,7 +118,7 @@ class LoadProblems:
         return found
 
     def objective(self, assignment: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the objective of P decisions in every slot: the fitness of Algorithm 4, line 6.
+        """Return the objective of P decisions in every slot: fitness of Algorithm 4, line 6.
 
         Assignments (B, P, N), not checked; (B, P), as :func:`mec_gym.evaluate` up to rounding.
         """
