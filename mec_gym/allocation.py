@@ -64,8 +64,11 @@ class Allocation:
 
     Examples
     --------
-    >>> Allocation(np.ones(1), np.ones(1), np.zeros(1)).power_w
-    array([1.])
+    >>> from mec_gym import Scenario, Slot, evaluate
+    >>> scenario, slot = Scenario(n_devices=2, n_servers=1), Slot([[1e-6], [1e-6]], 8e5, 1e9)
+    >>> by_hand = Allocation(power_w=1.0, frequency_hz=[4e9, 6e9], capacity_price=None)
+    >>> evaluate(scenario, slot, [1, 1], by_hand).latency_s.round(2)
+    array([0.29, 0.21])
     """
 
     power_w: Array

@@ -103,8 +103,7 @@ def allocate_by_levy_search(
         raise ValueError(f"slot must be one slot; got batch shape {slot.batch_shape}.")
     choice = checked_assignment(scenario, slot, assignment)
     choices = np.broadcast_to(choice, (1, population, scenario.n_devices))
-    batch = Slot.trusted(slot.gains[None], slot.data_bits[None], slot.cycles[None])
-    problem = FractionProblem(scenario, batch)
+    problem = FractionProblem(scenario, slot[None])
     best = problem.random(choices, rng)
     cost = problem.objective(choices, best)
     history = [cost.min()]
@@ -138,9 +137,7 @@ class FractionProblem:
     def __init__(self, scenario: Scenario, slots: Slot) -> None:
         self.scenario = scenario
         self._constants = constants_of(scenario, slots.gains)
-        self._slots = Slot.trusted(
-            *[array[:, None] for array in (slots.gains, slots.data_bits, slots.cycles)]
-        )
+        self._slots = slots[:, None]
 
     def random(
         self, assignment: NDArray[np.int64], rng: np.random.Generator

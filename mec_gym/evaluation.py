@@ -94,8 +94,8 @@ def slot_set(
     seed : int
         Other seeds, other slots: tune on one, judge on another.
     own_layout : bool
-        Stay on the scenario's own map, the one that its env shows: for a policy that was trained there.
-        There are `n_layouts` batches of slots of that map.
+        Stay on the scenario's own map, the one that its env shows, for a policy that was trained
+        there: `n_layouts` batches of slots of that map.
 
     Returns
     -------

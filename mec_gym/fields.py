@@ -68,8 +68,11 @@ class Uniform:
 
     Examples
     --------
-    >>> Uniform(4e5, 1.2e6).high
-    1200000.0
+    >>> from mec_gym import Scenario
+    >>> scenario = Scenario.preset("paper-30x2", cycles=Uniform(5e8, 1.5e9))
+    >>> import gymnasium as gym
+    >>> gym.make("mec_gym/MultiMEC-v0", scenario=scenario).observation_space.shape  # a task column
+    (30, 3)
     """
 
     low: float

@@ -16,7 +16,7 @@ PARTIAL = ".partial-"
 
 
 def require_folder(path: Path, name: str = "--out") -> None:
-    """Raise unless a folder is there or can be made: asked before work that would be lost without."""
+    """Raise unless a folder is there or can be made: asked before work that needs it."""
     there = next(one for one in (path, *path.absolute().parents) if os.path.lexists(one))
     if not there.is_dir():
         raise NotADirectoryError(
@@ -60,7 +60,7 @@ def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
 
 
 def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the object that a JSON file holds; ``ValueError`` names a file that holds anything else."""
+    """Return the object that a JSON file holds, or refuse the file by name."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except RecursionError:
@@ -85,7 +85,7 @@ def require_record(path: str | os.PathLike[str], record: dict[str, Any], keys: l
 def read_figures(
     path: str | os.PathLike[str], form: str, version: int, writer: str
 ) -> dict[str, Any]:
-    """Return the raw figures of a page, of this format and version; `writer` is what writes them."""
+    """Return a page's raw figures, of this format and version; `writer` writes them."""
     content = read_object(path)
     found = (content.pop("format", None), content.pop("version", None))
     if found != (form, version):

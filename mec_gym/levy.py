@@ -52,7 +52,7 @@ def mantegna_sigma(beta: float) -> float:
 class LevyTail:
     r"""P(\|d\| > x) of a Lévy step, [L-3], for searches that only compare steps with thresholds.
 
-    Of the steps of Algorithm 4, line 3, the search looks at nothing else: drawing γ\|d\| > x by its
+    Algorithm 4, line 3, uses its steps for nothing else: drawing γ\|d\| > x by its
     probability takes one uniform number and a look into a table, not two normal numbers and a
     power. P(\|d\| > x) = E_v[erfc(x v^(1/β) / (σ_u √2))] over a half-normal v, by quadrature at
     2,048 places of ln x and linear between them: within 2e-4 of the law of :func:`levy_steps`.

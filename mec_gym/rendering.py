@@ -59,14 +59,6 @@ class Frame:
         Objective and optimum of the latest decided slots, the newest last; 100 are drawn.
     lower_bound : float or None, [1]
         What NRR divides by the objective; the optimum by default.
-
-    Examples
-    --------
-    >>> place = np.array([[10.0, 10.0]])
-    >>> frame = Frame("demo", (50.0, 50.0), place, place, np.array([1]), np.ones(1), np.ones(1),
-    ...               objective=2.5, optimum=2.0, latency_s=3.0, energy_j=0.5, slot=0)
-    >>> frame.history
-    ()
     """
 
     title: str

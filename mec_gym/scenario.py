@@ -174,8 +174,9 @@ class Scenario:
             )
 
     def _check_powers(self) -> None:
-        exponent = self.per_device("power_exponent")
-        require_within("power_exponent", exponent, 1.0, 10.0, "must lie in [1, 10] [1], eq. (7)")
+        require_within(
+            "power_exponent", self.power_exponent, 1.0, 10.0, "must lie in [1, 10] [1], eq. (7)"
+        )
         require_positive(
             "local execution power switched_capacitance * local_frequency_hz ** power_exponent",
             self.local_power_w,
@@ -207,7 +208,7 @@ class Scenario:
     # -- derived values -------------------------------------------------------------------------
 
     def per_device(self, field: str) -> NDArray[np.float64]:
-        """Return a per-device field as an array of shape (N,)."""
+        """Return a per-device field as a new array of shape (N,), in the unit of the field."""
         return np.array(np.broadcast_to(getattr(self, field), (self.n_devices,)), dtype=np.float64)
 
     @property
@@ -329,7 +330,7 @@ class Scenario:
         Parameters
         ----------
         servers_csv, devices_csv : path
-            CSV tables with a latitude and a longitude column, in degrees.
+            CSV tables with a column latitude or lat, and one longitude, lon, lng or long [degree].
         **fields
             Any other Scenario field. `n_devices` and `n_servers` may be given to keep the first
             so many rows of each table.

@@ -34,7 +34,7 @@ SMALLEST_SIDE_M = 1.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sites:
-    """Places on Earth by WGS 84 coordinates, north and east positive, in the order of their table."""
+    """Places on Earth in WGS 84 coordinates, north and east positive, as in their table."""
 
     path: str  # the table's, for messages
     latitude_deg: NDArray[np.float64]  # (K,), read-only
@@ -90,7 +90,9 @@ def read_sites(path: str | os.PathLike[str]) -> Sites:
         else:
             cure = "Correct the value."
         requirement = ("must lie in [-90, 90] [degree]", "must lie in [-180, 180] [degree]")[column]
-        raise table.error(row, column, requirement, float(table.values[row, column]), cure)
+        got = float(table.values[row, column])
+        line, header = table.lines[row], table.header[column]
+        raise _cell_error(table.path, line, header, requirement, got, cure)
     return Sites(table.path, latitude, longitude)
 
 
@@ -201,13 +203,6 @@ class _Table:
     lines: tuple[int, ...]
     values: NDArray[np.float64]
 
-    def error(self, row: int, column: int, requirement: str, got: object, cure: str) -> ValueError:
-        """Return the refusal of one cell."""
-        return _cell_error(self.path, self.lines[row], self.header[column], requirement, got, cure)
-
-
-_Row = tuple[int, list[str]]
-
 
 def _cell_error(
     path: str, line: int, header: str, requirement: str, got: object, cure: str
@@ -246,9 +241,9 @@ def _read_table(path: str | os.PathLike[str], columns: _Columns) -> _Table:
     return _Table(name, titles, tuple(line for line, _ in rows[1:]), values)
 
 
-def _read_rows(path: str) -> list[_Row]:
+def _read_rows(path: str) -> list[tuple[int, list[str]]]:
     """Return every record with its 1-based line, cells stripped, without blank ones at the end."""
-    rows: list[_Row] = []
+    rows: list[tuple[int, list[str]]] = []
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)

@@ -120,9 +120,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         )
         self._shape = (self.scenario.n_devices,)
         self.observation_space = self._simulator.coder.space()
-        self.action_space = MultiDiscrete(
-            np.full(self.scenario.n_devices, self.scenario.n_servers + 1)
-        )
+        self.action_space = assignment_space(self.scenario)
         self._picture = Picture(self.scenario, render_mode) if render_mode else None
 
     # -- the Gymnasium interface ----------------------------------------------------------------
@@ -185,7 +183,18 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         return observation, float(reward), False, False, info
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Draw the slot that was decided last, shape (H, W, 3), or show it in a window: None."""
+        """Draw the slot that was decided last.
+
+        Returns
+        -------
+        ndarray, shape (H, W, 3), uint8, or None
+            None in human mode, where a window shows it, and without a render mode.
+
+        Raises
+        ------
+        gymnasium.error.DependencyNotInstalled
+            Without pygame-ce.
+        """
         if self._picture is None:
             gym.logger.warn('render() needs a render_mode: gym.make(..., render_mode="rgb_array").')
             return None
@@ -220,7 +229,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
 
     @property
     def slot(self) -> Slot:
-        """The current slot: what the next action will be priced in. Read-only, and for good."""
+        """The current slot, in which the next action will be priced; read-only, never changed."""
         return read_only(self._simulator.slot)
 
     @property
@@ -295,6 +304,11 @@ def read_only(slot: Slot) -> Slot:
     for view in views:
         view.flags.writeable = False
     return Slot.trusted(*views)
+
+
+def assignment_space(scenario: Scenario) -> MultiDiscrete:
+    """Return a new space of assignments: a choice 0...M for each of N devices."""
+    return MultiDiscrete(np.full(scenario.n_devices, scenario.n_servers + 1))
 
 
 def legal_choices(scenario: Scenario) -> NDArray[np.bool_]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
@@ -27,7 +26,7 @@ except ModuleNotFoundError as error:
         'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
     ) from error
 
-from mec_gym.envs.offloading import ENV_ID
+from mec_gym.envs.offloading import ENV_ID, assignment_space
 from mec_gym.envs.scores import VectorScoreAction, score_space, voted
 from mec_gym.envs.vector import MultiMECVectorEnv
 
@@ -69,7 +68,7 @@ class SB3VecEnv(VecEnv):
         super().__init__(venv.num_envs, venv.single_observation_space, venv.single_action_space)
 
     def reset(self) -> NDArray[Any]:
-        """Begin an episode in every copy."""
+        """Begin an episode in every copy; the infos are in ``reset_infos``."""
         seeded = any(seed is not None for seed in self._seeds)
         # Gymnasium's annotation forgets the lists that its vector envs take.
         seeds: Any = list(self._seeds) if seeded else None
@@ -322,8 +321,7 @@ def world_of(env: VecEnv, *, plain: bool = True, assignments: bool = True) -> tu
 
 
 def _require_assignments(env: VecEnv, scenario: Scenario) -> None:
-    actions = MultiDiscrete(np.full(scenario.n_devices, scenario.n_servers + 1))
-    if env.action_space != actions:
+    if env.action_space != assignment_space(scenario):
         raise TypeError(
             f"env must take assignments, MultiDiscrete([{scenario.n_servers + 1}] * "
             f"{scenario.n_devices}); got {env.action_space}. Leave out ScoreAction, scores=True or "

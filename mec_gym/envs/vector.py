@@ -8,7 +8,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import MultiDiscrete
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -18,6 +17,7 @@ from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.offloading import (
     ARGUMENTS,
     RENDER_MODES,
+    assignment_space,
     legal_choices,
     read_only,
     require_own_state,
@@ -99,9 +99,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             self.scenario, self.num_envs, reward=reward, observation=observation, optimum=optimum
         )
         self.single_observation_space = self._simulator.coder.space()
-        self.single_action_space = MultiDiscrete(
-            np.full(self.scenario.n_devices, self.scenario.n_servers + 1)
-        )
+        self.single_action_space = assignment_space(self.scenario)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._rngs: list[np.random.Generator] = []

@@ -169,7 +169,7 @@ class _Repair:
         return least
 
     def _least_moves_from(self, row: int, node: int) -> NDArray[np.float64]:
-        """Return one row of it."""
+        """Return one row of :meth:`_least_moves`."""
         moves = self._cost[row, self.choice[row] == node]
         moves -= moves[:, node].copy()[:, None]
         least: NDArray[np.float64] = moves.min(axis=0, initial=np.inf)
