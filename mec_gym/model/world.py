@@ -144,7 +144,7 @@ class World:
         return values
 
     def _stack_path_gains(self) -> NDArray[np.float64]:
-        """Return the gains without fading, inside the model's range."""
+        """Return the gains without fading, in range: (N, M); of a batch (1, N, M) or (B, N, M)."""
         layouts = self._layouts[:1] if self.scenario.layout == "fixed" else self._layouts
         gains = np.stack([layout.path_gains for layout in layouts])
         gains = np.clip(gains, SMALLEST, LARGEST / _LARGEST_FADING)
