@@ -252,10 +252,6 @@ class Scenario:
         **overrides
             Scenario fields that replace the preset's.
 
-        Returns
-        -------
-        Scenario
-
         Raises
         ------
         ValueError, TypeError
@@ -282,10 +278,6 @@ class Scenario:
             What users pass as ``scenario``; a mapping holds Scenario fields.
         **overrides
             Scenario fields that replace those of `scenario`.
-
-        Returns
-        -------
-        Scenario
 
         Raises
         ------
@@ -376,10 +368,6 @@ class Scenario:
         **changes
             Scenario fields.
 
-        Returns
-        -------
-        Scenario
-
         Raises
         ------
         TypeError, ValueError
@@ -430,10 +418,6 @@ class Scenario:
         ----------
         source : str or path
             JSON text (it begins with a bracket) or the path of a file.
-
-        Returns
-        -------
-        Scenario
 
         Raises
         ------

@@ -202,7 +202,7 @@ def overwrite(*results: Any) -> None:
             overwrite(*result)
 
 
-# -- the checks: each returns why it does not apply, if so ---
+# -- the checks: each returns why it does not apply, if so ----------------------------------------
 
 
 def _check_gymnasium(trial: Trial) -> None:
