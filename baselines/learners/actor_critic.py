@@ -15,15 +15,18 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import Tensor, nn
 
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
-from baselines.learners.envs import require_assignments, require_same_spaces, vectorised
-from baselines.learners.hyperparameters import (
+from baselines.learners.learner import (
+    MECLog,
     attributes,
     loading,
+    require_assignments,
+    require_env,
     require_hyperparameters,
     require_policy,
+    require_same_spaces,
 )
 from baselines.learners.link_policy import LinkPolicy
-from baselines.learners.mec_log import MECLog
+from mec_gym.envs.sb3 import vectorised
 from mec_gym.validation import dict_of
 
 Self = TypeVar("Self", bound="ActorCritic")
@@ -128,11 +131,8 @@ class ActorCritic(MECLog, A2C):
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        if env is None and _init_setup_model:
-            raise TypeError(
-                'ActorCritic needs an env, e.g. env=gymnasium.make("mec_gym/MultiMEC-v0", '
-                'scenario="paper-30x2"); ActorCritic.load(path) predicts without one.'
-            )
+        if _init_setup_model:
+            require_env(type(self), env)
         self._require_policy(policy)
         super().__init__(
             policy,
@@ -224,21 +224,10 @@ class ActorCritic(MECLog, A2C):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> Self:
-        """Train; every batch of slots is followed by one gradient step.
+        """Train for some slots, in whole batches, each followed by one gradient step.
 
-        Parameters
-        ----------
-        total_timesteps : int
-            Slots, rounded up to whole batches.
-        callback, tb_log_name, reset_num_timesteps, progress_bar
-            As everywhere in Stable-Baselines3.
-        log_interval : int, optional
-            Gradient steps between two entries of the log.
-
-        Returns
-        -------
-        ActorCritic
-            Itself.
+        The log has an entry every `log_interval` gradient steps. All else is as everywhere in
+        Stable-Baselines3.
         """
         # Its annotation forgets that None means no log.
         return super().learn(
@@ -258,19 +247,9 @@ class ActorCritic(MECLog, A2C):
         return wrapped
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Train in another env of the same numbers of devices and servers.
+        """Train in another env of the same numbers of devices and servers, and as many copies.
 
-        Parameters
-        ----------
-        env : gymnasium.Env, gymnasium VectorEnv or VecEnv
-            With as many copies as the env before; :meth:`load` takes any number.
-        force_reset : bool
-            Whether the next :meth:`learn` begins with a reset.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an env that the constructor refuses, or of other spaces than the model's.
+        :meth:`load` takes any number of copies.
         """
         env = self._wrap_env(env, self.verbose)
         require_same_spaces(self.observation_space, self.action_space, env)
@@ -294,21 +273,9 @@ class ActorCritic(MECLog, A2C):
     ) -> Self:
         """Return a model as ``save`` wrote it.
 
-        Parameters
-        ----------
-        path : str, path or binary file
-            ".zip" may be left out. As all files of Stable-Baselines3's algorithms it can hold code:
-            load none from strangers.
-        env : gymnasium.Env, gymnasium VectorEnv or VecEnv, optional
-            With any number of copies. Without it the model predicts.
-        device, custom_objects, print_system_info, force_reset
-            As everywhere in Stable-Baselines3.
-        **kwargs
-            Constructor arguments to change.
-
-        Returns
-        -------
-        ActorCritic
+        The env may have any number of copies; without one the model predicts. As all files of
+        Stable-Baselines3's algorithms it can hold code: load none from strangers.
+        All else is as everywhere in Stable-Baselines3; `**kwargs` replace the file's arguments.
 
         Raises
         ------

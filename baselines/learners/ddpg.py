@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import stable_baselines3
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import update_learning_rate
+from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.td3.policies import TD3Policy
 
-from baselines.learners.exploration import SharedNoise
-from baselines.learners.hyperparameters import (
+from baselines.learners.learner import (
     OFF_POLICY_INTEGERS,
     OFF_POLICY_NETWORKS,
+    MECLog,
+    mean_and_spread,
     naming,
+    require_env,
     require_hyperparameters,
+    require_memory,
     require_networks,
     require_noise,
     require_policy,
     require_rounds,
 )
-from baselines.learners.mec_log import MECLog
-from baselines.learners.slot_replay import SlotReplay
-from baselines.learners.vote_policy import VotePolicy
-from baselines.learners.voting import VotingAlgorithm
+from baselines.learners.voting import VotePolicy, VotingAlgorithm
 from mec_gym.validation import dict_of
 
 SATURATED = 0.95
@@ -41,14 +45,14 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
     The actor maps the observation to M · N scores, the critic values them; the actor follows the
     critic's gradient. Training is Stable-Baselines3's, step by step. Its own are the critic's
-    view of scores (:class:`~baselines.learners.vote_policy.VoteCritic`), exploration
-    (:class:`~baselines.learners.exploration.SharedNoise`), the replay buffer
-    (:class:`~baselines.learners.slot_replay.SlotReplay`) and defaults for this problem.
+    view of scores (:class:`~baselines.learners.voting.VoteCritic`), exploration
+    (:class:`SharedNoise`), the replay buffer
+    (:class:`SlotReplay`) and defaults for this problem.
 
     Parameters
     ----------
     policy : str or type
-        "MlpPolicy", a :class:`~baselines.learners.vote_policy.VotePolicy`, or a policy class of
+        "MlpPolicy", a :class:`~baselines.learners.voting.VotePolicy`, or a policy class of
         Stable-Baselines3's TD3.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
         A MultiMEC env. Where it takes assignments, `predict` returns assignments; where it takes
@@ -76,12 +80,12 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         Of a round; by default one for each copy of the env, so that their number does not change
         how many there are for a slot. A file keeps any other number.
     noise : float
-        Standard deviation of :class:`~baselines.learners.exploration.SharedNoise`, where no
+        Standard deviation of :class:`SharedNoise`, where no
         `action_noise` is given.
     action_noise : ActionNoise, optional
         Another exploration.
     replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps
-        As in Stable-Baselines3; :class:`~baselines.learners.slot_replay.SlotReplay` by default.
+        As in Stable-Baselines3; :class:`SlotReplay` by default.
     tensorboard_log, policy_kwargs, verbose, seed, device
         As everywhere in Stable-Baselines3.
 
@@ -141,11 +145,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         noise: float = 0.3,
         _init_setup_model: bool = True,
     ) -> None:
-        if env is None and _init_setup_model:
-            raise TypeError(
-                "DDPG needs an env, whose sizes its networks take: DDPG(env=gymnasium.make("
-                '"mec_gym/MultiMEC-v0", scenario=...)).'
-            )
+        if _init_setup_model:
+            require_env(type(self), env)
         require_policy(policy, self.policy_aliases, TD3Policy)
         self.actor_rate, self.noise = actor_rate, noise
         self.steps_by_copies: int | None = None
@@ -229,15 +230,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         update_learning_rate(self.actor.optimizer, self.actor_rate * rate)
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        """Take gradient steps, as Stable-Baselines3's, and log what shows whether they help.
-
-        Parameters
-        ----------
-        gradient_steps : int
-            How many.
-        batch_size : int
-            Slots in each.
-        """
+        """Take gradient steps, as Stable-Baselines3's, and log what shows whether they help."""
         super().train(gradient_steps, batch_size)
         with torch.no_grad():
             scores = self.actor(self.policy.obs_to_tensor(self._last_obs)[0])  # type: ignore[arg-type]
@@ -256,3 +249,163 @@ def _require_buffer(kind: Any) -> None:
                 "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or "
                 f"None; got {kind!r}."
             )
+
+
+class SharedNoise(ActionNoise):
+    """Normal noise on the scores of M servers for N devices, part of it shared.
+
+    Noise of its own on every score hardly changes what matters: with ten servers some score of
+    nearly every device stays above the threshold, and the number of devices at a server stays
+    near its mean. So part of the noise is drawn once for each device (whether it offloads), once
+    for each server (how many come to it) and once for all (how many offload). What tells servers
+    apart, the scores' own and the servers' part, has half the deviation of the others: a device
+    follows the highest of M scores, and the highest of many is high.
+
+    Parameters
+    ----------
+    n_servers, n_devices : int
+        M and N.
+    deviation : float
+        Standard deviation of the devices' and of the common part, of scores scaled to [-1, 1].
+
+    Examples
+    --------
+    >>> SharedNoise(2, 30, 0.2)().shape
+    (60,)
+    """
+
+    def __init__(self, n_servers: int, n_devices: int, deviation: float) -> None:
+        super().__init__()
+        self.n_servers, self.n_devices, self.deviation = n_servers, n_devices, deviation
+
+    def __call__(self) -> NDArray[np.float32]:
+        """Draw the noise of one slot, shape (M · N,)."""
+        rows, columns = self.n_servers, self.n_devices
+        parts = (((rows, columns), 0.5), ((rows, 1), 0.5), ((1, columns), 1.0), ((1, 1), 1.0))
+        # From the generator that the library seeds, as its own noises.
+        normal = np.random.normal
+        noise = sum(share * normal(size=shape) for shape, share in parts)
+        return (self.deviation * np.asarray(noise)).astype(np.float32).ravel()
+
+    def __repr__(self) -> str:
+        return f"SharedNoise({self.n_servers}, {self.n_devices}, {self.deviation})"
+
+
+class SlotReplay(ReplayBuffer):
+    """Stable-Baselines3's replay buffer, fitted to large slots that are independent.
+
+    Scores are kept in half precision: within 0.0005 of what they were. Next observations are kept
+    only where the discount asks for them. Rewards are sampled standardised: less the mean of all
+    that the buffer holds, by their standard deviation. So a critic's errors, and with them its
+    learning rate, do not depend on the `reward` of the env. Where episodes have no end (the env's
+    only time out), that changes no policy's rank, whatever the discount.
+
+    Parameters
+    ----------
+    buffer_size, observation_space, action_space, device, n_envs
+        As in Stable-Baselines3; `buffer_size` counts slots of all copies together.
+    optimize_memory_usage : bool
+        Not supported: there is nothing left to save where next observations are not kept.
+    next_observations : bool
+        Whether to keep them. Without them each slot stands for its own successor, which a
+        discount of 0 never looks at.
+
+    Raises
+    ------
+    ValueError
+        For ``optimize_memory_usage``, or if the buffer would not fit into free memory.
+
+    Examples
+    --------
+    >>> scores = spaces.Box(0.0, 1.0, (60,))
+    >>> replay = SlotReplay(1000, spaces.Box(-1.0, 1.0, (30, 2)), scores, next_observations=False)
+    >>> replay.bytes_of_a_slot
+    372
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        device: Any = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        *,
+        next_observations: bool = True,
+    ) -> None:
+        # Past ReplayBuffer's own constructor, which would allocate twice as much.
+        BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
+        if optimize_memory_usage:
+            raise ValueError(
+                "SlotReplay needs optimize_memory_usage=False; for less memory choose a smaller "
+                "buffer_size, or a discount of 0."
+            )
+        self.optimize_memory_usage = False
+        self.handle_timeout_termination = True
+        self.keeps_next = next_observations
+        self.buffer_size = max(buffer_size // n_envs, 1)
+        require_memory(buffer_size, self.bytes_of_a_slot)
+        rows = (self.buffer_size, self.n_envs)
+        seen = observation_space.dtype
+        self.observations = np.zeros((*rows, *self.obs_shape), dtype=seen)
+        self.next_observations = self.observations
+        if next_observations:
+            self.next_observations = np.zeros((*rows, *self.obs_shape), dtype=seen)
+        self.actions = np.zeros((*rows, self.action_dim), dtype=np.float16)
+        self.rewards, self.dones, self.timeouts = np.zeros((3, *rows), dtype=np.float32)
+
+    @property
+    def bytes_of_a_slot(self) -> int:
+        """Memory that one slot takes, [B]."""
+        dtype = np.dtype(self.observation_space.dtype)
+        seen = int(np.prod(self.obs_shape)) * dtype.itemsize
+        return seen * (1 + self.keeps_next) + 2 * self.action_dim + 3 * 4
+
+    def add(
+        self,
+        obs: NDArray[Any],
+        next_obs: NDArray[Any],
+        action: NDArray[Any],
+        reward: NDArray[Any],
+        done: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Keep one slot of each of B copies, in the place of the oldest where the buffer is full.
+
+        `action` holds scores scaled to [-1, 1], shape (B, M · N).
+        """
+        place = self.pos
+        self.observations[place] = obs
+        if self.keeps_next:
+            self.next_observations[place] = next_obs
+        self.actions[place] = action.reshape(self.n_envs, self.action_dim)
+        self.rewards[place], self.dones[place] = reward, done
+        self.timeouts[place] = [info.get("TimeLimit.truncated", False) for info in infos]
+        self.pos = (place + 1) % self.buffer_size
+        self.full = self.full or self.pos == 0
+
+    def reward_scale(self) -> tuple[float, float]:
+        """Return what rewards are standardised by: their mean and deviation, 1 if all are alike."""
+        mean, deviation = mean_and_spread(self.rewards[: self.size()])
+        return mean, deviation or 1.0
+
+    def _get_samples(
+        self, batch_inds: NDArray[np.int64], env: VecNormalize | None = None
+    ) -> ReplayBufferSamples:
+        # The generator that the library seeds and that the base class draws slots from.
+        copies = np.random.randint(0, self.n_envs, size=len(batch_inds))  # noqa: NPY002
+        places = (batch_inds, copies)
+        ended = self.dones[places] * (1.0 - self.timeouts[places])
+        mean, deviation = self.reward_scale()
+        standard = (self.rewards[places] - mean) / deviation
+        return ReplayBufferSamples(
+            observations=self.to_torch(self._shown(self.observations[places], env)),
+            actions=self.to_torch(self.actions[places].astype(np.float32)),
+            next_observations=self.to_torch(self._shown(self.next_observations[places], env)),
+            dones=self.to_torch(ended.reshape(-1, 1)),
+            rewards=self.to_torch(standard.astype(np.float32).reshape(-1, 1)),
+        )
+
+    def _shown(self, observations: NDArray[Any], env: VecNormalize | None) -> NDArray[Any]:
+        return np.asarray(self._normalize_obs(observations, env))
