@@ -60,17 +60,13 @@ LARGEST_FADING = 100.0
 class LocalExecution(SlotPolicy):
     """No device offloads but those that cannot execute locally; see :func:`baselines.local`.
 
-    Parameters
-    ----------
-    env, **kwargs
-        As for :class:`SlotPolicy`.
+    Parameters are those of :class:`SlotPolicy`.
 
     Examples
     --------
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
-    >>> observation, _ = env.reset(seed=0)
-    >>> int(LocalExecution(env).predict(observation)[0].sum())
+    >>> int(LocalExecution(env).predict(env.reset(seed=0)[0])[0].sum())
     0
     """
 
@@ -148,8 +144,8 @@ class RemoteOffloading(SlotPolicy):
     --------
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
-    >>> observation, _ = env.reset(seed=0)
-    >>> action, _ = RemoteOffloading(env, admission_limit=False).predict(observation)
+    >>> model = RemoteOffloading(env, admission_limit=False)
+    >>> action, _ = model.predict(env.reset(seed=0)[0])
     >>> sorted(set(action.tolist()))
     [1, 2]
     """
@@ -356,17 +352,13 @@ class GreedyOffloading(SlotPolicy):
 
     See :func:`baselines.greedy`.
 
-    Parameters
-    ----------
-    env, **kwargs
-        As for :class:`SlotPolicy`.
+    Parameters are those of :class:`SlotPolicy`.
 
     Examples
     --------
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2", optimum=True)
-    >>> observation, _ = env.reset(seed=0)
-    >>> action, _ = GreedyOffloading(env).predict(observation)
+    >>> action, _ = GreedyOffloading(env).predict(env.reset(seed=0)[0])
     >>> env.step(action)[4]["nrr"] > 0.99
     True
     """
@@ -381,17 +373,13 @@ class Optimal(SlotPolicy):
 
     Observations are in single precision: the decision is that for gains within 5e-6.
 
-    Parameters
-    ----------
-    env, **kwargs
-        As for :class:`SlotPolicy`.
+    Parameters are those of :class:`SlotPolicy`.
 
     Examples
     --------
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2", optimum=True)
-    >>> observation, _ = env.reset(seed=0)
-    >>> action, _ = Optimal(env).predict(observation)
+    >>> action, _ = Optimal(env).predict(env.reset(seed=0)[0])
     >>> round(env.step(action)[4]["nrr"], 6)
     1.0
     """
@@ -416,26 +404,12 @@ class SearchPolicy(SlotPolicy):
         Decisions to price per slot.
     max_milliseconds : float, optional
         Begin no further generation after so long; decisions then depend on the machine.
-    encoding : {"floor", "scores", "order", "prices"}, optional
-        See :mod:`baselines.encodings`; by default the best of those.
-    start, population, options
-        As for :class:`~baselines.search.SearchSettings`; by default those committed under
-        baselines/settings for the encoding.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a budget that is not positive, or settings that do not exist.
+    encoding, start, population, options
+        As for :class:`~baselines.search.SearchSettings`; by default the best committed under
+        baselines/settings, of all or for the encoding.
     """
 
-    settings = (
-        "max_evaluations",
-        "max_milliseconds",
-        "encoding",
-        "start",
-        "population",
-        "options",
-    )
+    settings = ("max_evaluations", "max_milliseconds", "encoding", "start", "population", "options")
     algorithm: ClassVar[str]
     make: ClassVar[Algorithm]
 
@@ -494,17 +468,13 @@ class SearchPolicy(SlotPolicy):
 class ParticleSwarm(SearchPolicy):
     """Particle swarm in every slot anew; see :func:`baselines.particle_swarm`.
 
-    Parameters
-    ----------
-    env, **kwargs
-        As for :class:`SearchPolicy`.
+    Parameters are those of :class:`SearchPolicy`.
 
     Examples
     --------
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2", optimum=True)
-    >>> observation, _ = env.reset(seed=0)
-    >>> action, _ = ParticleSwarm(env, max_evaluations=500).predict(observation)
+    >>> action, _ = ParticleSwarm(env, max_evaluations=500).predict(env.reset(seed=0)[0])
     >>> env.step(action)[4]["nrr"] > 0.99
     True
     """
@@ -515,17 +485,13 @@ class ParticleSwarm(SearchPolicy):
 class DifferentialEvolution(SearchPolicy):
     """Differential evolution in every slot anew; see :func:`baselines.differential_evolution`.
 
-    Parameters
-    ----------
-    env, **kwargs
-        As for :class:`SearchPolicy`.
+    Parameters are those of :class:`SearchPolicy`.
 
     Examples
     --------
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2", optimum=True)
-    >>> observation, _ = env.reset(seed=0)
-    >>> action, _ = DifferentialEvolution(env, max_evaluations=500).predict(observation)
+    >>> action, _ = DifferentialEvolution(env, max_evaluations=500).predict(env.reset(seed=0)[0])
     >>> env.step(action)[4]["nrr"] > 0.99
     True
     """

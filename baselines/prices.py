@@ -34,10 +34,8 @@ def posted_prices(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks.
+    scenario, slot : Scenario, Slot
+        The system, and one slot or a batch of them.
     prices : array_like, shape (M,) or broadcastable to (..., M), or a number, [1/sqrt(cycle/s)]
         λ_j, not negative; :func:`mean_prices` finds some, :func:`best_discount` a part of them.
     dropping : bool
@@ -127,12 +125,10 @@ def mean_prices(scenario: Scenario, slots: Slot) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    scenario : Scenario
-        The system. Where each episode has a map of its own (``layout="redrawn"``) and the
-        servers' positions are part of it, a server is known by its CPU only: servers of equal
-        speed get one price.
-    slots : Slot
-        A batch of slots to tune on; not those to be judged by.
+    scenario, slots : Scenario, Slot
+        The system, and a batch of slots to tune on; not those to be judged by. Where each episode
+        has a map of its own (``layout="redrawn"``) and the servers' positions are part of it, a
+        server is known by its CPU only: servers of equal speed get one price.
 
     Returns
     -------
@@ -160,10 +156,8 @@ def best_discount(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        A batch of slots to tune on; not those to be judged by.
+    scenario, slots : Scenario, Slot
+        The system, and a batch of slots to tune on; not those to be judged by.
     prices : array_like, shape (M,), [1/sqrt(cycle/s)]
         Usually from :func:`mean_prices`.
     dropping : bool

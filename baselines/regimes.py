@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,33 +30,32 @@ def rules(quota_size: int, prices: ArrayLike | None = None) -> Mapping[str, Deci
 
     :func:`tuned_quota` and :func:`tuned_prices` choose the two arguments.
     """
-    table: dict[str, Decide] = {
-        "all local": lambda scenario, slot, _layout, _rng: local(scenario, slot),
-        "nearest server": lambda scenario, slot, layout, _rng: remote(
-            scenario, slot, layout.distances_m, admission_limit=False
-        ),
-        "nearest server, admission limit": lambda scenario, slot, layout, _rng: remote(
-            scenario, slot, layout.distances_m
-        ),
-        "random": lambda scenario, slot, _layout, rng: random(
-            scenario, slot, rng, admission_limit=False
-        ),
-        "random, admission limit": lambda scenario, slot, _layout, rng: random(scenario, slot, rng),
-        "best gains up to a quota": lambda scenario, slot, _layout, _rng: quota(
-            scenario, slot, quota_size
-        ),
-        "no prices, servers keep what pays": lambda scenario, slot, _layout, _rng: posted_prices(
-            scenario, slot, 0.0
-        ),
+
+    def knowing(rule: Any, *arguments: Any) -> Decide:
+        return lambda scenario, slot, _layout, _rng: rule(scenario, slot, *arguments)
+
+    def nearest(*, limit: bool) -> Decide:
+        return lambda scenario, slot, layout, _rng: remote(
+            scenario, slot, layout.distances_m, admission_limit=limit
+        )
+
+    def drawn(*, limit: bool) -> Decide:
+        return lambda scenario, slot, _layout, rng: random(
+            scenario, slot, rng, admission_limit=limit
+        )
+
+    table = {
+        "all local": knowing(local),
+        "nearest server": nearest(limit=False),
+        "nearest server, admission limit": nearest(limit=True),
+        "random": drawn(limit=False),
+        "random, admission limit": drawn(limit=True),
+        "best gains up to a quota": knowing(quota, quota_size),
+        "no prices, servers keep what pays": knowing(posted_prices, 0.0),
     }
     if prices is not None:
-        table["posted prices"] = lambda scenario, slot, _layout, _rng: posted_prices(
-            scenario, slot, prices
-        )
-    return table | {
-        "greedy": lambda scenario, slot, _layout, _rng: greedy(scenario, slot),
-        "optimum": lambda scenario, slot, _layout, _rng: optimal(scenario, slot),
-    }
+        table["posted prices"] = knowing(posted_prices, prices)
+    return table | {"greedy": knowing(greedy), "optimum": knowing(optimal)}
 
 
 def tuned_quota(tuning: SlotSet) -> int:
@@ -80,24 +80,11 @@ def tuned_prices(tuning: SlotSet) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Regime:
-    """What the rules reach in one scenario.
+    """What the rules reach in one scenario, by `name`: the NRR by rule.
 
-    Attributes
-    ----------
-    name : str
-        The scenario's.
-    nrr : dict of str to Estimate
-        By rule.
-    quota : int
-        Devices per server of the quota rule, chosen on other slots.
-    optimum : Estimate
-        Mean optimal objective (its lower bound where not proven).
-    offloaded : float
-        Share of devices offloaded at the solver's decision.
-    gap : float
-        Largest gap between the solver's decision and its proven bound.
-    n_layouts, slots_per_layout : int
-        Sizes of the sample.
+    `quota` is that of the quota rule, chosen on other slots; `optimum` the mean optimal objective
+    (its lower bound where not proven); `offloaded` the share of devices offloaded at the solver's
+    decision and `gap` its largest gap to the proven bound.
     """
 
     name: str

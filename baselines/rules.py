@@ -25,10 +25,8 @@ def local(scenario: Scenario, slot: Slot) -> Assignment:
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks.
+    scenario, slot : Scenario, Slot
+        The system, and one slot or a batch of them.
 
     Returns
     -------
@@ -52,10 +50,8 @@ def random(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks.
+    scenario, slot : Scenario, Slot
+        The system, and one slot or a batch of them.
     rng : numpy.random.Generator
         Source of randomness.
     admission_limit : bool
@@ -90,10 +86,8 @@ def remote(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks.
+    scenario, slot : Scenario, Slot
+        The system, and one slot or a batch of them.
     distance_m : ndarray, shape (..., N, M), [m]
         From each device to each server.
     admission_limit : bool
@@ -122,30 +116,11 @@ def remote(
 def admitted(
     scenario: Scenario, assignment: Assignment, priority: NDArray[np.float64]
 ) -> Assignment:
-    """Return the assignment with the devices that servers turn away executing locally.
+    """Return an assignment, shape (..., N), with the devices that servers turn away at home.
 
-    A server takes devices in order of priority while each of them would still get at least its
-    own speed f_i0 from an equal split of F_j^max. Devices that cannot execute locally, eq. (7),
-    stay.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    assignment : ndarray, shape (..., N), int
-        What the devices ask for.
-    priority : ndarray, shape (..., N)
-        Highest first.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=3, n_servers=1, server_frequency_hz=2e9)
-    >>> admitted(scenario, np.array([1, 1, 1]), np.array([0.0, 2.0, 1.0]))
-    array([0, 1, 1])
+    A server takes devices in order of `priority`, the highest first, while each of them would still
+    get at least its own speed f_i0 from an equal split of F_j^max. Devices that cannot execute
+    locally, eq. (7), stay.
     """
     own = scenario.per_device("local_frequency_hz")
     order = np.argsort(-priority, axis=-1, kind="stable")
@@ -170,10 +145,8 @@ def quota(scenario: Scenario, slot: Slot, size: int) -> Assignment:
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks.
+    scenario, slot : Scenario, Slot
+        The system, and one slot or a batch of them.
     size : int
         Devices per server; 0...N.
 
@@ -202,10 +175,8 @@ def best_quota(scenario: Scenario, slots: Slot) -> int:
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        A batch of slots to tune on; not those to be judged by.
+    scenario, slots : Scenario, Slot
+        The system, and a batch of slots to tune on; not those to be judged by.
 
     Returns
     -------
@@ -246,10 +217,8 @@ def greedy(scenario: Scenario, slot: Slot) -> Assignment:
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks.
+    scenario, slot : Scenario, Slot
+        The system, and one slot or a batch of them.
 
     Returns
     -------
@@ -298,10 +267,8 @@ def optimal(scenario: Scenario, slot: Slot) -> Assignment:
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks.
+    scenario, slot : Scenario, Slot
+        The system, and one slot or a batch of them.
 
     Returns
     -------

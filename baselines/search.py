@@ -74,10 +74,8 @@ def particle_swarm(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks.
+    scenario, slot : Scenario, Slot
+        The system, and one slot or a batch of them.
     max_evaluations : int
         Decisions to price per slot.
     max_milliseconds : float, optional
@@ -128,16 +126,8 @@ def differential_evolution(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks.
-    max_evaluations : int
-        Decisions to price per slot.
-    max_milliseconds : float, optional
-        Begin no further generation after so long.
-    seed : int
-        Equal seeds find equal decisions, unless time runs out.
+    scenario, slot, max_evaluations, max_milliseconds, seed
+        As for :func:`particle_swarm`.
     settings : SearchSettings, optional
         Those in baselines/settings/differential_evolution.json by default.
 
@@ -147,10 +137,8 @@ def differential_evolution(
 
     Raises
     ------
-    TypeError, ValueError
-        For a budget that is not positive.
-    ModuleNotFoundError
-        Without pymoo.
+    TypeError, ValueError, ModuleNotFoundError
+        As for :func:`particle_swarm`.
 
     Examples
     --------

@@ -214,23 +214,10 @@ class SlotPolicy(BaseAlgorithm):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[Assignment, Any]:
-        """Return the decisions for one observation or a batch of them.
+        """Return decisions, shape (..., N), for one observation or a batch of them, and `state`.
 
-        Parameters
-        ----------
-        observation : array_like, shape (...,) + that of one observation
-            From a MultiMEC env of the policy's scenario.
-        state, episode_start
-            Not used; slots are independent of each other.
-        deterministic : bool
-            Whether equal observations get equal decisions from a policy that draws.
-
-        Returns
-        -------
-        actions : ndarray, shape (..., N), int64
-            0 = local, j = server j.
-        state : object
-            As given.
+        Slots are independent of each other: `state` and `episode_start` are not used.
+        `deterministic` asks for equal decisions for equal observations from a policy that draws.
 
         Raises
         ------
@@ -316,24 +303,10 @@ class SlotPolicy(BaseAlgorithm):
         force_reset: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Return a policy as :meth:`save` wrote it.
+        """Return a policy as :meth:`save` wrote it; without an env it predicts in its scenario.
 
-        Parameters
-        ----------
-        path : str, path or binary file
-            ".zip" may be left out.
-        env : gymnasium.Env or VecEnv, optional
-            As for :meth:`set_env`; without it the policy predicts in the scenario of the file.
-        device, custom_objects, print_system_info
-            Not used.
-        force_reset : bool
-            As for :meth:`set_env`.
-        **kwargs
-            Constructor arguments to change.
-
-        Returns
-        -------
-        SlotPolicy
+        `**kwargs` are constructor arguments to change; `device`, `custom_objects` and
+        `print_system_info` are not used.
 
         Raises
         ------

@@ -21,9 +21,9 @@ from baselines.learners.learner import (
     loading,
     require_assignments,
     require_env,
+    require_fitting,
     require_hyperparameters,
     require_policy,
-    require_same_spaces,
 )
 from baselines.learners.link_policy import LinkPolicy
 from mec_gym.envs.sb3 import vectorised
@@ -219,25 +219,17 @@ class ActorCritic(MECLog, A2C):
         self: Self,
         total_timesteps: int,
         callback: Any = None,
-        log_interval: int | None = 10,
+        log_interval: Any = 10,  # None means no log
         tb_log_name: str = "ActorCritic",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
+        *args: Any,
+        **kwargs: Any,
     ) -> Self:
         """Train for some slots, in whole batches, each followed by one gradient step.
 
         The log has an entry every `log_interval` gradient steps. All else is as everywhere in
         Stable-Baselines3.
         """
-        # Its annotation forgets that None means no log.
-        return super().learn(
-            total_timesteps,
-            callback,
-            log_interval,  # type: ignore[arg-type]
-            tb_log_name,
-            reset_num_timesteps,
-            progress_bar,
-        )
+        return super().learn(total_timesteps, callback, log_interval, tb_log_name, *args, **kwargs)
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -252,10 +244,11 @@ class ActorCritic(MECLog, A2C):
         :meth:`load` takes any number of copies.
         """
         env = self._wrap_env(env, self.verbose)
-        require_same_spaces(self.observation_space, self.action_space, env)
+        scenario = require_assignments(env)
+        require_fitting(_sizes(self.action_space), self.observation_space, scenario, env)
         self._require_seen_links(env)
         super().set_env(env, force_reset)
-        may = require_assignments(env).can_execute_locally.tolist()
+        may = scenario.can_execute_locally.tolist()
         self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
         assert isinstance(self.policy, OffloadingActorCriticPolicy)
         self.policy.set_legal(may)
@@ -289,9 +282,15 @@ class ActorCritic(MECLog, A2C):
                 data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
                 assert data is not None, "No data found in the saved file"
                 cls._require_policy(data["policy_class"])
-            require_same_spaces(data["observation_space"], data["action_space"], env)
+            seen, sizes = data["observation_space"], _sizes(data["action_space"])
+            require_fitting(sizes, seen, require_assignments(env), env)
         changed = attributes(kwargs)
         with loading(path, cls, kwargs.keys()):
             return super().load(
                 path, env, device, custom_objects, print_system_info, force_reset, **changed
             )
+
+
+def _sizes(space: Any) -> tuple[int, int]:
+    """Return N and M of a space of assignments."""
+    return len(space.nvec), int(space.nvec[0]) - 1

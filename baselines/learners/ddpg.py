@@ -261,17 +261,7 @@ class SharedNoise(ActionNoise):
     apart, the scores' own and the servers' part, has half the deviation of the others: a device
     follows the highest of M scores, and the highest of many is high.
 
-    Parameters
-    ----------
-    n_servers, n_devices : int
-        M and N.
-    deviation : float
-        Standard deviation of the devices' and of the common part, of scores scaled to [-1, 1].
-
-    Examples
-    --------
-    >>> SharedNoise(2, 30, 0.2)().shape
-    (60,)
+    `deviation` is that of the devices' and of the common part, of scores scaled to [-1, 1].
     """
 
     def __init__(self, n_servers: int, n_devices: int, deviation: float) -> None:
@@ -300,27 +290,8 @@ class SlotReplay(ReplayBuffer):
     learning rate, do not depend on the `reward` of the env. Where episodes have no end (the env's
     only time out), that changes no policy's rank, whatever the discount.
 
-    Parameters
-    ----------
-    buffer_size, observation_space, action_space, device, n_envs
-        As in Stable-Baselines3; `buffer_size` counts slots of all copies together.
-    optimize_memory_usage : bool
-        Not supported: there is nothing left to save where next observations are not kept.
-    next_observations : bool
-        Whether to keep them. Without them each slot stands for its own successor, which a
-        discount of 0 never looks at.
-
-    Raises
-    ------
-    ValueError
-        For ``optimize_memory_usage``, or if the buffer would not fit into free memory.
-
-    Examples
-    --------
-    >>> scores = spaces.Box(0.0, 1.0, (60,))
-    >>> replay = SlotReplay(1000, spaces.Box(-1.0, 1.0, (30, 2)), scores, next_observations=False)
-    >>> replay.bytes_of_a_slot
-    372
+    Without `next_observations` each slot stands for its own successor, which a discount of 0 never
+    looks at; ``optimize_memory_usage`` has nothing left to save then and is refused.
     """
 
     def __init__(
@@ -396,16 +367,17 @@ class SlotReplay(ReplayBuffer):
         # The generator that the library seeds and that the base class draws slots from.
         copies = np.random.randint(0, self.n_envs, size=len(batch_inds))  # noqa: NPY002
         places = (batch_inds, copies)
+
+        def shown(kept: NDArray[Any]) -> torch.Tensor:
+            return self.to_torch(np.asarray(self._normalize_obs(kept[places], env)))
+
         ended = self.dones[places] * (1.0 - self.timeouts[places])
         mean, deviation = self.reward_scale()
         standard = (self.rewards[places] - mean) / deviation
         return ReplayBufferSamples(
-            observations=self.to_torch(self._shown(self.observations[places], env)),
+            observations=shown(self.observations),
             actions=self.to_torch(self.actions[places].astype(np.float32)),
-            next_observations=self.to_torch(self._shown(self.next_observations[places], env)),
+            next_observations=shown(self.next_observations),
             dones=self.to_torch(ended.reshape(-1, 1)),
             rewards=self.to_torch(standard.astype(np.float32).reshape(-1, 1)),
         )
-
-    def _shown(self, observations: NDArray[Any], env: VecNormalize | None) -> NDArray[Any]:
-        return np.asarray(self._normalize_obs(observations, env))

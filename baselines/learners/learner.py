@@ -199,32 +199,23 @@ def require_assignments(env: VecEnv) -> Scenario:
     return scenario
 
 
-def require_same_spaces(
-    observation_space: Space[Any], action_space: Space[Any], env: VecEnv
+def require_fitting(
+    sizes: tuple[int, int], observations: Space[Any], scenario: Scenario, env: VecEnv
 ) -> None:
-    """Raise ``ValueError`` unless an env has the spaces of a model."""
-    if env.action_space != action_space:
+    """Raise ``ValueError`` unless an env has a model's N and M and its observations."""
+    theirs = (scenario.n_devices, scenario.n_servers)
+    if sizes != theirs or env.observation_space != observations:
         raise ValueError(
-            f"env must have {_sizes(action_space)}, as the model; got {_sizes(env.action_space)}. "
-            "A network's inputs and outputs are of one size: make a new model for this env."
+            f"the model is for N={sizes[0]} devices, M={sizes[1]} servers and observations "
+            f"{_bounds(observations)}; the env has N={theirs[0]}, M={theirs[1]} and "
+            f"{_bounds(env.observation_space)}. Make an env of those sizes, with that observation= "
+            "and those tasks that vary, or a new model for this one."
         )
-    if env.observation_space != observation_space:
-        raise ValueError(
-            f"env must have the observations of the model, {_bounds(observation_space)}; got "
-            f"{_bounds(env.observation_space)}. Give the env the same observation= and the same "
-            "tasks that vary, or make a new model for it."
-        )
-
-
-def _sizes(space: Space[Any]) -> str:
-    if isinstance(space, MultiDiscrete) and space.nvec.ndim == 1:
-        return f"{len(space.nvec)} devices and {int(space.nvec[0]) - 1} servers"
-    return f"actions {space}"
 
 
 def _bounds(space: Space[Any]) -> str:
     if isinstance(space, Box):
-        return f"shape {space.shape} within [{space.low.min():.4g}, {space.high.max():.4g}]"
+        return f"of shape {space.shape} within [{space.low.min():.4g}, {space.high.max():.4g}]"
     return f"{space}"
 
 
@@ -276,25 +267,19 @@ def loading(path: Any, cls: type[Any], given: Collection[str] = ()) -> Iterator[
     try:
         yield
     except (AssertionError, TypeError, ValueError) as error:
-        argument = getattr(error, _ARGUMENT, None)
-        if argument == "policy":
-            raise ValueError(
-                f"{path} holds a model of another algorithm than {cls.__name__}: {error}"
-            ) from error
-        if argument in given:
+        argument, name = getattr(error, _ARGUMENT, None), cls.__name__
+        if argument in given and argument != "policy":
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"argument of load(): {error}") from error
-        if argument is not None:
-            raise ValueError(
-                f"{path} does not hold a usable {cls.__name__}: {error} {argument} given to load() "
-                "replaces the file's."
-            ) from error
-        if given:
-            raise ValueError(
-                f"{path} cannot be loaded as {cls.__name__} with {', '.join(given)} given to "
-                f"load(): {error}"
-            ) from error
-        raise ValueError(f"{path} does not hold a usable {cls.__name__}: {error}") from error
+        told = f"{path} does not hold a usable {name}: {error}"
+        if argument == "policy":
+            told = f"{path} holds a model of another algorithm than {name}: {error}"
+        elif argument is not None:
+            told += f" {argument} given to load() replaces the file's."
+        elif given:
+            changes = ", ".join(given)
+            told = f"{path} cannot be loaded as {name} with {changes} given to load(): {error}"
+        raise ValueError(told) from error
 
 
 # -- the log --------------------------------------------------------------------------------------

@@ -388,23 +388,13 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         self: Self,
         total_timesteps: int,
         callback: Any = None,
-        log_interval: int | None = 4,
+        log_interval: Any = 4,  # None means no log
         tb_log_name: str = "MADDPG",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
+        *args: Any,
+        **kwargs: Any,
     ) -> Self:
-        """Train for some steps in the env, those of all copies counted.
-
-        All else is as everywhere in Stable-Baselines3.
-        """
-        return super().learn(
-            total_timesteps,
-            callback,
-            log_interval,  # type: ignore[arg-type]  # None means no log
-            tb_log_name,
-            reset_num_timesteps,
-            progress_bar,
-        )
+        """Train for some steps, those of all copies counted, as everywhere in Stable-Baselines3."""
+        return super().learn(total_timesteps, callback, log_interval, tb_log_name, *args, **kwargs)
 
 
 class AgentNoise(ActionNoise):
@@ -413,17 +403,7 @@ class AgentNoise(ActionNoise):
     With N·M scores of independent noise, how many devices offload hardly changes from slot to
     slot, and it is what matters most. The common shift shows it to the critics.
 
-    Parameters
-    ----------
-    n_agents, n_actions : int
-        M, and the actions of one agent.
-    own, level : float
-        Standard deviations of the two parts.
-
-    Examples
-    --------
-    >>> AgentNoise(2, 3, own=0.3, level=0.3)().shape
-    (6,)
+    `own` and `level` are the standard deviations of the two parts.
     """
 
     def __init__(self, n_agents: int, n_actions: int, own: float, level: float) -> None:
@@ -512,7 +492,7 @@ def require_views(views: Sequence[Sequence[int]], observations: Any, actions: An
 def bytes_of_a_slot(observations: Any, actions: Any) -> int:
     """Return what a slot with these spaces takes in Stable-Baselines3's replay buffer, [B]."""
     seen = 2 * int(np.prod(observations.shape)) * observations.dtype.itemsize
-    return seen + int(np.prod(actions.shape)) * int(actions.dtype.itemsize) + 12
+    return int(seen + int(np.prod(actions.shape)) * actions.dtype.itemsize + 12)
 
 
 def value_units(

@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import Tensor, nn
 
-from baselines.learners.learner import attributes, loading
+from baselines.learners.learner import attributes, loading, require_fitting
 from mec_gym import ENV_ID, Scenario, vote
 from mec_gym.envs.sb3 import ScoreVecEnv, vectorised
 from mec_gym.validation import plain, require_number
@@ -44,23 +44,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
 
     An env that already takes scores (``ScoreAction``, ``scores=True``, ``ScoreVecEnv``) is left as
     it is, and `predict` then returns scores.
-
-    Attributes
-    ----------
-    scenario : Scenario
-        The env's, which the vote needs.
-    votes : bool
-        Whether the env was given with assignments, so that `predict` returns assignments.
-
-    Examples
-    --------
-    >>> import stable_baselines3
-    >>> class Voting(VotingAlgorithm, stable_baselines3.DDPG):
-    ...     pass
-    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
-    >>> envs = make_sb3_vec_env("paper-30x2", n_envs=2)
-    >>> Voting("MlpPolicy", envs, buffer_size=9).predict(envs.reset())[0].shape
-    (2, 30)
+    `votes` says whether the env was given with assignments, so that `predict` returns assignments.
     """
 
     scenario: Scenario
@@ -95,15 +79,8 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         self._remember_world()
 
     def _require_fitting(self, env: VecEnv) -> None:
-        theirs: Scenario = env.get_attr("scenario")[0]
-        sizes = [(one.n_devices, one.n_servers) for one in (self.scenario, theirs)]
-        if sizes[0] != sizes[1] or env.observation_space != self.observation_space:
-            raise ValueError(
-                f"the model is for N={sizes[0][0]} devices, M={sizes[0][1]} servers and "
-                f"observations {self.observation_space}; the env has N={sizes[1][0]}, "
-                f"M={sizes[1][1]} and {env.observation_space}. Make an env of those sizes and that "
-                f"`observation`, or train a new {type(self).__name__} on this one."
-            )
+        sizes = (self.scenario.n_devices, self.scenario.n_servers)
+        require_fitting(sizes, self.observation_space, env.get_attr("scenario")[0], env)
         if env.num_envs != self.n_envs:
             raise ValueError(
                 f"the model was set up for {self.n_envs} copies of the env; got {env.num_envs}. "
@@ -117,17 +94,10 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]:
-        """Return decisions for one observation or a batch of them.
+        """Return decisions, shape (..., N), for one observation or a batch of them, and `state`.
 
-        The policy is deterministic and slots are independent of each other: `state`,
-        `episode_start` and `deterministic` make no difference.
-
-        Returns
-        -------
-        actions : ndarray, shape (..., N), int64
-            0 = local, j = server j. Where the env takes scores: scores, shape (..., M · N).
-        state : object
-            As given.
+        Where the env takes scores: scores, shape (..., M · N). The policy is deterministic and
+        slots are independent of each other: the other arguments make no difference.
         """
         scores, state = self.policy.predict(observation, state, episode_start, deterministic)
         return (self.voted(scores) if self.votes else scores), state
