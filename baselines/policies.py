@@ -136,9 +136,8 @@ class RemoteOffloading(SlotPolicy):
     Raises
     ------
     ValueError
-        For another `by`; and for ``by="distance"`` where layouts are redrawn, because no
-        observation says where anyone stands. In ``predict``, for gains that are impossible on the
-        policy's own map.
+        For ``by="distance"`` where layouts are redrawn, because no observation says where anyone
+        stands; in ``predict``, for gains that are impossible on the policy's own map.
 
     Examples
     --------

@@ -47,34 +47,14 @@ class SlotPolicy(BaseAlgorithm):
     A subclass implements :meth:`decide`, names its constructor's arguments in `settings` and what
     :meth:`tune` finds in `learned`; both have to be numbers, text, None or lists of these.
 
-    Parameters
-    ----------
-    env : gymnasium.Env, VecEnv or str, optional
-        A MultiMEC env, alone or vectorised, whose observations nothing changes on the way.
-        Without it, :meth:`set_env` has to come before anything else.
-    seed : int, optional
-        Of tuning, of what is random in decisions, and of the env.
-    verbose, tensorboard_log, stats_window_size
-        As everywhere in Stable-Baselines3.
+    `env` is a MultiMEC env, alone or vectorised, that takes assignments and whose observations
+    nothing changes on the way; without it, :meth:`set_env` has to come first. `seed` is that of
+    tuning, of what is random in decisions, and of the env. All else is as everywhere in
+    Stable-Baselines3. The env's `scenario` and `observation_kind`, "db", "raw" or "flat", are the
+    policy's.
 
-    Attributes
-    ----------
-    scenario : Scenario or None
-        The env's; None before there is an env.
-    observation_kind : str
-        The env's ``observation``: "db", "raw" or "flat".
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an env that does not show its slots as they are, or takes no assignments; for a seed or
-        `stats_window_size` out of its range.
-
-    Notes
-    -----
-    `predict` refuses observations that no such env gives. A normalised observation from elsewhere,
-    say from an evaluation env of its own, can lie within those bounds; it then passes for that of
-    another slot.
+    `predict` refuses observations that no such env gives. A normalised observation from elsewhere
+    can lie within those bounds; it then passes for that of another slot.
 
     Examples
     --------

@@ -84,12 +84,10 @@ class ActorCritic(MECLog, A2C):
 
     Raises
     ------
-    TypeError
-        For an env that is none of MultiMEC, or takes other actions than assignments; or for
-        another kind of policy.
-    ValueError
-        If the copies of env differ in their scenarios, for a batch of less than 2 slots, which
-        leaves nothing to compare, or for another number out of its range.
+    TypeError, ValueError
+        For an env that is none of MultiMEC, takes other actions than assignments or differs in its
+        copies' scenarios; for another kind of policy; for a batch of less than 2 slots, which
+        leaves nothing to compare, or another number out of its range.
 
     Notes
     -----
@@ -226,8 +224,7 @@ class ActorCritic(MECLog, A2C):
     ) -> Self:
         """Train for some slots, in whole batches, each followed by one gradient step.
 
-        The log has an entry every `log_interval` gradient steps. All else is as everywhere in
-        Stable-Baselines3.
+        The log has an entry every `log_interval` of them; None is for none.
         """
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, *args, **kwargs)
 
@@ -266,15 +263,10 @@ class ActorCritic(MECLog, A2C):
     ) -> Self:
         """Return a model as ``save`` wrote it.
 
-        The env may have any number of copies; without one the model predicts. As all files of
-        Stable-Baselines3's algorithms it can hold code: load none from strangers.
-        All else is as everywhere in Stable-Baselines3; `**kwargs` replace the file's arguments.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an env that the constructor refuses, or of other spaces than the model's; for
-            arguments here or in the file that it refuses; for a file of another algorithm.
+        The env may have any number of copies; without one the model predicts. `**kwargs` replace
+        the file's arguments. As all files of Stable-Baselines3's algorithms it can hold code: load
+        none from strangers. ``TypeError`` or ``ValueError`` for an env that does not fit, an
+        argument that the constructor refuses, or a file of another algorithm.
         """
         if env is not None:
             env = cls._wrap_env(env)

@@ -29,18 +29,11 @@ TINY = 1e-30
 
 
 class BatchedMultiCategorical(MultiCategoricalDistribution):
-    """N independent choices among as many things each, as one batched categorical distribution.
+    """N devices' independent choices among M + 1 things each, as one batched distribution.
 
     It takes the place of Stable-Baselines3's ``MultiCategoricalDistribution`` with N equal
     ``action_dims``. For equal logits `log_prob`, `entropy` and `mode` are equal bit for bit, and so
     is `sample` on the CPU where PyTorch's generator is in the same state.
-
-    Parameters
-    ----------
-    n_devices : int
-        N, how many choose.
-    n_choices : int
-        M + 1, among how many things each.
 
     Examples
     --------
@@ -139,20 +132,14 @@ class OffloadingActorCriticPolicy(ActorCriticPolicy):
 
     Parameters
     ----------
-    observation_space : gymnasium.Space
-        Any that Stable-Baselines3 flattens.
-    action_space : gymnasium.spaces.MultiDiscrete
-        N choices among M + 1 each.
-    lr_schedule : callable
-        Learning rate by the part of training that is left.
+    observation_space, action_space, lr_schedule, *args, **kwargs
+        As for ``ActorCriticPolicy``; the actions are N choices among M + 1 each.
     net_arch : list of int or mapping, optional
         Hidden widths of actor and critic both, or ``{"pi": actor's, "vf": critic's}``.
     can_execute_locally : bool array_like, shape (N,), optional
         Devices that may take choice 0; all by default. Others choose it with probability 0. It is
         ``Scenario.can_execute_locally``; :class:`~baselines.ActorCritic` asks the env for it, other
         algorithms take ``policy_kwargs={"can_execute_locally": ...}``.
-    **kwargs
-        For ``ActorCriticPolicy``.
 
     Raises
     ------

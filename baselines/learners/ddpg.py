@@ -91,11 +91,9 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
     Raises
     ------
-    TypeError
-        For an env that is none of MultiMEC, or takes neither assignments nor scores; without env.
-    ValueError
-        If the copies of env differ in their scenarios, the buffer exceeds free memory, or a number
-        is out of its range.
+    TypeError, ValueError
+        For an env that is none of MultiMEC, takes neither assignments nor scores or differs in its
+        copies' scenarios; if the buffer exceeds free memory, or a number is out of its range.
 
     Notes
     -----
@@ -179,7 +177,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         self._count_steps()
         require_rounds(self)
         require_noise(self.action_noise)
-        _require_buffer(self.replay_buffer_class)
+        self._require_buffer()
         if "net_arch" in self.policy_kwargs:
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
             self.policy_kwargs["net_arch"] = widths
@@ -194,6 +192,15 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             self.action_noise = SharedNoise(*size, self.noise)
         super()._setup_model()
         self._meet_world()
+
+    def _require_buffer(self) -> None:
+        kind = self.replay_buffer_class
+        if kind is not None and not (isinstance(kind, type) and issubclass(kind, ReplayBuffer)):
+            with naming("replay_buffer_class"):
+                raise TypeError(
+                    "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, "
+                    f"or None; got {kind!r}."
+                )
 
     def _count_steps(self) -> None:
         """Take as many gradient steps as there are copies, unless the caller has said otherwise.
@@ -239,16 +246,6 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             mean, deviation = self.replay_buffer.reward_scale()
             self.logger.record("train/reward_mean", mean)
             self.logger.record("train/reward_deviation", deviation)
-
-
-def _require_buffer(kind: Any) -> None:
-    known = isinstance(kind, type) and issubclass(kind, ReplayBuffer)
-    if kind is not None and not known:
-        with naming("replay_buffer_class"):
-            raise TypeError(
-                "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or "
-                f"None; got {kind!r}."
-            )
 
 
 class SharedNoise(ActionNoise):

@@ -293,12 +293,6 @@ class MECLog(BaseAlgorithm):
 
     For algorithms of Stable-Baselines3, named before them among the bases. The figures are means
     over the decisions carried out since the last entry.
-
-    Examples
-    --------
-    >>> from stable_baselines3 import PPO
-    >>> class LoggingPPO(MECLog, PPO):
-    ...     pass
     """
 
     _sums: dict[str, list[float]] | None = None

@@ -105,9 +105,8 @@ class LinkPolicy(OffloadingActorCriticPolicy):
     Raises
     ------
     ValueError
-        For observations other than "db" or "flat", stacked ones among them, and for widths below
-        1. Observations that VecNormalize changes have the same space: it is for the algorithm to
-        refuse them, as :class:`~baselines.ActorCritic` does.
+        For observations other than "db" or "flat". Those that VecNormalize changes have the same
+        space: it is for the algorithm to refuse them, as :class:`~baselines.ActorCritic` does.
 
     Examples
     --------

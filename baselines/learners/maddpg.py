@@ -84,12 +84,8 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         that offload goes on swinging.
     actor_rate : float
         The actors' learning rate over the critics'.
-    buffer_size : int
-        Slots that are remembered, all copies together.
-    learning_starts : int
-        Slots before the first gradient step.
-    batch_size, train_freq, gradient_steps
-        As everywhere in Stable-Baselines3.
+    buffer_size, learning_starts, batch_size, train_freq, gradient_steps
+        As everywhere in Stable-Baselines3, in slots of all copies together.
     tau : float
         How fast target networks follow, of 1.
     gamma : float
@@ -124,11 +120,9 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
 
     Raises
     ------
-    TypeError
-        For an env that is neither MultiMEC nor has Box actions.
-    ValueError
-        For arguments out of range, observations "raw", views that do not fit, or a replay buffer
-        that does not fit into memory.
+    TypeError, ValueError
+        For an env that is neither MultiMEC nor has Box actions, observations "raw", views that do
+        not fit, arguments out of range, or a replay buffer that does not fit into memory.
 
     Notes
     -----

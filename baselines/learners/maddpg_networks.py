@@ -187,23 +187,15 @@ class MADDPGPolicy(BasePolicy):
 
     Parameters
     ----------
-    observation_space : gymnasium.spaces.Box
-        Of the env.
-    action_space : gymnasium.spaces.Box
-        Of the joint actions, agent 1's first.
-    lr_schedule : callable
-        Learning rate of the actors.
-    views : sequence of sequences of int, shape (M, V)
-        Entries of the flattened observation that each agent sees.
+    observation_space, action_space, lr_schedule, optimizer_class, optimizer_kwargs
+        As everywhere in Stable-Baselines3; agent 1's actions come first.
+    views, critic
+        As `views` and `critics` of :class:`~baselines.MADDPG`, which gives them.
     net_arch : list of int or mapping, optional
         Hidden widths of every actor and critic, or ``{"pi": those of one actor, "qf": those of one
         critic}``; one at least.
-    critic : {"shared", "per-agent"}
-        One critic for all, or one for each agent.
     layer_norm : bool
         Whether hidden layers are normalised.
-    optimizer_class, optimizer_kwargs
-        As everywhere in Stable-Baselines3.
     """
 
     def __init__(

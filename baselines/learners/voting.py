@@ -40,11 +40,9 @@ class VotedVecEnv(ScoreVecEnv):
 class VotingAlgorithm(OffPolicyAlgorithm):
     """What an off-policy algorithm on continuous actions needs on the env of mec_gym.
 
-    Put it before the algorithm: ``class DDPG(VotingAlgorithm, stable_baselines3.DDPG)``.
-
-    An env that already takes scores (``ScoreAction``, ``scores=True``, ``ScoreVecEnv``) is left as
-    it is, and `predict` then returns scores.
-    `votes` says whether the env was given with assignments, so that `predict` returns assignments.
+    Put it before the algorithm: ``class DDPG(VotingAlgorithm, stable_baselines3.DDPG)``. An env
+    that already takes scores (``ScoreAction``, ``scores=True``, ``ScoreVecEnv``) is left as it is,
+    and `predict` then returns scores; `votes` says whether it is not so.
     """
 
     scenario: Scenario
@@ -148,13 +146,8 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         """Return a model as ``save`` wrote it, without its replay buffer.
 
         With an env, of as many devices and servers and any number of copies, it goes on learning.
-        All else is as everywhere in Stable-Baselines3; `**kwargs` replace the file's arguments.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an env that does not fit; for arguments here or in the file that the constructor
-            refuses; for a file of another algorithm.
+        `**kwargs` replace the file's arguments. ``TypeError`` or ``ValueError`` for an env that
+        does not fit, an argument that the constructor refuses, or a file of another algorithm.
         """
         changed = cls._changed(kwargs)
         if env is not None:
@@ -273,8 +266,8 @@ class VotePolicy(TD3Policy):
 
     Parameters
     ----------
-    observation_space, action_space, lr_schedule, net_arch, **kwargs
-        As in Stable-Baselines3.
+    *args, **kwargs
+        As for Stable-Baselines3's ``TD3Policy``.
     n_servers : int
         M; DDPG gives it.
     temperature : float, optional
@@ -282,14 +275,6 @@ class VotePolicy(TD3Policy):
     output_scale : float
         Factor on the initial weights of the actor's last layer. Small ones begin near the
         threshold, where a score says nothing yet and its gradient is largest.
-
-    Examples
-    --------
-    >>> from gymnasium import spaces
-    >>> seen, scores = spaces.Box(-1.0, 1.0, (30, 2)), spaces.Box(0.0, 1.0, (60,))
-    >>> policy = VotePolicy(seen, scores, lambda _: 0.001, n_servers=2)
-    >>> policy.critic(torch.zeros(5, 30, 2), torch.zeros(5, 60))[0].shape
-    torch.Size([5, 1])
     """
 
     def __init__(
