@@ -18,18 +18,15 @@ from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.td3.policies import TD3Policy
 
 from baselines.learners.learner import (
-    OFF_POLICY_INTEGERS,
     OFF_POLICY_NETWORKS,
     MECLog,
     mean_and_spread,
     naming,
     require_env,
-    require_hyperparameters,
     require_memory,
     require_networks,
-    require_noise,
+    require_off_policy,
     require_policy,
-    require_rounds,
 )
 from baselines.learners.voting import VotePolicy, VotingAlgorithm
 from mec_gym.validation import dict_of
@@ -46,8 +43,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     The actor maps the observation to M · N scores, the critic values them; the actor follows the
     critic's gradient. Training is Stable-Baselines3's, step by step. Its own are the critic's
     view of scores (:class:`~baselines.learners.voting.VoteCritic`), exploration
-    (:class:`SharedNoise`), the replay buffer
-    (:class:`SlotReplay`) and defaults for this problem.
+    (:class:`SharedNoise`), the replay buffer (:class:`SlotReplay`) and defaults for this problem.
 
     Parameters
     ----------
@@ -80,8 +76,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         Of a round; by default one for each copy of the env, so that their number does not change
         how many there are for a slot. A file keeps any other number.
     noise : float
-        Standard deviation of :class:`SharedNoise`, where no
-        `action_noise` is given.
+        Standard deviation of :class:`SharedNoise`, where no `action_noise` is given.
     action_noise : ActionNoise, optional
         Another exploration.
     replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps
@@ -173,10 +168,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         )
 
     def _setup_model(self) -> None:
-        require_hyperparameters(self, OFF_POLICY_INTEGERS | {"n_steps": 1}, _NUMBERS)
         self._count_steps()
-        require_rounds(self)
-        require_noise(self.action_noise)
+        require_off_policy(self, _NUMBERS, n_steps=1)
         self._require_buffer()
         if "net_arch" in self.policy_kwargs:
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)

@@ -31,9 +31,6 @@ from mec_gym.validation import (
 
 # -- arguments ------------------------------------------------------------------------------------
 
-OFF_POLICY_INTEGERS = {"buffer_size": 1, "learning_starts": 0, "batch_size": 1}
-"""What DDPG and MADDPG count, with the least of each."""
-
 OFF_POLICY_NETWORKS = ("pi", "qf")
 """What Stable-Baselines3 calls the actor and the critic of DDPG and MADDPG."""
 
@@ -113,8 +110,13 @@ def _layers(net_arch: Any, least: int) -> list[int]:
     return widths
 
 
-def require_rounds(model: Any) -> None:
-    """Raise ``ValueError`` unless an off-policy learner ever trains; make NumPy's Python's."""
+def require_off_policy(model: Any, numbers: Mapping[str, str], **integers: int) -> None:
+    """Raise for an argument that DDPG or MADDPG could not use; see :func:`require_hyperparameters`.
+
+    It has to train at times, and to explore by a noise of Stable-Baselines3's.
+    """
+    least = {"buffer_size": 1, "learning_starts": 0, "batch_size": 1} | integers
+    require_hyperparameters(model, least, numbers)
     given = model.train_freq
     with naming("train_freq"):
         pair = given if isinstance(given, tuple) else (given, "step")
@@ -126,18 +128,15 @@ def require_rounds(model: Any) -> None:
         require_integer("train_freq", pair[0], 1)
     if not isinstance(given, TrainFreq):
         model.train_freq = (int(pair[0]), pair[1])
-    if model.gradient_steps != -1:
-        with naming("gradient_steps"):
+    with naming("gradient_steps"):
+        if model.gradient_steps != -1:
             require_integer("gradient_steps (or -1, one for each slot)", model.gradient_steps, 1)
     model.gradient_steps = int(model.gradient_steps)
-
-
-def require_noise(noise: Any) -> None:
-    """Raise ``TypeError`` unless an off-policy learner can explore by a noise."""
-    if noise is not None and not isinstance(noise, ActionNoise):
-        with naming("action_noise"):
+    with naming("action_noise"):
+        if not isinstance(model.action_noise, ActionNoise | None):
             raise TypeError(
-                f"action_noise must be an ActionNoise of Stable-Baselines3, or None; got {noise!r}."
+                "action_noise must be an ActionNoise of Stable-Baselines3, or None; got "
+                f"{model.action_noise!r}."
             )
 
 

@@ -20,16 +20,13 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor, nn
 
 from baselines.learners.learner import (
-    OFF_POLICY_INTEGERS,
     MECLog,
     mean_and_spread,
     naming,
     require_env,
-    require_hyperparameters,
     require_memory,
-    require_noise,
+    require_off_policy,
     require_policy,
-    require_rounds,
 )
 from baselines.learners.maddpg_networks import (
     CRITICS,
@@ -234,9 +231,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
             super()._require_fitting(env)
 
     def _setup_model(self) -> None:
-        require_hyperparameters(self, OFF_POLICY_INTEGERS, _NUMBERS)
-        require_rounds(self)
-        require_noise(self.action_noise)
+        require_off_policy(self, _NUMBERS)
         for name, known in (("critics", CRITICS), ("others", OTHERS)):
             with naming(name):
                 require_choice(name, getattr(self, name), known)
