@@ -58,9 +58,9 @@ LARGEST_FADING = 100.0
 
 
 class LocalExecution(SlotPolicy):
-    """No device offloads but those that cannot execute locally; see :func:`baselines.local`.
+    """No device offloads but those that cannot execute locally, whatever the slot.
 
-    Parameters are those of :class:`SlotPolicy`.
+    See :func:`baselines.local`. Parameters are those of :class:`SlotPolicy`.
 
     Examples
     --------
@@ -76,7 +76,9 @@ class LocalExecution(SlotPolicy):
 
 
 class RandomOffloading(SlotPolicy):
-    """Every device picks local execution or a server at random; see :func:`baselines.random`.
+    """Every device picks local execution or a server at random, whatever the slot.
+
+    See :func:`baselines.random`.
 
     Parameters
     ----------
@@ -120,7 +122,9 @@ class RandomOffloading(SlotPolicy):
 
 
 class RemoteOffloading(SlotPolicy):
-    """Every device uses its nearest server, knowing the map; see :func:`baselines.remote`.
+    """Every device uses its nearest server, by the map, or that with its best gain.
+
+    See :func:`baselines.remote`.
 
     Parameters
     ----------
@@ -188,9 +192,10 @@ class RemoteOffloading(SlotPolicy):
 
 
 class QuotaOffloading(SlotPolicy):
-    """Each server takes its own best gains up to a tuned number; see :func:`baselines.quota`.
+    """Each server takes its own best gains up to a number of devices, tuned on other slots.
 
-    ``learn`` chooses the number on slots of the scenario that are drawn for this alone.
+    See :func:`baselines.quota`. ``learn`` chooses the number on slots of the scenario that are
+    drawn for this alone.
 
     Parameters
     ----------
@@ -256,11 +261,11 @@ class QuotaOffloading(SlotPolicy):
 
 
 class PostedPrices(SlotPolicy):
-    """Devices answer the servers' constant prices; see :func:`baselines.posted_prices`.
+    """Devices answer constant prices of the servers, tuned on other slots.
 
-    ``learn`` takes the mean of the optimal prices of slots that are drawn for this alone, and the
-    part of it that is best there. In use, a server knows its own gains, its devices' tasks and
-    its own price: a learner whose agents know as much has to beat it.
+    See :func:`baselines.posted_prices`. ``learn`` takes the mean of the optimal prices of slots
+    drawn for this alone, and the part of it that is best there. In use, a server knows its own
+    gains, its devices' tasks and its own price: a learner whose agents know as much has to beat it.
 
     Parameters
     ----------
@@ -347,11 +352,9 @@ class PostedPrices(SlotPolicy):
 
 
 class GreedyOffloading(SlotPolicy):
-    """Device after device, knowing all, takes what raises the objective least.
+    """Devices in turn take what raises the objective least, with full knowledge of the slot.
 
-    See :func:`baselines.greedy`.
-
-    Parameters are those of :class:`SlotPolicy`.
+    See :func:`baselines.greedy`. Parameters are those of :class:`SlotPolicy`.
 
     Examples
     --------
@@ -368,11 +371,10 @@ class GreedyOffloading(SlotPolicy):
 
 
 class Optimal(SlotPolicy):
-    """The solver's decision, knowing all: optimal or with a proven bound; :func:`mec_gym.solve`.
+    """The solver's decision, optimal or with a proven bound, with full knowledge of the slot.
 
-    Observations are in single precision: the decision is that for gains within 5e-6.
-
-    Parameters are those of :class:`SlotPolicy`.
+    See :func:`mec_gym.solve`. Observations are in single precision: the decision is that for gains
+    within 5e-6. Parameters are those of :class:`SlotPolicy`.
 
     Examples
     --------
@@ -465,9 +467,9 @@ class SearchPolicy(SlotPolicy):
 
 
 class ParticleSwarm(SearchPolicy):
-    """Particle swarm in every slot anew; see :func:`baselines.particle_swarm`.
+    """Particle swarm in every slot anew, with full knowledge of it.
 
-    Parameters are those of :class:`SearchPolicy`.
+    See :func:`baselines.particle_swarm`. Parameters are those of :class:`SearchPolicy`.
 
     Examples
     --------
@@ -482,9 +484,9 @@ class ParticleSwarm(SearchPolicy):
 
 
 class DifferentialEvolution(SearchPolicy):
-    """Differential evolution in every slot anew; see :func:`baselines.differential_evolution`.
+    """Differential evolution in every slot anew, with full knowledge of it.
 
-    Parameters are those of :class:`SearchPolicy`.
+    See :func:`baselines.differential_evolution`. Parameters are those of :class:`SearchPolicy`.
 
     Examples
     --------

@@ -26,7 +26,7 @@ FULL_KNOWLEDGE = ("greedy", "optimum")
 
 
 def rules(quota_size: int, prices: ArrayLike | None = None) -> Mapping[str, Decide]:
-    """Return the rules, ready for :func:`mec_gym.evaluation.nrr`; without prices, those without.
+    """Return the rules by name, for :func:`mec_gym.evaluation.nrr`; one of them needs `prices`.
 
     :func:`tuned_quota` and :func:`tuned_prices` choose the two arguments.
     """
@@ -59,13 +59,13 @@ def rules(quota_size: int, prices: ArrayLike | None = None) -> Mapping[str, Deci
 
 
 def tuned_quota(tuning: SlotSet) -> int:
-    """Return the quota that is best on the average over the layouts of a set to tune on."""
+    """Return the quota that is best on average over the layouts of a set to tune on."""
     pairs = zip(tuning.scenarios, tuning.slots, strict=True)
     return round(float(np.mean([best_quota(one, slots) for one, slots in pairs])))
 
 
 def tuned_prices(tuning: SlotSet) -> NDArray[np.float64]:
-    """Return the prices, shape (M,), that are best on the average over layouts to tune on.
+    """Return the prices, shape (M,), that are best on average over layouts to tune on.
 
     There is one for all servers of equal speed where layouts place them: server 1 of one layout
     has nothing else in common with server 1 of another.

@@ -207,7 +207,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         self.own_noise = action_noise is None
         self.critics, self.others = critics, others
         self.max_grad_norm, self.logit_penalty = max_grad_norm, logit_penalty
-        self.views = None if views is None else listed_views(views)
+        self.views = views
         self.value_shift, self.value_scale = 0.0, 1.0
         if _init_setup_model:
             self._setup_model()
@@ -239,7 +239,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         if self.views is None:
             self.views = server_views(self.scenario, self.env, self.observation_space)
         with naming("views"):
-            require_views(self.views, self.observation_space, self.action_space)
+            self.views = require_views(self.views, self.observation_space, self.action_space)
         agents = {"views": self.views, "critic": self.critics}
         self.policy_kwargs = {**self.policy_kwargs, **agents}
         if self.replay_buffer is None:
@@ -439,31 +439,27 @@ def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> l
     return [np.concatenate([table[:, server], tasks]).tolist() for server in range(servers)]
 
 
-def listed_views(views: Any) -> list[list[int]]:
-    """Return views as lists, which files hold, or raise ``ValueError``."""
+def require_views(views: Any, observations: Any, actions: Any) -> list[list[int]]:
+    """Return views as lists, which files hold, or raise unless they fit the spaces of an env."""
     try:
-        return [[plain(entry) for entry in view] for view in views]
+        lists = [[plain(entry) for entry in view] for view in views]
     except TypeError:
         raise ValueError(
             "views must be one list of entries for each agent, shape (M, V), such as "
             f"[[0, 1], [2, 3]]; got {views!r}."
         ) from None
-
-
-def require_views(views: Sequence[Sequence[int]], observations: Any, actions: Any) -> None:
-    """Raise ``ValueError`` unless views fit the spaces of an env."""
     if not isinstance(observations, Box) or not isinstance(actions, Box):
         raise ValueError(
             f"MADDPG needs Box observations and actions; got {observations} and {actions}."
         )
-    lengths = {len(view) for view in views}
-    if not views or len(lengths) != 1 or lengths == {0}:
+    lengths = {len(view) for view in lists}
+    if not lists or len(lengths) != 1 or lengths == {0}:
         raise ValueError(
             "views must name equally many entries for each agent, shape (M, V); got lengths "
-            f"{[len(view) for view in views]}. Repeat an entry where an agent sees less."
+            f"{[len(view) for view in lists]}. Repeat an entry where an agent sees less."
         )
     entries = int(np.prod(observations.shape))
-    table = np.asarray(views)
+    table = np.asarray(lists)
     if table.dtype.kind not in "iu" or table.min() < 0 or table.max() >= entries:
         shown = f" from {table.min()} to {table.max()}" if table.dtype.kind in "iuf" else ""
         raise ValueError(
@@ -471,11 +467,12 @@ def require_views(views: Sequence[Sequence[int]], observations: Any, actions: An
             f"observation; got dtype {table.dtype}{shown}."
         )
     size = int(np.prod(actions.shape))
-    if size % len(views):
+    if size % len(lists):
         raise ValueError(
-            f"the {size} actions of the env must be shared out equally; views has {len(views)} "
+            f"the {size} actions of the env must be shared out equally; views has {len(lists)} "
             f"agents. Give views for a number of agents that divides {size}."
         )
+    return lists
 
 
 def bytes_of_a_slot(observations: Any, actions: Any) -> int:
