@@ -1,4 +1,4 @@
-"""Decision rules, searches and learners to measure any other against, one readable file each.
+"""Decision rules, searches and learners to measure any other against.
 
 Every rule is a function of a scenario and a slot (or a batch of slots) that returns an assignment,
 0 = local and j = server j; it never looks at an environment. The classes are the same
@@ -10,15 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from baselines.differential_evolution import differential_evolution
-from baselines.greedy import greedy
-from baselines.local import local
-from baselines.optimal import optimal
-from baselines.particle_swarm import particle_swarm
 from baselines.prices import best_discount, mean_prices, posted_prices
-from baselines.quota import best_quota, quota
-from baselines.random import random
-from baselines.remote import remote
+from baselines.rules import best_quota, greedy, local, optimal, quota, random, remote
+from baselines.search import differential_evolution, particle_swarm
 
 if TYPE_CHECKING:
     from baselines.learners import DDPG, MADDPG, ActorCritic

@@ -21,8 +21,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.greedy import greedy_order, in_order
-from baselines.prices import worth_keeping
+from baselines.prices import answers, savings
+from baselines.rules import greedy_order, in_order
 from mec_gym.optimum.problem import LoadProblem
 
 Decisions = NDArray[np.int64]
@@ -30,18 +30,7 @@ Vectors = NDArray[np.float64]
 
 
 class Encoding(ABC):
-    """A way from vectors to decisions in one slot.
-
-    Parameters
-    ----------
-    problem : LoadProblem
-        The slot.
-
-    Attributes
-    ----------
-    size : int
-        Numbers in a vector, each in [0, 1].
-    """
+    """A way from vectors of `size` numbers in [0, 1] to decisions in one slot."""
 
     def __init__(self, problem: LoadProblem) -> None:
         self.problem = problem
@@ -79,30 +68,12 @@ class Floor(Encoding):
     """Choice i is the floor of (M + 1) x_i."""
 
     def decode(self, vectors: Vectors) -> Decisions:
-        """Return the floors.
-
-        Parameters
-        ----------
-        vectors : ndarray, shape (K, N)
-
-        Returns
-        -------
-        ndarray, shape (K, N), int64
-        """
+        """Return the floors."""
         width = self.problem.n_servers + 1
         return self.legal(np.minimum((vectors * width).astype(np.int64), width - 1))
 
     def encode(self, decision: Decisions) -> Vectors:
-        """Return the middle of the decision's cell.
-
-        Parameters
-        ----------
-        decision : ndarray, shape (N,)
-
-        Returns
-        -------
-        ndarray, shape (N,)
-        """
+        """Return the middle of the decision's cell."""
         return np.asarray((decision + 0.5) / (self.problem.n_servers + 1))
 
 
@@ -114,29 +85,11 @@ class Scores(Encoding):
         self.size = problem.cost.size
 
     def decode(self, vectors: Vectors) -> Decisions:
-        """Return the choices with the highest scores.
-
-        Parameters
-        ----------
-        vectors : ndarray, shape (K, N (M + 1))
-
-        Returns
-        -------
-        ndarray, shape (K, N), int64
-        """
+        """Return the choices with the highest scores."""
         return self.legal(vectors.reshape(-1, *self.problem.cost.shape).argmax(axis=-1))
 
     def encode(self, decision: Decisions) -> Vectors:
-        """Return scores of 3/4 for the decision and 1/4 for all else.
-
-        Parameters
-        ----------
-        decision : ndarray, shape (N,)
-
-        Returns
-        -------
-        ndarray, shape (N (M + 1),)
-        """
+        """Return scores of 3/4 for the decision and 1/4 for all else."""
         scores = np.full(self.problem.cost.shape, 0.25)
         scores[np.arange(self.problem.n_devices), decision] = 0.75
         return scores.ravel()
@@ -146,29 +99,11 @@ class Order(Encoding):
     """Devices decide one after another, the lowest number first."""
 
     def decode(self, vectors: Vectors) -> Decisions:
-        """Return what greedy passes in these orders come to.
-
-        Parameters
-        ----------
-        vectors : ndarray, shape (K, N)
-
-        Returns
-        -------
-        ndarray, shape (K, N), int64
-        """
+        """Return the decisions of greedy passes in these orders."""
         return in_order(self.problem, np.argsort(vectors, axis=-1, kind="stable"))
 
     def encode(self, decision: Decisions) -> Vectors:
-        """Return the order of the savings, whatever the decision.
-
-        Parameters
-        ----------
-        decision : ndarray, shape (N,)
-
-        Returns
-        -------
-        ndarray, shape (N,)
-        """
+        """Return the order of the savings, whatever the decision."""
         ranks = np.argsort(greedy_order(self.problem))
         return np.asarray((ranks + 0.5) / self.problem.n_devices)
 
@@ -179,8 +114,7 @@ class Prices(Encoding):
     def __init__(self, problem: LoadProblem) -> None:
         super().__init__(problem)
         self.size = problem.n_servers
-        local = np.where(self.must, 0.0, problem.cost[:, 0])
-        self.saving = local[:, None] - problem.cost[:, 1:]
+        self.saving = savings(problem.cost, self.must)
         # Above this price nobody comes, or no load has so high a marginal cost.
         with np.errstate(divide="ignore", invalid="ignore"):
             worth = (self.saving / problem.root_work[:, None]).max(axis=0)
@@ -188,62 +122,21 @@ class Prices(Encoding):
         self.highest = np.fmin(np.maximum(worth, 0.0), most)
 
     def decode(self, vectors: Vectors) -> Decisions:
-        """Return the devices' answers to the prices.
-
-        Parameters
-        ----------
-        vectors : ndarray, shape (K, M)
-            Prices over the highest sensible ones.
-
-        Returns
-        -------
-        ndarray, shape (K, N), int64
-        """
-        prices = (vectors * self.highest)[:, None, :]
-        score = self.saving - prices * self.problem.root_work[:, None]
-        server = score.argmax(axis=-1)
-        goes = (score.max(axis=-1) >= 0.0) | self.must
-        offered = goes[..., None] & (server[..., None] == np.arange(self.problem.n_servers))
-        kept = worth_keeping(
-            np.broadcast_to(self.saving, offered.shape),
-            self.problem.root_work,
-            self.problem.server_frequency,
-            offered,
-            self.must,
-        )
-        return np.where(kept.any(axis=-1), server + 1, 0)
+        """Return the devices' and servers' answers to these shares of the highest prices."""
+        work, speed = self.problem.root_work, self.problem.server_frequency
+        return answers(self.saving, work, speed, self.must, vectors * self.highest)
 
     def encode(self, decision: Decisions) -> Vectors:
-        """Return the marginal prices of the decision's loads.
-
-        Parameters
-        ----------
-        decision : ndarray, shape (N,)
-
-        Returns
-        -------
-        ndarray, shape (M,)
-        """
+        """Return the marginal prices of the decision's loads."""
         marginal = 2.0 * self.problem.loads(decision) / self.problem.server_frequency
         free = np.zeros(self.size)
         np.divide(marginal, self.highest, out=free, where=self.highest > 0.0)
         return np.clip(free, 0.0, 1.0)
 
     def around(self, vector: Vectors, count: int, rng: np.random.Generator) -> Vectors:
-        """Return prices, most below given ones, more or less in proportion.
+        """Return prices, shape (count, M), most below given ones, more or less in proportion.
 
         Where servers send home what does not pay, prices below the marginal ones are better.
-
-        Parameters
-        ----------
-        vector : ndarray, shape (M,)
-        count : int
-        rng : numpy.random.Generator
-
-        Returns
-        -------
-        ndarray, shape (count, M)
-            The first is the vector itself.
         """
         spread = 0.05 * np.linspace(0.0, 1.0, count)[:, None] ** 2
         factors = rng.uniform(0.6, 1.1, (count, 1)) + spread * rng.normal(size=(count, self.size))

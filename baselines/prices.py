@@ -34,10 +34,8 @@ def posted_prices(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks.
+    scenario, slot : Scenario, Slot
+        The system, and one slot or a batch of them.
     prices : array_like, shape (M,) or broadcastable to (..., M), or a number, [1/sqrt(cycle/s)]
         λ_j, not negative; :func:`mean_prices` finds some, :func:`best_discount` a part of them.
     dropping : bool
@@ -67,16 +65,38 @@ def posted_prices(
         return np.stack(
             [posted_prices(scenario, slot[i], row, dropping=dropping) for i, row in pairs]
         )
-    saving, root, must = _savings(scenario, slot)
-    score = saving - price[..., None, :] * root[..., None]
+    constants, must = constants_of(scenario, slot.gains), ~scenario.can_execute_locally
+    cost = choice_costs(constants, slot, scenario.can_execute_locally)
+    root, speed = np.asarray(root_work(constants, slot.cycles)), scenario.server_frequencies_hz
+    return answers(savings(cost, must), root, speed, must, price, dropping=dropping)
+
+
+def savings(cost: NDArray[np.float64], must: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return c_i0 − c_ij, shape (..., N, M), of costs (..., N, 1 + M); c_i0 is 0 for `must`."""
+    return np.asarray(np.where(must, 0.0, cost[..., 0])[..., None] - cost[..., 1:])
+
+
+def answers(
+    saving: NDArray[np.float64],
+    root_work: NDArray[np.float64],
+    server_frequency_hz: NDArray[np.float64],
+    must: NDArray[np.bool_],
+    price: NDArray[np.float64],
+    *,
+    dropping: bool = True,
+) -> NDArray[np.int64]:
+    """Return how devices, and servers where they are `dropping`, answer prices, shape (..., N).
+
+    `price` is λ_j, shape (..., M); the rest as for :func:`worth_keeping`.
+    """
+    score = saving - price[..., None, :] * root_work[..., None]
     server = np.argmax(score, axis=-1)
-    goes = (np.take_along_axis(score, server[..., None], axis=-1)[..., 0] >= 0.0) | must
-    assignment = np.where(goes, server + 1, 0)
-    if not dropping:
-        return assignment
-    offered = assignment[..., None] == np.arange(1, scenario.n_servers + 1)
-    speed = scenario.server_frequencies_hz
-    return np.where(worth_keeping(saving, root, speed, offered, must).any(-1), assignment, 0)
+    goes = (score.max(axis=-1) >= 0.0) | must
+    if dropping:
+        offered = goes[..., None] & (server[..., None] == np.arange(score.shape[-1]))
+        saving = np.broadcast_to(saving, offered.shape)
+        goes = worth_keeping(saving, root_work, server_frequency_hz, offered, must).any(axis=-1)
+    return np.where(goes, server + 1, 0)
 
 
 def worth_keeping(
@@ -88,31 +108,10 @@ def worth_keeping(
 ) -> NDArray[np.bool_]:
     """Return which of the devices on offer each server had best keep, [P-2].
 
-    Parameters
-    ----------
-    saving : ndarray, shape (..., N, M), [1]
-        c_i0 − c_ij; finite.
-    root_work : ndarray, shape (..., N), [sqrt(cycle)]
-        s_i.
-    server_frequency_hz : ndarray, shape (M,), [cycle/s]
-        F_j.
-    offered : bool ndarray, shape (..., N, M)
-        Which devices want to go to which server.
-    must : bool ndarray, shape (N,)
-        Devices that cannot execute locally, which no server sends home.
-
-    Returns
-    -------
-    bool ndarray, shape (..., N, M)
-        A part of `offered`; its value is never worse than that of all of `offered`.
-
-    Examples
-    --------
-    Two devices save 0.8 each; alone one costs the server 0.5, both together 2:
-
-    >>> every, saving = np.ones((2, 1), dtype=bool), np.array([[0.8], [0.8]])
-    >>> worth_keeping(saving, np.ones(2), np.array([2.0]), every, ~every[:, 0]).ravel()
-    array([ True, False])
+    `saving` is c_i0 − c_ij, [1], and `offered` who wants to go where, both (..., N, M);
+    `root_work` is s_i, (..., N), [sqrt(cycle)], `server_frequency_hz` F_j, (M,). No server sends
+    home the devices of `must`, (N,), which cannot execute locally. What is kept, a part of
+    `offered`, never costs more than all of it.
     """
     # A server's devices last, as paying() has them.
     by_server = np.moveaxis(np.where(must[..., None], np.inf, saving), -1, -2)
@@ -126,12 +125,10 @@ def mean_prices(scenario: Scenario, slots: Slot) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    scenario : Scenario
-        The system. Where each episode has a map of its own (``layout="redrawn"``) and the
-        servers' positions are part of it, a server is known by its CPU only: servers of equal
-        speed get one price.
-    slots : Slot
-        A batch of slots to tune on; not those to be judged by.
+    scenario, slots : Scenario, Slot
+        The system, and a batch of slots to tune on; not those to be judged by. Where each episode
+        has a map of its own (``layout="redrawn"``) and the servers' positions are part of it, a
+        server is known by its CPU only: servers of equal speed get one price.
 
     Returns
     -------
@@ -159,10 +156,8 @@ def best_discount(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        A batch of slots to tune on; not those to be judged by.
+    scenario, slots : Scenario, Slot
+        The system, and a batch of slots to tune on; not those to be judged by.
     prices : array_like, shape (M,), [1/sqrt(cycle/s)]
         Usually from :func:`mean_prices`.
     dropping : bool
@@ -180,80 +175,24 @@ def best_discount(
     >>> best_discount(scenario, slots, [1.0])
     0.0
     """
-    means = [
-        float(
-            np.mean(
-                evaluate(
-                    scenario,
-                    slots,
-                    posted_prices(scenario, slots, part * np.asarray(prices), dropping=dropping),
-                ).objective
-            )
-        )
-        for part in DISCOUNTS
-    ]
-    return DISCOUNTS[int(np.argmin(means))]
+
+    def mean_objective(part: float) -> float:
+        posted = part * np.asarray(prices)
+        decision = posted_prices(scenario, slots, posted, dropping=dropping)
+        return float(np.mean(evaluate(scenario, slots, decision).objective))
+
+    return min(DISCOUNTS, key=mean_objective)
 
 
 def shared_by_speed(scenario: Scenario, prices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return prices averaged over the servers of equal speed.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    prices : ndarray, shape (M,), [1/sqrt(cycle/s)]
-        One per server.
-
-    Returns
-    -------
-    ndarray, shape (M,), [1/sqrt(cycle/s)]
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=3, n_servers=3, server_frequency_hz=[1e10, 1e10, 2e10])
-    >>> shared_by_speed(scenario, np.array([1.0, 3.0, 5.0]))
-    array([2., 2., 5.])
-    """
+    """Return prices, shape (M,), averaged over the servers of equal speed."""
     _, kind = np.unique(scenario.server_frequencies_hz, return_inverse=True)
     means = np.bincount(kind, weights=prices) / np.bincount(kind)
     return np.asarray(means[kind])
 
 
-def _savings(
-    scenario: Scenario, slot: Slot
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Return c_i0 − c_ij, s_i and who cannot execute locally, whose c_i0 counts as 0."""
-    constants, must = constants_of(scenario, slot.gains), ~scenario.can_execute_locally
-    cost = choice_costs(constants, slot, scenario.can_execute_locally)
-    saving = np.where(must, 0.0, cost[..., 0])[..., None] - cost[..., 1:]
-    return saving, np.asarray(root_work(constants, slot.cycles)), must
-
-
 def require_prices(scenario: Scenario, prices: ArrayLike) -> NDArray[np.float64]:
-    """Return prices as an array, or refuse them.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    prices : array_like, shape (..., M) or a number, [1/sqrt(cycle/s)]
-        λ_j; a number is the price of every server.
-
-    Returns
-    -------
-    ndarray, shape (..., M)
-
-    Raises
-    ------
-    ValueError
-        If there are neither one nor M of them, or one is negative or not finite.
-
-    Examples
-    --------
-    >>> require_prices(Scenario.preset("paper-30x2"), [0.0, 1.0])
-    array([0., 1.])
-    """
+    """Return prices, M or one for all servers, as an array of shape (..., M), or refuse them."""
     array = np.asarray(prices, dtype=np.float64)
     if array.ndim == 0:
         array = np.full(scenario.n_servers, array)

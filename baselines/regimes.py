@@ -1,16 +1,22 @@
-"""The regime of a scenario: what simple rules reach there, and whether it tells policies apart."""
+"""The regime of a scenario: what simple rules reach there, and whether it tells policies apart.
+
+All rules have one signature here, ``decide(scenario, slot, layout, rng)``, and a name for tables.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from baselines.rules import rules, tuned_prices, tuned_quota
+from baselines.prices import best_discount, mean_prices, posted_prices, shared_by_speed
+from baselines.rules import best_quota, greedy, local, optimal, quota, random, remote
 from mec_gym import Scenario
-from mec_gym.evaluation import Estimate, estimate, nrr, slot_set
+from mec_gym.evaluation import Decide, Estimate, SlotSet, estimate, nrr, slot_set
 
 CLOSE = 0.99
 """A rule with at least this NRR leaves a learner next to nothing to win."""
@@ -19,31 +25,66 @@ FULL_KNOWLEDGE = ("greedy", "optimum")
 """Rules that look at all gains of all servers; with the others a server looks at its own."""
 
 
+def rules(quota_size: int, prices: ArrayLike | None = None) -> Mapping[str, Decide]:
+    """Return the rules by name, for :func:`mec_gym.evaluation.nrr`; one of them needs `prices`.
+
+    :func:`tuned_quota` and :func:`tuned_prices` choose the two arguments.
+    """
+
+    def knowing(rule: Any, *arguments: Any) -> Decide:
+        return lambda scenario, slot, _layout, _rng: rule(scenario, slot, *arguments)
+
+    def nearest(*, limit: bool) -> Decide:
+        return lambda scenario, slot, layout, _rng: remote(
+            scenario, slot, layout.distances_m, admission_limit=limit
+        )
+
+    def drawn(*, limit: bool) -> Decide:
+        return lambda scenario, slot, _layout, rng: random(
+            scenario, slot, rng, admission_limit=limit
+        )
+
+    table = {
+        "all local": knowing(local),
+        "nearest server": nearest(limit=False),
+        "nearest server, admission limit": nearest(limit=True),
+        "random": drawn(limit=False),
+        "random, admission limit": drawn(limit=True),
+        "best gains up to a quota": knowing(quota, quota_size),
+        "no prices, servers keep what pays": knowing(posted_prices, 0.0),
+    }
+    if prices is not None:
+        table["posted prices"] = knowing(posted_prices, prices)
+    return table | {"greedy": knowing(greedy), "optimum": knowing(optimal)}
+
+
+def tuned_quota(tuning: SlotSet) -> int:
+    """Return the quota that is best on average over the layouts of a set to tune on."""
+    pairs = zip(tuning.scenarios, tuning.slots, strict=True)
+    return round(float(np.mean([best_quota(one, slots) for one, slots in pairs])))
+
+
+def tuned_prices(tuning: SlotSet) -> NDArray[np.float64]:
+    """Return the prices, shape (M,), that are best on average over layouts to tune on.
+
+    There is one for all servers of equal speed where layouts place them: server 1 of one layout
+    has nothing else in common with server 1 of another.
+    """
+    pairs = list(zip(tuning.scenarios, tuning.slots, strict=True))
+    prices = np.mean([mean_prices(one, slots) for one, slots in pairs], axis=0)
+    if isinstance(tuning.scenarios[0].server_positions, str):
+        prices = shared_by_speed(tuning.scenarios[0], prices)
+    parts = [best_discount(one, slots, prices) for one, slots in pairs]
+    return np.asarray(np.mean(parts) * prices)
+
+
 @dataclass(frozen=True)
 class Regime:
-    """What the rules reach in one scenario.
+    """What the rules reach in one scenario, by `name`: the NRR by rule.
 
-    Attributes
-    ----------
-    name : str
-        The scenario's.
-    nrr : dict of str to Estimate
-        By rule.
-    quota : int
-        Devices per server of the quota rule, chosen on other slots.
-    optimum : Estimate
-        Mean optimal objective (its lower bound where not proven).
-    offloaded : float
-        Share of devices offloaded at the solver's decision.
-    gap : float
-        Largest gap between the solver's decision and its proven bound.
-    n_layouts, slots_per_layout : int
-        Sizes of the sample.
-
-    Examples
-    --------
-    >>> measure_regime(Scenario.preset("paper-30x2"), n_layouts=2, slots_per_layout=1).name
-    'paper-30x2'
+    `quota` is that of the quota rule, chosen on other slots; `optimum` the mean optimal objective
+    (its lower bound where not proven); `offloaded` the share of devices offloaded at the solver's
+    decision and `gap` its largest gap to the proven bound.
     """
 
     name: str
@@ -70,25 +111,7 @@ def measure_regime(
 ) -> Regime:
     """Measure all rules on frozen slots of a scenario.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    n_layouts, slots_per_layout : int
-        Sizes of the sample.
-    seed : int
-        Of the sample. The quota and the prices are chosen on a sample of a fifth as many
-        layouts, of another seed.
-
-    Returns
-    -------
-    Regime
-
-    Examples
-    --------
-    >>> regime = measure_regime(Scenario.preset("paper-30x2"), n_layouts=2, slots_per_layout=2)
-    >>> round(regime.nrr["optimum"].mean, 9)
-    1.0
+    The quota and the prices are chosen on a sample of a fifth as many layouts, of another seed.
     """
     tuning = slot_set(
         scenario,
@@ -111,23 +134,7 @@ def measure_regime(
 
 
 def regime_table(regimes: Sequence[Regime]) -> str:
-    """Return the regimes as a Markdown table with intervals, one column per scenario.
-
-    Parameters
-    ----------
-    regimes : sequence of Regime
-        The columns.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> regime = measure_regime(Scenario.preset("paper-30x2"), n_layouts=2, slots_per_layout=1)
-    >>> regime_table([regime]).splitlines()[0]
-    '| NRR | paper-30x2 |'
-    """
+    """Return the regimes as a Markdown table with intervals, one column per scenario."""
     lines = ["| NRR | " + " | ".join(regime.name for regime in regimes) + " |"]
     lines.append("|---" * (len(regimes) + 1) + "|")
     for rule in regimes[0].nrr:
@@ -158,23 +165,7 @@ def _objective(result: Estimate) -> str:
 
 
 def verdict(regime: Regime) -> str:
-    """Return one sentence on whether a scenario tells policies apart.
-
-    Parameters
-    ----------
-    regime : Regime
-        As measured.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> regime = measure_regime(Scenario.preset("paper-30x2"), n_layouts=2, slots_per_layout=1)
-    >>> verdict(regime).startswith("paper-30x2")
-    True
-    """
+    """Return one sentence on whether a scenario tells policies apart."""
     others = {name: r.mean for name, r in regime.nrr.items() if name not in FULL_KNOWLEDGE}
     best = max(others, key=lambda name: others[name])
     if regime.close_rules:

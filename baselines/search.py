@@ -1,8 +1,12 @@
-"""What particle swarm and differential evolution share: encodings, the objective, the loop.
+"""Particle swarm and differential evolution over a slot's decisions, on pymoo's algorithms.
 
 Both search a box of real vectors. An encoding turns a population of vectors into decisions; the
 whole population is priced in one call, each decision by a gather of its c_{i,a_i} and its squared
-loads [S-1]. The searches themselves are pymoo's.
+loads [S-1]. The swarm is the paper's yardstick.
+
+Kennedy and Eberhart, "Particle swarm optimization", Proc. ICNN, 1995. Storn and Price,
+"Differential evolution: a simple and efficient heuristic for global optimization over continuous
+spaces", J. Global Optimization 11, 1997.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ from mec_gym.validation import require_choice, require_integer, require_number
 
 STARTS = ("random", "greedy", "around")
 
+Algorithm = Callable[[NDArray[np.float64], Mapping[str, Any]], Any]
+"""Makes a pymoo algorithm from its first population, shape (K, variables), and options."""
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -41,16 +48,6 @@ class SearchSettings:
         Members; at least 4.
     options : mapping
         Of pymoo's algorithm.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an unknown encoding or start, or a population below 4.
-
-    Examples
-    --------
-    >>> SearchSettings(encoding="floor", start="random", population=50).options
-    {}
     """
 
     encoding: str
@@ -64,32 +61,126 @@ class SearchSettings:
         require_integer("population", self.population, 4)
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a search came to.
+def particle_swarm(
+    scenario: Scenario,
+    slot: Slot,
+    *,
+    max_evaluations: int = 2000,
+    max_milliseconds: float | None = None,
+    seed: int = 0,
+    settings: SearchSettings | None = None,
+) -> NDArray[np.int64]:
+    """Return the best decision that particle swarm optimisation finds.
 
-    Attributes
+    Parameters
     ----------
-    assignment : ndarray, shape (N,)
-        The best decision that was priced.
-    objective : float, [1]
-        Its Σ Φ_i.
-    evaluations : int
-        Decisions priced, the greedy one included.
+    scenario, slot : Scenario, Slot
+        The system, and one slot or a batch of them.
+    max_evaluations : int
+        Decisions to price per slot.
+    max_milliseconds : float, optional
+        Begin no further generation after so long.
+    seed : int
+        Equal seeds find equal decisions, unless time runs out.
+    settings : SearchSettings, optional
+        Those in baselines/settings/particle_swarm.json by default.
+
+    Returns
+    -------
+    ndarray, shape (..., N), int64
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a budget that is not positive.
+    ModuleNotFoundError
+        Without pymoo.
 
     Examples
     --------
-    >>> Found(np.array([1]), 2.0, 10).evaluations
-    10
+    >>> scenario = Scenario(n_devices=2, n_servers=1, server_frequency_hz=1e12)
+    >>> particle_swarm(scenario, Slot([[1e-6], [1e-6]], 8e5, 1e9), max_evaluations=100)
+    array([1, 1])
+    """
+    return search_all(
+        scenario,
+        slot,
+        settings or committed_settings("particle_swarm"),
+        swarm,
+        max_evaluations=max_evaluations,
+        max_milliseconds=max_milliseconds,
+        seed=seed,
+    )
+
+
+def differential_evolution(
+    scenario: Scenario,
+    slot: Slot,
+    *,
+    max_evaluations: int = 2000,
+    max_milliseconds: float | None = None,
+    seed: int = 0,
+    settings: SearchSettings | None = None,
+) -> NDArray[np.int64]:
+    """Return the best decision that differential evolution finds.
+
+    Parameters
+    ----------
+    scenario, slot, max_evaluations, max_milliseconds, seed
+        As for :func:`particle_swarm`.
+    settings : SearchSettings, optional
+        Those in baselines/settings/differential_evolution.json by default.
+
+    Returns
+    -------
+    ndarray, shape (..., N), int64
+
+    Raises
+    ------
+    TypeError, ValueError, ModuleNotFoundError
+        As for :func:`particle_swarm`.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=2, n_servers=1, server_frequency_hz=1e12)
+    >>> differential_evolution(scenario, Slot([[1e-6], [1e-6]], 8e5, 1e9), max_evaluations=100)
+    array([1, 1])
+    """
+    return search_all(
+        scenario,
+        slot,
+        settings or committed_settings("differential_evolution"),
+        evolution,
+        max_evaluations=max_evaluations,
+        max_milliseconds=max_milliseconds,
+        seed=seed,
+    )
+
+
+def swarm(population: NDArray[np.float64], options: Mapping[str, Any]) -> Any:
+    """Return pymoo's ``PSO`` with a first population, shape (K, variables), and its options."""
+    from pymoo.algorithms.soo.nonconvex.pso import PSO
+
+    return PSO(pop_size=len(population), sampling=population, **options)
+
+
+def evolution(population: NDArray[np.float64], options: Mapping[str, Any]) -> Any:
+    """Return pymoo's ``DE`` with a first generation, shape (K, variables), and its options."""
+    from pymoo.algorithms.soo.nonconvex.de import DE
+
+    return DE(pop_size=len(population), sampling=population, **options)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The best decision, shape (N,), that a search priced, its Σ Φ_i, and how many it priced.
+
+    The greedy decision counts among the evaluations where the search starts from it.
     """
 
     assignment: NDArray[np.int64]
     objective: float
     evaluations: int
-
-
-Algorithm = Callable[[NDArray[np.float64], Mapping[str, Any]], Any]
-"""Makes a pymoo algorithm from its first population, shape (K, variables), and options."""
 
 
 def search(
@@ -102,47 +193,13 @@ def search(
     max_milliseconds: float | None = None,
     seed: int = 0,
 ) -> Found:
-    """Return the best decision that a search prices within its budget.
+    """Return the best decision that a search prices within its budget, in one slot.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        Gains and tasks; no batch axes.
-    settings : SearchSettings
-        How.
-    algorithm : callable
-        Makes the pymoo algorithm.
-    max_evaluations : int
-        Decisions to price at most.
-    max_milliseconds : float, optional
-        Begin no further population after so long. What is found then depends on the machine.
-    seed : int
-        Equal seeds find equal decisions.
-
-    Returns
-    -------
-    Found
-
-    Raises
-    ------
-    ValueError
-        For a budget that is not positive.
-    ModuleNotFoundError
-        Without pymoo.
-
-    Examples
-    --------
-    >>> from baselines.particle_swarm import swarm
-    >>> settings = SearchSettings("floor", "random", 10)
-    >>> slot = Slot(np.full((30, 2), 1e-6), 8e5, 1e9)
-    >>> scenario = Scenario.preset("paper-30x2")
-    >>> search(scenario, slot, settings, swarm, max_evaluations=25).evaluations
-    25
+    After `max_milliseconds` no further population begins; what is found then depends on the
+    machine. Else equal seeds find equal decisions.
     """
     require_budget(max_evaluations, max_milliseconds)
-    ask_and_tell = _pymoo()
+    _require_pymoo()
     begun, problem = time.perf_counter(), load_problem(scenario, slot)
     encoding = ENCODINGS[settings.encoding](problem)
     rng = np.random.default_rng(seed)
@@ -153,7 +210,7 @@ def search(
         value, left = problem.objective(best), left - 1
         few = 1 if settings.start == "greedy" else len(population)
         population[:few] = encoding.around(vector, few, rng)
-    loop = ask_and_tell(algorithm(population, settings.options), encoding, int(rng.integers(2**31)))
+    loop = _Loop(algorithm(population, settings.options), encoding, int(rng.integers(2**31)))
     late = False
     while left > 0 and not late:
         asked = loop.ask()
@@ -173,26 +230,9 @@ def search(
 def search_all(
     scenario: Scenario, slot: Slot, settings: SearchSettings, algorithm: Algorithm, **budget: Any
 ) -> NDArray[np.int64]:
-    """Return the decisions of a search in each slot of a batch.
+    """Return a search's decisions in a batch of slots, shape (..., N).
 
-    Parameters
-    ----------
-    scenario, settings, algorithm, **budget
-        As for :func:`search`.
-    slot : Slot
-        With any batch shape; every slot has the whole budget and the same seed.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
-
-    Examples
-    --------
-    >>> from baselines.particle_swarm import swarm
-    >>> settings = SearchSettings("floor", "random", 10)
-    >>> slots, scenario = Slot(np.full((2, 30, 2), 1e-6), 8e5, 1e9), Scenario.preset("paper-30x2")
-    >>> search_all(scenario, slots, settings, swarm, max_evaluations=20).shape
-    (2, 30)
+    Every slot has the whole budget and the same seed.
     """
     decisions = np.empty(slot.gains.shape[:-1], dtype=np.int64)
     for index in np.ndindex(slot.batch_shape):
@@ -202,29 +242,7 @@ def search_all(
 
 
 def committed_settings(algorithm: str, encoding: str | None = None) -> SearchSettings:
-    """Return the settings that reproduction/tune_search.py found best.
-
-    Parameters
-    ----------
-    algorithm : {"particle_swarm", "differential_evolution"}
-        Whose.
-    encoding : str, optional
-        The best with this encoding instead of the best of all.
-
-    Returns
-    -------
-    SearchSettings
-
-    Raises
-    ------
-    ValueError
-        For an unknown encoding.
-
-    Examples
-    --------
-    >>> committed_settings("particle_swarm", "floor").encoding
-    'floor'
-    """
+    """Return the settings that reproduction/tune_search.py found best, of all or of an encoding."""
     text = (files("baselines") / "settings" / f"{algorithm}.json").read_text(encoding="utf-8")
     record = json.loads(text)
     if encoding is None:
@@ -234,22 +252,7 @@ def committed_settings(algorithm: str, encoding: str | None = None) -> SearchSet
 
 
 def require_budget(max_evaluations: Any, max_milliseconds: Any) -> None:
-    """Raise unless a budget is positive.
-
-    Parameters
-    ----------
-    max_evaluations : int
-    max_milliseconds : float or None, [ms]
-
-    Raises
-    ------
-    TypeError, ValueError
-        Names the argument, what is required and what came.
-
-    Examples
-    --------
-    >>> require_budget(2000, None)
-    """
+    """Raise unless a budget is positive."""
     require_integer("max_evaluations", max_evaluations, 1)
     if max_milliseconds is not None:
         require_number("max_milliseconds", max_milliseconds, "(0, inf]", unit="ms")
@@ -280,7 +283,7 @@ class _Loop:
         self._algorithm.tell(infills=self._asked)
 
 
-def _pymoo() -> type[_Loop]:
+def _require_pymoo() -> None:
     try:
         import pymoo  # noqa: F401
     except ModuleNotFoundError as error:
@@ -289,4 +292,3 @@ def _pymoo() -> type[_Loop]:
             'pip install "mec-gym[search]", or in a clone pip install ".[search]".',
             name="pymoo",
         ) from error
-    return _Loop

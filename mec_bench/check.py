@@ -516,7 +516,7 @@ def check_algorithm(
     --------
     >>> from baselines import GreedyOffloading
     >>> print(check_algorithm(GreedyOffloading))
-    baselines.policies.greedy:GreedyOffloading passes all ... checks...
+    baselines.policies:GreedyOffloading passes all ... checks...
     """
     if not isinstance(cls, (type, str)):
         raise TypeError(f"cls must be a class or a name such as 'my_module:MyClass'; got {cls!r}.")

@@ -18,10 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from baselines.differential_evolution import evolution
 from baselines.encodings import ENCODINGS
-from baselines.particle_swarm import swarm
-from baselines.search import STARTS, Algorithm, SearchSettings, search
+from baselines.search import STARTS, Algorithm, SearchSettings, evolution, search, swarm
 from mec_bench.cli import complain, count
 from mec_gym import Scenario
 from mec_gym.evaluation import SlotSet, slot_set

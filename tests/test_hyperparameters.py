@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 import baselines
-from baselines.policies.search import SearchPolicy
+from baselines.policies import SearchPolicy
 from dirs_agents import DIRS
 from mec_bench import algorithm
 from mec_bench.cli import changes

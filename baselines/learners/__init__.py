@@ -1,6 +1,8 @@
-"""The paper's learners as Stable-Baselines3 algorithms, one readable file each."""
+"""The paper's learners as Stable-Baselines3 algorithms."""
 
 from __future__ import annotations
+
+import sys
 
 from gymnasium.error import DependencyNotInstalled
 
@@ -12,13 +14,14 @@ except ModuleNotFoundError as error:
         'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
     ) from error
 
+from baselines.learners import ddpg, maddpg, voting
 from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
 from baselines.learners.ddpg import DDPG
 from baselines.learners.link_policy import LinkPolicy
 from baselines.learners.maddpg import MADDPG
 from baselines.learners.maddpg_networks import MADDPGPolicy
-from baselines.learners.vote_policy import VotePolicy
+from baselines.learners.voting import VotePolicy
 
 __all__ = [
     "DDPG",
@@ -30,3 +33,13 @@ __all__ = [
     "OffloadingActorCriticPolicy",
     "VotePolicy",
 ]
+
+# Models and replay buffers that were saved before these modules were merged name their classes by
+# them: files of Stable-Baselines3 hold pickles.
+for _before, _now in {
+    "exploration": ddpg,
+    "maddpg_setting": maddpg,
+    "slot_replay": ddpg,
+    "vote_policy": voting,
+}.items():
+    sys.modules[f"{__name__}.{_before}"] = _now

@@ -15,15 +15,18 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import Tensor, nn
 
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
-from baselines.learners.envs import require_assignments, require_same_spaces, vectorised
-from baselines.learners.hyperparameters import (
+from baselines.learners.learner import (
+    MECLog,
     attributes,
     loading,
+    require_assignments,
+    require_env,
+    require_fitting,
     require_hyperparameters,
     require_policy,
 )
 from baselines.learners.link_policy import LinkPolicy
-from baselines.learners.mec_log import MECLog
+from mec_gym.envs.sb3 import vectorised
 from mec_gym.validation import dict_of
 
 Self = TypeVar("Self", bound="ActorCritic")
@@ -81,12 +84,10 @@ class ActorCritic(MECLog, A2C):
 
     Raises
     ------
-    TypeError
-        For an env that is none of MultiMEC, or takes other actions than assignments; or for
-        another kind of policy.
-    ValueError
-        If the copies of env differ in their scenarios, for a batch of less than 2 slots, which
-        leaves nothing to compare, or for another number out of its range.
+    TypeError, ValueError
+        For an env that is none of MultiMEC, takes other actions than assignments or differs in its
+        copies' scenarios; for another kind of policy; for a batch of less than 2 slots, which
+        leaves nothing to compare, or another number out of its range.
 
     Notes
     -----
@@ -128,11 +129,8 @@ class ActorCritic(MECLog, A2C):
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        if env is None and _init_setup_model:
-            raise TypeError(
-                'ActorCritic needs an env, e.g. env=gymnasium.make("mec_gym/MultiMEC-v0", '
-                'scenario="paper-30x2"); ActorCritic.load(path) predicts without one.'
-            )
+        if _init_setup_model:
+            require_env(type(self), env)
         self._require_policy(policy)
         super().__init__(
             policy,
@@ -219,36 +217,16 @@ class ActorCritic(MECLog, A2C):
         self: Self,
         total_timesteps: int,
         callback: Any = None,
-        log_interval: int | None = 10,
+        log_interval: Any = 10,  # None means no log
         tb_log_name: str = "ActorCritic",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
+        *args: Any,
+        **kwargs: Any,
     ) -> Self:
-        """Train; every batch of slots is followed by one gradient step.
+        """Train for some slots, in whole batches, each followed by one gradient step.
 
-        Parameters
-        ----------
-        total_timesteps : int
-            Slots, rounded up to whole batches.
-        callback, tb_log_name, reset_num_timesteps, progress_bar
-            As everywhere in Stable-Baselines3.
-        log_interval : int, optional
-            Gradient steps between two entries of the log.
-
-        Returns
-        -------
-        ActorCritic
-            Itself.
+        The log has an entry every `log_interval` of them; None is for none.
         """
-        # Its annotation forgets that None means no log.
-        return super().learn(
-            total_timesteps,
-            callback,
-            log_interval,  # type: ignore[arg-type]
-            tb_log_name,
-            reset_num_timesteps,
-            progress_bar,
-        )
+        return super().learn(total_timesteps, callback, log_interval, tb_log_name, *args, **kwargs)
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -258,25 +236,16 @@ class ActorCritic(MECLog, A2C):
         return wrapped
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Train in another env of the same numbers of devices and servers.
+        """Train in another env of the same numbers of devices and servers, and as many copies.
 
-        Parameters
-        ----------
-        env : gymnasium.Env, gymnasium VectorEnv or VecEnv
-            With as many copies as the env before; :meth:`load` takes any number.
-        force_reset : bool
-            Whether the next :meth:`learn` begins with a reset.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an env that the constructor refuses, or of other spaces than the model's.
+        :meth:`load` takes any number of copies.
         """
         env = self._wrap_env(env, self.verbose)
-        require_same_spaces(self.observation_space, self.action_space, env)
+        scenario = require_assignments(env)
+        require_fitting(_sizes(self.action_space), self.observation_space, scenario, env)
         self._require_seen_links(env)
         super().set_env(env, force_reset)
-        may = require_assignments(env).can_execute_locally.tolist()
+        may = scenario.can_execute_locally.tolist()
         self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
         assert isinstance(self.policy, OffloadingActorCriticPolicy)
         self.policy.set_legal(may)
@@ -294,27 +263,10 @@ class ActorCritic(MECLog, A2C):
     ) -> Self:
         """Return a model as ``save`` wrote it.
 
-        Parameters
-        ----------
-        path : str, path or binary file
-            ".zip" may be left out. As all files of Stable-Baselines3's algorithms it can hold code:
-            load none from strangers.
-        env : gymnasium.Env, gymnasium VectorEnv or VecEnv, optional
-            With any number of copies. Without it the model predicts.
-        device, custom_objects, print_system_info, force_reset
-            As everywhere in Stable-Baselines3.
-        **kwargs
-            Constructor arguments to change.
-
-        Returns
-        -------
-        ActorCritic
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an env that the constructor refuses, or of other spaces than the model's; for
-            arguments here or in the file that it refuses; for a file of another algorithm.
+        The env may have any number of copies; without one the model predicts. `**kwargs` replace
+        the file's arguments. As all files of Stable-Baselines3's algorithms it can hold code: load
+        none from strangers. ``TypeError`` or ``ValueError`` for an env that does not fit, an
+        argument that the constructor refuses, or a file of another algorithm.
         """
         if env is not None:
             env = cls._wrap_env(env)
@@ -322,9 +274,15 @@ class ActorCritic(MECLog, A2C):
                 data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
                 assert data is not None, "No data found in the saved file"
                 cls._require_policy(data["policy_class"])
-            require_same_spaces(data["observation_space"], data["action_space"], env)
+            seen, sizes = data["observation_space"], _sizes(data["action_space"])
+            require_fitting(sizes, seen, require_assignments(env), env)
         changed = attributes(kwargs)
         with loading(path, cls, kwargs.keys()):
             return super().load(
                 path, env, device, custom_objects, print_system_info, force_reset, **changed
             )
+
+
+def _sizes(space: Any) -> tuple[int, int]:
+    """Return N and M of a space of assignments."""
+    return len(space.nvec), int(space.nvec[0]) - 1

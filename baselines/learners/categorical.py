@@ -20,7 +20,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from baselines.learners.hyperparameters import require_networks
+from baselines.learners.learner import require_networks
 
 Self = TypeVar("Self", bound="BatchedMultiCategorical")
 
@@ -29,18 +29,11 @@ TINY = 1e-30
 
 
 class BatchedMultiCategorical(MultiCategoricalDistribution):
-    """N independent choices among as many things each, as one batched categorical distribution.
+    """N devices' independent choices among M + 1 things each, as one batched distribution.
 
     It takes the place of Stable-Baselines3's ``MultiCategoricalDistribution`` with N equal
     ``action_dims``. For equal logits `log_prob`, `entropy` and `mode` are equal bit for bit, and so
     is `sample` on the CPU where PyTorch's generator is in the same state.
-
-    Parameters
-    ----------
-    n_devices : int
-        N, how many choose.
-    n_choices : int
-        M + 1, among how many things each.
 
     Examples
     --------
@@ -57,22 +50,9 @@ class BatchedMultiCategorical(MultiCategoricalDistribution):
         self.distribution: Categorical  # type: ignore[assignment]
 
     def proba_distribution(self: Self, action_logits: Tensor) -> Self:
-        """Take logits.
+        """Take logits, shape (B, N · (M + 1)): device 1's for all its choices, then device 2's, ...
 
-        Parameters
-        ----------
-        action_logits : Tensor, shape (B, N · (M + 1))
-            Those of device 1 for all its choices, then those of device 2, ...
-
-        Returns
-        -------
-        BatchedMultiCategorical
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            For logits that are NaN.
+        ``ValueError`` for logits that are NaN.
         """
         shape = (len(action_logits), self.n_devices, self.n_choices)
         # Its own checks look at everything several times.
@@ -85,49 +65,24 @@ class BatchedMultiCategorical(MultiCategoricalDistribution):
         return self
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Return the logarithm of the probability of whole decisions.
-
-        Parameters
-        ----------
-        actions : Tensor, shape (B, N)
-            Choices.
-
-        Returns
-        -------
-        Tensor, shape (B,)
-        """
+        """Return the logarithm of the probability of whole decisions, (B, N), shape (B,)."""
         terms: Tensor = self.distribution.log_prob(actions)  # type: ignore[no-untyped-call]
         return terms.sum(dim=1)
 
     def entropy(self) -> Tensor:
-        """Return the entropy of whole decisions.
-
-        Returns
-        -------
-        Tensor, shape (B,), [nat]
-        """
+        """Return the entropy of whole decisions, shape (B,), [nat]."""
         terms: Tensor = self.distribution.entropy()  # type: ignore[no-untyped-call]
         return terms.sum(dim=1)
 
     def sample(self) -> Tensor:
-        """Draw a decision for each row.
-
-        Returns
-        -------
-        Tensor, shape (B, N), int64
-        """
+        """Draw a decision for each row, shape (B, N)."""
         # Device by device, as a list of distributions would draw: then equal seeds draw alike.
         by_device = self.distribution.probs.transpose(0, 1).reshape(-1, self.n_choices)
         drawn = torch.multinomial(by_device, 1)
         return drawn.view(self.n_devices, -1).T.contiguous()
 
     def mode(self) -> Tensor:
-        """Return each device's most probable choice, the first of equals.
-
-        Returns
-        -------
-        Tensor, shape (B, N), int64
-        """
+        """Return each device's most probable choice, the first of equals, shape (B, N)."""
         return self.distribution.probs.argmax(dim=-1)
 
 
@@ -135,18 +90,6 @@ class ScaledValue(nn.Module):
     """A linear layer whose output is in the unit of what it learns: mean + scale · output.
 
     The layer starts at zero: before training, the value of every slot is the mean.
-
-    Parameters
-    ----------
-    n_features : int
-        Width of its input.
-
-    Examples
-    --------
-    >>> head = ScaledValue(4)
-    >>> head.follow(torch.tensor([0.002, 0.004]), weight=0.01)
-    >>> round(head(torch.ones(1, 4)).item(), 6)
-    0.003
     """
 
     mean: Tensor
@@ -163,15 +106,9 @@ class ScaledValue(nn.Module):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def follow(self, returns: Tensor, weight: float) -> None:
-        """Move mean and scale towards those of returns; the first ones are taken over.
+        """Move mean and scale towards those of returns, shape (B,); the first ones are taken over.
 
-        Parameters
-        ----------
-        returns : Tensor, shape (B,)
-            What the values are to predict.
-        weight : float
-            Of these returns in the running mean and variance, at least; the first batches count
-            alike.
+        `weight` is that of these returns, at least; the first batches count alike.
         """
         self.batches += 1
         weight = max(weight, 1.0 / float(self.batches))
@@ -184,16 +121,7 @@ class ScaledValue(nn.Module):
         self.scale.clamp_(min=max(1e-6 * abs(float(self.mean)), TINY))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return values.
-
-        Parameters
-        ----------
-        features : Tensor, shape (B, n_features)
-
-        Returns
-        -------
-        Tensor, shape (B, 1)
-        """
+        """Return values, shape (B, 1), of features, shape (B, n_features)."""
         return torch.addcmul(self.mean, self.scale, self.linear(features))
 
 
@@ -204,20 +132,14 @@ class OffloadingActorCriticPolicy(ActorCriticPolicy):
 
     Parameters
     ----------
-    observation_space : gymnasium.Space
-        Any that Stable-Baselines3 flattens.
-    action_space : gymnasium.spaces.MultiDiscrete
-        N choices among M + 1 each.
-    lr_schedule : callable
-        Learning rate by the part of training that is left.
+    observation_space, action_space, lr_schedule, *args, **kwargs
+        As for ``ActorCriticPolicy``; the actions are N choices among M + 1 each.
     net_arch : list of int or mapping, optional
         Hidden widths of actor and critic both, or ``{"pi": actor's, "vf": critic's}``.
     can_execute_locally : bool array_like, shape (N,), optional
         Devices that may take choice 0; all by default. Others choose it with probability 0. It is
         ``Scenario.can_execute_locally``; :class:`~baselines.ActorCritic` asks the env for it, other
         algorithms take ``policy_kwargs={"can_execute_locally": ...}``.
-    **kwargs
-        For ``ActorCriticPolicy``.
 
     Raises
     ------
@@ -253,18 +175,7 @@ class OffloadingActorCriticPolicy(ActorCriticPolicy):
         self.set_legal(can_execute_locally)
 
     def set_legal(self, can_execute_locally: ArrayLike | None) -> None:
-        """Say which devices may execute locally, choice 0.
-
-        Parameters
-        ----------
-        can_execute_locally : bool array_like, shape (N,), optional
-            All by default.
-
-        Raises
-        ------
-        ValueError
-            For another shape.
-        """
+        """Say which devices, shape (N,), may execute locally, choice 0; all by default."""
         devices, choices = self._sizes
         may = np.ones(devices, bool) if can_execute_locally is None else can_execute_locally
         may = np.asarray(may, dtype=bool)

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import stable_baselines3
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import update_learning_rate
+from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.td3.policies import TD3Policy
 
-from baselines.learners.exploration import SharedNoise
-from baselines.learners.hyperparameters import (
-    OFF_POLICY_INTEGERS,
+from baselines.learners.learner import (
     OFF_POLICY_NETWORKS,
+    MECLog,
+    mean_and_spread,
     naming,
-    require_hyperparameters,
+    require_env,
+    require_memory,
     require_networks,
-    require_noise,
+    require_off_policy,
     require_policy,
-    require_rounds,
 )
-from baselines.learners.mec_log import MECLog
-from baselines.learners.slot_replay import SlotReplay
-from baselines.learners.vote_policy import VotePolicy
-from baselines.learners.voting import VotingAlgorithm
+from baselines.learners.voting import VotePolicy, VotingAlgorithm
 from mec_gym.validation import dict_of
 
 SATURATED = 0.95
@@ -41,14 +42,13 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
     The actor maps the observation to M · N scores, the critic values them; the actor follows the
     critic's gradient. Training is Stable-Baselines3's, step by step. Its own are the critic's
-    view of scores (:class:`~baselines.learners.vote_policy.VoteCritic`), exploration
-    (:class:`~baselines.learners.exploration.SharedNoise`), the replay buffer
-    (:class:`~baselines.learners.slot_replay.SlotReplay`) and defaults for this problem.
+    view of scores (:class:`~baselines.learners.voting.VoteCritic`), exploration
+    (:class:`SharedNoise`), the replay buffer (:class:`SlotReplay`) and defaults for this problem.
 
     Parameters
     ----------
     policy : str or type
-        "MlpPolicy", a :class:`~baselines.learners.vote_policy.VotePolicy`, or a policy class of
+        "MlpPolicy", a :class:`~baselines.learners.voting.VotePolicy`, or a policy class of
         Stable-Baselines3's TD3.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
         A MultiMEC env. Where it takes assignments, `predict` returns assignments; where it takes
@@ -76,22 +76,19 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         Of a round; by default one for each copy of the env, so that their number does not change
         how many there are for a slot. A file keeps any other number.
     noise : float
-        Standard deviation of :class:`~baselines.learners.exploration.SharedNoise`, where no
-        `action_noise` is given.
+        Standard deviation of :class:`SharedNoise`, where no `action_noise` is given.
     action_noise : ActionNoise, optional
         Another exploration.
     replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps
-        As in Stable-Baselines3; :class:`~baselines.learners.slot_replay.SlotReplay` by default.
+        As in Stable-Baselines3; :class:`SlotReplay` by default.
     tensorboard_log, policy_kwargs, verbose, seed, device
         As everywhere in Stable-Baselines3.
 
     Raises
     ------
-    TypeError
-        For an env that is none of MultiMEC, or takes neither assignments nor scores; without env.
-    ValueError
-        If the copies of env differ in their scenarios, the buffer exceeds free memory, or a number
-        is out of its range.
+    TypeError, ValueError
+        For an env that is none of MultiMEC, takes neither assignments nor scores or differs in its
+        copies' scenarios; if the buffer exceeds free memory, or a number is out of its range.
 
     Notes
     -----
@@ -141,11 +138,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         noise: float = 0.3,
         _init_setup_model: bool = True,
     ) -> None:
-        if env is None and _init_setup_model:
-            raise TypeError(
-                "DDPG needs an env, whose sizes its networks take: DDPG(env=gymnasium.make("
-                '"mec_gym/MultiMEC-v0", scenario=...)).'
-            )
+        if _init_setup_model:
+            require_env(type(self), env)
         require_policy(policy, self.policy_aliases, TD3Policy)
         self.actor_rate, self.noise = actor_rate, noise
         self.steps_by_copies: int | None = None
@@ -174,11 +168,9 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         )
 
     def _setup_model(self) -> None:
-        require_hyperparameters(self, OFF_POLICY_INTEGERS | {"n_steps": 1}, _NUMBERS)
         self._count_steps()
-        require_rounds(self)
-        require_noise(self.action_noise)
-        _require_buffer(self.replay_buffer_class)
+        require_off_policy(self, _NUMBERS, n_steps=1)
+        self._require_buffer()
         if "net_arch" in self.policy_kwargs:
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
             self.policy_kwargs["net_arch"] = widths
@@ -193,6 +185,15 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             self.action_noise = SharedNoise(*size, self.noise)
         super()._setup_model()
         self._meet_world()
+
+    def _require_buffer(self) -> None:
+        kind = self.replay_buffer_class
+        if kind is not None and not (isinstance(kind, type) and issubclass(kind, ReplayBuffer)):
+            with naming("replay_buffer_class"):
+                raise TypeError(
+                    "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, "
+                    f"or None; got {kind!r}."
+                )
 
     def _count_steps(self) -> None:
         """Take as many gradient steps as there are copies, unless the caller has said otherwise.
@@ -229,15 +230,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         update_learning_rate(self.actor.optimizer, self.actor_rate * rate)
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        """Take gradient steps, as Stable-Baselines3's, and log what shows whether they help.
-
-        Parameters
-        ----------
-        gradient_steps : int
-            How many.
-        batch_size : int
-            Slots in each.
-        """
+        """Take gradient steps, as Stable-Baselines3's, and log what shows whether they help."""
         super().train(gradient_steps, batch_size)
         with torch.no_grad():
             scores = self.actor(self.policy.obs_to_tensor(self._last_obs)[0])  # type: ignore[arg-type]
@@ -248,11 +241,133 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             self.logger.record("train/reward_deviation", deviation)
 
 
-def _require_buffer(kind: Any) -> None:
-    known = isinstance(kind, type) and issubclass(kind, ReplayBuffer)
-    if kind is not None and not known:
-        with naming("replay_buffer_class"):
-            raise TypeError(
-                "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or "
-                f"None; got {kind!r}."
+class SharedNoise(ActionNoise):
+    """Normal noise on the scores of M servers for N devices, part of it shared.
+
+    Noise of its own on every score hardly changes what matters: with ten servers some score of
+    nearly every device stays above the threshold, and the number of devices at a server stays
+    near its mean. So part of the noise is drawn once for each device (whether it offloads), once
+    for each server (how many come to it) and once for all (how many offload). What tells servers
+    apart, the scores' own and the servers' part, has half the deviation of the others: a device
+    follows the highest of M scores, and the highest of many is high.
+
+    `deviation` is that of the devices' and of the common part, of scores scaled to [-1, 1].
+    """
+
+    def __init__(self, n_servers: int, n_devices: int, deviation: float) -> None:
+        super().__init__()
+        self.n_servers, self.n_devices, self.deviation = n_servers, n_devices, deviation
+
+    def __call__(self) -> NDArray[np.float32]:
+        """Draw the noise of one slot, shape (M · N,)."""
+        rows, columns = self.n_servers, self.n_devices
+        parts = (((rows, columns), 0.5), ((rows, 1), 0.5), ((1, columns), 1.0), ((1, 1), 1.0))
+        # From the generator that the library seeds, as its own noises.
+        normal = np.random.normal
+        noise = sum(share * normal(size=shape) for shape, share in parts)
+        return (self.deviation * np.asarray(noise)).astype(np.float32).ravel()
+
+    def __repr__(self) -> str:
+        return f"SharedNoise({self.n_servers}, {self.n_devices}, {self.deviation})"
+
+
+class SlotReplay(ReplayBuffer):
+    """Stable-Baselines3's replay buffer, fitted to large slots that are independent.
+
+    Scores are kept in half precision: within 0.0005 of what they were. Next observations are kept
+    only where the discount asks for them. Rewards are sampled standardised: less the mean of all
+    that the buffer holds, by their standard deviation. So a critic's errors, and with them its
+    learning rate, do not depend on the `reward` of the env. Where episodes have no end (the env's
+    only time out), that changes no policy's rank, whatever the discount.
+
+    Without `next_observations` each slot stands for its own successor, which a discount of 0 never
+    looks at; ``optimize_memory_usage`` has nothing left to save then and is refused.
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        device: Any = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        *,
+        next_observations: bool = True,
+    ) -> None:
+        # Past ReplayBuffer's own constructor, which would allocate twice as much.
+        BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
+        if optimize_memory_usage:
+            raise ValueError(
+                "SlotReplay needs optimize_memory_usage=False; for less memory choose a smaller "
+                "buffer_size, or a discount of 0."
             )
+        self.optimize_memory_usage = False
+        self.handle_timeout_termination = True
+        self.keeps_next = next_observations
+        self.buffer_size = max(buffer_size // n_envs, 1)
+        require_memory(buffer_size, self.bytes_of_a_slot)
+        rows = (self.buffer_size, self.n_envs)
+        seen = observation_space.dtype
+        self.observations = np.zeros((*rows, *self.obs_shape), dtype=seen)
+        self.next_observations = self.observations
+        if next_observations:
+            self.next_observations = np.zeros((*rows, *self.obs_shape), dtype=seen)
+        self.actions = np.zeros((*rows, self.action_dim), dtype=np.float16)
+        self.rewards, self.dones, self.timeouts = np.zeros((3, *rows), dtype=np.float32)
+
+    @property
+    def bytes_of_a_slot(self) -> int:
+        """Memory that one slot takes, [B]."""
+        dtype = np.dtype(self.observation_space.dtype)
+        seen = int(np.prod(self.obs_shape)) * dtype.itemsize
+        return seen * (1 + self.keeps_next) + 2 * self.action_dim + 3 * 4
+
+    def add(
+        self,
+        obs: NDArray[Any],
+        next_obs: NDArray[Any],
+        action: NDArray[Any],
+        reward: NDArray[Any],
+        done: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Keep one slot of each of B copies, in the place of the oldest where the buffer is full.
+
+        `action` holds scores scaled to [-1, 1], shape (B, M · N).
+        """
+        place = self.pos
+        self.observations[place] = obs
+        if self.keeps_next:
+            self.next_observations[place] = next_obs
+        self.actions[place] = action.reshape(self.n_envs, self.action_dim)
+        self.rewards[place], self.dones[place] = reward, done
+        self.timeouts[place] = [info.get("TimeLimit.truncated", False) for info in infos]
+        self.pos = (place + 1) % self.buffer_size
+        self.full = self.full or self.pos == 0
+
+    def reward_scale(self) -> tuple[float, float]:
+        """Return what rewards are standardised by: their mean and deviation, 1 if all are alike."""
+        mean, deviation = mean_and_spread(self.rewards[: self.size()])
+        return mean, deviation or 1.0
+
+    def _get_samples(
+        self, batch_inds: NDArray[np.int64], env: VecNormalize | None = None
+    ) -> ReplayBufferSamples:
+        # The generator that the library seeds and that the base class draws slots from.
+        copies = np.random.randint(0, self.n_envs, size=len(batch_inds))  # noqa: NPY002
+        places = (batch_inds, copies)
+
+        def shown(kept: NDArray[Any]) -> torch.Tensor:
+            return self.to_torch(np.asarray(self._normalize_obs(kept[places], env)))
+
+        ended = self.dones[places] * (1.0 - self.timeouts[places])
+        mean, deviation = self.reward_scale()
+        standard = (self.rewards[places] - mean) / deviation
+        return ReplayBufferSamples(
+            observations=shown(self.observations),
+            actions=self.to_torch(self.actions[places].astype(np.float32)),
+            next_observations=shown(self.next_observations),
+            dones=self.to_torch(ended.reshape(-1, 1)),
+            rewards=self.to_torch(standard.astype(np.float32).reshape(-1, 1)),
+        )

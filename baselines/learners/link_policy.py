@@ -23,21 +23,6 @@ class LinkLogits(nn.Module):
     The network sees one link: the gain of device i to server j, by how much that exceeds the
     device's best gain to another server, and the device's task columns. What it learns of one link
     holds for all N · M of them. Each server has a term of its own besides; staying has logit 0.
-
-    Parameters
-    ----------
-    n_devices, n_servers : int
-        N and M.
-    n_tasks : int
-        Task columns of the observation, 0 to 2.
-    link_arch : sequence of int
-        Hidden widths.
-
-    Examples
-    --------
-    >>> links = LinkLogits(n_devices=30, n_servers=2, n_tasks=0, link_arch=[64])
-    >>> links(torch.zeros(5, 60)).shape
-    torch.Size([5, 90])
     """
 
     def __init__(
@@ -55,17 +40,9 @@ class LinkLogits(nn.Module):
         self.of_servers = nn.Parameter(torch.zeros(n_servers))
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Return logits.
+        """Return logits, (B, N · (M + 1)), of flattened observations, (B, N · (M + T)).
 
-        Parameters
-        ----------
-        observations : Tensor, shape (B, N · (M + T))
-            Flattened: for each device M gains, then its T task columns.
-
-        Returns
-        -------
-        Tensor, shape (B, N · (M + 1))
-            Of device 1 for all its choices, 0 = local first, then of device 2, ...
+        Both are device by device; logits begin with 0 = local, observations with the M gains.
         """
         rows = observations.view(len(observations), self.n_devices, -1)
         gains, tasks = rows[..., : self.n_servers], rows[..., self.n_servers :]
@@ -128,9 +105,8 @@ class LinkPolicy(OffloadingActorCriticPolicy):
     Raises
     ------
     ValueError
-        For observations other than "db" or "flat", stacked ones among them, and for widths below
-        1. Observations that VecNormalize changes have the same space: it is for the algorithm to
-        refuse them, as :class:`~baselines.ActorCritic` does.
+        For observations other than "db" or "flat". Those that VecNormalize changes have the same
+        space: it is for the algorithm to refuse them, as :class:`~baselines.ActorCritic` does.
 
     Examples
     --------

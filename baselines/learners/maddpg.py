@@ -11,36 +11,34 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3 import TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import ReplayBufferSamples, Schedule
 from stable_baselines3.common.utils import LinearSchedule, polyak_update
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor, nn
 
-from baselines.learners.envs import vectorised
-from baselines.learners.hyperparameters import (
-    OFF_POLICY_INTEGERS,
+from baselines.learners.learner import (
+    MECLog,
+    mean_and_spread,
     naming,
-    require_hyperparameters,
-    require_noise,
-    require_policy,
-    require_rounds,
-)
-from baselines.learners.maddpg_layers import clip_each
-from baselines.learners.maddpg_networks import CRITICS, AgentActors, CentralCritics, MADDPGPolicy
-from baselines.learners.maddpg_setting import (
-    AgentNoise,
-    listed_views,
+    require_env,
     require_memory,
-    require_one_of,
-    require_views,
-    server_views,
-    value_units,
+    require_off_policy,
+    require_policy,
 )
-from baselines.learners.mec_log import MECLog
+from baselines.learners.maddpg_networks import (
+    CRITICS,
+    AgentActors,
+    CentralCritics,
+    MADDPGPolicy,
+    clip_each,
+)
 from baselines.learners.voting import VotingAlgorithm, scored
-from mec_gym.validation import dict_of
+from mec_gym import ENV_ID, Scenario
+from mec_gym.envs.sb3 import vectorised
+from mec_gym.validation import dict_of, plain, require_choice
 
 Self = TypeVar("Self", bound="MADDPG")
 
@@ -83,12 +81,8 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         that offload goes on swinging.
     actor_rate : float
         The actors' learning rate over the critics'.
-    buffer_size : int
-        Slots that are remembered, all copies together.
-    learning_starts : int
-        Slots before the first gradient step.
-    batch_size, train_freq, gradient_steps
-        As everywhere in Stable-Baselines3.
+    buffer_size, learning_starts, batch_size, train_freq, gradient_steps
+        As everywhere in Stable-Baselines3, in slots of all copies together.
     tau : float
         How fast target networks follow, of 1.
     gamma : float
@@ -123,11 +117,9 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
 
     Raises
     ------
-    TypeError
-        For an env that is neither MultiMEC nor has Box actions.
-    ValueError
-        For arguments out of range, observations "raw", views that do not fit, or a replay buffer
-        that does not fit into memory.
+    TypeError, ValueError
+        For an env that is neither MultiMEC nor has Box actions, observations "raw", views that do
+        not fit, arguments out of range, or a replay buffer that does not fit into memory.
 
     Notes
     -----
@@ -186,6 +178,8 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        if _init_setup_model:
+            require_env(type(self), env)
         require_policy(policy, self.policy_aliases, MADDPGPolicy)
         super().__init__(
             policy,  # type: ignore[arg-type]  # see the annotation of `policy`
@@ -213,21 +207,10 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         self.own_noise = action_noise is None
         self.critics, self.others = critics, others
         self.max_grad_norm, self.logit_penalty = max_grad_norm, logit_penalty
-        self.views = None if views is None else listed_views(views)
+        self.views = views
         self.value_shift, self.value_scale = 0.0, 1.0
         if _init_setup_model:
-            self._require_arguments()
             self._setup_model()
-
-    def _require_arguments(self) -> None:
-        if self.env is None:
-            raise TypeError(
-                "MADDPG needs an env, e.g. env=gymnasium.make("
-                '"mec_gym/MultiMEC-v0", scenario="paper-30x2"); MADDPG.load(path) predicts '
-                "without one."
-            )
-        require_one_of("critics", self.critics, CRITICS)
-        require_one_of("others", self.others, OTHERS)
 
     # -- the env: MultiMEC, or any with views ------------------------------------------------------
 
@@ -248,18 +231,20 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
             super()._require_fitting(env)
 
     def _setup_model(self) -> None:
-        require_hyperparameters(self, OFF_POLICY_INTEGERS, _NUMBERS)
-        require_rounds(self)
-        require_noise(self.action_noise)
+        require_off_policy(self, _NUMBERS)
+        for name, known in (("critics", CRITICS), ("others", OTHERS)):
+            with naming(name):
+                require_choice(name, getattr(self, name), known)
         self._remember_world()
         if self.views is None:
             self.views = server_views(self.scenario, self.env, self.observation_space)
         with naming("views"):
-            require_views(self.views, self.observation_space, self.action_space)
+            self.views = require_views(self.views, self.observation_space, self.action_space)
         agents = {"views": self.views, "critic": self.critics}
         self.policy_kwargs = {**self.policy_kwargs, **agents}
         if self.replay_buffer is None:
-            require_memory(self.buffer_size, self.observation_space, self.action_space)
+            each = bytes_of_a_slot(self.observation_space, self.action_space)
+            require_memory(self.buffer_size, each)
         super()._setup_model()
         if self.own_noise:
             # Anew, since Stable-Baselines3 has multiplied the last one by the copies of its env.
@@ -282,19 +267,10 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     # -- gradient steps ---------------------------------------------------------------------------
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        """Take gradient steps on the critics and all actors.
+        """Take gradient steps on the critics and all actors, each on a minibatch of its own.
 
-        Parameters
-        ----------
-        gradient_steps : int
-            Each on a minibatch of its own.
-        batch_size : int
-            Slots in one.
-
-        Raises
-        ------
-        FloatingPointError
-            For a loss or gradient that is not finite; the weights are those of the step before.
+        ``FloatingPointError`` for a loss or gradient that is not finite; the weights are then those
+        of the step before.
         """
         assert self.replay_buffer is not None
         self.policy.set_training_mode(True)
@@ -401,32 +377,122 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         self: Self,
         total_timesteps: int,
         callback: Any = None,
-        log_interval: int | None = 4,
+        log_interval: Any = 4,  # None means no log
         tb_log_name: str = "MADDPG",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
+        *args: Any,
+        **kwargs: Any,
     ) -> Self:
-        """Train for some steps in the env.
+        """Train for some steps, those of all copies counted, as everywhere in Stable-Baselines3."""
+        return super().learn(total_timesteps, callback, log_interval, tb_log_name, *args, **kwargs)
 
-        Parameters
-        ----------
-        total_timesteps : int
-            Steps, those of all copies counted.
-        callback, tb_log_name, reset_num_timesteps, progress_bar
-            As everywhere in Stable-Baselines3.
-        log_interval : int, optional
-            Episodes between two entries of the log.
 
-        Returns
-        -------
-        MADDPG
-            Itself.
-        """
-        return super().learn(
-            total_timesteps,
-            callback,
-            log_interval,  # type: ignore[arg-type]  # None means no log
-            tb_log_name,
-            reset_num_timesteps,
-            progress_bar,
+class AgentNoise(ActionNoise):
+    """Gaussian noise in two parts: of each action on its own, and of all actions together.
+
+    With N·M scores of independent noise, how many devices offload hardly changes from slot to
+    slot, and it is what matters most. The common shift shows it to the critics.
+
+    `own` and `level` are the standard deviations of the two parts.
+    """
+
+    def __init__(self, n_agents: int, n_actions: int, own: float, level: float) -> None:
+        super().__init__()
+        self.size, self.own, self.level = n_agents * n_actions, own, level
+
+    def __call__(self) -> NDArray[np.float32]:
+        """Draw the noise of one slot, shape (M · A,)."""
+        # Stable-Baselines3 seeds this generator.
+        own = self.own * np.random.standard_normal(self.size)  # noqa: NPY002
+        shift = self.level * np.random.standard_normal()  # noqa: NPY002
+        return (own + shift).astype(np.float32)
+
+    def __repr__(self) -> str:
+        return f"AgentNoise(own={self.own}, level={self.level})"
+
+
+def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> list[list[int]]:
+    """Return which entries of an observation each server's agent sees, shape (M, (1 + T) · N).
+
+    First the server's own gains, then each task column.
+    """
+    if scenario is None:
+        raise ValueError(
+            "an env that is not MultiMEC needs views=: for each agent, the entries of the "
+            f"flattened observation that it sees; got observations {space} and views=None. "
+            f'Or use gymnasium.make("{ENV_ID}", scenario=...).'
         )
+    if env is not None and env.has_attr("coder") and env.get_attr("coder")[0].kind == "raw":
+        raise ValueError(
+            'observation must be "db" or "flat": "raw" gains of 1e-7 are all zero to a network; '
+            f'got "raw". Make the env with gymnasium.make("{ENV_ID}", ..., observation="db").'
+        )
+    devices, servers = scenario.n_devices, scenario.n_servers
+    columns, rest = divmod(int(np.prod(space.shape)), devices)
+    if rest or not servers <= columns <= servers + 2:
+        raise ValueError(
+            f"env must show M gains and up to two tasks of each device, {servers} to "
+            f"{servers + 2} entries for each of {devices}; got observations {space}. Leave out "
+            "wrappers that change the shape of observations."
+        )
+    table = np.arange(devices * columns).reshape(devices, columns)
+    tasks = table[:, servers:].T.ravel()
+    return [np.concatenate([table[:, server], tasks]).tolist() for server in range(servers)]
+
+
+def require_views(views: Any, observations: Any, actions: Any) -> list[list[int]]:
+    """Return views as lists, which files hold, or raise unless they fit the spaces of an env."""
+    try:
+        lists = [[plain(entry) for entry in view] for view in views]
+    except TypeError:
+        raise ValueError(
+            "views must be one list of entries for each agent, shape (M, V), such as "
+            f"[[0, 1], [2, 3]]; got {views!r}."
+        ) from None
+    if not isinstance(observations, Box) or not isinstance(actions, Box):
+        raise ValueError(
+            f"MADDPG needs Box observations and actions; got {observations} and {actions}."
+        )
+    lengths = {len(view) for view in lists}
+    if not lists or len(lengths) != 1 or lengths == {0}:
+        raise ValueError(
+            "views must name equally many entries for each agent, shape (M, V); got lengths "
+            f"{[len(view) for view in lists]}. Repeat an entry where an agent sees less."
+        )
+    entries = int(np.prod(observations.shape))
+    table = np.asarray(lists)
+    if table.dtype.kind not in "iu" or table.min() < 0 or table.max() >= entries:
+        shown = f" from {table.min()} to {table.max()}" if table.dtype.kind in "iuf" else ""
+        raise ValueError(
+            f"views must hold integers from 0 to {entries - 1}, entries of the flattened "
+            f"observation; got dtype {table.dtype}{shown}."
+        )
+    size = int(np.prod(actions.shape))
+    if size % len(lists):
+        raise ValueError(
+            f"the {size} actions of the env must be shared out equally; views has {len(lists)} "
+            f"agents. Give views for a number of agents that divides {size}."
+        )
+    return lists
+
+
+def bytes_of_a_slot(observations: Any, actions: Any) -> int:
+    """Return what a slot with these spaces takes in Stable-Baselines3's replay buffer, [B]."""
+    seen = 2 * int(np.prod(observations.shape)) * observations.dtype.itemsize
+    return int(seen + int(np.prod(actions.shape)) * actions.dtype.itemsize + 12)
+
+
+def value_units(
+    replay: ReplayBuffer, gamma: float, normalised: VecNormalize | None
+) -> tuple[float, float]:
+    """Return what critics measure returns from, and in: about their mean and their spread.
+
+    A return adds up about H = 1/(1 − γ (1 − e)) rewards, where episodes end with probability e in
+    each step. H rewards that are independent of each other have H times the mean of one, and √H
+    times its spread. `normalised` scales rewards before critics see them.
+    """
+    held = slice(0, replay.size())
+    rewards = np.asarray(replay._normalize_reward(replay.rewards[held], normalised))
+    ended = float(np.mean(replay.dones[held] * (1.0 - replay.timeouts[held])))
+    horizon = 1.0 / (1.0 - gamma * (1.0 - ended))
+    mean, spread = mean_and_spread(rewards)
+    return mean * horizon, spread * horizon**0.5 or 1.0

@@ -1,7 +1,11 @@
-"""The networks of MADDPG: all agents' actors, and the critics that see everything."""
+"""The networks of MADDPG: all agents' actors, and the critics that see everything.
+
+Layers of M networks are one batched product; gradients are clipped network by network.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +18,7 @@ from stable_baselines3.common.torch_layers import get_actor_critic_arch
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
-from baselines.learners.hyperparameters import OFF_POLICY_NETWORKS, require_networks
-from baselines.learners.maddpg_layers import Stack, hidden_stack
+from baselines.learners.learner import OFF_POLICY_NETWORKS, require_networks
 from mec_gym.validation import require_bool
 
 CRITICS = ("shared", "per-agent")
@@ -24,25 +27,69 @@ NETWORKS = {"pi": [128, 128], "qf": [256, 128]}
 """Hidden widths of one actor and of one critic, where nothing else is said."""
 
 
+class Stack(nn.Module):
+    """K fully connected layers of equal shape, each with weights of its own, as one product.
+
+    Initial weights are uniform with a variance of gain² / inputs.
+    """
+
+    def __init__(self, n_layers: int, n_inputs: int, n_outputs: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_layers, n_inputs, n_outputs))
+        self.bias = nn.Parameter(torch.zeros(n_layers, 1, n_outputs))
+        bound = gain * (3.0 / n_inputs) ** 0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run every layer on its own inputs, shape (K, B, inputs)."""
+        return torch.baddbmm(self.bias, inputs, self.weight)
+
+
+class StackedNorm(nn.Module):
+    """Layer normalisation with a scale and an offset for each of K networks."""
+
+    def __init__(self, n_networks: int, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(n_networks, 1, width))
+        self.offset = nn.Parameter(torch.zeros(n_networks, 1, width))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Normalise each row of inputs, shape (K, B, width), then scale and shift it."""
+        normal = nn.functional.layer_norm(inputs, inputs.shape[-1:])
+        return torch.addcmul(self.offset, normal, self.scale)
+
+
+def hidden_stack(n_networks: int, widths: Sequence[int], layer_norm: bool) -> list[nn.Module]:
+    """Return what follows the first layer of K networks, up to the last of hidden `widths`."""
+
+    def activated(width: int) -> list[nn.Module]:
+        norm: list[nn.Module] = [StackedNorm(n_networks, width)] if layer_norm else []
+        return [*norm, nn.ReLU()]
+
+    parts = activated(widths[0])
+    for inputs, outputs in itertools.pairwise(widths):
+        parts += [Stack(n_networks, inputs, outputs, gain=2**0.5), *activated(outputs)]
+    return parts
+
+
+def clip_each(stacked: nn.Module, limit: float) -> Tensor:
+    """Shorten the gradients of M networks, stacked on their first axis, each to a limit.
+
+    Returned is how long each was before, shape (M,).
+    """
+    gradients = [part.grad for part in stacked.parameters() if part.grad is not None]
+    squares = torch.stack([gradient.square().sum((1, 2)) for gradient in gradients])
+    norms = squares.sum(0).sqrt()
+    factors = (limit / norms.clamp(min=1e-12)).clamp(max=1.0)[:, None, None]
+    for gradient in gradients:
+        gradient.mul_(factors)
+    return norms
+
+
 class AgentActors(nn.Module):
     """One actor per agent: its own view of the observation in, its own actions out.
 
-    Parameters
-    ----------
-    views : int array, shape (M, V)
-        Entries of the flattened observation that each agent sees.
-    n_actions : int
-        Of one agent.
-    net_arch : sequence of int
-        Hidden widths of one actor.
-    layer_norm : bool
-        Whether hidden layers are normalised.
-
-    Examples
-    --------
-    >>> actors = AgentActors(np.array([[0, 1], [2, 3]]), 3, [8], layer_norm=True)
-    >>> actors(torch.zeros(5, 4)).shape
-    torch.Size([5, 6])
+    `views`, shape (M, V), holds the entries of the flattened observation that each agent sees.
     """
 
     views: Tensor
@@ -62,17 +109,7 @@ class AgentActors(nn.Module):
         )
 
     def logits(self, observations: Tensor) -> Tensor:
-        """Return what goes into the final tanh.
-
-        Parameters
-        ----------
-        observations : Tensor, shape (B, ...)
-            Of the env.
-
-        Returns
-        -------
-        Tensor, shape (M, B, A)
-        """
+        """Return what goes into the final tanh, shape (M, B, A)."""
         # Entries outermost: whole rows are then copied, and the product takes them as they lie.
         entries = observations.flatten(1).float().T.contiguous()
         seen = entries[self.views.flatten()].reshape(*self.views.shape, len(observations))
@@ -80,43 +117,12 @@ class AgentActors(nn.Module):
         return outputs
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Return the joint actions, scaled to [-1, 1].
-
-        Parameters
-        ----------
-        observations : Tensor, shape (B, ...)
-            Of the env.
-
-        Returns
-        -------
-        Tensor, shape (B, M · A)
-            Agent 1's actions, then agent 2's, ...
-        """
+        """Return the joint actions, scaled to [-1, 1], agent 1's first, shape (B, M · A)."""
         return torch.tanh(self.logits(observations)).transpose(0, 1).flatten(1)
 
 
 class CentralCritics(nn.Module):
-    """K critics of the whole observation and the actions of all agents.
-
-    Parameters
-    ----------
-    n_inputs : int
-        Entries of a flattened observation.
-    n_agents, n_actions : int
-        M, and the actions of one agent.
-    net_arch : sequence of int
-        Hidden widths of one critic.
-    n_critics : int
-        1, or one per agent.
-    layer_norm : bool
-        Whether hidden layers are normalised.
-
-    Examples
-    --------
-    >>> critics = CentralCritics(4, 2, 3, [8], n_critics=2, layer_norm=True)
-    >>> critics(torch.zeros(5, 4), torch.zeros(5, 6)).shape
-    torch.Size([2, 5])
-    """
+    """K critics of the whole observation and the actions of all agents."""
 
     optimizer: torch.optim.Optimizer
 
@@ -146,55 +152,22 @@ class CentralCritics(nn.Module):
         )
 
     def first(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Return the first layer's sums.
-
-        Parameters
-        ----------
-        observations : Tensor, shape (B, ...)
-        actions : Tensor, shape (B, M · A)
-
-        Returns
-        -------
-        Tensor, shape (K, B, width)
-        """
+        """Return the first layer's sums, shape (K, B, width)."""
         flat = observations.flatten(1).float()
         sums: Tensor = self.of_observation(flat[None])[0].addmm(actions, self.of_actions)
         return sums.reshape(len(flat), self.n_critics, self.width).transpose(0, 1)
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Return the values of joint actions.
-
-        Parameters
-        ----------
-        observations : Tensor, shape (B, ...)
-        actions : Tensor, shape (B, M · A)
-            Of all agents, in [-1, 1].
-
-        Returns
-        -------
-        Tensor, shape (K, B)
-        """
+        """Return the values, (K, B), of joint actions, (B, M · A), in [-1, 1]."""
         values: Tensor = self.rest(self.first(observations, actions))
         return values[..., 0]
 
     def substituted(self, observations: Tensor, actions: Tensor, own: Tensor) -> Tensor:
-        """Return, for each agent, the value when it alone acts otherwise.
+        """Return, for each agent, the value when it alone does its own part instead, shape (M, B).
 
-        The first layer is linear in the actions: what an agent changes is added to its sums, so
-        that no joint action is built or multiplied M times.
-
-        Parameters
-        ----------
-        observations : Tensor, shape (B, ...)
-        actions : Tensor, shape (B, M · A)
-            What all agents did.
-        own : Tensor, shape (B, M · A)
-            What each would do instead, while all others do what they did.
-
-        Returns
-        -------
-        Tensor, shape (M, B)
-            Row j by agent j's critic, or by the one that all share.
+        Row j is by agent j's critic, or by the one that all share. The first layer is linear in the
+        actions: what an agent changes is added to its sums, so that no joint action is built or
+        multiplied M times.
         """
         batch, agents = len(actions), self.n_agents
         change = (own - actions).reshape(batch, agents, -1).transpose(0, 1)
@@ -214,23 +187,15 @@ class MADDPGPolicy(BasePolicy):
 
     Parameters
     ----------
-    observation_space : gymnasium.spaces.Box
-        Of the env.
-    action_space : gymnasium.spaces.Box
-        Of the joint actions, agent 1's first.
-    lr_schedule : callable
-        Learning rate of the actors.
-    views : sequence of sequences of int, shape (M, V)
-        Entries of the flattened observation that each agent sees.
+    observation_space, action_space, lr_schedule, optimizer_class, optimizer_kwargs
+        As everywhere in Stable-Baselines3; agent 1's actions come first.
+    views, critic
+        As `views` and `critics` of :class:`~baselines.MADDPG`, which gives them.
     net_arch : list of int or mapping, optional
         Hidden widths of every actor and critic, or ``{"pi": those of one actor, "qf": those of one
         critic}``; one at least.
-    critic : {"shared", "per-agent"}
-        One critic for all, or one for each agent.
     layer_norm : bool
         Whether hidden layers are normalised.
-    optimizer_class, optimizer_kwargs
-        As everywhere in Stable-Baselines3.
     """
 
     def __init__(
@@ -302,20 +267,7 @@ class MADDPGPolicy(BasePolicy):
         }
 
     def forward(self, observation: Tensor, deterministic: bool = False) -> Tensor:
-        """Return the joint actions.
-
-        Parameters
-        ----------
-        observation : Tensor, shape (B, ...)
-            Of the env.
-        deterministic : bool
-            Not used: the actors draw nothing.
-
-        Returns
-        -------
-        Tensor, shape (B, M · A)
-            Scaled to [-1, 1].
-        """
+        """Return the joint actions, scaled to [-1, 1], shape (B, M · A)."""
         return self._predict(observation, deterministic)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:

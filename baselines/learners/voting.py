@@ -3,7 +3,8 @@
 DDPG and its kin need continuous actions. The env is given as it is, with assignments; inside it
 gets :class:`~mec_gym.envs.sb3.ScoreVecEnv` around it, so that training, the replay buffer and the
 networks know scores only. ``predict`` votes, so that whoever asks from outside
-(``evaluate_policy``, an ``EvalCallback``, a script) gets what the env takes.
+(``evaluate_policy``, an ``EvalCallback``, a script) gets what the env takes. :class:`VotePolicy`
+has DDPG's networks, with a critic that sees where devices will go.
 """
 
 from __future__ import annotations
@@ -11,55 +12,37 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm, maybe_make_env
 from stable_baselines3.common.noise import VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import ContinuousCritic
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, create_mlp
+from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.td3.policies import Actor, TD3Policy
+from torch import Tensor, nn
 
-from baselines.learners.hyperparameters import attributes, loading
+from baselines.learners.learner import attributes, loading, require_fitting
 from mec_gym import ENV_ID, Scenario, vote
 from mec_gym.envs.sb3 import ScoreVecEnv, vectorised
+from mec_gym.validation import plain, require_number
 
 Self = TypeVar("Self", bound="VotingAlgorithm")
 
 
 class VotedVecEnv(ScoreVecEnv):
-    """The wrapper that an algorithm put there by itself, around an env that takes assignments.
-
-    Examples
-    --------
-    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
-    >>> VotedVecEnv(make_sb3_vec_env("paper-30x2")).action_space.shape
-    (60,)
-    """
+    """The wrapper that an algorithm put there by itself, around an env that takes assignments."""
 
 
 class VotingAlgorithm(OffPolicyAlgorithm):
     """What an off-policy algorithm on continuous actions needs on the env of mec_gym.
 
-    Put it before the algorithm: ``class DDPG(VotingAlgorithm, stable_baselines3.DDPG)``.
-
-    An env that already takes scores (``ScoreAction``, ``scores=True``, ``ScoreVecEnv``) is left as
-    it is, and `predict` then returns scores.
-
-    Attributes
-    ----------
-    scenario : Scenario
-        The env's, which the vote needs.
-    votes : bool
-        Whether the env was given with assignments, so that `predict` returns assignments.
-
-    Examples
-    --------
-    >>> import stable_baselines3
-    >>> class Voting(VotingAlgorithm, stable_baselines3.DDPG):
-    ...     pass
-    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
-    >>> envs = make_sb3_vec_env("paper-30x2", n_envs=2)
-    >>> Voting("MlpPolicy", envs, buffer_size=9).predict(envs.reset())[0].shape
-    (2, 30)
+    Put it before the algorithm: ``class DDPG(VotingAlgorithm, stable_baselines3.DDPG)``. An env
+    that already takes scores (``ScoreAction``, ``scores=True``, ``ScoreVecEnv``) is left as it is,
+    and `predict` then returns scores; `votes` says whether it is not so.
     """
 
     scenario: Scenario
@@ -80,29 +63,13 @@ class VotingAlgorithm(OffPolicyAlgorithm):
             self.votes = isinstance(self.env, VotedVecEnv)
 
     def get_env(self) -> VecEnv | None:
-        """Return the env as it was given: it takes what :meth:`predict` returns.
-
-        Returns
-        -------
-        VecEnv or None
-        """
+        """Return the env as it was given: it takes what :meth:`predict` returns."""
         return self.env.venv if isinstance(self.env, VotedVecEnv) else self.env
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Change the env.
+        """Change the env: as many copies, devices and servers, and observations of the same shape.
 
-        Parameters
-        ----------
-        env : as for the constructor
-            With as many copies, devices and servers, and observations of the same shape. It may
-            take assignments or scores; `predict` then returns the like.
-        force_reset : bool
-            Begin new episodes when training goes on.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an env that does not fit.
+        It may take assignments or scores; `predict` then returns the like.
         """
         wrapped = self._wrap_env(maybe_make_env(env, self.verbose), self.verbose)
         self._require_fitting(wrapped)
@@ -110,15 +77,8 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         self._remember_world()
 
     def _require_fitting(self, env: VecEnv) -> None:
-        theirs: Scenario = env.get_attr("scenario")[0]
-        sizes = [(one.n_devices, one.n_servers) for one in (self.scenario, theirs)]
-        if sizes[0] != sizes[1] or env.observation_space != self.observation_space:
-            raise ValueError(
-                f"the model is for N={sizes[0][0]} devices, M={sizes[0][1]} servers and "
-                f"observations {self.observation_space}; the env has N={sizes[1][0]}, "
-                f"M={sizes[1][1]} and {env.observation_space}. Make an env of those sizes and that "
-                f"`observation`, or train a new {type(self).__name__} on this one."
-            )
+        sizes = (self.scenario.n_devices, self.scenario.n_servers)
+        require_fitting(sizes, self.observation_space, env.get_attr("scenario")[0], env)
         if env.num_envs != self.n_envs:
             raise ValueError(
                 f"the model was set up for {self.n_envs} copies of the env; got {env.num_envs}. "
@@ -132,36 +92,18 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]:
-        """Return decisions for one observation or a batch of them.
+        """Return decisions, shape (..., N), for one observation or a batch of them, and `state`.
 
-        Parameters
-        ----------
-        observation : array_like, shape (..., shape of one observation)
-            Of the env.
-        state, episode_start, deterministic
-            Not used: the policy is deterministic and slots are independent of each other.
-
-        Returns
-        -------
-        actions : ndarray, shape (..., N), int64
-            0 = local, j = server j. Where the env takes scores: scores, shape (..., M · N).
-        state : object
-            As given.
+        Where the env takes scores: scores, shape (..., M · N). The policy is deterministic and
+        slots are independent of each other: the other arguments make no difference.
         """
         scores, state = self.policy.predict(observation, state, episode_start, deterministic)
         return (self.voted(scores) if self.votes else scores), state
 
     def voted(self, scores: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the assignments that scores lead to.
+        """Return the assignments that scores, shape (..., M · N), lead to, shape (..., N).
 
-        Parameters
-        ----------
-        scores : ndarray, shape (..., M · N), [1]
-            Entry j·N + i is what server j + 1 gives device i.
-
-        Returns
-        -------
-        ndarray, shape (..., N), int64
+        Entry j·N + i is what server j + 1 gives device i.
         """
         shape = (*scores.shape[:-1], self.scenario.n_servers, self.scenario.n_devices)
         decision = vote(scores.reshape(shape), self.scenario.can_execute_locally)
@@ -203,24 +145,9 @@ class VotingAlgorithm(OffPolicyAlgorithm):
     ) -> Self:
         """Return a model as ``save`` wrote it, without its replay buffer.
 
-        Parameters
-        ----------
-        path : str, path or binary file
-            ".zip" may be left out.
-        env : as for the constructor, optional
-            To go on learning: any number of copies, and as many devices and servers.
-        device, custom_objects, print_system_info, force_reset, **kwargs
-            As everywhere in Stable-Baselines3.
-
-        Returns
-        -------
-        VotingAlgorithm
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an env that does not fit; for arguments here or in the file that the constructor
-            refuses; for a file of another algorithm.
+        With an env, of as many devices and servers and any number of copies, it goes on learning.
+        `**kwargs` replace the file's arguments. ``TypeError`` or ``ValueError`` for an env that
+        does not fit, an argument that the constructor refuses, or a file of another algorithm.
         """
         changed = cls._changed(kwargs)
         if env is not None:
@@ -243,30 +170,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
 
 
 def scored(env: VecEnv) -> VecEnv:
-    """Return an env with scores as actions: as it is, or wrapped.
-
-    Parameters
-    ----------
-    env : VecEnv
-        Of MultiMEC envs, in any wrappers.
-
-    Returns
-    -------
-    VecEnv
-
-    Raises
-    ------
-    TypeError
-        If it is not a MultiMEC env, or takes neither assignments nor scores.
-    ValueError
-        If the copies differ in their scenarios.
-
-    Examples
-    --------
-    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
-    >>> scored(make_sb3_vec_env("paper-30x2", scores=True)).action_space.shape
-    (60,)
-    """
+    """Return a MultiMEC env with scores as actions, as it is or wrapped, or refuse another."""
     if isinstance(env.action_space, Box) and env.has_attr("scenario"):
         scenario: Scenario = env.get_attr("scenario")[0]
         size = scenario.n_servers * scenario.n_devices
@@ -278,3 +182,142 @@ def scored(env: VecEnv) -> VecEnv:
         )
     # Refuses whatever else it is.
     return VotedVecEnv(env)
+
+
+def soft_vote(scores: Tensor, temperature: float, may_stay: Tensor | None = None) -> Tensor:
+    """Return by how much each device goes to each server: the vote [V-1], made differentiable.
+
+    A softmax over the scores, shape (..., M, N), scaled to [-1, 1], and the threshold of the vote,
+    which is 0 on that scale. It tends to the vote as `temperature` tends to 0. Devices that may
+    not stay, shape (N,), know no threshold. A device's sum is short of 1 by how much it stays.
+    """
+    threshold = torch.zeros_like(scores[..., :1, :])
+    if may_stay is not None:
+        threshold = threshold.masked_fill(~may_stay, -torch.inf)
+    return torch.softmax(torch.cat([threshold, scores], -2) / temperature, -2)[..., 1:, :]
+
+
+class VoteCritic(ContinuousCritic):
+    """Stable-Baselines3's critic on the soft vote of the scores instead of the scores.
+
+    The reward depends on scores through the vote alone, mostly on how many devices come to each
+    server. A network on the raw scores would have to find both out from rewards. It sees,
+    beside the observation, the soft vote and the servers' loads that follow.
+    """
+
+    may_stay: Tensor
+
+    def __init__(
+        self,
+        observation_space: Any,
+        action_space: Any,
+        net_arch: list[int],
+        features_extractor: BaseFeaturesExtractor,
+        features_dim: int,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        *,
+        n_servers: int,
+        temperature: float,
+        **kwargs: Any,
+    ) -> None:
+        # The base builds its networks on raw actions: it is given narrow ones, replaced below.
+        super().__init__(
+            observation_space,
+            action_space,
+            [],
+            features_extractor,
+            features_dim,
+            activation_fn,
+            **kwargs,
+        )
+        self.n_servers, self.temperature = n_servers, temperature
+        scores = int(action_space.shape[0])
+        self.n_devices = scores // n_servers
+        self.register_buffer("may_stay", torch.ones(self.n_devices, dtype=torch.bool))
+        self.q_networks = []
+        for index in range(self.n_critics):
+            layers = create_mlp(features_dim + scores + n_servers, 1, net_arch, activation_fn)
+            network = nn.Sequential(*layers)
+            self.add_module(f"qf{index}", network)
+            self.q_networks.append(network)
+
+    def _inputs(self, obs: PyTorchObs, actions: Tensor) -> Tensor:
+        with torch.set_grad_enabled(not self.share_features_extractor):
+            seen = self.extract_features(obs, self.features_extractor)
+        scores = actions.view(-1, self.n_servers, self.n_devices)
+        votes = soft_vote(scores, self.temperature, self.may_stay)
+        # Loads in shares of an even split of all devices: about 1 where everyone offloads.
+        loads = votes.sum(-1) * (self.n_servers / self.n_devices)
+        return torch.cat([seen, votes.flatten(1), loads], dim=1)
+
+    def forward(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, ...]:
+        """Return each network's value, (B, 1), of scores, (B, M · N), scaled to [-1, 1]."""
+        inputs = self._inputs(obs, actions)
+        return tuple(network(inputs) for network in self.q_networks)
+
+    def q1_forward(self, obs: PyTorchObs, actions: Tensor) -> Tensor:
+        """Return the first network's value, (B, 1), of the scores."""
+        value: Tensor = self.q_networks[0](self._inputs(obs, actions))
+        return value
+
+
+class VotePolicy(TD3Policy):
+    """Stable-Baselines3's actor and, where `temperature` is given, a :class:`VoteCritic`.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for Stable-Baselines3's ``TD3Policy``.
+    n_servers : int
+        M; DDPG gives it.
+    temperature : float, optional
+        Of :func:`soft_vote` in the critic. None for Stable-Baselines3's critic on raw scores.
+    output_scale : float
+        Factor on the initial weights of the actor's last layer. Small ones begin near the
+        threshold, where a score says nothing yet and its gradient is largest.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        n_servers: int,
+        temperature: float | None = 0.2,
+        output_scale: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        if temperature is not None:
+            require_number("temperature", temperature, "(0, inf)")
+        require_number("output_scale", output_scale, "[0, inf)")
+        self.n_servers, self.temperature = n_servers, plain(temperature)
+        self.output_scale = plain(output_scale)
+        super().__init__(*args, **kwargs)
+
+    def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
+        """Return a new actor, whose last layer is scaled down."""
+        actor = super().make_actor(features_extractor)
+        last = [layer for layer in actor.mu if isinstance(layer, nn.Linear)][-1]
+        with torch.no_grad():
+            for parameter in last.parameters():
+                parameter.mul_(self.output_scale)
+        return actor
+
+    def make_critic(
+        self, features_extractor: BaseFeaturesExtractor | None = None
+    ) -> ContinuousCritic:
+        """Return a new critic, which sees the soft vote where there is a `temperature`."""
+        if self.temperature is None:
+            return super().make_critic(features_extractor)
+        arguments = self._update_features_extractor(self.critic_kwargs, features_extractor)
+        critic = VoteCritic(**arguments, n_servers=self.n_servers, temperature=self.temperature)
+        return critic.to(self.device)
+
+    def meet(self, scenario: Scenario) -> None:
+        """Let the critic know which devices can execute locally."""
+        may_stay = torch.as_tensor(scenario.can_execute_locally, device=self.device)
+        for critic in (self.critic, self.critic_target):
+            if isinstance(critic, VoteCritic):
+                critic.may_stay.copy_(may_stay)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("n_servers", "temperature", "output_scale")}
+        return super()._get_constructor_parameters() | own

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from baselines import best_discount, mean_prices, posted_prices
-from baselines.rules import rules, tuned_prices, tuned_quota
+from baselines.regimes import rules, tuned_prices, tuned_quota
 from mec_bench.measuring import slot_set_of
 from mec_gym import Scenario, Slot
 from mec_gym.evaluation import Decide, Estimate, SlotSet, estimate, nrr, slot_set

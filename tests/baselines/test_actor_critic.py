@@ -398,9 +398,9 @@ def test_envs_of_other_kinds_are_refused() -> None:
 
 
 OTHERS = {
-    "another N": ({"n_devices": 5}, r"4 devices and 2 servers.*got 5 devices and 2 servers.*new"),
-    "another M": ({"n_servers": 3}, r"4 devices and 2 servers.*got 4 devices and 3 servers.*new"),
-    "tasks": ({"cycles": Uniform(5e8, 1.5e9)}, r"observations of the model.*\(4, 2\).*\(4, 3\)"),
+    "another N": ({"n_devices": 5}, r"N=4 devices, M=2 servers.*has N=5, M=2.*new model"),
+    "another M": ({"n_servers": 3}, r"N=4 devices, M=2 servers.*has N=4, M=3.*new model"),
+    "tasks": ({"cycles": Uniform(5e8, 1.5e9)}, r"observations of shape \(4, 2\).*\(4, 3\)"),
 }
 
 

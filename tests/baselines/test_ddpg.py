@@ -24,12 +24,9 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from baselines.learners import memory
-from baselines.learners.ddpg import DDPG
-from baselines.learners.exploration import SharedNoise
-from baselines.learners.slot_replay import SlotReplay
-from baselines.learners.vote_policy import VoteCritic, soft_vote
-from baselines.learners.voting import VotingAlgorithm
+from baselines.learners import learner
+from baselines.learners.ddpg import DDPG, SharedNoise, SlotReplay
+from baselines.learners.voting import VoteCritic, VotingAlgorithm, soft_vote
 from mec_gym import ENV_ID, Scenario, ScoreAction, VectorScoreAction, vote
 from mec_gym.envs.sb3 import ScoreVecEnv, make_sb3_vec_env
 from mec_gym.evaluation import decide_with, nrr, slot_set
@@ -296,7 +293,7 @@ def test_models_for_other_sizes_are_refused(tmp_path: Path) -> None:
 def test_a_buffer_beyond_memory_is_refused_before_it_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(learner, "MEMINFO", tmp_path / "meminfo")
     make_model(buffer_size=1000)  # nobody knows
     (tmp_path / "meminfo").write_text("MemTotal: 99 kB\nMemAvailable: 40 kB\n")
     with pytest.raises(ValueError, match=r"buffer_size=1000 needs .* GiB, 60 bytes a slot.*=341 "):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import runpy
 from collections import defaultdict
 from pathlib import Path
@@ -86,3 +87,21 @@ def test_tuning_saw_no_frozen_slots(scenario: str) -> None:
     judging = slot_set(system, own_layout=True, n_layouts=20, seed=seed)
     judged = np.concatenate([slots.gains[:, 0, 0] for slots in judging.slots])
     assert not set(judged) & {gain for slots in frozen.slots for gain in slots.gains[:, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("exploration", "SharedNoise"),
+        ("slot_replay", "SlotReplay"),
+        ("vote_policy", "VotePolicy"),
+        ("maddpg_setting", "AgentNoise"),
+        ("maddpg_networks", "MADDPGPolicy"),
+        ("categorical", "OffloadingActorCriticPolicy"),
+        ("link_policy", "LinkPolicy"),
+    ],
+)
+def test_files_name_classes_by_the_modules_that_held_them(module: str, name: str) -> None:
+    found = pickle.loads(f"cbaselines.learners.{module}\n{name}\n.".encode())
+    assert found.__name__ == name
+    assert found.__module__.startswith("baselines.learners.")

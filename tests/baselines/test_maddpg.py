@@ -21,10 +21,9 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from baselines.learners import MADDPG, maddpg_setting
-from baselines.learners.maddpg_layers import clip_each
-from baselines.learners.maddpg_networks import CentralCritics
-from baselines.learners.maddpg_setting import AgentNoise, require_memory
+from baselines.learners import MADDPG, learner
+from baselines.learners.maddpg import AgentNoise, bytes_of_a_slot
+from baselines.learners.maddpg_networks import CentralCritics, clip_each
 from examples.cooperative_games import Regulator, TeamGame
 from mec_bench.cli import changes
 from mec_gym import ENV_ID, Scenario, ScoreAction, vote
@@ -476,9 +475,9 @@ def test_the_estimate_of_memory_is_the_buffers(monkeypatch: pytest.MonkeyPatch) 
     buffer = made().replay_buffer
     arrays = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
     needed = sum(getattr(buffer, name).nbytes for name in arrays)
-    spaces = (Box(-1.0, 1.0, (6, 3)), Box(0.0, 1.0, (18,)))
-    monkeypatch.setattr(maddpg_setting, "free_memory", lambda: float(needed))
-    require_memory(200, *spaces)
-    monkeypatch.setattr(maddpg_setting, "free_memory", lambda: float(needed - 1))
+    assert 200 * bytes_of_a_slot(Box(-1.0, 1.0, (6, 3)), Box(0.0, 1.0, (18,))) == needed
+    monkeypatch.setattr(learner, "free_memory", lambda: float(needed))
+    made()
+    monkeypatch.setattr(learner, "free_memory", lambda: float(needed - 1))
     with pytest.raises(ValueError, match="buffer_size=200"):
-        require_memory(200, *spaces)
+        made()

@@ -36,7 +36,7 @@ from baselines import (
     RemoteOffloading,
 )
 from baselines.policies import SlotPolicy
-from baselines.tuning import tuning_slots
+from baselines.rules import tuning_slots
 from mec_gym import ENV_ID, Scenario, Slot, slot_from_observation
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.model.layout import fixed_layout

@@ -7,8 +7,8 @@ import pytest
 
 from baselines import best_discount, mean_prices, posted_prices
 from baselines.prices import DISCOUNTS, shared_by_speed, worth_keeping
-from baselines.rules import rules, tuned_prices
-from baselines.tuning import tuning_slots
+from baselines.regimes import rules, tuned_prices
+from baselines.rules import tuning_slots
 from mec_gym import Scenario, Slot, evaluate, solve
 from mec_gym.evaluation import nrr, slot_set
 from mec_gym.optimum import load_problem

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from baselines import best_quota, greedy, local, optimal, quota, random, remote
-from baselines.admission import admitted
-from baselines.greedy import in_order
-from baselines.regimes import measure_regime, regime_table, verdict
-from baselines.rules import rules, tuned_quota
+from baselines.regimes import measure_regime, regime_table, rules, tuned_quota, verdict
+from baselines.rules import admitted, in_order
 from mec_gym import Scenario, Slot, evaluate, solve
 from mec_gym.evaluation import Estimate, SlotSet, slot_set
 from mec_gym.model.layout import fixed_layout

@@ -8,21 +8,20 @@ import pytest
 
 from baselines import differential_evolution, greedy, particle_swarm
 from baselines.encodings import ENCODINGS
+from baselines.rules import tuning_slots
 from baselines.search import (
     STARTS,
     Algorithm,
     SearchSettings,
     committed_settings,
+    evolution,
     search,
+    swarm,
 )
-from baselines.tuning import tuning_slots
 from mec_gym import Scenario, evaluate, solve
 from mec_gym.optimum import load_problem
 
 pytest.importorskip("pymoo")
-
-from baselines.differential_evolution import evolution
-from baselines.particle_swarm import swarm
 
 ALGORITHMS = {"particle_swarm": swarm, "differential_evolution": evolution}
 BOTH = pytest.mark.parametrize("algorithm", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
