@@ -14,18 +14,19 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from dirs_agents.agent import Agent
-from dirs_agents.model_file import (
+from dirs_agents.policies import PricePolicy, VotingPolicy
+from dirs_agents.pretraining import Pretraining
+from dirs_agents.replay import PrioritisedReplay
+from dirs_agents.state import (
     model_content,
+    read_model,
     require_content,
     settings_of,
     take_env_state,
     take_training_state,
     take_weights,
+    write_model,
 )
-from dirs_agents.policies import PricePolicy, VotingPolicy
-from dirs_agents.pretraining import Pretraining
-from dirs_agents.replay import PrioritisedReplay
-from dirs_agents.storage import read_model, write_model
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.sb3 import vectorised, world_of
@@ -87,6 +88,11 @@ class OffloadingAlgorithm(BaseAlgorithm):
             self.scenario = scenario
             self._move_policy()
             self._forget_labels()
+
+    @staticmethod
+    @abstractmethod
+    def hyperparameters() -> tuple[str, ...]:
+        """Return the names of the constructor's arguments that a model file holds."""
 
     @abstractmethod
     def _forget_labels(self) -> None:
@@ -194,28 +200,11 @@ class OffloadingAlgorithm(BaseAlgorithm):
         write_model(path, model_content(self, left_out=set(exclude or ())))
 
     def save_replay_buffer(self, path: Any) -> None:
-        """Write the replay buffer alone; :meth:`save` holds it, too.
-
-        Parameters
-        ----------
-        path : path
-            ``.zip`` is added where no suffix is given.
-        """
+        """Write the replay buffer alone; :meth:`save` holds it, too."""
         write_model(path, {"replay": self.replay_buffer.get_state()})
 
     def load_replay_buffer(self, path: Any) -> None:
-        """Read a replay buffer that :meth:`save_replay_buffer` wrote.
-
-        Parameters
-        ----------
-        path : path
-            Of the file.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            As :meth:`load`; for a buffer of another shape.
-        """
+        """Read a replay buffer that :meth:`save_replay_buffer` wrote."""
         content = read_model(path)
         if "replay" not in content:
             raise ValueError(f"{path} holds no replay buffer; load() reads models.")
@@ -279,7 +268,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         del print_system_info
         content = read_model(path)
         require_content(content, str(path))
-        settings, policy = settings_of(content, kwargs, custom_objects or {}, cls.policy_aliases)
+        settings, policy = settings_of(content, kwargs, custom_objects or {}, cls)
         build: Any = cls
         model: SelfAlgorithm = build(
             policy, None, device=device, _init_setup_model=False, **settings

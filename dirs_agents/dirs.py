@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any, ClassVar, TypeVar
 
@@ -16,13 +17,13 @@ from torch import Tensor
 
 from dirs_agents.algorithm import OffloadingAlgorithm
 from dirs_agents.columns import tensor_of
-from dirs_agents.demonstrations import DEMONSTRATION_SEARCH
 from dirs_agents.hyperparameters import check_hyperparameters, online_search, require_policy
+from dirs_agents.labels import DEMONSTRATION_SEARCH, refine
+from dirs_agents.levy_search import LevySearch
 from dirs_agents.losses import decision_loss, total_loss
 from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
 from dirs_agents.pretraining import Pretraining
 from dirs_agents.records import Averages, record_progress
-from dirs_agents.refinement import refine
 from dirs_agents.replay import Batch, PrioritisedReplay
 from mec_gym import slot_from_observation
 from mec_gym.envs.sb3 import world_of
@@ -133,6 +134,10 @@ class DIRS(OffloadingAlgorithm):
     (30,)
     """
 
+    exact_resume: ClassVar[bool] = True
+    """Whether :meth:`load` brings back env and generators itself."""
+    logs_env_figures: ClassVar[bool] = True
+    """Whether it logs what the env's infos say of each slot itself."""
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "EnsemblePolicy": EnsemblePolicy,
         "PricePolicy": PricePolicy,
@@ -164,12 +169,12 @@ class DIRS(OffloadingAlgorithm):
         agent_priority: float = 0.08,
         demonstration_priority: float = 0.02,
         refinement: str = "levy",
-        population: int = 5,
-        generations: int = 10,
-        beta: float = 1.5,
-        threshold: float = 0.4,
-        step_scale: float = 0.01,
-        allocation: str = "exact",
+        population: int = LevySearch.population,
+        generations: int = LevySearch.generations,
+        beta: float = LevySearch.beta,
+        threshold: float = LevySearch.threshold,
+        step_scale: float = LevySearch.step_scale,
+        allocation: str = LevySearch.allocation,
         epsilon: float = 0.1,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
@@ -225,6 +230,13 @@ class DIRS(OffloadingAlgorithm):
             self._setup_model()
 
     # -- construction ---------------------------------------------------------------------------
+
+    @staticmethod
+    def hyperparameters() -> tuple[str, ...]:
+        """Return the names of the constructor's arguments that a model file holds."""
+        names = inspect.signature(DIRS.__init__).parameters
+        elsewhere = ("self", "policy", "env", "device", "_init_setup_model")
+        return tuple(name for name in names if name not in elsewhere)
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
@@ -474,13 +486,7 @@ class DIRS(OffloadingAlgorithm):
             self.logger.record(name, value)
 
     def dump_logs(self, iteration: int = 0) -> None:
-        """Write what has been noted since the last time to the logger.
-
-        Parameters
-        ----------
-        iteration : int
-            Not used.
-        """
+        """Write what has been noted since the last time to the logger."""
         del iteration
         self.record_averages()
         record_progress(self)

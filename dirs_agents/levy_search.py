@@ -201,26 +201,7 @@ def levy_search(
 
 
 def slots_at_once(settings: LevySearch, n_devices: int) -> int:
-    """Return how many slots are searched side by side; the next ones draw after them.
-
-    Few enough that their candidates stay in the cache through all generations.
-
-    Parameters
-    ----------
-    settings : LevySearch
-        Of the search.
-    n_devices : int
-        N.
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
-    >>> slots_at_once(LevySearch(population=5), 200)
-    32
-    """
+    """Return how many slots are searched side by side; the next ones draw after them."""
     return max(1, _ENTRIES // (settings.population * n_devices))
 
 
@@ -381,10 +362,7 @@ class _HMutation(_Search):
     def _drawn(
         self, crossing: float, tail: NDArray[np.float32]
     ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_]]:
-        """Return what crosses over, shape (B, P, N) or (B, P, 1), and which devices mutate, too.
-
-        The first only where f and p are searched and need it, or a member crosses as a whole.
-        """
+        """Return what crosses over, shape (B, P, N) or (B, P, 1), and which devices mutate, too."""
         draw = self.rng.random(self.assignment.shape, dtype=np.float32)
         if self.settings.crossover in ("device", "shared"):
             crossed = None if self.fractions is None else draw < crossing

@@ -12,73 +12,34 @@ from stable_baselines3.common.utils import safe_mean
 
 
 class Averages:
-    """Means by name since they were last taken.
-
-    Examples
-    --------
-    >>> averages = Averages()
-    >>> averages.add("x", 1.0)
-    >>> averages.add("x", 2.0)
-    >>> averages.take(), averages.take()
-    ({'x': 1.5}, {})
-    """
+    """Means by name since they were last taken."""
 
     def __init__(self) -> None:
         self._sums: dict[str, list[float]] = {}
 
     def add(self, name: str, value: Any) -> None:
-        """Note a value.
-
-        Parameters
-        ----------
-        name : str
-            What it is.
-        value : number
-            Its value.
-        """
+        """Note a value."""
         entry = self._sums.setdefault(name, [0.0, 0.0])
         entry[0] += float(value)
         entry[1] += 1.0
 
     def take(self) -> dict[str, float]:
-        """Return the means and begin anew.
-
-        Returns
-        -------
-        dict of str to float
-        """
+        """Return the means and begin anew."""
         means = {name: total / count for name, (total, count) in self._sums.items()}
         self._sums = {}
         return means
 
     def get_state(self) -> dict[str, list[float]]:
-        """Return sums and counts.
-
-        Returns
-        -------
-        dict
-        """
+        """Return sums and counts."""
         return {name: list(entry) for name, entry in self._sums.items()}
 
     def set_state(self, state: Mapping[str, list[float]]) -> None:
-        """Go back to a state.
-
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state`.
-        """
+        """Go back to a state."""
         self._sums = {name: list(entry) for name, entry in state.items()}
 
 
 def record_progress(model: Any) -> None:
-    """Record what training has come to with the model's logger, in Stable-Baselines3's tags.
-
-    Parameters
-    ----------
-    model : DIRS
-        In training.
-    """
+    """Record what training has come to with the model's logger, in Stable-Baselines3's tags."""
     logger = model.logger
     if model.ep_info_buffer:
         for key, name in (("r", "ep_rew_mean"), ("l", "ep_len_mean")):

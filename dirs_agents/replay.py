@@ -10,19 +10,7 @@ from numpy.typing import NDArray
 
 
 class Batch(NamedTuple):
-    """Samples for one gradient step.
-
-    Attributes
-    ----------
-    places : ndarray, shape (K,), int64
-        Where in the buffer they lie.
-    observations : ndarray, shape (K, ...), float32
-        Of the env.
-    assignments : ndarray, shape (K, N), int64
-        a*, the decisions to imitate.
-    demonstrated : ndarray, shape (K,), bool
-        Which are demonstrations.
-    """
+    """Samples for one gradient step."""
 
     places: NDArray[np.int64]
     observations: NDArray[np.float32]
@@ -146,24 +134,13 @@ class PrioritisedReplay:
         self._loss[places] = np.nan
 
     def weights(self) -> NDArray[np.float64]:
-        """Return ``w_i = |Δδ_i| + ε`` of eq. (15).
-
-        Returns
-        -------
-        ndarray, shape (size,), [nat]
-        """
+        """Return ``w_i = |Δδ_i| + ε`` of eq. (15)."""
         constants = np.full(self.size, self._constants[0])
         constants[: self.n_demonstrations] = self._constants[1]
         return np.asarray(self._change[: self.size] + constants)
 
     def probabilities(self) -> NDArray[np.float64]:
-        """Return P_i of eq. (15).
-
-        Returns
-        -------
-        ndarray, shape (size,), [1]
-            They add up to 1.
-        """
+        """Return P_i of eq. (15)."""
         raised = self.weights() ** self.exponent
         return np.asarray(raised / raised.sum())
 
@@ -218,13 +195,7 @@ class PrioritisedReplay:
             self._largest = max(self._largest, float(change[seen].max()))
 
     def get_state(self) -> dict[str, Any]:
-        """Return all of it, for an exact continuation.
-
-        Returns
-        -------
-        dict
-            Arrays (cut to what is filled) and numbers.
-        """
+        """Return all of it, for an exact continuation."""
         return {
             "observations": self._observations[: self.size].copy(),
             "assignments": self._assignments[: self.size].copy(),
@@ -236,18 +207,7 @@ class PrioritisedReplay:
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state.
-
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state` of a buffer of equal shape.
-
-        Raises
-        ------
-        ValueError
-            If it does not fit.
-        """
+        """Go back to a state."""
         size = len(state["loss"])
         if size > self.capacity or state["observations"].shape[1:] != self._observations.shape[1:]:
             raise ValueError(
