@@ -65,14 +65,14 @@ class Agent(nn.Module):
         """Number of entries of what the agent takes, N · (1 + T)."""
         return self.coder.n_rows * self.scenario.n_devices
 
-    def forward(self, observation: Tensor) -> Tensor:
-        """Return scores (B, N), in [0, 1], for observations (B, N · (1 + T)); ≥ 0.5 claims."""
-        scores: Tensor = self.bank.scores(self._columns(observation))
-        return scores[:, 0]
-
-    def _columns(self, observation: Tensor) -> Tensor:
+    def forward(self, observation: Tensor, offered: Tensor | None = None) -> Tensor:
+        """Return scores (B, N) for observations (B, N · (1 + T)), or which `offered` it keeps."""
         table = observation.reshape(-1, self.coder.n_rows, self.scenario.n_devices)
-        return self.coder.scaled(table, 1)[:, None]
+        column = self.coder.scaled(table, 1)[:, None]
+        bank = self.bank
+        answer = bank.scores(column) if offered is None else bank.admitted(column, offered[:, None])
+        one: Tensor = answer[:, 0]
+        return one
 
     def scores(self, observation: Any) -> NDArray[np.float32]:
         """Return the agent's scores for one slot or for a batch.
@@ -98,32 +98,17 @@ class Agent(nn.Module):
         return np.asarray(scores[0] if np.ndim(observation) == 1 else scores)
 
     def admits(self, observation: Any, offered: Any) -> NDArray[np.bool_]:
-        """Return which of the devices that the vote sent here the server serves.
+        """Return which of the `offered` devices, which the vote sent here, the server serves.
 
-        Parameters
-        ----------
-        observation : array_like, shape (N · (1 + T),)
-            As for :meth:`scores`.
-        offered : bool array_like, shape (N,)
-            Which devices were sent.
-
-        Returns
-        -------
-        ndarray, shape (N,), bool
-            All of them, unless the policy has an admission step, [P-2].
+        All of them, unless the policy has an admission step, [P-2]; both bool, shape (N,).
         """
         mask = self._mask("offered", offered)
         if not self.admission:
             return mask
         values = self._checked(observation)
         with torch.inference_mode():
-            kept = self.served(values, tensor_of(mask, values.device)[None])
+            kept = self(values, tensor_of(mask, values.device)[None])
         return np.asarray(kept.cpu().numpy()[0])
-
-    def served(self, observation: Tensor, offered: Tensor) -> Tensor:
-        """Return which of the offered devices the server keeps, [P-2], both bool, shape (B, N)."""
-        kept: Tensor = self.bank.admitted(self._columns(observation), offered[:, None])
-        return kept[:, 0]
 
     def allocate(self, observation: Any, served: Any) -> Allocation:
         """Return the optimal powers and CPU shares of the devices served, problem (13).
@@ -133,13 +118,13 @@ class Agent(nn.Module):
         observation : array_like, shape (N · (1 + T),)
             As for :meth:`scores`.
         served : bool array_like, shape (N,)
-            Which devices.
+            Which devices, K of them.
 
         Returns
         -------
         Allocation
-            power_w and frequency_hz of the K devices served, in their order, shape (K,), and this
-            server's capacity_price, shape (1,).
+            power_w and frequency_hz, shape (K,), in their order, and this server's capacity_price,
+            shape (1,).
         """
         mask = self._mask("served", served)
         column = self._checked(observation)[0].cpu().numpy()
@@ -162,15 +147,9 @@ class Agent(nn.Module):
         path : path
             Of the file.
         step : {"scores", "admission"}
-            What the model computes: ``scores``, or which devices are ``served`` of those
-            ``offered``.
-
-        Returns
-        -------
-        Path
-            For scores: input ``observation``, shape (batch, N · (1 + T)), float32; output
-            ``scores``, shape (batch, N). For admission: inputs ``observation`` and ``offered``
-            (bool), output ``served``, of one slot, so with a first axis of 1.
+            From ``observation``, shape (batch, N · (1 + T)), float32, to ``scores``, shape
+            (batch, N); or from ``observation`` and ``offered``, bool, to ``served``, of one slot,
+            so with a first axis of 1.
 
         Raises
         ------
@@ -187,7 +166,7 @@ class Agent(nn.Module):
             return _export_onnx(self, path, batch, step, any_batch=True)
         offered = torch.zeros(1, self.scenario.n_devices, dtype=torch.bool)
         one = {"observation": torch.zeros(1, self.size), "offered": offered}
-        return _export_onnx(_Admission(self), path, one, "served", any_batch=False)
+        return _export_onnx(self, path, one, "served", any_batch=False)
 
     def _checked(self, observation: Any) -> Tensor:
         values = np.asarray(observation, dtype=np.float32)
@@ -209,18 +188,6 @@ class Agent(nn.Module):
                 f"{array.dtype}, shape {array.shape}."
             )
         return array
-
-
-class _Admission(nn.Module):
-    """The admission step of an agent, as a module of its own."""
-
-    def __init__(self, agent: Agent) -> None:
-        super().__init__()
-        self.agent: Any = agent
-
-    def forward(self, observation: Tensor, offered: Tensor) -> Tensor:
-        served: Tensor = self.agent.served(observation, offered)
-        return served
 
 
 # -- ONNX ---------------------------------------------------------------------------------------

@@ -23,17 +23,6 @@ def paper_widths(n_devices: int) -> tuple[int, int]:
     return PAPER_WIDTHS.get(n_devices, (round(1.5 * n_devices), round(1.25 * n_devices)))
 
 
-def require_moderate(n_networks: int, sizes: Sequence[int]) -> None:
-    """Raise ``ValueError`` for networks that hardly any machine holds."""
-    parameters = n_networks * sum(a * b for a, b in itertools.pairwise(sizes))
-    if parameters > LARGEST_BANK:
-        raise ValueError(
-            f"{n_networks} networks of widths {list(sizes)} have {parameters:.3g} parameters, "
-            f"more than {LARGEST_BANK:.3g}. Give policy_kwargs={{'net_arch': [...]}} of smaller "
-            'widths, or use "PricePolicy", whose size does not depend on the number of devices.'
-        )
-
-
 class StackedMLP(nn.Module):
     """M fully connected networks of widths `sizes`, each with its own parameters, side by side.
 
@@ -96,25 +85,38 @@ class StackedMLP(nn.Module):
         return one
 
 
-class EnsembleBank(nn.Module):
+class _NetworkBank(nn.Module):
+    """What both banks share: networks of moderate size, scores from their logits."""
+
+    def __init__(self, n_networks: int, sizes: Sequence[int]) -> None:
+        super().__init__()
+        parameters = n_networks * sum(a * b for a, b in itertools.pairwise(sizes))
+        if parameters > LARGEST_BANK:
+            raise ValueError(
+                f"{n_networks} networks of widths {list(sizes)} have {parameters:.3g} parameters, "
+                f"more than {LARGEST_BANK:.3g}. Give policy_kwargs={{'net_arch': [...]}} of "
+                'smaller widths, or use "PricePolicy", whose size does not depend on the number '
+                "of devices."
+            )
+        self.networks = StackedMLP(n_networks, sizes)
+
+    def scores(self, columns: Tensor) -> Tensor:
+        """Return the agents' scores, in [0, 1]: Algorithm 1, line 9."""
+        return torch.sigmoid(self(columns))
+
+
+class EnsembleBank(_NetworkBank):
     """One network per server, on that server's column alone: the agents of Algorithm 3."""
 
     def __init__(
         self, n_servers: int, n_rows: int, n_devices: int, net_arch: Sequence[int]
     ) -> None:
-        super().__init__()
-        sizes = [n_rows * n_devices, *net_arch, n_devices]
-        require_moderate(n_servers, sizes)
-        self.networks = StackedMLP(n_servers, sizes)
+        super().__init__(n_servers, [n_rows * n_devices, *net_arch, n_devices])
 
     def forward(self, columns: Tensor) -> Tensor:
         """Return the logits of the agents' scores."""
         outputs: Tensor = self.networks(columns.flatten(2).transpose(0, 1))
         return outputs.transpose(0, 1)
-
-    def scores(self, columns: Tensor) -> Tensor:
-        """Return the agents' scores, in [0, 1]: Algorithm 1, line 9."""
-        return torch.sigmoid(self(columns))
 
     def answers(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores in one slot, (M, 1 + T, N) to (M, N), by NumPy."""
@@ -129,16 +131,14 @@ class EnsembleBank(nn.Module):
         return one
 
 
-class CentralBank(nn.Module):
+class CentralBank(_NetworkBank):
     """One network that sees all gains, for comparison: what the ensemble takes apart."""
 
     def __init__(
         self, n_servers: int, n_rows: int, n_devices: int, net_arch: Sequence[int]
     ) -> None:
-        super().__init__()
-        sizes = [(n_servers + n_rows - 1) * n_devices, *net_arch, n_servers * n_devices]
-        require_moderate(1, sizes)
-        self.networks = StackedMLP(1, sizes)
+        inputs = (n_servers + n_rows - 1) * n_devices
+        super().__init__(1, [inputs, *net_arch, n_servers * n_devices])
 
     def forward(self, columns: Tensor) -> Tensor:
         """Return the logits of all scores."""
@@ -146,10 +146,6 @@ class CentralBank(nn.Module):
         inputs = torch.cat([gains.flatten(1), tasks.flatten(1)], dim=1)
         outputs: Tensor = self.networks(inputs[None])
         return outputs[0].reshape(gains.shape)
-
-    def scores(self, columns: Tensor) -> Tensor:
-        """Return all scores."""
-        return torch.sigmoid(self(columns))
 
     def answers(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores in one slot, (M, 1 + T, N) to (M, N), by NumPy."""

@@ -14,22 +14,14 @@ from dirs_agents.policies import VotingPolicy
 from mec_gym.validation import plain, plain_seed, require_choice, require_integer, require_number
 
 _LEAST_INTEGERS = {
-    "n_demonstrations": 0,
-    "pretrain_steps": 0,
-    "buffer_size": 1,
-    "batch_size": 1,
-    "train_interval": 1,
-    "train_steps": 1,
-    "refine_interval": 1,
-    "stats_window_size": 1,
+    **dict.fromkeys(("n_demonstrations", "pretrain_steps"), 0),
+    **dict.fromkeys(("buffer_size", "batch_size", "train_interval", "train_steps"), 1),
+    **dict.fromkeys(("refine_interval", "stats_window_size"), 1),
 }
 
 _NUMBERS = {
-    "l2_weight": "[0, inf)",
-    "agent_loss_weight": "[0, inf)",
-    "priority_exponent": "[0, inf)",
-    "agent_priority": "(0, inf)",
-    "demonstration_priority": "(0, inf)",
+    **dict.fromkeys(("l2_weight", "agent_loss_weight", "priority_exponent"), "[0, inf)"),
+    **dict.fromkeys(("agent_priority", "demonstration_priority"), "(0, inf)"),
     "epsilon": "[0, 1]",
 }
 
@@ -51,13 +43,9 @@ def check_hyperparameters(model: Any) -> None:
             f"buffer_size must hold the demonstrations, which are kept; got buffer_size="
             f"{model.buffer_size} for n_demonstrations={model.n_demonstrations}."
         )
-    # Refuse the searches' settings now, not after the demonstrations.
+    # Refuse the searches' settings now, not after the demonstrations; first what both share.
     online_search(model)
-    try:
-        demonstration_search(model)
-    except ValueError as error:
-        # What both searches share is good by now: the message begins with the search's own name.
-        raise ValueError(f"demonstration_{error}") from None
+    demonstration_search(model)
 
 
 def _check_numbers(model: Any) -> None:
@@ -99,7 +87,10 @@ def demonstration_search(model: Any) -> LevySearch:
 def _search(model: Any, prefix: str, method: str = "levy") -> LevySearch:
     own = {name: getattr(model, prefix + name) for name in _OWN}
     shared = {name: getattr(model, name) for name in _SHARED}
-    return LevySearch(method=method, allocation=model.allocation, **own, **shared)
+    try:
+        return LevySearch(method=method, allocation=model.allocation, **own, **shared)
+    except ValueError as error:  # its message begins with its own name of what is wrong
+        raise ValueError(f"{prefix}{error}") from None
 
 
 def demonstration_settings(model: Any) -> dict[str, Any]:

@@ -34,10 +34,8 @@ def demonstration_slots(
     ----------
     scenario : Scenario
         The system; where layouts are redrawn each slot has its own.
-    count : int
-        How many.
-    seed : int
-        Of the copies.
+    count, seed : int
+        How many, and of which draw.
     observation : {"db", "raw", "flat"}
         The env's `observation` argument.
 
@@ -49,8 +47,9 @@ def demonstration_slots(
 
     Examples
     --------
-    >>> demonstration_slots(Scenario.preset("paper-30x2"), 4, 0)[0].shape
-    (4, 30, 2)
+    >>> observations, slots = demonstration_slots(Scenario.preset("paper-30x2"), 4, 0)
+    >>> observations.shape, slots.gains.shape
+    ((4, 30, 2), (4, 30, 2))
     """
     envs: Any = gym.make_vec(ENV_ID, num_envs=count, scenario=scenario, observation=observation)
     observations, _ = envs.reset(seed=seed)
@@ -68,27 +67,17 @@ def demonstrate(
     source: str = "levy",
     search: LevySearch | None = None,
 ) -> NDArray[np.int64]:
-    """Return decisions to imitate for a batch of slots: Algorithm 2, line 1.
+    """Return decisions to imitate, shape (B, N), for a batch of slots: Algorithm 2, line 1.
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        Gains and tasks, one batch axis.
-    start : ndarray, shape (B, N), int
-        Where the Lévy search begins: the untrained ensemble's decisions.
-    rng : numpy.random.Generator
-        Source of randomness.
+    scenario, slots, start, rng
+        As for :func:`levy_search`, which begins at the untrained ensemble's decisions.
     source : {"levy", "exhaustive", "optimal"}
         Lévy flight search with a small β, the paper's choice; all (M + 1)^N decisions of a tiny
         slot; :func:`mec_gym.solve`.
     search : LevySearch, optional
         Settings of the Lévy search.
-
-    Returns
-    -------
-    ndarray, shape (B, N), int64
 
     Raises
     ------
@@ -118,6 +107,7 @@ def part_size(scenario: Scenario, source: str, search: LevySearch) -> int:
 
 
 def _exhaustive(scenario: Scenario, slots: Slot) -> NDArray[np.int64]:
+    """Return the best of all (M + 1)^N decisions in each slot."""
     choices, devices = scenario.n_servers + 1, scenario.n_devices
     if choices**devices > LARGEST_ENUMERATION:
         raise ValueError(
@@ -154,14 +144,8 @@ def refine(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        Gains and tasks, one batch axis.
-    start : ndarray, shape (B, N), int
-        a^e.
-    rng : numpy.random.Generator
-        Source of randomness.
+    scenario, slots, start, rng
+        As for :func:`levy_search`.
     method : {"levy", "classic-levy", "epsilon-greedy", "none", "optimal"}
         Algorithm 4; eq. (18) alone; random changes of each device's choice with probability ε, the
         best of as many as the search may price; a^e itself; :func:`mec_gym.solve`.
@@ -169,10 +153,6 @@ def refine(
         Settings of the searches and the budget of "epsilon-greedy".
     epsilon : float, [1]
         ε.
-
-    Returns
-    -------
-    Refined
 
     Raises
     ------

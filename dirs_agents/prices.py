@@ -32,6 +32,9 @@ from mec_gym.optimum import choice_costs, load_problems, paying
 N_FEATURES = 5
 _SAMPLED_LINKS = 200_000
 
+Savings = tuple[Tensor, Tensor]
+"""What :meth:`PriceBank.savings` returns."""
+
 
 class PriceBank(nn.Module):
     """Price-posting agents of all servers, or of one; scores use `markdown` of the price."""
@@ -68,7 +71,7 @@ class PriceBank(nn.Module):
     # -- what a server knows --------------------------------------------------------------------
 
     @torch.no_grad()
-    def savings(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+    def savings(self, columns: Tensor) -> Savings:
         """Return what offloading saves, computation apart, and the root work, shape (B, M, N).
 
         The saving w_ij = c_i0 − c_ij [1] takes local execution as if eq. (7) allowed it everywhere;
@@ -144,25 +147,19 @@ class PriceBank(nn.Module):
         """Return w_ij − m λ_j s_i, what a device gains at server j when it pays m λ_j."""
         return saving - markdown * self.prices(saving, root) * root
 
-    def scores(self, columns: Tensor) -> Tensor:
+    def scores(self, columns: Tensor, known: Savings | None = None) -> Tensor:
         """Return the agents' scores: a squashed w_ij − m λ_j s_i, with the markdown m.
 
         In (0, 1), at least 0.5 where offloading pays; of the margin over a typical local cost. Not
-        the logistic function, which would round large margins to the same 1.
+        the logistic function, which would round large margins to the same 1. The savings are
+        computed where they are not `known`.
         """
-        return self.scores_of(*self.savings(columns))
-
-    def scores_of(self, saving: Tensor, root: Tensor) -> Tensor:
-        """Return what :meth:`scores` does, where the savings are known."""
-        margin = self._margins(saving, root, self.markdown) / self._cost
+        margin = self._margins(*(known or self.savings(columns)), self.markdown) / self._cost
         return 0.5 + 0.5 * margin / (1.0 + margin.abs())
 
-    def admitted(self, columns: Tensor, offered: Tensor) -> Tensor:
+    def admitted(self, columns: Tensor, offered: Tensor, known: Savings | None = None) -> Tensor:
         """Return which of the offered devices each server keeps, [P-2], both bool, (B, M, N)."""
-        return self.admitted_of(*self.savings(columns), offered)
-
-    def admitted_of(self, saving: Tensor, root: Tensor, offered: Tensor) -> Tensor:
-        """Return what :meth:`admitted` does, where the savings are known."""
+        saving, root = known or self.savings(columns)
         must = torch.as_tensor(~self.coder.scenario.can_execute_locally, device=saving.device)
         saving = saving.masked_fill(must, math.inf)
         kept: Tensor = paying(saving, root, self.frequency, offered)
@@ -170,16 +167,9 @@ class PriceBank(nn.Module):
 
     def single(self, index: int) -> PriceBank:
         """Return a copy of the agent of server `index`, 0...M - 1."""
-        one = PriceBank.__new__(PriceBank)
-        nn.Module.__init__(one)
-        one.coder, one.markdown = self.coder.alone(index), self.markdown
-        one._unit, one._cost = self._unit, self._cost
-        one._mean_frequency, one._prior = self._mean_frequency, self._prior
-        one.register_buffer(
-            "frequency", self.frequency[index : index + 1].clone(), persistent=False
-        )
-        one.network = copy.deepcopy(self.network)
-        one.log_temperature = nn.Parameter(self.log_temperature.detach().clone())
+        one = copy.deepcopy(self)
+        one.coder = self.coder.alone(index)
+        one.frequency = self.frequency[index : index + 1].clone()
         return one
 
 

@@ -89,16 +89,9 @@ def training_state(model: Any, *, with_env: bool) -> dict[str, Any]:
 # -- the way back -------------------------------------------------------------------------------
 
 
-def require_content(content: Any, path: str) -> None:
-    """Raise ``ValueError`` unless a file holds what :func:`model_content` puts into it."""
-    needed = ("policy", "hyperparameters", "scenario", "observation", "weights")
-    missing = [part for part in needed if not isinstance(content, Mapping) or part not in content]
-    if missing:
-        raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}.")
-
-
 def settings_of(
-    content: Mapping[str, Any],
+    content: Any,
+    path: str,
     replaced: Mapping[str, Any],
     objects: Mapping[str, Any],
     model_class: Any,
@@ -108,6 +101,10 @@ def settings_of(
     `replaced` are hyper-parameters that replace the file's; `objects` what no file holds, a
     function as "learning_rate" and a class of the user's own as "policy".
     """
+    needed = ("policy", "hyperparameters", "scenario", "observation", "weights")
+    missing = [part for part in needed if not isinstance(content, Mapping) or part not in content]
+    if missing:
+        raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}.")
     require_known("hyper-parameter", replaced, model_class.hyperparameters())
     settings = dict(content["hyperparameters"]) | dict(replaced)
     if settings["learning_rate"] is None:
