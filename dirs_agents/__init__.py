@@ -11,12 +11,11 @@ except ModuleNotFoundError as error:
     ) from error
 
 from dirs_agents.agent import Agent
-from dirs_agents.demonstrations import demonstrate, demonstration_slots
 from dirs_agents.dirs import DIRS
+from dirs_agents.hyperparameters import OPTIONS, options
+from dirs_agents.labels import demonstrate, demonstration_slots, refine
 from dirs_agents.levy_search import LevySearch, Refined, levy_search
-from dirs_agents.options import OPTIONS, options
 from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
-from dirs_agents.refinement import refine
 from dirs_agents.replay import PrioritisedReplay
 
 __all__ = [

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dirs_agents.columns import ColumnCoder, tensor_of
-from dirs_agents.export import export_onnx
 from mec_gym import Allocation
 from mec_gym.allocation import optimal_resources, root_work
 from mec_gym.model.arrays import chosen
@@ -42,50 +46,33 @@ class Agent(nn.Module):
     >>> import gymnasium as gym
     >>> from dirs_agents import DIRS
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
-    >>> model = DIRS("EnsemblePolicy", env, seed=0)
-    >>> observation, _ = env.reset(seed=0)
-    >>> agent = model.agent(2)
-    >>> agent.scores(observation[:, 1]).shape
-    (30,)
+    >>> agent = DIRS("EnsemblePolicy", env, seed=0).agent(2)
+    >>> own = env.reset(seed=0)[0][:, 1]
+    >>> served = agent.admits(own, agent.scores(own) >= 0.5)
+    >>> float(agent.allocate(own, served).frequency_hz.sum() / agent.scenario.server_frequency_hz)
+    1.0
     """
 
     def __init__(
-        self,
-        server: int,
-        bank: Any,
-        coder: ColumnCoder,
-        *,
-        admission: bool = False,
+        self, server: int, bank: Any, coder: ColumnCoder, *, admission: bool = False
     ) -> None:
         super().__init__()
         self.server, self.scenario, self.admission = server, coder.scenario, admission
-        self.bank = bank
-        self.coder = coder
+        self.bank, self.coder = bank, coder
 
     @property
     def size(self) -> int:
         """Number of entries of what the agent takes, N · (1 + T)."""
         return self.coder.n_rows * self.scenario.n_devices
 
-    def forward(self, observation: Tensor) -> Tensor:
-        """Return the agent's scores.
-
-        Parameters
-        ----------
-        observation : Tensor, shape (B, N · (1 + T))
-            Its gains, then each task column.
-
-        Returns
-        -------
-        Tensor, shape (B, N), [1]
-            In [0, 1]; at least 0.5 claims the device.
-        """
-        scores: Tensor = self.bank.scores(self._columns(observation))
-        return scores[:, 0]
-
-    def _columns(self, observation: Tensor) -> Tensor:
+    def forward(self, observation: Tensor, offered: Tensor | None = None) -> Tensor:
+        """Return scores (B, N) for observations (B, N · (1 + T)), or which `offered` it keeps."""
         table = observation.reshape(-1, self.coder.n_rows, self.scenario.n_devices)
-        return self.coder.scaled(table, 1)[:, None]
+        column = self.coder.scaled(table, 1)[:, None]
+        bank = self.bank
+        answer = bank.scores(column) if offered is None else bank.admitted(column, offered[:, None])
+        one: Tensor = answer[:, 0]
+        return one
 
     def scores(self, observation: Any) -> NDArray[np.float32]:
         """Return the agent's scores for one slot or for a batch.
@@ -93,11 +80,12 @@ class Agent(nn.Module):
         Parameters
         ----------
         observation : array_like, shape (N · (1 + T),) or (B, N · (1 + T))
-            As for :meth:`forward`.
+            Its gains, then each task column.
 
         Returns
         -------
         ndarray, shape (N,) or (B, N), float32, [1]
+            In [0, 1]; at least 0.5 claims the device.
 
         Raises
         ------
@@ -110,44 +98,17 @@ class Agent(nn.Module):
         return np.asarray(scores[0] if np.ndim(observation) == 1 else scores)
 
     def admits(self, observation: Any, offered: Any) -> NDArray[np.bool_]:
-        """Return which of the devices that the vote sent here the server serves.
+        """Return which of the `offered` devices, which the vote sent here, the server serves.
 
-        Parameters
-        ----------
-        observation : array_like, shape (N · (1 + T),)
-            As for :meth:`forward`.
-        offered : bool array_like, shape (N,)
-            Which devices were sent.
-
-        Returns
-        -------
-        ndarray, shape (N,), bool
-            All of them, unless the policy has an admission step, [P-2].
+        All of them, unless the policy has an admission step, [P-2]; both bool, shape (N,).
         """
         mask = self._mask("offered", offered)
         if not self.admission:
             return mask
         values = self._checked(observation)
         with torch.inference_mode():
-            kept = self.served(values, tensor_of(mask, values.device)[None])
+            kept = self(values, tensor_of(mask, values.device)[None])
         return np.asarray(kept.cpu().numpy()[0])
-
-    def served(self, observation: Tensor, offered: Tensor) -> Tensor:
-        """Return which of the offered devices the server keeps, [P-2].
-
-        Parameters
-        ----------
-        observation : Tensor, shape (B, N · (1 + T))
-            As for :meth:`forward`.
-        offered : bool Tensor, shape (B, N)
-            Which devices were sent.
-
-        Returns
-        -------
-        bool Tensor, shape (B, N)
-        """
-        kept: Tensor = self.bank.admitted(self._columns(observation), offered[:, None])
-        return kept[:, 0]
 
     def allocate(self, observation: Any, served: Any) -> Allocation:
         """Return the optimal powers and CPU shares of the devices served, problem (13).
@@ -155,15 +116,15 @@ class Agent(nn.Module):
         Parameters
         ----------
         observation : array_like, shape (N · (1 + T),)
-            As for :meth:`forward`.
+            As for :meth:`scores`.
         served : bool array_like, shape (N,)
-            Which devices.
+            Which devices, K of them.
 
         Returns
         -------
         Allocation
-            power_w and frequency_hz of the K devices served, in their order, shape (K,), and this
-            server's capacity_price, shape (1,).
+            power_w and frequency_hz, shape (K,), in their order, and this server's capacity_price,
+            shape (1,).
         """
         mask = self._mask("served", served)
         column = self._checked(observation)[0].cpu().numpy()
@@ -186,15 +147,9 @@ class Agent(nn.Module):
         path : path
             Of the file.
         step : {"scores", "admission"}
-            What the model computes: ``scores``, or which devices are ``served`` of those
-            ``offered``.
-
-        Returns
-        -------
-        Path
-            For scores: input ``observation``, shape (batch, N · (1 + T)), float32; output
-            ``scores``, shape (batch, N). For admission: inputs ``observation`` and ``offered``
-            (bool), output ``served``, of one slot, so with a first axis of 1.
+            From ``observation``, shape (batch, N · (1 + T)), float32, to ``scores``, shape
+            (batch, N); or from ``observation`` and ``offered``, bool, to ``served``, of one slot,
+            so with a first axis of 1.
 
         Raises
         ------
@@ -208,10 +163,10 @@ class Agent(nn.Module):
             raise ValueError('step="admission" needs a PricePolicy with admission=True.')
         if step == "scores":
             batch = {"observation": torch.zeros(2, self.size)}
-            return export_onnx(self, path, batch, step, any_batch=True)
+            return _export_onnx(self, path, batch, step, any_batch=True)
         offered = torch.zeros(1, self.scenario.n_devices, dtype=torch.bool)
         one = {"observation": torch.zeros(1, self.size), "offered": offered}
-        return export_onnx(_Admission(self), path, one, "served", any_batch=False)
+        return _export_onnx(self, path, one, "served", any_batch=False)
 
     def _checked(self, observation: Any) -> Tensor:
         values = np.asarray(observation, dtype=np.float32)
@@ -235,13 +190,72 @@ class Agent(nn.Module):
         return array
 
 
-class _Admission(nn.Module):
-    """The admission step of an agent, as a module of its own."""
+# -- ONNX ---------------------------------------------------------------------------------------
 
-    def __init__(self, agent: Agent) -> None:
-        super().__init__()
-        self.agent: Any = agent
 
-    def forward(self, observation: Tensor, offered: Tensor) -> Tensor:
-        served: Tensor = self.agent.served(observation, offered)
-        return served
+def _export_onnx(
+    module: nn.Module,
+    path: str | os.PathLike[str],
+    inputs: Mapping[str, Tensor],
+    output: str,
+    *,
+    any_batch: bool,
+) -> Path:
+    """Write a module of one output as an ONNX model, `inputs` being examples of its arguments.
+
+    With `any_batch` the first axis may be of any size, not only the examples'.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'to_onnx needs onnx and onnxscript: pip install "mec-gym[onnx]", or in a clone '
+            'pip install ".[onnx]".'
+        ) from error
+    model = copy.deepcopy(module).cpu().eval()
+    examples = tuple(inputs.values())
+    with torch.no_grad(), _quiet():
+        model(*examples)  # caches of constants fill with real tensors before tracing
+        batch = {0: torch.export.Dim("batch")}
+        program = torch.onnx.export(
+            model,
+            examples,
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_shapes=dict.fromkeys(inputs, batch) if any_batch else None,
+            custom_translation_table={torch.ops.aten.sort.stable: _stable_sort},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None, "torch.onnx.export(dynamo=True) returns a program"
+    target = Path(path)
+    program.save(str(target))
+    return target
+
+
+def _stable_sort(
+    values: Any, stable: bool = False, dim: int = -1, descending: bool = False
+) -> tuple[Any, Any]:
+    """Translate torch's stable sort, which torch's exporter lacks: TopK puts the first first."""
+    del stable
+    from onnxscript import opset18
+
+    op: Any = opset18
+    size = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
+    first, places = op.TopK(values, size, axis=dim, largest=int(descending), sorted=1)
+    return first, places
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what the exporter says of packages that are not needed, and of its own future."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)

@@ -1,31 +1,34 @@
-"""What Stable-Baselines3 expects of an algorithm, fitted to the env of mec_gym: envs and files."""
+"""What Stable-Baselines3 expects of an algorithm, fitted to mec_gym: envs, files and logs."""
 
 from __future__ import annotations
 
 import os
+import sys
+import time
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import gymnasium as gym
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 
 from dirs_agents.agent import Agent
-from dirs_agents.model_file import (
+from dirs_agents.policies import PricePolicy, VotingPolicy
+from dirs_agents.pretraining import Pretraining
+from dirs_agents.replay import PrioritisedReplay
+from dirs_agents.state import (
     model_content,
-    require_content,
+    read_model,
     settings_of,
     take_env_state,
     take_training_state,
     take_weights,
+    write_model,
 )
-from dirs_agents.policies import PricePolicy, VotingPolicy
-from dirs_agents.pretraining import Pretraining
-from dirs_agents.replay import PrioritisedReplay
-from dirs_agents.storage import read_model, write_model
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.sb3 import vectorised, world_of
@@ -35,26 +38,14 @@ SelfAlgorithm = TypeVar("SelfAlgorithm", bound="OffloadingAlgorithm")
 
 
 class OffloadingAlgorithm(BaseAlgorithm):
-    """An algorithm with a voting policy on the env of mec_gym; a subclass brings the training.
-
-    Attributes
-    ----------
-    scenario : Scenario
-        The system.
-    observation_kind : {"db", "raw", "flat"}
-        The env's `observation` argument.
-
-    Examples
-    --------
-    >>> from dirs_agents import DIRS
-    >>> issubclass(DIRS, OffloadingAlgorithm)
-    True
-    """
+    """An algorithm with a voting policy on the env of mec_gym; a subclass brings the training."""
 
     policy: VotingPolicy
     replay_buffer: PrioritisedReplay
     scenario: Scenario
     observation_kind: str
+    optimizer: torch.optim.Optimizer
+    _averages: Averages
     _pretraining: Pretraining
 
     @staticmethod
@@ -66,18 +57,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
 
         If anything else of the scenario differs, the replay buffer begins empty and the next
         ``learn`` imitates demonstrations of the new one.
-
-        Parameters
-        ----------
-        env : as for the constructor
-            The new one.
-        force_reset : bool
-            Begin new episodes when training goes on.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an env that does not fit.
         """
         wrapped = self._wrap_env(env, self.verbose)
         scenario, kind = world_of(wrapped)
@@ -128,7 +107,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
     # -- distributed inference ------------------------------------------------------------------
 
     def agent(self, server: int, *, admission: bool | None = None) -> Agent:
-        """Return what one server runs: its network, on its own gains.
+        """Return what one server runs: a copy of its network, which decides on its own gains.
 
         Parameters
         ----------
@@ -138,15 +117,10 @@ class OffloadingAlgorithm(BaseAlgorithm):
             Whether the vote is followed by the servers' admission; as the policy does by default.
             False where the vote is final, as in the PettingZoo env: scores then use full prices.
 
-        Returns
-        -------
-        Agent
-            A copy: training on does not change it.
-
         Raises
         ------
         ValueError
-            For a server that there is not, or admission without price-posting agents.
+            For a server outside 1...M, or admission without price-posting agents.
         TypeError
             For a central policy, which has no agents.
         """
@@ -180,8 +154,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
             ``.zip`` is added where no suffix is given.
         exclude : iterable of str, optional
             Parts to leave out: "training" (all but the weights) or "env".
-        include : None
-            Not used.
 
         Raises
         ------
@@ -194,28 +166,11 @@ class OffloadingAlgorithm(BaseAlgorithm):
         write_model(path, model_content(self, left_out=set(exclude or ())))
 
     def save_replay_buffer(self, path: Any) -> None:
-        """Write the replay buffer alone; :meth:`save` holds it, too.
-
-        Parameters
-        ----------
-        path : path
-            ``.zip`` is added where no suffix is given.
-        """
+        """Write the replay buffer alone; :meth:`save` holds it, too."""
         write_model(path, {"replay": self.replay_buffer.get_state()})
 
     def load_replay_buffer(self, path: Any) -> None:
-        """Read a replay buffer that :meth:`save_replay_buffer` wrote.
-
-        Parameters
-        ----------
-        path : path
-            Of the file.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            As :meth:`load`; for a buffer of another shape.
-        """
+        """Read a replay buffer that :meth:`save_replay_buffer` wrote."""
         content = read_model(path)
         if "replay" not in content:
             raise ValueError(f"{path} holds no replay buffer; load() reads models.")
@@ -247,8 +202,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
             "cpu", "cuda" or "auto".
         custom_objects : dict, optional
             "policy": the class of a policy of your own; "learning_rate": a schedule.
-        print_system_info : bool
-            Not used: the file holds none.
         force_reset : bool
             True begins new episodes. False brings `env` to where it was: with
             ``learn(remaining, reset_num_timesteps=False)`` training then goes on exactly as if it
@@ -256,10 +209,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
         **kwargs
             Hyper-parameters that replace the file's. Where demonstrations are half-made and one of
             theirs is replaced, ``learn`` drops them and begins anew; complete ones are kept.
-
-        Returns
-        -------
-        DIRS
 
         Raises
         ------
@@ -278,12 +227,9 @@ class OffloadingAlgorithm(BaseAlgorithm):
         """
         del print_system_info
         content = read_model(path)
-        require_content(content, str(path))
-        settings, policy = settings_of(content, kwargs, custom_objects or {}, cls.policy_aliases)
+        settings, policy = settings_of(content, str(path), kwargs, custom_objects or {}, cls)
         build: Any = cls
-        model: SelfAlgorithm = build(
-            policy, None, device=device, _init_setup_model=False, **settings
-        )
+        model: SelfAlgorithm = build(policy, device=device, _init_setup_model=False, **settings)
         model.scenario = Scenario.from_json(content["scenario"])
         model.observation_kind = content["observation"]
         same_world = model._take_env(env)
@@ -304,9 +250,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
             wrapped = self._wrap_env(env, self.verbose)
             scenario, kind = world_of(wrapped)
         policy_class: Any = self.policy_class
-        columns = _sizes(scenario)[2] == _sizes(self.scenario)[2]
-        other = (_sizes(scenario), kind) != (_sizes(self.scenario), self.observation_kind)
-        if other and not (policy_class.any_size and columns):
+        if not policy_class.any_size or _sizes(scenario)[2] != _sizes(self.scenario)[2]:
             self._require_same_sizes(scenario, kind)
         same = scenario == self.scenario and kind == self.observation_kind
         self.scenario, self.observation_kind = scenario, kind
@@ -318,6 +262,39 @@ class OffloadingAlgorithm(BaseAlgorithm):
         self.n_envs = wrapped.num_envs if wrapped is not None else 1
         return same
 
+    # -- logging --------------------------------------------------------------------------------
+
+    def record_averages(self) -> None:
+        """Hand the means since the last time to the logger, to be written with what comes next."""
+        for name, value in self._averages.take().items():
+            self.logger.record(name, value)
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write what has been noted since the last time, in Stable-Baselines3's tags."""
+        del iteration
+        self.record_averages()
+        logger = self.logger
+        if self.ep_info_buffer:
+            for key, name in (("r", "ep_rew_mean"), ("l", "ep_len_mean")):
+                mean = safe_mean([info[key] for info in self.ep_info_buffer])
+                logger.record(f"rollout/{name}", mean)
+        with torch.no_grad():
+            square = sum(float(weight.square().sum()) for weight in self.policy.parameters())
+        logger.record("train/l2", square)
+        logger.record("train/learning_rate", self.optimizer.param_groups[0]["lr"])
+        logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        if self.replay_buffer.size:
+            weights = self.replay_buffer.weights()
+            logger.record("replay/size", self.replay_buffer.size)
+            logger.record("replay/priority_mean", weights.mean())
+            logger.record("replay/priority_max", weights.max())
+        elapsed = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
+        steps = self.num_timesteps - self._num_timesteps_at_start
+        logger.record("time/fps", int(steps / elapsed))
+        logger.record("time/time_elapsed", int(elapsed), exclude="tensorboard")
+        logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        logger.dump(step=self.num_timesteps)
+
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "optimizer"], []
 
@@ -325,3 +302,30 @@ class OffloadingAlgorithm(BaseAlgorithm):
 def _sizes(scenario: Scenario) -> tuple[int, int, tuple[str, ...]]:
     """Return N, M and what the task columns hold."""
     return scenario.n_devices, scenario.n_servers, tuple(ObservationCoder(scenario).task_scales)
+
+
+class Averages:
+    """Means by name since they were last taken, exact across a checkpoint."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, list[float]] = {}
+
+    def add(self, name: str, value: Any) -> None:
+        """Note a value."""
+        entry = self._sums.setdefault(name, [0.0, 0.0])
+        entry[0] += float(value)
+        entry[1] += 1.0
+
+    def take(self) -> dict[str, float]:
+        """Return the means and begin anew."""
+        means = {name: total / count for name, (total, count) in self._sums.items()}
+        self._sums = {}
+        return means
+
+    def get_state(self) -> dict[str, list[float]]:
+        """Return sums and counts."""
+        return {name: list(entry) for name, entry in self._sums.items()}
+
+    def set_state(self, state: Mapping[str, list[float]]) -> None:
+        """Go back to a state."""
+        self._sums = {name: list(entry) for name, entry in state.items()}

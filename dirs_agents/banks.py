@@ -1,16 +1,15 @@
-"""Banks: the networks of all servers' agents, columns in, scores out."""
+"""Banks: the networks of all servers' agents, columns (B, M, 1 + T, N) in, scores (B, M, N) out."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-
-from dirs_agents.networks import StackedMLP
 
 PAPER_WIDTHS = {30: (80, 60), 180: (260, 200), 200: (300, 250)}
 """Hidden widths of Sections V-B to V-D, by the number of devices N."""
@@ -20,199 +19,142 @@ LARGEST_BANK = 500_000_000
 
 
 def paper_widths(n_devices: int) -> tuple[int, int]:
-    """Return the hidden widths of the paper, or widths in its proportions for another N.
-
-    Parameters
-    ----------
-    n_devices : int
-        N.
-
-    Returns
-    -------
-    (int, int)
-
-    Examples
-    --------
-    >>> paper_widths(200), paper_widths(100)
-    ((300, 250), (150, 125))
-    """
+    """Return the hidden widths of the paper, or widths in its proportions for another N."""
     return PAPER_WIDTHS.get(n_devices, (round(1.5 * n_devices), round(1.25 * n_devices)))
 
 
-class EnsembleBank(nn.Module):
-    """One network per server, on that server's column alone: the agents of Algorithm 3.
+class StackedMLP(nn.Module):
+    """M fully connected networks of widths `sizes`, each with its own parameters, side by side.
 
-    Parameters
-    ----------
-    n_servers, n_rows, n_devices : int
-        M networks with (1 + T) · N inputs and N outputs.
-    net_arch : sequence of int
-        Hidden widths.
-
-    Examples
-    --------
-    >>> EnsembleBank(2, 1, 30, [80, 60])(torch.zeros(5, 2, 1, 30)).shape
-    torch.Size([5, 2, 30])
+    A batched matrix product per layer, ReLU between layers. Their random first weights are the
+    policies of Algorithm 1, line 1.
     """
+
+    def __init__(self, n_networks: int, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+        pairs = list(zip(self.sizes[:-1], self.sizes[1:], strict=True))
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.empty(n_networks, inputs, outputs)) for inputs, outputs in pairs
+        )
+        self.biases = nn.ParameterList(
+            nn.Parameter(torch.zeros(n_networks, 1, outputs)) for _, outputs in pairs
+        )
+        for weight in self.weights:
+            # Glorot and Bengio's uniform law, what Keras's dense layer starts from.
+            bound = (6.0 / (weight.shape[1] + weight.shape[2])) ** 0.5
+            nn.init.uniform_(weight, -bound, bound)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run every network on its own inputs, (M, B, sizes[0]) to (M, B, sizes[-1])."""
+        hidden = inputs
+        last = len(self.sizes) - 2
+        for layer, (weight, bias) in enumerate(self._layers()):
+            hidden = torch.bmm(hidden, weight).add_(bias)
+            if layer < last:
+                hidden = hidden.relu_()
+        return hidden
+
+    def answers(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run every network as :meth:`forward` does, by NumPy on the CPU.
+
+        For one slot the products take the same time in both, reading all weights; the calls around
+        them, which then count, cost NumPy about half of what they cost PyTorch.
+        """
+        hidden = inputs
+        last = len(self.sizes) - 2
+        for layer, (weight, bias) in enumerate(self._layers()):
+            hidden = hidden @ weight.detach().numpy()
+            hidden += bias.detach().numpy()
+            if layer < last:
+                np.maximum(hidden, 0.0, out=hidden)
+        return hidden
+
+    def _layers(self) -> Iterator[tuple[Tensor, Tensor]]:
+        # A ParameterList takes its time over each index; its dictionary does not.
+        weights: Any = self.weights._parameters.values()
+        biases: Any = self.biases._parameters.values()
+        return zip(weights, biases, strict=True)
+
+    def single(self, index: int) -> StackedMLP:
+        """Return a copy of network `index`, 0...M - 1."""
+        one = StackedMLP(1, self.sizes).to(self.weights[0].device)
+        with torch.no_grad():
+            for mine, theirs in zip(one.parameters(), self.parameters(), strict=True):
+                mine.copy_(theirs[index : index + 1])
+        return one
+
+
+class _NetworkBank(nn.Module):
+    """What both banks share: networks of moderate size, scores from their logits."""
+
+    def __init__(self, n_networks: int, sizes: Sequence[int]) -> None:
+        super().__init__()
+        parameters = n_networks * sum(a * b for a, b in itertools.pairwise(sizes))
+        if parameters > LARGEST_BANK:
+            raise ValueError(
+                f"{n_networks} networks of widths {list(sizes)} have {parameters:.3g} parameters, "
+                f"more than {LARGEST_BANK:.3g}. Give policy_kwargs={{'net_arch': [...]}} of "
+                'smaller widths, or use "PricePolicy", whose size does not depend on the number '
+                "of devices."
+            )
+        self.networks = StackedMLP(n_networks, sizes)
+
+    def scores(self, columns: Tensor) -> Tensor:
+        """Return the agents' scores, in [0, 1]: Algorithm 1, line 9."""
+        return torch.sigmoid(self(columns))
+
+
+class EnsembleBank(_NetworkBank):
+    """One network per server, on that server's column alone: the agents of Algorithm 3."""
 
     def __init__(
         self, n_servers: int, n_rows: int, n_devices: int, net_arch: Sequence[int]
     ) -> None:
-        super().__init__()
-        sizes = [n_rows * n_devices, *net_arch, n_devices]
-        require_moderate(n_servers, sizes)
-        self.networks = StackedMLP(n_servers, sizes)
+        super().__init__(n_servers, [n_rows * n_devices, *net_arch, n_devices])
 
     def forward(self, columns: Tensor) -> Tensor:
-        """Return the logits of the agents' scores.
-
-        Parameters
-        ----------
-        columns : Tensor, shape (B, M, 1 + T, N)
-            Of :class:`~dirs_agents.columns.ColumnCoder`.
-
-        Returns
-        -------
-        Tensor, shape (B, M, N)
-        """
+        """Return the logits of the agents' scores."""
         outputs: Tensor = self.networks(columns.flatten(2).transpose(0, 1))
         return outputs.transpose(0, 1)
 
-    def scores(self, columns: Tensor) -> Tensor:
-        """Return the agents' scores: Algorithm 1, line 9.
-
-        Parameters
-        ----------
-        columns : Tensor, shape (B, M, 1 + T, N)
-            As above.
-
-        Returns
-        -------
-        Tensor, shape (B, M, N), [1]
-            In [0, 1].
-        """
-        return torch.sigmoid(self(columns))
-
     def answers(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the agents' scores in one slot, by NumPy; see :meth:`StackedMLP.answers`.
-
-        Parameters
-        ----------
-        columns : ndarray, shape (M, 1 + T, N)
-            What the servers see.
-
-        Returns
-        -------
-        ndarray, shape (M, N), float32, [1]
-            In [0, 1].
-        """
+        """Return the scores in one slot, (M, 1 + T, N) to (M, N), by NumPy."""
         logits = self.networks.answers(columns.reshape(len(columns), 1, -1))[:, 0]
         return _sigmoid(logits)
 
     def single(self, index: int) -> EnsembleBank:
-        """Return a copy of one server's agent.
-
-        Parameters
-        ----------
-        index : int
-            0...M - 1.
-
-        Returns
-        -------
-        EnsembleBank
-            With M = 1.
-        """
+        """Return a copy of the agent of server `index`, 0...M - 1."""
         one = EnsembleBank.__new__(EnsembleBank)
         nn.Module.__init__(one)
         one.networks = self.networks.single(index)
         return one
 
 
-class CentralBank(nn.Module):
-    """One network that sees all gains, for comparison: what the ensemble takes apart.
-
-    Parameters
-    ----------
-    n_servers, n_rows, n_devices : int
-        One network with (M + T) · N inputs and M · N outputs.
-    net_arch : sequence of int
-        Hidden widths.
-
-    Examples
-    --------
-    >>> CentralBank(2, 1, 30, [80, 60])(torch.zeros(5, 2, 1, 30)).shape
-    torch.Size([5, 2, 30])
-    """
+class CentralBank(_NetworkBank):
+    """One network that sees all gains, for comparison: what the ensemble takes apart."""
 
     def __init__(
         self, n_servers: int, n_rows: int, n_devices: int, net_arch: Sequence[int]
     ) -> None:
-        super().__init__()
-        sizes = [(n_servers + n_rows - 1) * n_devices, *net_arch, n_servers * n_devices]
-        require_moderate(1, sizes)
-        self.networks = StackedMLP(1, sizes)
+        inputs = (n_servers + n_rows - 1) * n_devices
+        super().__init__(1, [inputs, *net_arch, n_servers * n_devices])
 
     def forward(self, columns: Tensor) -> Tensor:
-        """Return the logits of all scores.
-
-        Parameters
-        ----------
-        columns : Tensor, shape (B, M, 1 + T, N)
-            As for :class:`EnsembleBank`.
-
-        Returns
-        -------
-        Tensor, shape (B, M, N)
-        """
+        """Return the logits of all scores."""
         gains, tasks = columns[:, :, 0], columns[:, 0, 1:]
         inputs = torch.cat([gains.flatten(1), tasks.flatten(1)], dim=1)
         outputs: Tensor = self.networks(inputs[None])
         return outputs[0].reshape(gains.shape)
 
-    def scores(self, columns: Tensor) -> Tensor:
-        """Return all scores.
-
-        Parameters
-        ----------
-        columns : Tensor, shape (B, M, 1 + T, N)
-            As above.
-
-        Returns
-        -------
-        Tensor, shape (B, M, N), [1]
-        """
-        return torch.sigmoid(self(columns))
-
     def answers(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return all scores in one slot, by NumPy; see :meth:`StackedMLP.answers`.
-
-        Parameters
-        ----------
-        columns : ndarray, shape (M, 1 + T, N)
-            What the servers see.
-
-        Returns
-        -------
-        ndarray, shape (M, N), float32, [1]
-            In [0, 1].
-        """
+        """Return the scores in one slot, (M, 1 + T, N) to (M, N), by NumPy."""
         inputs = np.concatenate([columns[:, 0].ravel(), columns[0, 1:].ravel()])
         logits = self.networks.answers(inputs[None, None])
         return _sigmoid(logits.reshape(len(columns), -1))
 
     def single(self, index: int) -> nn.Module:
-        """Refuse: there is no agent that sees one column only.
-
-        Parameters
-        ----------
-        index : int
-            Not used.
-
-        Raises
-        ------
-        TypeError
-            Always.
-        """
+        """Refuse: there is no agent that sees one column only."""
         raise TypeError(
             "CentralPolicy decides with all servers' gains in one network: there is nothing that "
             'one server could run alone. Use "EnsemblePolicy" or "PricePolicy".'
@@ -222,31 +164,3 @@ class CentralBank(nn.Module):
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return scores from logits in place: PyTorch's, so that both ways saturate alike."""
     return np.asarray(torch.from_numpy(logits).sigmoid_().numpy())
-
-
-def require_moderate(n_networks: int, sizes: Sequence[int]) -> None:
-    """Raise ``ValueError`` for networks that no machine holds.
-
-    Parameters
-    ----------
-    n_networks : int
-        How many.
-    sizes : sequence of int
-        Inputs, hidden widths, outputs.
-
-    Raises
-    ------
-    ValueError
-        Beyond 500 million parameters; names the cures.
-
-    Examples
-    --------
-    >>> require_moderate(10, [200, 300, 250, 200])
-    """
-    parameters = n_networks * sum(a * b for a, b in itertools.pairwise(sizes))
-    if parameters > LARGEST_BANK:
-        raise ValueError(
-            f"{n_networks} networks of widths {list(sizes)} have {parameters:.3g} parameters, "
-            f"more than {LARGEST_BANK:.3g}. Give policy_kwargs={{'net_arch': [...]}} of smaller "
-            'widths, or use "PricePolicy", whose size does not depend on the number of devices.'
-        )

@@ -14,52 +14,16 @@ from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_
 
 
 def tensor_of(array: NDArray[Any], device: torch.device | None = None) -> Tensor:
-    """Return an array as a tensor; of one that nobody may write to, PyTorch wants a copy.
-
-    Parameters
-    ----------
-    array : ndarray
-        Of numbers.
-    device : torch.device, optional
-        The CPU by default.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> tensor_of(np.broadcast_to(1.0, 2))
-    tensor([1., 1.], dtype=torch.float64)
-    """
+    """Return an array as a tensor; of one that nobody may write to, PyTorch wants a copy."""
     return torch.as_tensor(array if array.flags.writeable else array.copy(), device=device)
 
 
 class ColumnCoder:
     """Splits observations into the servers' columns, and turns columns into physics.
 
-    Each agent gets its own column: Algorithm 1, lines 7 and 8.
-
-    A column holds one server's gains in the units of the "db" observation [O-1], then each task
-    column in [-1, 1] [O-2], where tasks vary: what the PettingZoo env shows an agent.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    kind : {"db", "raw", "flat"}
-        Of the observations.
-
-    Attributes
-    ----------
-    n_rows : int
-        1 + the number of task columns.
-
-    Examples
-    --------
-    >>> coder = ColumnCoder(Scenario.preset("unequal-200x10"), "db")
-    >>> coder.columns(torch.zeros(5, 200, 12)).shape
-    torch.Size([5, 10, 3, 200])
+    Each agent gets its own column, Algorithm 1, lines 7 and 8: its server's gains in the units of
+    the "db" observation [O-1], then each of T task columns in [-1, 1] [O-2], where tasks vary. It
+    is what the PettingZoo env shows an agent. `n_rows` is 1 + T.
     """
 
     def __init__(self, scenario: Scenario, kind: str = "db") -> None:
@@ -72,18 +36,7 @@ class ColumnCoder:
         self.n_rows = 1 + self.coder.n_columns - scenario.n_servers
 
     def alone(self, index: int) -> ColumnCoder:
-        """Return the coder of a system with one of the servers only.
-
-        Parameters
-        ----------
-        index : int
-            0...M - 1.
-
-        Returns
-        -------
-        ColumnCoder
-            Knows the devices and nothing of the other servers' speeds, places or gains.
-        """
+        """Return the coder for server `index` alone, which knows nothing of the others."""
         speed = float(self.scenario.server_frequencies_hz[index])
         # Positions play no part: gains are given.
         system = self.scenario.replace(
@@ -95,17 +48,7 @@ class ColumnCoder:
         return ColumnCoder(system, self.coder.kind)
 
     def columns(self, observations: Tensor) -> Tensor:
-        """Return what every server sees.
-
-        Parameters
-        ----------
-        observations : Tensor, shape (B, ...)
-            Of the env.
-
-        Returns
-        -------
-        Tensor, shape (B, M, 1 + T, N)
-        """
+        """Return what every server sees, shape (B, M, 1 + T, N)."""
         servers, devices = self.scenario.n_servers, self.scenario.n_devices
         table = observations.reshape(-1, devices, self.coder.n_columns)
         # Columns outermost in memory: what one server's network reads then lies together.
@@ -118,23 +61,7 @@ class ColumnCoder:
         return torch.cat([gains, tasks], dim=2)
 
     def columns_of_one(self, observation: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what :meth:`columns` returns for one observation, by NumPy.
-
-        Parameters
-        ----------
-        observation : ndarray, shape (...)
-            Of the env.
-
-        Returns
-        -------
-        ndarray, shape (M, 1 + T, N), float32
-
-        Examples
-        --------
-        >>> coder = ColumnCoder(Scenario.preset("unequal-200x10"), "db")
-        >>> coder.columns_of_one(np.zeros((200, 12))).shape
-        (10, 3, 200)
-        """
+        """Return what :meth:`columns` does for one observation, shape (M, 1 + T, N), by NumPy."""
         if self.coder.kind == "raw":
             tensor = tensor_of(observation).to(torch.float32)
             return np.asarray(self.columns(tensor)[0].numpy())
@@ -148,16 +75,7 @@ class ColumnCoder:
     def scaled(self, table: Tensor, n_gains: int) -> Tensor:
         """Bring raw gains and tasks to the units of the "db" observation, if they are raw.
 
-        Parameters
-        ----------
-        table : Tensor, shape (B, n_gains + T, N)
-            Gains of some servers, then each task column.
-        n_gains : int
-            How many rows hold gains.
-
-        Returns
-        -------
-        Tensor, shape (B, n_gains + T, N)
+        Of shape (B, n_gains + T, N): the gains of some servers, then each task column.
         """
         if self.coder.kind != "raw":
             return table
@@ -169,32 +87,12 @@ class ColumnCoder:
         return torch.cat([gains, *tasks], dim=1)
 
     def gains(self, columns: Tensor) -> Tensor:
-        """Return the gains that columns stand for.
-
-        Parameters
-        ----------
-        columns : Tensor, shape (..., 1 + T, N)
-            From :meth:`columns`.
-
-        Returns
-        -------
-        Tensor, shape (..., N), [1]
-        """
+        """Return the gains that columns (..., 1 + T, N) stand for, shape (..., N), [1]."""
         gains: Tensor = gains_of_units(columns[..., 0, :])
         return gains
 
     def tasks(self, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the tasks that columns show, or the scenario's own where tasks do not vary.
-
-        Parameters
-        ----------
-        columns : Tensor, shape (..., 1 + T, N)
-            From :meth:`columns`.
-
-        Returns
-        -------
-        data_bits, cycles : Tensor, shape (..., N), [bit], [cycle]
-        """
+        """Return data sizes [bit] and cycles, shape (..., N); the scenario's unless they vary."""
         shape = columns[..., 0, :].shape
         rows = iter(range(1, self.n_rows))
         found: dict[str, Any] = {}

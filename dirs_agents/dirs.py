@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any, ClassVar, TypeVar
 
@@ -14,15 +15,14 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
-from dirs_agents.algorithm import OffloadingAlgorithm
+from dirs_agents.algorithm import Averages, OffloadingAlgorithm
 from dirs_agents.columns import tensor_of
-from dirs_agents.demonstrations import DEMONSTRATION_SEARCH
 from dirs_agents.hyperparameters import check_hyperparameters, online_search, require_policy
+from dirs_agents.labels import DEMONSTRATION_SEARCH, refine
+from dirs_agents.levy_search import LevySearch
 from dirs_agents.losses import decision_loss, total_loss
 from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
 from dirs_agents.pretraining import Pretraining
-from dirs_agents.records import Averages, record_progress
-from dirs_agents.refinement import refine
 from dirs_agents.replay import Batch, PrioritisedReplay
 from mec_gym import slot_from_observation
 from mec_gym.envs.sb3 import world_of
@@ -61,10 +61,9 @@ class DIRS(OffloadingAlgorithm):
         T_D of Algorithm 2.
     l2_weight : float, [1]
         λ1 of eq. (14); 0 is L_D alone (Table II).
-    demonstration_population, demonstration_generations : int
-        P and G_max of the demonstrations' Lévy search.
-    demonstration_beta : float, [1]
-        Its β, "small". The paper prints no number.
+    demonstration_population, demonstration_generations, demonstration_beta : int, int, float
+        P, G_max and β, "small", of the demonstrations' :class:`LevySearch`, where the paper prints
+        no numbers.
     buffer_size : int
         Pairs in the replay buffer.
     batch_size : int
@@ -90,31 +89,19 @@ class DIRS(OffloadingAlgorithm):
     refinement : {"levy", "classic-levy", "epsilon-greedy", "none", "optimal"}
         How a^e becomes a*: Algorithm 4, eq. (18) alone (Fig. 4), random changes (Fig. 5), not at
         all, or :func:`mec_gym.solve`.
-    population, generations : int
-        P and G_max of Algorithm 4.
-    beta : float, [1]
-        β of its steps, large.
-    threshold : float, [1]
-        th of eq. (22).
-    step_scale : float, [1]
-        η of eq. (18), in units of each variable's range. The paper does not print it.
-    allocation : {"exact", "levy"}
-        Whether the searches price decisions with the optimal f and p or search those, too, as
-        the vector (19) has it.
+    population, generations, beta : int, int, float
+        P, G_max and β, large, of the online :class:`LevySearch`, Algorithm 4.
+    threshold, step_scale, allocation : float, float, str
+        Of both searches: th of eq. (22); η of eq. (18); whether they price decisions with the
+        optimal f and p, "exact", or search those, too, as the vector (19) has it, "levy".
     epsilon : float, [1]
         Probability of a random choice in "epsilon-greedy".
     policy_kwargs : dict, optional
         For the policy, e.g. ``{"net_arch": [80, 60]}`` or ``{"admission": False}``.
-    stats_window_size : int
-        Episodes that ``rollout/ep_rew_mean`` averages over.
-    tensorboard_log : str, optional
-        Folder for TensorBoard.
-    verbose : {0, 1, 2}
-        1 prints the logged figures.
+    stats_window_size, tensorboard_log, verbose, device
+        As Stable-Baselines3's.
     seed : int, optional
         Of weights, searches, replay and env.
-    device : str or torch.device
-        "cpu", "cuda" or "auto".
 
     Raises
     ------
@@ -133,6 +120,10 @@ class DIRS(OffloadingAlgorithm):
     (30,)
     """
 
+    exact_resume: ClassVar[bool] = True
+    """:meth:`load` brings back env and generators: training goes on as if never stopped."""
+    logs_env_figures: ClassVar[bool] = True
+    """Training logs the figures in the env's infos, as ``mec/...``."""
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "EnsemblePolicy": EnsemblePolicy,
         "PricePolicy": PricePolicy,
@@ -164,12 +155,12 @@ class DIRS(OffloadingAlgorithm):
         agent_priority: float = 0.08,
         demonstration_priority: float = 0.02,
         refinement: str = "levy",
-        population: int = 5,
-        generations: int = 10,
-        beta: float = 1.5,
-        threshold: float = 0.4,
-        step_scale: float = 0.01,
-        allocation: str = "exact",
+        population: int = LevySearch.population,
+        generations: int = LevySearch.generations,
+        beta: float = LevySearch.beta,
+        threshold: float = LevySearch.threshold,
+        step_scale: float = LevySearch.step_scale,
+        allocation: str = LevySearch.allocation,
         epsilon: float = 0.1,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
@@ -226,6 +217,13 @@ class DIRS(OffloadingAlgorithm):
 
     # -- construction ---------------------------------------------------------------------------
 
+    @staticmethod
+    def hyperparameters() -> tuple[str, ...]:
+        """Return the names of the constructor's arguments that a model file holds."""
+        names = inspect.signature(DIRS.__init__).parameters
+        elsewhere = ("self", "policy", "env", "device", "_init_setup_model")
+        return tuple(name for name in names if name not in elsewhere)
+
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
@@ -268,8 +266,7 @@ class DIRS(OffloadingAlgorithm):
     ) -> SelfDIRS:
         """Run Algorithm 1: imitate once, then decide in every slot and train every φ slots.
 
-        It holds Algorithm 1, lines 3, 5, 6 and 12 to 14; by way of them Algorithm 3, lines 6 to
-        11.
+        Algorithm 1, lines 3, 5, 6 and 12 to 14; by way of them Algorithm 3, lines 6 to 11.
 
         Parameters
         ----------
@@ -281,17 +278,10 @@ class DIRS(OffloadingAlgorithm):
             ``CallbackList``, but not as the child of an ``EventCallback``.
         log_interval : int, optional, [slot]
             How often figures are logged; None for never.
-        tb_log_name : str
-            Name of the run for TensorBoard.
         reset_num_timesteps : bool
             Count from 0 and reset the env, or go on.
-        progress_bar : bool
-            Needs tqdm and rich.
-
-        Returns
-        -------
-        DIRS
-            Itself.
+        tb_log_name, progress_bar
+            As Stable-Baselines3's.
 
         Raises
         ------
@@ -465,26 +455,6 @@ class DIRS(OffloadingAlgorithm):
         for name, own in (("demonstration", demonstrated), ("agent", ~demonstrated)):
             if own.any():
                 self._averages.add(f"train/{name}_loss", average[own].mean())
-
-    # -- logging --------------------------------------------------------------------------------
-
-    def record_averages(self) -> None:
-        """Hand the means since the last time to the logger, to be written with what comes next."""
-        for name, value in self._averages.take().items():
-            self.logger.record(name, value)
-
-    def dump_logs(self, iteration: int = 0) -> None:
-        """Write what has been noted since the last time to the logger.
-
-        Parameters
-        ----------
-        iteration : int
-            Not used.
-        """
-        del iteration
-        self.record_averages()
-        record_progress(self)
-        self.logger.dump(step=self.num_timesteps)
 
 
 def _margin(scores: Tensor) -> float:

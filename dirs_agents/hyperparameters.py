@@ -1,108 +1,38 @@
-"""DIRS's hyper-parameters: which there are, what they must be, the searches they describe."""
+"""DIRS's hyper-parameters: which suit, the searches they describe, sets that go together."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dirs_agents.demonstrations import SOURCES
+from dirs_agents.labels import REFINEMENTS, SOURCES
 from dirs_agents.levy_search import LevySearch
 from dirs_agents.losses import LOSSES
 from dirs_agents.policies import VotingPolicy
-from dirs_agents.refinement import REFINEMENTS
 from mec_gym.validation import plain, plain_seed, require_choice, require_integer, require_number
 
-HYPERPARAMETERS = (
-    "learning_rate",
-    "demonstrations",
-    "n_demonstrations",
-    "pretrain_steps",
-    "l2_weight",
-    "demonstration_population",
-    "demonstration_generations",
-    "demonstration_beta",
-    "buffer_size",
-    "batch_size",
-    "train_interval",
-    "train_steps",
-    "resample",
-    "refine_interval",
-    "agent_loss_weight",
-    "loss",
-    "priority_exponent",
-    "agent_priority",
-    "demonstration_priority",
-    "refinement",
-    "population",
-    "generations",
-    "beta",
-    "threshold",
-    "step_scale",
-    "allocation",
-    "epsilon",
-    "policy_kwargs",
-    "stats_window_size",
-    "tensorboard_log",
-    "verbose",
-    "seed",
-)
-"""Constructor arguments that a file holds."""
-
 _LEAST_INTEGERS = {
-    "n_demonstrations": 0,
-    "pretrain_steps": 0,
-    "buffer_size": 1,
-    "batch_size": 1,
-    "train_interval": 1,
-    "train_steps": 1,
-    "refine_interval": 1,
-    "stats_window_size": 1,
+    **dict.fromkeys(("n_demonstrations", "pretrain_steps"), 0),
+    **dict.fromkeys(("buffer_size", "batch_size", "train_interval", "train_steps"), 1),
+    **dict.fromkeys(("refine_interval", "stats_window_size"), 1),
 }
 
 _NUMBERS = {
-    "l2_weight": "[0, inf)",
-    "agent_loss_weight": "[0, inf)",
-    "priority_exponent": "[0, inf)",
-    "agent_priority": "(0, inf)",
-    "demonstration_priority": "(0, inf)",
+    **dict.fromkeys(("l2_weight", "agent_loss_weight", "priority_exponent"), "[0, inf)"),
+    **dict.fromkeys(("agent_priority", "demonstration_priority"), "(0, inf)"),
     "epsilon": "[0, 1]",
 }
 
-_SEARCHES = (
-    "demonstration_population",
-    "demonstration_generations",
-    "demonstration_beta",
-    "population",
-    "generations",
-    "beta",
-    "threshold",
-    "step_scale",
-)
-"""Numbers that the searches look at themselves."""
+_OWN, _SHARED = ("population", "generations", "beta"), ("threshold", "step_scale")
+"""Numbers of a search, which looks at them itself; the demonstrations' search has its own first."""
+
+_SEARCHED = (*_OWN, *(f"demonstration_{name}" for name in _OWN), *_SHARED)
 
 
 def check_hyperparameters(model: Any) -> None:
-    """Raise ``ValueError`` for a hyper-parameter no training could use; make NumPy's Python's.
-
-    Parameters
-    ----------
-    model : DIRS
-        With its constructor's arguments as attributes.
-
-    Raises
-    ------
-    ValueError
-        Names the argument, what is required and what came.
-
-    Examples
-    --------
-    >>> from dirs_agents import DIRS
-    >>> DIRS(train_interval=0, _init_setup_model=False)
-    Traceback (most recent call last):
-    ...
-    ValueError: train_interval must be an integer >= 1; got 0.
-    """
+    """Raise ``ValueError`` for a hyper-parameter no training could use; make NumPy's Python's."""
     require_choice("demonstrations", model.demonstrations, SOURCES)
     require_choice("refinement", model.refinement, REFINEMENTS)
     if model.loss is not None:
@@ -113,17 +43,13 @@ def check_hyperparameters(model: Any) -> None:
             f"buffer_size must hold the demonstrations, which are kept; got buffer_size="
             f"{model.buffer_size} for n_demonstrations={model.n_demonstrations}."
         )
-    # Refuse the searches' settings now, not after the demonstrations.
+    # Refuse the searches' settings now, not after the demonstrations; first what both share.
     online_search(model)
-    try:
-        demonstration_search(model)
-    except ValueError as error:
-        # What both searches share is good by now: the message begins with the search's own name.
-        raise ValueError(f"demonstration_{error}") from None
+    demonstration_search(model)
 
 
 def _check_numbers(model: Any) -> None:
-    for name in ("learning_rate", *_LEAST_INTEGERS, *_NUMBERS, *_SEARCHES):
+    for name in ("learning_rate", *_LEAST_INTEGERS, *_NUMBERS, *_SEARCHED):
         setattr(model, name, plain(getattr(model, name)))
     model.seed = plain_seed(model.seed)
     if not callable(model.learning_rate):
@@ -136,26 +62,7 @@ def _check_numbers(model: Any) -> None:
 
 
 def require_policy(policy: Any, aliases: Mapping[str, Any]) -> None:
-    """Raise unless `policy` names a policy or is a class of one.
-
-    Parameters
-    ----------
-    policy : object
-        What the caller gave.
-    aliases : mapping
-        Policies by name.
-
-    Raises
-    ------
-    TypeError
-        For anything but a name or a class, an env in the wrong place above all.
-    ValueError
-        For an unknown name, with the nearest right one.
-
-    Examples
-    --------
-    >>> require_policy("EnsemblePolicy", {"EnsemblePolicy": object})
-    """
+    """Raise unless `policy` names a policy or is a class of one."""
     if isinstance(policy, str):
         require_choice("policy", policy, tuple(aliases))
     elif not (isinstance(policy, type) and issubclass(policy, VotingPolicy)):
@@ -167,82 +74,85 @@ def require_policy(policy: Any, aliases: Mapping[str, Any]) -> None:
 
 
 def online_search(model: Any) -> LevySearch:
-    """Return Algorithm 4 as it runs online, with a large β.
-
-    Parameters
-    ----------
-    model : DIRS
-        With its constructor's arguments as attributes.
-
-    Returns
-    -------
-    LevySearch
-
-    Examples
-    --------
-    >>> from dirs_agents import DIRS
-    >>> online_search(DIRS(_init_setup_model=False)).beta
-    1.5
-    """
-    return LevySearch(
-        method="classic-levy" if model.refinement == "classic-levy" else "levy",
-        population=model.population,
-        generations=model.generations,
-        beta=model.beta,
-        threshold=model.threshold,
-        step_scale=model.step_scale,
-        allocation=model.allocation,
-    )
+    """Return Algorithm 4 as it runs online, with a large β."""
+    method = "classic-levy" if model.refinement == "classic-levy" else "levy"
+    return _search(model, "", method=method)
 
 
 def demonstration_search(model: Any) -> LevySearch:
-    """Return Algorithm 4 as it makes demonstrations, with a small β.
+    """Return Algorithm 4 as it makes demonstrations, with a small β."""
+    return _search(model, "demonstration_")
 
-    Parameters
-    ----------
-    model : DIRS
-        With its constructor's arguments as attributes.
 
-    Returns
-    -------
-    LevySearch
-
-    Examples
-    --------
-    >>> from dirs_agents import DIRS
-    >>> demonstration_search(DIRS(_init_setup_model=False)).beta
-    0.5
-    """
-    return LevySearch(
-        population=model.demonstration_population,
-        generations=model.demonstration_generations,
-        beta=model.demonstration_beta,
-        threshold=model.threshold,
-        step_scale=model.step_scale,
-        allocation=model.allocation,
-    )
+def _search(model: Any, prefix: str, method: str = "levy") -> LevySearch:
+    own = {name: getattr(model, prefix + name) for name in _OWN}
+    shared = {name: getattr(model, name) for name in _SHARED}
+    try:
+        return LevySearch(method=method, allocation=model.allocation, **own, **shared)
+    except ValueError as error:  # its message begins with its own name of what is wrong
+        raise ValueError(f"{prefix}{error}") from None
 
 
 def demonstration_settings(model: Any) -> dict[str, Any]:
-    """Return the hyper-parameters that decide which demonstrations are made.
-
-    Parameters
-    ----------
-    model : DIRS
-        With its constructor's arguments as attributes.
-
-    Returns
-    -------
-    dict
-        Those of the Lévy search where it makes them, no others.
-
-    Examples
-    --------
-    >>> from dirs_agents import DIRS
-    >>> demonstration_settings(DIRS(demonstrations="optimal", _init_setup_model=False))
-    {'demonstrations': 'optimal', 'n_demonstrations': 256}
-    """
+    """Return the hyper-parameters that decide which demonstrations are made."""
     settings = {name: getattr(model, name) for name in ("demonstrations", "n_demonstrations")}
     if model.demonstrations == "levy":
         settings |= asdict(demonstration_search(model))
     return settings
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    # Every default is the paper's where it prints one.
+    "paper": {"policy": "EnsemblePolicy"},
+    # The paper's agents with exact demonstrations and labels, taught the vote they take part in.
+    "ensemble": {
+        "policy": "EnsemblePolicy",
+        "demonstrations": "optimal",
+        "refinement": "optimal",
+        "loss": "vote",
+        "resample": True,
+    },
+    # A few hundred shared weights need few samples and steps, and larger ones.
+    "prices": {
+        "policy": "PricePolicy",
+        "demonstrations": "optimal",
+        "refinement": "optimal",
+        "n_demonstrations": 128,
+        "pretrain_steps": 150,
+        "batch_size": 32,
+        "learning_rate": 5e-3,
+        "resample": True,
+    },
+}
+
+OPTIONS = tuple(_OPTIONS)
+"""The names that :func:`options` takes."""
+
+
+def options(name: str, **changes: Any) -> dict[str, Any]:
+    """Return constructor arguments of :class:`~dirs_agents.DIRS` by name.
+
+    Parameters
+    ----------
+    name : {"paper", "ensemble", "prices"}
+        The paper's own; the paper's agents with optimal demonstrations and labels and the loss of
+        the vote; price-posting agents, for tasks that differ, layouts that change and any N.
+    **changes
+        Arguments that replace or add to them.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> options("paper", seed=1)
+    {'policy': 'EnsemblePolicy', 'seed': 1}
+    """
+    require_choice("options", name, OPTIONS)
+    return copy.deepcopy(_OPTIONS[name]) | changes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,15 +58,12 @@ class LevySearch:
         old decision, by a step of its own or by the one of eq. (20), "shared"; the whole mutant
         becomes the candidate by one step; or eq. (22) is left out, and it always does.
 
-    Raises
-    ------
-    ValueError
-        For an unknown choice or a number outside its range.
-
     Examples
     --------
-    >>> LevySearch(generations=100).population
-    5
+    >>> LevySearch(beta=2.0)
+    Traceback (most recent call last):
+    ...
+    ValueError: beta must be a number in (0, 2); got 2.0.
     """
 
     method: str = "levy"
@@ -105,11 +103,6 @@ class Refined:
         ``allocation="levy"`` the fitness is that of the searched allocation.
     evaluations : int
         How many candidates were priced in each slot.
-
-    Examples
-    --------
-    >>> Refined(np.zeros((1, 2), dtype=np.int64), np.ones(1), np.ones((1, 1)), 1).evaluations
-    1
     """
 
     assignment: NDArray[np.int64]
@@ -190,7 +183,8 @@ def levy_search(
         few = dataclasses.replace(
             problems, cost=problems.cost[part], root_work=problems.root_work[part]
         )
-        parts.append(_searched(scenario, slots[part], few, start[part], rng, settings))
+        search = _SEARCHES[settings.method](scenario, slots[part], few, start[part], rng, settings)
+        parts.append(search.run())
     assignment = np.concatenate([found for found, _ in parts])
     return Refined(
         assignment=assignment,
@@ -204,22 +198,6 @@ def slots_at_once(settings: LevySearch, n_devices: int) -> int:
     """Return how many slots are searched side by side; the next ones draw after them.
 
     Few enough that their candidates stay in the cache through all generations.
-
-    Parameters
-    ----------
-    settings : LevySearch
-        Of the search.
-    n_devices : int
-        N.
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
-    >>> slots_at_once(LevySearch(population=5), 200)
-    32
     """
     return max(1, _ENTRIES // (settings.population * n_devices))
 
@@ -228,30 +206,7 @@ _ENTRIES = 32_768
 """Devices times candidates times slots that are searched at once."""
 
 
-def _searched(
-    scenario: Scenario,
-    slots: Slot,
-    problems: LoadProblems,
-    start: NDArray[np.int64],
-    rng: np.random.Generator,
-    settings: LevySearch,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the best decision of each slot and the history of the search."""
-    search = _SEARCHES[settings.method](scenario, slots, problems, start, rng, settings)
-    history = [search.best()]
-    for generation in range(1, settings.generations + 1):
-        search.advance(generation)
-        history.append(search.best())
-    winner = search.fitness.argmin(axis=1)
-    return search.choices()[np.arange(len(start)), winner], np.array(history)
-
-
-def _weight(generation: int, settings: LevySearch) -> float:
-    """Return γ, eq. (21): from near 2 down to 0 in the last generation."""
-    return 2.0 - 2.0 * generation / settings.generations
-
-
-class _Search:
+class _Search(ABC):
     """What both searches share: candidates, their fitness, greedy selection, eq. (23)."""
 
     def __init__(
@@ -277,13 +232,18 @@ class _Search:
             self.fractions = self._searched.random(self.assignment, rng)
         self.fitness = self.priced(self.assignment, self.fractions)
 
-    def choices(self) -> NDArray[np.int64]:
-        """Return the candidates' decisions, shape (B, P, N)."""
-        return self.assignment
+    def run(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the best decision of each slot and the history of the search."""
+        history = [self.fitness.min(axis=1)]
+        for generation in range(1, self.settings.generations + 1):
+            self.advance(generation)
+            history.append(self.fitness.min(axis=1))
+        winner = self.fitness.argmin(axis=1)
+        return self.assignment[np.arange(len(winner)), winner], np.array(history)
 
-    def best(self) -> NDArray[np.float64]:
-        """Return the best fitness in each slot."""
-        return np.asarray(self.fitness.min(axis=1))
+    @abstractmethod
+    def advance(self, generation: int) -> None:
+        """Run one generation, counted from 1."""
 
     def random_choices(self, shape: Any) -> NDArray[np.int64]:
         """Return ``randm`` of eq. (20)."""
@@ -351,9 +311,9 @@ class _HMutation(_Search):
         self._first_cell = first.reshape(batch, devices)
         everywhere = np.ones(self.fitness.shape, dtype=bool)
         self._log_share = self._log_shares_of(everywhere).reshape(self.assignment.shape)
-        # The last generation's weight is 0: it changes nothing.
+        # γ, eq. (21), from near 2 down. It is 0 in the last generation, which changes nothing.
         generations = self.settings.generations
-        self._weights = [_weight(one, self.settings) for one in range(1, generations)]
+        self._weights = [2.0 - 2.0 * one / generations for one in range(1, generations)]
         thresholds = [math.log(self.settings.threshold / weight) for weight in self._weights]
         self._crossings = self._tail.of_log(np.array(thresholds)).tolist()
 
@@ -364,7 +324,7 @@ class _HMutation(_Search):
         return np.asarray(self._log_shares.take(cells))
 
     def advance(self, generation: int) -> None:
-        """Run one generation, counted from 1."""
+        """Run one generation: mutation, crossover, selection."""
         if generation > len(self._weights):
             return
         weight, crossing = self._weights[generation - 1], self._crossings[generation - 1]

@@ -18,19 +18,8 @@ def decision_loss(logits: Tensor, assignment: Tensor, kind: str = "binary") -> T
     agents' logits, so its probability is softmax(0, z_i1 ... z_iM). An agent then is not taught
     to refuse a device only because another server was a little better.
 
-    Parameters
-    ----------
-    logits : Tensor, shape (B, M, N)
-        Before the logistic function: score ≥ 0.5 is logit ≥ 0.
-    assignment : Tensor, shape (B, N), int64
-        a*: 0 = local, j = server j.
-    kind : {"binary", "vote"}
-        See above.
-
-    Returns
-    -------
-    Tensor, shape (B, M) for "binary", (B, 1) for "vote", [nat]
-        Summed over devices.
+    Of logits, shape (B, M, N), before the logistic function, and a*, shape (B, N), int64. In nats,
+    summed over devices: shape (B, M) for "binary", (B, 1) for "vote".
 
     Examples
     --------
@@ -52,24 +41,9 @@ def decision_loss(logits: Tensor, assignment: Tensor, kind: str = "binary") -> T
 def total_loss(losses: Tensor, demonstrated: Tensor, agent_weight: float) -> Tensor:
     r"""Return L_D + λ2 L_A per agent: eq. (16) without its L2 term.
 
-    Parameters
-    ----------
-    losses : Tensor, shape (B, M)
-        From :func:`decision_loss`.
-    demonstrated : bool Tensor, shape (B,)
-        Which samples are demonstrations (the K of L_D); the others are the agents' own (the S of
-        L_A).
-    agent_weight : float, [1]
-        λ2.
-
-    Returns
-    -------
-    Tensor, shape (M,)
-        Means over K and over S; a kind that the batch lacks adds nothing.
-
-    Notes
-    -----
-    λ1 ‖θ‖² of eq. (14) is added by the optimizer: Adam's ``weight_decay`` of 2 λ1 is its gradient.
+    Means of `losses`, shape (B, M), over the demonstrations (the K of L_D) and over the agents' own
+    samples (the S of L_A), shape (M,); a kind that the batch lacks adds nothing. `agent_weight` is
+    λ2. The optimizer adds λ1 ‖θ‖² of eq. (14): Adam's ``weight_decay`` of 2 λ1 is its gradient.
 
     Examples
     --------

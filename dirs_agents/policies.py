@@ -39,7 +39,7 @@ class VotingPolicy(BasePolicy):
     Attributes
     ----------
     bank : nn.Module
-        The agents: columns (B, M, 1 + T, N) in, logits (B, M, N) out.
+        The agents: columns (B, M, 1 + T, N) in, logits (B, M, N) out; a subclass builds it.
     """
 
     default_loss: ClassVar[str] = "binary"
@@ -64,34 +64,11 @@ class VotingPolicy(BasePolicy):
         self._may_stay = scenario.can_execute_locally
 
     def columns(self, observations: Tensor) -> Tensor:
-        """Return what every server sees of observations.
-
-        Parameters
-        ----------
-        observations : Tensor, shape (B, ...)
-            Of the env.
-
-        Returns
-        -------
-        Tensor, shape (B, M, 1 + T, N)
-        """
+        """Return what every server sees of observations, shape (B, M, 1 + T, N)."""
         return self.coder.columns(observations.to(torch.float32))
 
     def decide(self, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the joint decision a^e and the scores it comes from, [V-1].
-
-        Parameters
-        ----------
-        columns : Tensor, shape (B, M, 1 + T, N)
-            From :meth:`columns`.
-
-        Returns
-        -------
-        decision : Tensor, shape (B, N), int64
-            0 = local, j = server j.
-        scores : Tensor, shape (B, M, N), [1]
-            In [0, 1].
-        """
+        """Return the joint decision a^e, shape (B, N), and the scores it comes from, [V-1]."""
         scores = self.bank.scores(columns)
         return self._vote(scores), scores
 
@@ -101,19 +78,7 @@ class VotingPolicy(BasePolicy):
         return torch.as_tensor(vote(ballot, self._may_stay))
 
     def forward(self, observations: Tensor, deterministic: bool = True) -> Tensor:
-        """Return the joint decision for observations.
-
-        Parameters
-        ----------
-        observations : Tensor, shape (B, ...)
-            Of the env.
-        deterministic : bool
-            Decisions have no randomness.
-
-        Returns
-        -------
-        Tensor, shape (B, N), int64
-        """
+        """Return the joint decision for observations, shape (B, N), int64; it is never random."""
         del deterministic
         decision: Tensor = self.decide(self.columns(observations))[0]
         return decision
@@ -128,21 +93,10 @@ class VotingPolicy(BasePolicy):
         episode_start: NDArray[Any] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
-        """Return the joint decision for one observation or for a batch.
+        """Return the joint decision for one observation, shape (N,), or for a batch, (B, N).
 
-        Parameters
-        ----------
-        observation : ndarray, shape (...) or (B, ...)
-            Of the env.
-        state, episode_start, deterministic
-            Not used: decisions have neither memory nor randomness.
-
-        Returns
-        -------
-        decision : ndarray, shape (N,) or (B, N), int64
-            0 = local, j = server j.
-        state
-            As it came.
+        0 = local, j = server j. `state` is returned as it came, the rest is not used: decisions
+        have neither memory nor randomness.
         """
         shape = self.observation_space.shape
         assert shape is not None
@@ -185,23 +139,8 @@ class EnsemblePolicy(VotingPolicy):
 
     Parameters
     ----------
-    *args, **kwargs
-        As :class:`VotingPolicy`.
     net_arch : sequence of int, optional
-        Hidden widths; the paper's by default (:func:`paper_widths`).
-
-    Raises
-    ------
-    ValueError
-        If `net_arch` is no list of integers of at least 1.
-
-    Examples
-    --------
-    >>> from mec_gym.envs.offloading import MultiMECEnv
-    >>> env = MultiMECEnv("paper-30x2")
-    >>> policy = EnsemblePolicy(env.observation_space, env.action_space, scenario=env.scenario)
-    >>> policy.predict(env.reset(seed=0)[0])[0].shape
-    (30,)
+        Hidden widths, each at least 1; the paper's by default (:func:`paper_widths`).
     """
 
     _bank: ClassVar[type[nn.Module]] = EnsembleBank
@@ -214,20 +153,12 @@ class EnsemblePolicy(VotingPolicy):
         self.bank = bank(self.scenario.n_servers, self.coder.n_rows, devices, self.net_arch)
 
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
-        if self.device.type != "cpu" or not self._is_plain():
+        # A subclass or another bank decides by its own code.
+        known = type(self) in _BY_NUMPY and type(self.bank) is self._bank
+        if not known or self.device.type != "cpu":
             return super()._decide_one(observation)
         scores = self.bank.answers(self.coder.columns_of_one(observation))
         return np.asarray(vote(scores, self._may_stay))
-
-    def _is_plain(self) -> bool:
-        """Return whether nobody changed how it decides; a change counts for one slot, too."""
-        steps = ("columns", "decide", "forward", "_predict")
-        mine, plain = type(self), VotingPolicy
-        return (
-            type(self.bank) in (EnsembleBank, CentralBank)
-            and all(getattr(mine, step) is getattr(plain, step) for step in steps)
-            and self.__dict__.keys().isdisjoint(steps)
-        )
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {"net_arch": self.net_arch}
@@ -238,17 +169,13 @@ class CentralPolicy(EnsemblePolicy):
 
     Its hidden widths are those of one of the ensemble's networks, which makes it somewhat smaller
     than all of them together.
-
-    Examples
-    --------
-    >>> from mec_gym.envs.offloading import MultiMECEnv
-    >>> env = MultiMECEnv("paper-30x2")
-    >>> policy = CentralPolicy(env.observation_space, env.action_space, scenario=env.scenario)
-    >>> policy.predict(env.reset(seed=0)[0])[0].shape
-    (30,)
     """
 
     _bank: ClassVar[type[nn.Module]] = CentralBank
+
+
+_BY_NUMPY = (EnsemblePolicy, CentralPolicy)
+"""The policies that NumPy can decide for, in one slot in less time than PyTorch."""
 
 
 class PricePolicy(VotingPolicy):
@@ -262,8 +189,6 @@ class PricePolicy(VotingPolicy):
 
     Parameters
     ----------
-    *args, **kwargs
-        As :class:`VotingPolicy`.
     hidden : int
         Width of the small network's two hidden layers.
     admission : bool
@@ -274,18 +199,15 @@ class PricePolicy(VotingPolicy):
         With admission, scores use this fraction of λ_j: a device too many can be turned away, one
         too few cannot be called back. In (0, 1].
 
-    Raises
-    ------
-    TypeError, ValueError
-        If `admission` is no bool, `hidden` below 1, or `markdown` outside (0, 1].
-
     Examples
     --------
     >>> from mec_gym.envs.offloading import MultiMECEnv
-    >>> env = MultiMECEnv("unequal-200x10")
-    >>> policy = PricePolicy(env.observation_space, env.action_space, scenario=env.scenario)
-    >>> policy.predict(env.reset(seed=0)[0])[0].shape
-    (200,)
+    >>> def weights(scenario):
+    ...     env = MultiMECEnv(scenario)
+    ...     made = PricePolicy(env.observation_space, env.action_space, scenario=env.scenario)
+    ...     return sum(weight.numel() for weight in made.parameters())
+    >>> weights("paper-30x2"), weights("unequal-200x10")
+    (386, 386)
     """
 
     default_loss: ClassVar[str] = "vote"
@@ -309,30 +231,18 @@ class PricePolicy(VotingPolicy):
         )
 
     def decide(self, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the joint decision, admission included, and the scores it comes from.
-
-        Parameters
-        ----------
-        columns : Tensor, shape (B, M, 1 + T, N)
-            From :meth:`columns`.
-
-        Returns
-        -------
-        decision : Tensor, shape (B, N), int64
-        scores : Tensor, shape (B, M, N), [1]
-        """
+        """Return the joint decision, admission included, and the scores it comes from, [V-1]."""
         if not bool(torch.isfinite(columns).all()):
             # Sorting would put them somewhere; networks hand them on to the vote, which refuses.
             raise ValueError("observation must be finite; got a value that is not.")
-        bank = self.bank
-        plain = type(bank) is PriceBank  # both steps then need the same savings, computed once
-        known = bank.savings(columns) if plain else ()
-        scores = bank.scores_of(*known) if plain else bank.scores(columns)
+        # Both steps need the same savings, computed once; another bank may do without them.
+        known = {"known": self.bank.savings(columns)} if type(self.bank) is PriceBank else {}
+        scores = self.bank.scores(columns, **known)
         decision = self._vote(scores)
         if self.admission:
             servers = torch.arange(1, scores.shape[1] + 1, device=scores.device)
             offered = decision[:, None] == servers[:, None]
-            kept = bank.admitted_of(*known, offered) if plain else bank.admitted(columns, offered)
+            kept = self.bank.admitted(columns, offered, **known)
             decision = torch.where(kept.any(dim=1), decision, torch.zeros_like(decision))
         return decision, scores
 

@@ -9,19 +9,13 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from torch import Tensor
 
-from dirs_agents.demonstrations import demonstrate, demonstration_slots, part_size
 from dirs_agents.hyperparameters import demonstration_search, demonstration_settings
-from dirs_agents.model_file import take_training_state, training_state
+from dirs_agents.labels import demonstrate, demonstration_slots, part_size
+from dirs_agents.state import take_training_state, training_state
 
 
 class Pretraining:
-    """How far Algorithm 2 has come, and the way on from there.
-
-    Examples
-    --------
-    >>> Pretraining().get_state()
-    {'seed': None, 'settings': None, 'steps': 0}
-    """
+    """How far Algorithm 2 has come, and the way on from there."""
 
     def __init__(self) -> None:
         self._seed: int | None = None
@@ -29,18 +23,7 @@ class Pretraining:
         self._steps = 0
 
     def outdated(self, model: Any) -> bool:
-        """Return whether demonstrations are half-made, with other settings than the model's.
-
-        Parameters
-        ----------
-        model : DIRS
-            That may have been loaded with other hyper-parameters.
-
-        Returns
-        -------
-        bool
-            False where an older file does not say what they were made with.
-        """
+        """Return whether demonstrations are half-made, with other settings than the model's."""
         return self._settings is not None and self._settings != demonstration_settings(model)
 
     def run(self, model: Any, callback: BaseCallback) -> None:
@@ -50,13 +33,6 @@ class Pretraining:
         ``on_pretraining_step()`` of the callbacks that have it is called: there the model can be
         saved, and an exception ends pre-training, to go on exactly. Ctrl-C inside a part, once or
         more, leaves the model as it was before that part.
-
-        Parameters
-        ----------
-        model : DIRS
-            To be trained.
-        callback : BaseCallback
-            Of ``learn``, or a list of them.
         """
         _tell(callback)
         if self._labelling(model):
@@ -70,18 +46,7 @@ class Pretraining:
         return self._seed is not None or not model.replay_buffer.size
 
     def stage(self, model: Any) -> str:
-        """Return what is being done, and how much of it is done.
-
-        Parameters
-        ----------
-        model : DIRS
-            Whose pre-training it is.
-
-        Returns
-        -------
-        str
-            "demonstrations 64/256" or "imitation 25/500"; empty where nothing is left.
-        """
+        """Return what is being done, such as "demonstrations 64/256"; "" where nothing is left."""
         if self._labelling(model) and model.replay_buffer.size < model.n_demonstrations:
             return f"demonstrations {model.replay_buffer.size:,}/{model.n_demonstrations:,}"
         if self._steps >= model.pretrain_steps:
@@ -140,24 +105,11 @@ class Pretraining:
         self._seed = self._settings = None
 
     def get_state(self) -> dict[str, Any]:
-        """Return how far it is, for an exact continuation.
-
-        Returns
-        -------
-        dict
-            ``seed``: of the demonstrations' slots, and ``settings``: that they are made with, while
-            there are some to be made; ``steps``: gradient steps taken.
-        """
+        """Return seed and settings of demonstrations under way, and gradient steps taken."""
         return {"seed": self._seed, "settings": self._settings, "steps": self._steps}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state.
-
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state`.
-        """
+        """Go back to a state."""
         self._seed, self._steps = state["seed"], state["steps"]
         self._settings = state.get("settings")  # older files hold none
 
@@ -183,14 +135,15 @@ def _altogether(model: Any, part: Callable[[], None]) -> None:
     try:
         part()
     except (KeyboardInterrupt, SystemExit):
-        while True:  # here, not in a function: on the way into one nothing would catch the next
+        undone = False
+        while not undone:  # not in a function: on the way into one nothing would catch the next
             try:
                 torch.set_grad_enabled(gradients)  # it may have come on the way out of no_grad()
                 model.policy.load_state_dict(weights)
-                take_training_state(model, state, reseed=False, same_world=True)
-                break
+                take_training_state(model, state)
+                undone = True
             except (KeyboardInterrupt, SystemExit):
-                pass
+                continue
         raise
 
 

@@ -32,25 +32,12 @@ from mec_gym.optimum import choice_costs, load_problems, paying
 N_FEATURES = 5
 _SAMPLED_LINKS = 200_000
 
+Savings = tuple[Tensor, Tensor]
+"""What :meth:`PriceBank.savings` returns."""
+
 
 class PriceBank(nn.Module):
-    """Price-posting agents of all servers, or of some of them.
-
-    Parameters
-    ----------
-    coder : ColumnCoder
-        Gives the scenario.
-    hidden : int
-        Width of the two hidden layers.
-    markdown : float, [1]
-        Scores use this fraction of the price.
-
-    Examples
-    --------
-    >>> coder = ColumnCoder(Scenario.preset("unequal-200x10"))
-    >>> PriceBank(coder)(torch.zeros(2, 10, 3, 200)).shape
-    torch.Size([2, 10, 200])
-    """
+    """Price-posting agents of all servers, or of one; scores use `markdown` of the price."""
 
     frequency: Tensor
 
@@ -84,20 +71,11 @@ class PriceBank(nn.Module):
     # -- what a server knows --------------------------------------------------------------------
 
     @torch.no_grad()
-    def savings(self, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what offloading to each server saves, computation there apart, and the work.
+    def savings(self, columns: Tensor) -> Savings:
+        """Return what offloading saves, computation apart, and the root work, shape (B, M, N).
 
-        Parameters
-        ----------
-        columns : Tensor, shape (B, M, 1 + T, N)
-            Of :class:`~dirs_agents.columns.ColumnCoder`.
-
-        Returns
-        -------
-        saving : Tensor, shape (B, M, N), [1]
-            w_ij = c_i0 − c_ij; of local execution as if eq. (7) allowed it everywhere.
-        root_work : Tensor, shape (B, M, N), [sqrt(cycle/s)]
-            s_i.
+        The saving w_ij = c_i0 − c_ij [1] takes local execution as if eq. (7) allowed it everywhere;
+        the work is s_i [sqrt(cycle/s)].
         """
         gains = self.coder.gains(columns).transpose(1, 2)
         data_bits, cycles = self.coder.tasks(columns[:, 0])
@@ -109,19 +87,8 @@ class PriceBank(nn.Module):
         return saving, root[:, None].expand(saving.shape)
 
     def prices(self, saving: Tensor, root: Tensor) -> Tensor:
-        """Return the price λ that each server posts, [P-1].
+        """Return the price λ that each server posts, [P-1], shape (B, M, 1), [1/sqrt(cycle/s)].
 
-        Parameters
-        ----------
-        saving, root : Tensor, shape (B, M, N)
-            From :meth:`savings`.
-
-        Returns
-        -------
-        Tensor, shape (B, M, 1), [1/sqrt(cycle/s)]
-
-        Notes
-        -----
         Devices in falling order of w_i / s_i, the work expected up to device k is C_k. Between
         two devices it is taken as linear in λ, which makes the solution a quotient, and its
         gradient that of the condition itself.
@@ -172,17 +139,7 @@ class PriceBank(nn.Module):
     # -- what an agent answers ------------------------------------------------------------------
 
     def forward(self, columns: Tensor) -> Tensor:
-        """Return the logits of the vote: (w_ij − λ_j s_i) in units of the learned temperature.
-
-        Parameters
-        ----------
-        columns : Tensor, shape (B, M, 1 + T, N)
-            As above.
-
-        Returns
-        -------
-        Tensor, shape (B, M, N), [1]
-        """
+        """Return the logits of the vote: (w_ij − λ_j s_i) in units of the learned temperature."""
         margins = self._margins(*self.savings(columns), 1.0)
         return margins / (self._unit * self.log_temperature.exp())
 
@@ -190,115 +147,34 @@ class PriceBank(nn.Module):
         """Return w_ij − m λ_j s_i, what a device gains at server j when it pays m λ_j."""
         return saving - markdown * self.prices(saving, root) * root
 
-    def scores(self, columns: Tensor) -> Tensor:
+    def scores(self, columns: Tensor, known: Savings | None = None) -> Tensor:
         """Return the agents' scores: a squashed w_ij − m λ_j s_i, with the markdown m.
 
-        Parameters
-        ----------
-        columns : Tensor, shape (B, M, 1 + T, N)
-            As above.
-
-        Returns
-        -------
-        Tensor, shape (B, M, N), [1]
-            In (0, 1), at least 0.5 where offloading pays; of the margin over a typical local cost.
-            Not the logistic function, which would round large margins to the same 1.
+        In (0, 1), at least 0.5 where offloading pays; of the margin over a typical local cost. Not
+        the logistic function, which would round large margins to the same 1. The savings are
+        computed where they are not `known`.
         """
-        return self.scores_of(*self.savings(columns))
-
-    def scores_of(self, saving: Tensor, root: Tensor) -> Tensor:
-        """Return what :meth:`scores` does, where the savings are known.
-
-        Parameters
-        ----------
-        saving, root : Tensor, shape (B, M, N)
-            From :meth:`savings`.
-
-        Returns
-        -------
-        Tensor, shape (B, M, N), [1]
-        """
-        margin = self._margins(saving, root, self.markdown) / self._cost
+        margin = self._margins(*(known or self.savings(columns)), self.markdown) / self._cost
         return 0.5 + 0.5 * margin / (1.0 + margin.abs())
 
-    def admitted(self, columns: Tensor, offered: Tensor) -> Tensor:
-        """Return which of the offered devices each server keeps, [P-2].
-
-        Parameters
-        ----------
-        columns : Tensor, shape (B, M, 1 + T, N)
-            As above.
-        offered : bool Tensor, shape (B, M, N)
-            What the vote sends to each server.
-
-        Returns
-        -------
-        bool Tensor, shape (B, M, N)
-        """
-        return self.admitted_of(*self.savings(columns), offered)
-
-    def admitted_of(self, saving: Tensor, root: Tensor, offered: Tensor) -> Tensor:
-        """Return what :meth:`admitted` does, where the savings are known.
-
-        Parameters
-        ----------
-        saving, root : Tensor, shape (B, M, N)
-            From :meth:`savings`.
-        offered : bool Tensor, shape (B, M, N)
-            What the vote sends to each server.
-
-        Returns
-        -------
-        bool Tensor, shape (B, M, N)
-        """
+    def admitted(self, columns: Tensor, offered: Tensor, known: Savings | None = None) -> Tensor:
+        """Return which of the offered devices each server keeps, [P-2], both bool, (B, M, N)."""
+        saving, root = known or self.savings(columns)
         must = torch.as_tensor(~self.coder.scenario.can_execute_locally, device=saving.device)
         saving = saving.masked_fill(must, math.inf)
         kept: Tensor = paying(saving, root, self.frequency, offered)
         return kept
 
     def single(self, index: int) -> PriceBank:
-        """Return a copy of one server's agent.
-
-        Parameters
-        ----------
-        index : int
-            0...M - 1.
-
-        Returns
-        -------
-        PriceBank
-            For columns of shape (B, 1, 1 + T, N).
-        """
-        one = PriceBank.__new__(PriceBank)
-        nn.Module.__init__(one)
-        one.coder, one.markdown = self.coder.alone(index), self.markdown
-        one._unit, one._cost = self._unit, self._cost
-        one._mean_frequency, one._prior = self._mean_frequency, self._prior
-        one.register_buffer(
-            "frequency", self.frequency[index : index + 1].clone(), persistent=False
-        )
-        one.network = copy.deepcopy(self.network)
-        one.log_temperature = nn.Parameter(self.log_temperature.detach().clone())
+        """Return a copy of the agent of server `index`, 0...M - 1."""
+        one = copy.deepcopy(self)
+        one.coder = self.coder.alone(index)
+        one.frequency = self.frequency[index : index + 1].clone()
         return one
 
 
 def typical_local_cost(scenario: Scenario) -> float:
-    """Return the median cost of local execution, the scale of a slot's costs.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-
-    Returns
-    -------
-    float, [1]
-
-    Examples
-    --------
-    >>> typical_local_cost(Scenario.preset("paper-30x2"))
-    2.0
-    """
+    """Return the median cost of local execution, the scale of a slot's costs."""
     law = scenario.cycles
     cycles = (law.low + law.high) / 2 if isinstance(law, Uniform) else scenario.per_device("cycles")
     time = cycles / scenario.per_device("local_frequency_hz")
@@ -309,21 +185,8 @@ def typical_local_cost(scenario: Scenario) -> float:
 def saving_spread(scenario: Scenario) -> float:
     """Return by how much the savings of a server's likely devices differ, a unit for margins.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-
-    Returns
-    -------
-    float, [1]
-        A sixteenth of the standard deviation among a server's 2 N / M largest savings, averaged
-        over servers and a few slots that are the same at every call: where the temperature starts.
-
-    Examples
-    --------
-    >>> 0 < saving_spread(Scenario.preset("paper-30x2")) < 0.1
-    True
+    A sixteenth of the standard deviation among a server's 2 N / M largest savings, averaged over
+    servers and a few slots that are the same at every call: where the temperature starts.
     """
     links = scenario.n_devices * scenario.n_servers
     copies = max(1, min(16, _SAMPLED_LINKS // links))

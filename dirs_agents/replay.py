@@ -8,21 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mec_gym.validation import require_integer, require_number
+
 
 class Batch(NamedTuple):
-    """Samples for one gradient step.
-
-    Attributes
-    ----------
-    places : ndarray, shape (K,), int64
-        Where in the buffer they lie.
-    observations : ndarray, shape (K, ...), float32
-        Of the env.
-    assignments : ndarray, shape (K, N), int64
-        a*, the decisions to imitate.
-    demonstrated : ndarray, shape (K,), bool
-        Which are demonstrations.
-    """
+    """Samples for one gradient step: K pairs, where they lie, which are demonstrations."""
 
     places: NDArray[np.int64]
     observations: NDArray[np.float32]
@@ -51,11 +41,6 @@ class PrioritisedReplay:
     agent_constant, demonstration_constant : float, [nat]
         ε_A and ε_D.
 
-    Raises
-    ------
-    ValueError
-        For a capacity below 1, a negative τ, or an ε that is not positive.
-
     Examples
     --------
     >>> replay = PrioritisedReplay(4, (2, 1), n_devices=2, n_servers=1)
@@ -75,18 +60,11 @@ class PrioritisedReplay:
         agent_constant: float = 0.08,
         demonstration_constant: float = 0.02,
     ) -> None:
-        if capacity < 1:
-            raise ValueError(f"capacity must be >= 1; got {capacity}.")
-        if not 0.0 <= exponent < np.inf:
-            raise ValueError(f"exponent (tau) must be finite and >= 0 [1]; got {exponent!r}.")
-        for name, value in (
-            ("agent_constant (epsilon_A)", agent_constant),
-            ("demonstration_constant (epsilon_D)", demonstration_constant),
-        ):
-            if not 0.0 < value < np.inf:
-                raise ValueError(f"{name} must be finite and > 0; got {value!r}.")
-        self.capacity = capacity
-        self.exponent = exponent
+        require_integer("capacity", capacity, 1)
+        require_number("exponent", exponent, "[0, inf)")
+        require_number("agent_constant", agent_constant, "(0, inf)", unit="nat")
+        require_number("demonstration_constant", demonstration_constant, "(0, inf)", unit="nat")
+        self.capacity, self.exponent = capacity, exponent
         self._constants = (agent_constant, demonstration_constant)
         small = np.uint8 if n_servers < 256 else np.uint16 if n_servers < 65536 else np.uint32
         self._observations = np.zeros((capacity, *observation_shape), dtype=np.float32)
@@ -105,22 +83,7 @@ class PrioritisedReplay:
         *,
         demonstrated: bool = False,
     ) -> None:
-        """Append pairs: Algorithm 1, line 4, and Algorithm 3, line 3.
-
-        Parameters
-        ----------
-        observations : ndarray, shape (B, ...)
-            Of the env.
-        assignments : ndarray, shape (B, N), int
-            Decisions to imitate.
-        demonstrated : bool
-            Whether they are demonstrations, which have to come before anything else.
-
-        Raises
-        ------
-        ValueError
-            For demonstrations that leave no room for the agents' own pairs, or that come late.
-        """
+        """Append B pairs: Algorithm 1, line 4, and Algorithm 3, line 3; demonstrations first."""
         count = len(observations)
         if demonstrated:
             if self.size > self.n_demonstrations:
@@ -146,46 +109,18 @@ class PrioritisedReplay:
         self._loss[places] = np.nan
 
     def weights(self) -> NDArray[np.float64]:
-        """Return ``w_i = |Δδ_i| + ε`` of eq. (15).
-
-        Returns
-        -------
-        ndarray, shape (size,), [nat]
-        """
+        """Return ``w_i = |Δδ_i| + ε`` of eq. (15)."""
         constants = np.full(self.size, self._constants[0])
         constants[: self.n_demonstrations] = self._constants[1]
         return np.asarray(self._change[: self.size] + constants)
 
     def probabilities(self) -> NDArray[np.float64]:
-        """Return P_i of eq. (15).
-
-        Returns
-        -------
-        ndarray, shape (size,), [1]
-            They add up to 1.
-        """
+        """Return P_i of eq. (15)."""
         raised = self.weights() ** self.exponent
         return np.asarray(raised / raised.sum())
 
     def sample(self, count: int, rng: np.random.Generator) -> Batch:
-        """Draw pairs with replacement: Algorithm 2, line 4, and Algorithm 3, lines 4 and 5.
-
-        Parameters
-        ----------
-        count : int
-            K + S.
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        Batch
-
-        Raises
-        ------
-        ValueError
-            If the buffer is empty.
-        """
+        """Draw K + S pairs, with replacement: Algorithm 2, line 4; Algorithm 3, lines 4 and 5."""
         if not self.size:
             raise ValueError("the replay buffer is empty: add pairs before sampling.")
         edges = np.cumsum(self.probabilities())
@@ -199,15 +134,7 @@ class PrioritisedReplay:
         )
 
     def update(self, places: NDArray[np.int64], losses: NDArray[Any]) -> None:
-        """Note the agents' average losses on pairs just visited, and from them Δδ.
-
-        Parameters
-        ----------
-        places : ndarray, shape (K,), int
-            From :meth:`sample`; may repeat.
-        losses : ndarray, shape (K,), [nat]
-            Average over the agents.
-        """
+        """Note the agents' average losses [nat] on pairs just visited, and from them Δδ."""
         places, first = np.unique(places, return_index=True)
         losses = np.asarray(losses, dtype=np.float64)[first]
         change = np.abs(losses - self._loss[places])
@@ -218,46 +145,29 @@ class PrioritisedReplay:
             self._largest = max(self._largest, float(change[seen].max()))
 
     def get_state(self) -> dict[str, Any]:
-        """Return all of it, for an exact continuation.
+        """Return all of it, for an exact continuation."""
+        filled = {name: array[: self.size].copy() for name, array in self._arrays().items()}
+        numbers = {"largest": self._largest, "n_demonstrations": self.n_demonstrations}
+        return filled | numbers | {"next": self._next}
 
-        Returns
-        -------
-        dict
-            Arrays (cut to what is filled) and numbers.
-        """
+    def _arrays(self) -> dict[str, NDArray[Any]]:
         return {
-            "observations": self._observations[: self.size].copy(),
-            "assignments": self._assignments[: self.size].copy(),
-            "change": self._change[: self.size].copy(),
-            "loss": self._loss[: self.size].copy(),
-            "largest": self._largest,
-            "n_demonstrations": self.n_demonstrations,
-            "next": self._next,
+            "observations": self._observations,
+            "assignments": self._assignments,
+            "change": self._change,
+            "loss": self._loss,
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state.
-
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state` of a buffer of equal shape.
-
-        Raises
-        ------
-        ValueError
-            If it does not fit.
-        """
+        """Go back to a state."""
         size = len(state["loss"])
         if size > self.capacity or state["observations"].shape[1:] != self._observations.shape[1:]:
             raise ValueError(
                 f"the state holds {size} pairs of shape {state['observations'].shape[1:]}; the "
                 f"buffer has room for {self.capacity} of shape {self._observations.shape[1:]}."
             )
-        self._observations[:size] = state["observations"]
-        self._assignments[:size] = state["assignments"]
-        self._change[:size] = state["change"]
-        self._loss[:size] = state["loss"]
+        for name, array in self._arrays().items():
+            array[:size] = state[name]
         self._largest = float(state["largest"])
         self.n_demonstrations = int(state["n_demonstrations"])
         self._next = int(state["next"])

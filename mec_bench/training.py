@@ -26,9 +26,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
-from dirs_agents.continuation import env_state, set_env_state
 from dirs_agents.dirs import DIRS
-from dirs_agents.storage import read_model, write_model
+from dirs_agents.state import read_model, write_model
 from mec_bench.measuring import FrozenSlots, decisions_of, frozen_slots, means, measure
 from mec_bench.registry import Algorithm, algorithm, require_interface
 from mec_bench.results import CurvePoint, Result, Seconds, write_result
@@ -36,6 +35,7 @@ from mec_bench.run import RunFolder, Settings, Status
 from mec_bench.system import system
 from mec_bench.tensorboard import EventFile, NetworkPicture
 from mec_gym.envs.sb3 import make_sb3_vec_env
+from mec_gym.envs.sb3_state import env_state, set_env_state
 from mec_gym.files import replacing, write_whole
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from dirs_agents import DIRS
-from dirs_agents.demonstrations import demonstrate, demonstration_slots
 from dirs_agents.hyperparameters import demonstration_search
+from dirs_agents.labels import demonstrate, demonstration_slots
 from mec_bench.registry import algorithm
 from mec_bench.run import Settings
 from mec_bench.training import make_env

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dirs_agents.demonstrations import demonstration_slots
+from dirs_agents.labels import demonstration_slots
 from dirs_agents.levy_search import LevySearch, levy_search
 from mec_bench.measuring import SLOTS_PER_LAYOUT, decisions_of, figures, frozen_slots
 from mec_bench.registry import algorithm

@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from dirs_agents import LevySearch, demonstrate, levy_search, refine
-from dirs_agents.demonstrations import DEMONSTRATION_SEARCH, part_size
+from dirs_agents.labels import DEMONSTRATION_SEARCH, part_size
 from mec_gym import Scenario, Slot, evaluate
 from mec_gym.levy import LevyTail, levy_steps, mantegna_sigma
 from tests.dirs.dirs_helpers import FORCED, SMALL, TASKS, slots_of
@@ -478,7 +478,7 @@ def test_refinements_keep_their_laws(method: str, scenario: Scenario) -> None:
 
 
 def test_epsilon_is_the_rate_of_redrawn_choices() -> None:
-    from dirs_agents.refinement import _explored
+    from dirs_agents.labels import _explored
 
     start = start_of(HARD, 3)
     found = _explored(HARD, start, np.random.default_rng(0), 20_000, 0.2)

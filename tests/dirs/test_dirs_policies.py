@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from dirs_agents.banks import EnsembleBank
+from dirs_agents.banks import EnsembleBank, StackedMLP
 from dirs_agents.columns import ColumnCoder
-from dirs_agents.networks import StackedMLP
 from dirs_agents.policies import EnsemblePolicy
 from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, parallel_env
@@ -139,20 +138,14 @@ def test_a_bank_that_scores_otherwise_counts_for_one_slot(policy: str, bank: typ
     assert not model.predict(one[None])[0].any()
 
 
-def test_a_method_that_is_replaced_counts_for_one_slot() -> None:
+@pytest.mark.parametrize("how", ["subclassed", "replaced"])
+def test_what_another_policy_decides_counts_for_one_slot(how: str) -> None:
     env = make_env(SMALL)
-    model = make_model("EnsemblePolicy", env)
-    scores = torch.zeros(1, SMALL.n_servers, SMALL.n_devices)
-    model.policy.decide = lambda columns: (torch.ones(1, SMALL.n_devices).long(), scores)
-    assert (model.predict(env.reset(seed=0)[0])[0] == 1).all()
-
-
-def test_what_a_subclass_overrides_counts_for_one_slot() -> None:
-    env = make_env(SMALL)
-    model = make_model(Contrary, env)
+    model = make_model(Contrary if how == "subclassed" else EnsemblePolicy, env)
     one = env.reset(seed=0)[0]
     plain = make_model(EnsemblePolicy, env)
     plain.policy.load_state_dict(model.policy.state_dict())
+    model.policy.__class__ = Contrary
     np.testing.assert_array_equal(model.predict(one)[0], SMALL.n_servers - plain.predict(one)[0])
 
 

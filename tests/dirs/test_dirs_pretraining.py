@@ -25,8 +25,7 @@ from stable_baselines3.common.logger import configure
 
 import dirs_agents
 from dirs_agents import DIRS
-from dirs_agents.model_file import take_training_state
-from dirs_agents.storage import read_model, write_model
+from dirs_agents.state import read_model, take_training_state, write_model
 from tests.dirs.dirs_helpers import TASKS, assert_same_weights
 from tests.dirs.test_dirs_resume import ENVS, SLOTS, assert_same_end, settings_of
 
@@ -240,7 +239,7 @@ class CtrlCAgain:
 
 
 ROLLBACK = (
-    *(str(Path(dirs_agents.__file__).parent / name) for name in ("model_file.py", "replay.py")),
+    *(str(Path(dirs_agents.__file__).parent / name) for name in ("state.py", "replay.py")),
     str(Path(torch.optim.__file__).parent),
 )
 

@@ -1,4 +1,4 @@
-"""Algorithm 2's demonstrations: slots of the env's world with decisions to imitate."""
+"""Decisions to learn from: Algorithm 2's demonstrations, and Algorithm 3's refined decisions a*."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from dirs_agents.levy_search import LevySearch, levy_search, slots_at_once
+from dirs_agents.levy_search import LevySearch, Refined, levy_search, slots_at_once
 from mec_gym import ENV_ID, Scenario, Slot, solve
 from mec_gym.optimum import load_problems
 
 SOURCES = ("levy", "exhaustive", "optimal", "none")
+REFINEMENTS = ("levy", "classic-levy", "epsilon-greedy", "none", "optimal")
 
 DEMONSTRATION_SEARCH = LevySearch(population=5, generations=1000, beta=0.5)
 """The paper asks for a small β and prints no budget: a hundred times the online search's."""
@@ -33,10 +34,8 @@ def demonstration_slots(
     ----------
     scenario : Scenario
         The system; where layouts are redrawn each slot has its own.
-    count : int
-        How many.
-    seed : int
-        Of the copies.
+    count, seed : int
+        How many, and of which draw.
     observation : {"db", "raw", "flat"}
         The env's `observation` argument.
 
@@ -48,8 +47,9 @@ def demonstration_slots(
 
     Examples
     --------
-    >>> demonstration_slots(Scenario.preset("paper-30x2"), 4, 0)[0].shape
-    (4, 30, 2)
+    >>> observations, slots = demonstration_slots(Scenario.preset("paper-30x2"), 4, 0)
+    >>> observations.shape, slots.gains.shape
+    ((4, 30, 2), (4, 30, 2))
     """
     envs: Any = gym.make_vec(ENV_ID, num_envs=count, scenario=scenario, observation=observation)
     observations, _ = envs.reset(seed=seed)
@@ -67,27 +67,17 @@ def demonstrate(
     source: str = "levy",
     search: LevySearch | None = None,
 ) -> NDArray[np.int64]:
-    """Return decisions to imitate for a batch of slots: Algorithm 2, line 1.
+    """Return decisions to imitate, shape (B, N), for a batch of slots: Algorithm 2, line 1.
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        Gains and tasks, one batch axis.
-    start : ndarray, shape (B, N), int
-        Where the Lévy search begins: the untrained ensemble's decisions.
-    rng : numpy.random.Generator
-        Source of randomness.
+    scenario, slots, start, rng
+        As for :func:`levy_search`, which begins at the untrained ensemble's decisions.
     source : {"levy", "exhaustive", "optimal"}
         Lévy flight search with a small β, the paper's choice; all (M + 1)^N decisions of a tiny
         slot; :func:`mec_gym.solve`.
     search : LevySearch, optional
         Settings of the Lévy search.
-
-    Returns
-    -------
-    ndarray, shape (B, N), int64
 
     Raises
     ------
@@ -112,30 +102,12 @@ def demonstrate(
 
 
 def part_size(scenario: Scenario, source: str, search: LevySearch) -> int:
-    """Return how many slots :func:`demonstrate` can be given at a time, for the same decisions.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    source : {"levy", "exhaustive", "optimal"}
-        As for :func:`demonstrate`.
-    search : LevySearch
-        Settings of the Lévy search.
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
-    >>> part_size(Scenario.preset("paper-30x2"), "levy", DEMONSTRATION_SEARCH)
-    218
-    """
+    """Return how many slots :func:`demonstrate` can be given at a time, for the same decisions."""
     return slots_at_once(search, scenario.n_devices) if source == "levy" else _FEW
 
 
 def _exhaustive(scenario: Scenario, slots: Slot) -> NDArray[np.int64]:
+    """Return the best of all (M + 1)^N decisions in each slot."""
     choices, devices = scenario.n_servers + 1, scenario.n_devices
     if choices**devices > LARGEST_ENUMERATION:
         raise ValueError(
@@ -156,3 +128,78 @@ def _exhaustive(scenario: Scenario, slots: Slot) -> NDArray[np.int64]:
         found[better] = candidates[0, winner[better]]
         best = np.minimum(best, value)
     return found
+
+
+def refine(
+    scenario: Scenario,
+    slots: Slot,
+    start: NDArray[np.int64],
+    rng: np.random.Generator,
+    *,
+    method: str = "levy",
+    search: LevySearch | None = None,
+    epsilon: float = 0.1,
+) -> Refined:
+    r"""Return better decisions near those of the ensemble: Algorithm 3, line 2.
+
+    Parameters
+    ----------
+    scenario, slots, start, rng
+        As for :func:`levy_search`.
+    method : {"levy", "classic-levy", "epsilon-greedy", "none", "optimal"}
+        Algorithm 4; eq. (18) alone; random changes of each device's choice with probability ε, the
+        best of as many as the search may price; a^e itself; :func:`mec_gym.solve`.
+    search : LevySearch, optional
+        Settings of the searches and the budget of "epsilon-greedy".
+    epsilon : float, [1]
+        ε.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=4, n_servers=1)
+    >>> slots = Slot(gains=np.full((1, 4, 1), 1e-6), data_bits=8e5, cycles=1e9)
+    >>> start = np.zeros((1, 4), dtype=np.int64)
+    >>> refine(scenario, slots, start, np.random.default_rng(0), method="optimal").assignment
+    array([[1, 1, 1, 1]])
+    """
+    search = search or LevySearch()
+    if method in ("levy", "classic-levy"):
+        return levy_search(scenario, slots, start, rng, search)
+    problems = load_problems(scenario, slots)
+    before = problems.objective(start[:, None])
+    if method == "none":
+        return Refined(start, before[:, 0], before.T, 1)
+    if method == "optimal":
+        found = np.asarray(solve(scenario, slots).assignment)
+        after = problems.objective(found[:, None])
+        return Refined(found, after[:, 0], np.stack([before[:, 0], after[:, 0]]), 1)
+    if method != "epsilon-greedy":
+        raise ValueError(f"method must be one of {', '.join(REFINEMENTS)}; got {method!r}.")
+    count = search.population * search.generations
+    candidates = _explored(scenario, start, rng, count, epsilon)
+    values = problems.objective(candidates)
+    best = values.argmin(axis=1)
+    rows = np.arange(len(start))
+    history = np.stack([before[:, 0], values[rows, best]])
+    return Refined(candidates[rows, best], values[rows, best], history, count + 1)
+
+
+def _explored(
+    scenario: Scenario,
+    start: NDArray[np.int64],
+    rng: np.random.Generator,
+    count: int,
+    epsilon: float,
+) -> NDArray[np.int64]:
+    """Return `count` random variations of each decision behind the decision itself."""
+    shape = (len(start), count, start.shape[-1])
+    random = rng.integers(scenario.n_servers + 1, size=shape)
+    must = (random == 0) & ~scenario.can_execute_locally
+    random = np.where(must, rng.integers(1, scenario.n_servers + 1, size=shape), random)
+    varied = np.where(rng.random(shape) < epsilon, random, start[:, None])
+    return np.concatenate([start[:, None], varied], axis=1)
