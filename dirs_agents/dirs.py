@@ -138,6 +138,10 @@ class DIRS(OffloadingAlgorithm):
         "PricePolicy": PricePolicy,
         "CentralPolicy": CentralPolicy,
     }
+    exact_resume = True
+    """Its file holds the env and all generators; see :meth:`load`."""
+    logs_env_figures = True
+    """It logs the figures of the env's info itself."""
 
     def __init__(
         self,
@@ -338,6 +342,11 @@ class DIRS(OffloadingAlgorithm):
         callback.on_rollout_end()
         callback.on_training_end()
         return self
+
+    @property
+    def n_updates(self) -> int:
+        """Gradient steps taken so far."""
+        return int(self._n_updates)
 
     @property
     def stage(self) -> str:

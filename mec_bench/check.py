@@ -34,30 +34,11 @@ copies of PPO's default rollout of 2,048."""
 
 
 class LackingError(Exception):
-    """An algorithm lacks something; the message says what is needed, what came, and the cure.
-
-    Examples
-    --------
-    >>> print(LackingError("it must return itself; got None."))
-    it must return itself; got None.
-    """
+    """An algorithm lacks something; the message says what is needed, what came, and the cure."""
 
 
 class Counter(BaseCallback):
-    """A callback that counts its calls, and may stop training.
-
-    Parameters
-    ----------
-    stop_at : int, optional
-        The call that returns False.
-    limit : int
-        Slots at which it gives up.
-
-    Examples
-    --------
-    >>> Counter(stop_at=3).stop_at
-    3
-    """
+    """A callback that counts its calls, and may stop training."""
 
     def __init__(self, stop_at: int | None = None, limit: int = PATIENCE) -> None:
         super().__init__()
@@ -79,17 +60,7 @@ class Counter(BaseCallback):
 
 
 class Subject:
-    """The algorithm under test, and what the checks share.
-
-    Parameters
-    ----------
-    chosen : Algorithm
-        With the face of the env that it can be built on.
-    scenario : Scenario
-        Of the env.
-    timesteps : int
-        Slots of one training.
-    """
+    """The algorithm under test, and what the checks share."""
 
     def __init__(self, chosen: Algorithm, scenario: Scenario, timesteps: int) -> None:
         self.chosen, self.scenario, self.timesteps = chosen, scenario, timesteps

@@ -1,4 +1,4 @@
-"""Measuring what is there already: runs, models in files, rules."""
+"""Measure what is there already: runs, models in files, rules."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import dataclasses
 import json
 import logging
 import os
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench.measuring import LAYOUTS, FrozenSlots, decisions_of, frozen_slots, measure
+from mec_bench.measuring import LAYOUTS, FrozenSlots
 from mec_bench.registry import Algorithm, algorithm, names
-from mec_bench.results import Result, Seconds, read_result
-from mec_bench.run import RunFolder, Settings
-from mec_bench.system import system
-from mec_bench.training import make_env, notes_on
+from mec_bench.results import Result, read_result
+from mec_bench.run import Run, RunFolder, Settings
+from mec_bench.training import make_env, measured
 from mec_gym import Scenario
 from mec_gym.validation import suggestion
 
@@ -80,10 +78,9 @@ def evaluate_again(
     if chosen is None:
         raise ValueError("scenario is needed where no run says which: a preset or a JSON file.")
     policies = _each_once(policies)
-    frozen = frozen_slots(chosen, layouts=layouts)
     for policy in policies:
         try:
-            yield _measured(policy, frozen)
+            yield _measured(policy, chosen, layouts)
         except ValueError as error:
             if policy.run or policy.model or len(policies) == 1:
                 raise
@@ -156,39 +153,23 @@ def _model_of(run: RunFolder) -> Path:
     return model
 
 
-def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
-    settings = dataclasses.replace(policy.settings, scenario=frozen.scenario)
-    chosen = algorithm(settings.algorithm, settings.arguments)
-    begun = time.perf_counter()
-    model = _model(policy, chosen, settings)
-    observation = settings.observation or chosen.observation
-    slots, decision_ms = measure(frozen, decisions_of(model, frozen.scenario), observation)
-    trained = _earlier(policy.run)
-    label = settings.label
-    if policy.run and chosen.learns and policy.settings.scenario != frozen.scenario:
+def _measured(policy: _Policy, scenario: Scenario, layouts: int) -> Result:
+    run = Run(dataclasses.replace(policy.settings, scenario=scenario), layouts=layouts)
+    model = _model(policy, run)
+    label = run.settings.label
+    if policy.run and run.algorithm.learns and policy.settings.scenario != scenario:
         # Another policy than one of this scenario: never a further seed of it.
         label += f", of {policy.settings.scenario.name}"
-    timesteps = _timesteps(model, policy, settings) if chosen.learns else 0
-    return Result(
-        algorithm=settings.algorithm,
-        label=label,
-        learns=chosen.learns,
-        scenario=frozen.scenario.name or "scenario",
-        scenario_json=json.loads(frozen.scenario.to_json()),
-        seed=settings.seed,
-        timesteps=timesteps,
-        arguments=settings.changed,
-        evaluation=frozen.evaluation,
-        slots=slots,
-        decision_ms=decision_ms,
+    trained = _earlier(policy.run)
+    return measured(
+        run,
+        model,
+        _timesteps(model, policy) if run.algorithm.learns else 0,
+        training_s=trained.seconds.training if trained else None,
         # A curve measured on other slots would say nothing of these.
-        curve=trained.curve if trained and _same_slots(trained, frozen) else (),
-        seconds=Seconds(
-            training=trained.seconds.training if trained else None,
-            measuring=time.perf_counter() - begun,
-        ),
-        system=system(),
-        notes=notes_on(model, timesteps, in_its_env=policy.run is not None),
+        curve=trained.curve if trained and _same_slots(trained, run.frozen) else (),
+        label=label,
+        in_its_env=policy.run is not None,
     )
 
 
@@ -199,18 +180,20 @@ def _same_slots(trained: Result, frozen: FrozenSlots) -> bool:
     return measured == frozen.evaluation and dict(trained.scenario_json) == scenario
 
 
-def _timesteps(model: Any, policy: _Policy, settings: Settings) -> int:
+def _timesteps(model: Any, policy: _Policy) -> int:
     """Return the budget of a finished run, and how far any other model was trained."""
+    budget = policy.settings.timesteps
     if policy.run is not None and policy.model == policy.run.model:
-        return settings.timesteps
-    return int(getattr(model, "num_timesteps", settings.timesteps))
+        return budget
+    return int(getattr(model, "num_timesteps", budget))
 
 
 def _earlier(run: RunFolder | None) -> Result | None:
     return read_result(run.result) if run and run.result.exists() else None
 
 
-def _model(policy: _Policy, chosen: Algorithm, settings: Settings) -> Any:
+def _model(policy: _Policy, run: Run) -> Any:
+    settings, chosen = run.settings, run.algorithm
     env = make_env(settings, chosen)
     if policy.model is not None:
         try:

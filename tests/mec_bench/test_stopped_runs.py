@@ -166,7 +166,7 @@ def test_pretraining_is_saved_now_and_then(
 ) -> None:
     settings = long_pretraining("dirs")
     train(settings, user_folder / "whole")
-    monkeypatch.setattr("mec_bench.training._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("mec_bench.watching._PAUSE_SECONDS", 0.0)
 
     def killed(*_: Any) -> None:
         raise MemoryError
@@ -190,7 +190,7 @@ def test_pretraining_is_saved_now_and_then(
 def test_without_checkpoints_pretraining_is_not_saved_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mec_bench.training._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("mec_bench.watching._PAUSE_SECONDS", 0.0)
     train(long_pretraining("dirs", checkpoints=0), tmp_path)
     assert not RunFolder(tmp_path).all_checkpoints()
 

@@ -16,7 +16,7 @@ import torch
 from mec_bench import RunFolder, algorithm, evaluate_again, read_result, tensorboard, train
 from mec_bench.measuring import decisions_of, figures, frozen_slots
 from mec_bench.run import Settings
-from mec_bench.tensorboard import Progress
+from mec_bench.tensorboard import ProgressBar
 from mec_bench.training import make_env, seed_env
 from mec_gym import Scenario
 from tests.mec_bench.harness_helpers import (
@@ -257,22 +257,22 @@ def test_the_progress_bar_says_how_far_pretraining_is(
 ) -> None:
     pytest.importorskip("rich")
     shown: list[tuple[str, float]] = []
-    show = Progress._show
+    show = ProgressBar._show
 
-    def noted(bar: Progress, stage: str) -> None:
+    def noted(bar: ProgressBar, stage: str) -> None:
         show(bar, stage)
         assert bar.pbar.desc.rstrip(": ") == stage
         shown.append((stage, bar.pbar.n))
 
-    monkeypatch.setattr(Progress, "_show", noted)
+    monkeypatch.setattr(ProgressBar, "_show", noted)
     closed: list[float] = []
-    end = Progress._on_training_end
+    end = ProgressBar._on_training_end
 
-    def ended(bar: Progress) -> None:
+    def ended(bar: ProgressBar) -> None:
         closed.append(bar.pbar.n)
         end(bar)
 
-    monkeypatch.setattr(Progress, "_on_training_end", ended)
+    monkeypatch.setattr(ProgressBar, "_on_training_end", ended)
     train(quick("dirs"), tmp_path, progress_bar=True)
     stages = ["demonstrations 0/8", "imitation 0/3", ""]
     assert shown == [(stage, 0) for stage in stages]
@@ -302,7 +302,7 @@ def test_the_progress_bar_asks_no_more_of_an_algorithm_than_the_contract(tmp_pat
     pytest.importorskip("rich")
     counted: list[float] = []
 
-    class Noted(Progress):
+    class Noted(ProgressBar):
         def _on_training_end(self) -> None:
             counted.append(self.pbar.n)
             super()._on_training_end()
@@ -312,7 +312,7 @@ def test_the_progress_bar_asks_no_more_of_an_algorithm_than_the_contract(tmp_pat
 
         num_timesteps = 4
 
-        def learn(self, total_timesteps: int, callback: Progress) -> None:
+        def learn(self, total_timesteps: int, callback: ProgressBar) -> None:
             callback.init_callback(self)  # type: ignore[arg-type]
             callback.on_training_start({}, {})
             while self.num_timesteps < 4 + total_timesteps:
