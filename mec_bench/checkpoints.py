@@ -118,13 +118,8 @@ def _seconds_at(file: Path, folder: RunFolder) -> float:
 
 def _surroundings(model: Any) -> dict[str, Any]:
     """Return the state of the env and of every generator that training draws from."""
-    version, words, gauss = random.getstate()
-    return {
+    return generators() | {
         "env": env_state(model.get_env()),
-        "python": [version, list(words), gauss],
-        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002  # the library draws from it
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "actions": model.action_space.np_random.bit_generator.state,
     }
 
@@ -132,10 +127,26 @@ def _surroundings(model: Any) -> dict[str, Any]:
 def _surround(model: Any, state: dict[str, Any]) -> None:
     """Put back what :func:`_surroundings` returned."""
     set_env_state(model.get_env(), state["env"])
+    set_generators(state)
+    model.action_space.np_random.bit_generator.state = state["actions"]
+
+
+def generators() -> dict[str, Any]:
+    """Return the state of every generator of the process: Python's, NumPy's and torch's."""
+    version, words, gauss = random.getstate()
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002  # the library draws from it
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_generators(state: dict[str, Any]) -> None:
+    """Bring every generator to where :func:`generators` found it."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     np.random.set_state(state["numpy"])  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
-    model.action_space.np_random.bit_generator.state = state["actions"]

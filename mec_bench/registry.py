@@ -360,32 +360,37 @@ def _anyone(name: str) -> Algorithm:
             f"algorithm {name!r}: {module_name} has no class {class_name!r}"
             f"{suggestion(class_name, there)}."
         )
-    ours = module_name not in _LIBRARIES.values()
-    return Algorithm(
-        name, cls, observation="db" if ours else "flat", scores=_wants_scores(name, cls)
-    )
+    theirs = module_name in _LIBRARIES.values()
+    return fitted(Algorithm(name, cls, observation="flat" if theirs else "db"))
 
 
 _SMALL = Scenario(n_devices=4, n_servers=2, name="small")
 
 
-def _wants_scores(name: str, cls: type[Any]) -> bool:
-    """Find out by building it on a small env what actions a class takes."""
+def fitted(plain: Algorithm, scenario: Scenario = _SMALL) -> Algorithm:
+    """Return an algorithm with the kind of actions that its class takes, found by building it.
+
+    ``TypeError`` for a class that can be built neither for assignments nor for scores.
+    """
     from mec_gym.envs.sb3 import make_sb3_vec_env  # loads torch, which names alone do without
 
     refusals = []
     for scores in (False, True):
-        env = make_sb3_vec_env(_SMALL, scores=scores, observation="flat")
+        env = make_sb3_vec_env(scenario, scores=scores, observation=plain.observation)
         try:
-            Algorithm(name, cls).build(env, device="cpu")
+            plain.build(env, seed=0, device="cpu", verbose=0)
         except Exception as error:  # whatever it is, it is the class's
-            refusals.append(str(error).strip().splitlines()[0] if str(error) else repr(error))
+            lines = str(error).strip().splitlines() or ["no message"]
+            refusals.append(f"{type(error).__name__}: {lines[0]}")
         else:
-            return scores
+            return replace(plain, scores=scores)
+    space = gym.make(ENV_ID, scenario=scenario).action_space
     raise TypeError(
-        f"{name} takes neither assignments, {gym.make(ENV_ID, scenario=_SMALL).action_space}, nor "
-        f"scores, Box(0, 1, (M * N,)). It said: {refusals[0]} And: {refusals[1]} "
-        "mec_bench.check_algorithm says what an algorithm needs."
+        f"{plain.name} takes neither assignments, {space}, nor scores, Box(0, 1, (M * N,)). It "
+        "must be built by Class(env=env, seed=0), or by Class('MlpPolicy', env=env, seed=0) where "
+        "`policy` has no default; everything else needs a default. For assignments it said: "
+        f"{refusals[0]} For scores: {refusals[1]} mec_bench.check_algorithm says what an "
+        "algorithm needs."
     )
 
 
