@@ -344,11 +344,6 @@ class DIRS(OffloadingAlgorithm):
         return self
 
     @property
-    def n_updates(self) -> int:
-        """Gradient steps taken so far."""
-        return int(self._n_updates)
-
-    @property
     def stage(self) -> str:
         """How far pre-training is, "demonstrations 64/256" or "imitation 25/500"; "" after it."""
         over = self.pretrained or not self._imitates

@@ -168,7 +168,8 @@ def _notes(subject: _Subject) -> list[str]:
 
 def _offers(subject: _Subject) -> list[str]:
     model = subject.trained()
-    return [f"{name}: {what}." for name, what in OFFERS.items() if hasattr(model, name)]
+    there = [name for name in OFFERS if getattr(model, name, False) is not False]
+    return [f"{name}: {OFFERS[name]}." for name in there]
 
 
 def _fault(check: Callable[[_Subject], None], subject: _Subject) -> str:
@@ -487,24 +488,6 @@ def _check_evaluate(subject: _Subject) -> None:
     )
 
 
-CHECKS: Mapping[str, Callable[[_Subject], None]] = {
-    check.__name__.removeprefix("_check_"): check
-    for check in (
-        _check_interface,
-        _check_learn,
-        _check_callbacks,
-        _check_continue,
-        _check_predict,
-        _check_deterministic,
-        _check_pure,
-        _check_seed,
-        _check_save,
-        _check_logger,
-        _check_evaluate,
-    )
-}
-
-
 # -- what would be good to have ------------------------------------------------------------------
 
 
@@ -559,7 +542,10 @@ def _option_exact(subject: _Subject) -> None:
     )
 
 
-OPTIONS: Mapping[str, Callable[[_Subject], None]] = {
-    option.__name__.removeprefix("_option_"): option
-    for option in (_option_parameters, _option_stop, _option_copies, _option_exact)
-}
+def _named(prefix: str) -> dict[str, Callable[[_Subject], None]]:
+    functions = list(globals().items())
+    return {name.removeprefix(prefix): one for name, one in functions if name.startswith(prefix)}
+
+
+CHECKS, OPTIONS = _named("_check_"), _named("_option_")
+"""What is needed, and what is only noted, in the order of this file."""

@@ -109,7 +109,7 @@ def _read(run: Run, file: Path, env: Any) -> Any:
 def _seconds_at(file: Path, folder: RunFolder) -> float:
     if file == folder.model:
         status, curve = folder.status(), folder.read_curve()
-        return max(status.seconds if status else 0.0, curve[-1]["seconds"] if curve else 0.0)
+        return max(status.seconds if status else 0.0, curve[-1].seconds if curve else 0.0)
     return float(json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["seconds"])
 
 

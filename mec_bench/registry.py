@@ -29,7 +29,6 @@ OFFERS = {
     "of the learning curve",
     "stage": "what it does while no slots pass, for the progress bar; meanwhile it calls "
     "on_pretraining_step() of the callbacks that have it, where it can be saved",
-    "n_updates": "the gradient steps taken so far; none at all is noted in the result",
     "remark": "what a reader of its figures should know, for the notes of the result",
 }
 """What an algorithm may have beside :data:`NEEDED`, and what the harness then does with it.
@@ -184,7 +183,7 @@ def rule_names() -> tuple[str, ...]:
     >>> rule_names()[0]
     'local'
     """
-    return tuple(name for name, one in _OURS.items() if one.kind == "rule")
+    return tuple(_RULES)
 
 
 def title(name: str) -> str:
@@ -213,120 +212,106 @@ def require_interface(model: Any) -> None:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A row of the table of names. The class is loaded when it is asked for."""
+    """A row of the table of names; `cls` is of the baselines, or "module:class"."""
 
     title: str
+    cls: str
     knows: str
-    place: str
-    """Module and class."""
     arguments: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
-    kind: str = "rule"
-    """Or "learner", or "search"."""
     n_envs: int = 1
 
     def algorithm(self, name: str) -> Algorithm:
         given = self.arguments() if callable(self.arguments) else self.arguments
-        learns = self.kind == "learner"
-        return Algorithm(name, _named(self.place), given, learns=learns, n_envs=self.n_envs)
+        learns = name in _LEARNERS
+        return Algorithm(name, _imported(self.cls), given, learns=learns, n_envs=self.n_envs)
 
 
-def _named(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
+def _imported(place: str) -> Any:
+    module, _, name = place.rpartition(":")
+    return getattr(importlib.import_module(module or "baselines"), name)
 
 
-def _dirs(title: str, options: str, knows: str) -> _Entry:
-    return _Entry(
-        f"DIRS, {title}",
-        knows,
-        "dirs_agents:DIRS",
-        lambda: dict(_named("dirs_agents:options")(options)),
-        kind="learner",
-    )
+def _options(name: str) -> Callable[[], Mapping[str, Any]]:
+    return lambda: dict(_imported("dirs_agents:options")(name))
 
 
-def _learner(title: str, cls: str, knows: str, **options: Any) -> _Entry:
-    return _Entry(title, knows, f"baselines:{cls}", kind="learner", **options)
-
-
-def _rule(title: str, cls: str, knows: str, **arguments: Any) -> _Entry:
-    return _Entry(title, knows, f"baselines:{cls}", arguments)
-
-
-def _search(title: str, cls: str) -> _Entry:
-    return _Entry(title, _WHOLE_SLOT, f"baselines:{cls}", kind="search")
+def _links() -> Mapping[str, Any]:
+    return dict(_imported("baselines.learners.actor_critic:LINKS"))
 
 
 _REWARD = "the observation, and a scalar reward"
 _WHOLE_SLOT = "the whole slot: all gains, tasks and servers"
 _NEAREST = "each device its distances to the servers"
 _GAINS = "each device its own gains"
-_OWN_COLUMN = "each server its own column of gains and its devices' tasks"
+_SPEEDS = "each server the speeds of its devices"
+_COLUMN = "each server its own column of gains and its devices' tasks"
 
-_OURS = {
-    "dirs": _dirs(
-        "the paper's options", "paper", "labels of a search that prices decisions by the model"
+_FREE: dict[str, Any] = {"admission_limit": False}
+_LIMIT: dict[str, Any] = {"admission_limit": True}
+_BY_GAIN: dict[str, Any] = {"by": "gain"}
+
+_LEARNERS = {
+    "dirs": _Entry(
+        "DIRS, the paper's options",
+        "dirs_agents:DIRS",
+        "labels of a search that prices decisions by the model",
+        _options("paper"),
     ),
-    "dirs:ensemble": _dirs(
-        "optimal labels, loss of the vote",
-        "ensemble",
+    "dirs:ensemble": _Entry(
+        "DIRS, optimal labels, loss of the vote",
+        "dirs_agents:DIRS",
         "the exact optimum of its training slots",
+        _options("ensemble"),
     ),
-    "dirs:prices": _dirs(
-        "price-posting agents",
-        "prices",
+    "dirs:prices": _Entry(
+        "DIRS, price-posting agents",
+        "dirs_agents:DIRS",
         "the exact optimum of its training slots, and the closed-form cost of every choice",
+        _options("prices"),
     ),
     # One gradient step sees as many slots whatever the copies; 16 are several times faster.
-    "ac": _learner("AC", "ActorCritic", _REWARD, n_envs=16),
-    "ac:links": _learner(
+    "ac": _Entry("AC", "ActorCritic", _REWARD, n_envs=16),
+    "ac:links": _Entry(
         "AC, one network for all links, too",
         "ActorCritic",
         "the observation, which of its entries make a link, and a scalar reward",
-        arguments=lambda: _named("baselines.learners.actor_critic:LINKS"),
+        _links,
         n_envs=16,
     ),
-    "ddpg": _learner("DDPG", "DDPG", _REWARD),
-    "maddpg": _learner("MADDPG", "MADDPG", _REWARD),
-    "local": _rule("all local", "LocalExecution", "nothing"),
-    "random": _rule("random", "RandomOffloading", "nothing", admission_limit=False),
-    "random:limit": _rule(
-        "random, admission limit",
-        "RandomOffloading",
-        "each server the speeds of its devices",
-        admission_limit=True,
+    "ddpg": _Entry("DDPG", "DDPG", _REWARD),
+    "maddpg": _Entry("MADDPG", "MADDPG", _REWARD),
+}
+_RULES = {
+    "local": _Entry("all local", "LocalExecution", "nothing"),
+    "random": _Entry("random", "RandomOffloading", "nothing", _FREE),
+    "random:limit": _Entry("random, admission limit", "RandomOffloading", _SPEEDS, _LIMIT),
+    "nearest": _Entry("nearest server", "RemoteOffloading", _NEAREST, _FREE),
+    "nearest:limit": _Entry(
+        "nearest server, admission limit", "RemoteOffloading", f"{_NEAREST}, {_SPEEDS}", _LIMIT
     ),
-    "nearest": _rule("nearest server", "RemoteOffloading", _NEAREST, admission_limit=False),
-    "nearest:limit": _rule(
-        "nearest server, admission limit",
-        "RemoteOffloading",
-        f"{_NEAREST}, each server the speeds of its devices",
-        admission_limit=True,
+    "best-gain": _Entry("best gain", "RemoteOffloading", _GAINS, _FREE | _BY_GAIN),
+    "best-gain:limit": _Entry(
+        "best gain, admission limit", "RemoteOffloading", f"{_GAINS}, {_SPEEDS}", _LIMIT | _BY_GAIN
     ),
-    "best-gain": _rule("best gain", "RemoteOffloading", _GAINS, admission_limit=False, by="gain"),
-    "best-gain:limit": _rule(
-        "best gain, admission limit",
-        "RemoteOffloading",
-        f"{_GAINS}, each server the speeds of its devices",
-        admission_limit=True,
-        by="gain",
-    ),
-    "quota": _rule(
+    "quota": _Entry(
         "best gains up to a quota",
         "QuotaOffloading",
         "each server its own column of gains, and a quota tuned on other slots",
     ),
-    "keep-what-pays": _rule(
-        "no prices, servers keep what pays", "PostedPrices", _OWN_COLUMN, prices=0.0
+    "keep-what-pays": _Entry(
+        "no prices, servers keep what pays", "PostedPrices", _COLUMN, {"prices": 0.0}
     ),
-    "posted-prices": _rule(
-        "posted prices", "PostedPrices", f"{_OWN_COLUMN}, and a price tuned on other slots"
+    "posted-prices": _Entry(
+        "posted prices", "PostedPrices", f"{_COLUMN}, and a price tuned on other slots"
     ),
-    "greedy": _rule("greedy", "GreedyOffloading", _WHOLE_SLOT),
-    "optimal": _rule("optimum", "Optimal", _WHOLE_SLOT),
-    "pso": _search("particle swarm", "ParticleSwarm"),
-    "de": _search("differential evolution", "DifferentialEvolution"),
+    "greedy": _Entry("greedy", "GreedyOffloading", _WHOLE_SLOT),
+    "optimal": _Entry("optimum", "Optimal", _WHOLE_SLOT),
 }
+_SEARCHES = {
+    "pso": _Entry("particle swarm", "ParticleSwarm", _WHOLE_SLOT),
+    "de": _Entry("differential evolution", "DifferentialEvolution", _WHOLE_SLOT),
+}
+_OURS = _LEARNERS | _RULES | _SEARCHES
 """The one table of names."""
 
 

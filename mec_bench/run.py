@@ -14,10 +14,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -26,7 +26,7 @@ from mec_bench.registry import Algorithm, algorithm
 from mec_bench.results import CurvePoint, Result, read_result
 from mec_gym import Scenario
 from mec_gym.files import PARTIAL, write_whole
-from mec_gym.validation import require_choice
+from mec_gym.validation import LARGEST_SEED, require_choice, require_integer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +89,11 @@ class Settings:
         set_field = object.__setattr__
         set_field(self, "scenario", Scenario.resolve(self.scenario))
         set_field(self, "arguments", dict(self.arguments))
-        for name, least in (("timesteps", 0), ("seed", 0), ("measurements", 1), ("checkpoints", 0)):
-            _require_whole(name, getattr(self, name), least)
-        if self.seed >= 2**32:
-            raise ValueError(f"seed must be below 2^32; got {self.seed}.")
+        for name, least in (("timesteps", 0), ("measurements", 1), ("checkpoints", 0)):
+            require_integer(name, getattr(self, name), least)
+        require_integer("seed", self.seed, 0, LARGEST_SEED)
         if self.n_envs is not None:
-            _require_whole("n_envs", self.n_envs, 1)
+            require_integer("n_envs", self.n_envs, 1)
         require_choice("reward", self.reward, ("reciprocal", "relative", "negative"))
         if self.observation is not None:
             require_choice("observation", self.observation, ("db", "raw", "flat"))
@@ -129,11 +128,6 @@ class Settings:
         return cls(**{**values, "scenario": scenario})
 
 
-def _require_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number >= {least}; got {value!r}.")
-
-
 def _slug(text: str) -> str:
     """Return a text as a file name that can still be read."""
     slug = re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "unnamed"
@@ -146,6 +140,7 @@ _LONGEST_NAME = 120
 """Most file systems take 255 bytes."""
 
 
+_T = TypeVar("_T")
 FORMAT, VERSION = "mec-gym/run", 1
 STATES = ("running", "done", "failed", "interrupted")
 
@@ -235,11 +230,7 @@ class RunFolder:
 
     def status(self) -> Status | None:
         """Return how far the run is, or None if it never began; raises for a damaged file."""
-        values = self._read("status.json")
-        try:
-            return None if values is None else Status(**values)
-        except TypeError as error:
-            raise self._damaged("status.json", error) from error
+        return self._read("status.json", lambda values: Status(**values))
 
     def write_status(self, status: Status) -> None:
         """Write how far the run is."""
@@ -249,18 +240,16 @@ class RunFolder:
 
     def settings(self) -> Settings | None:
         """Return the settings of the run, or None if it never began; raises for a damaged file."""
-        values = self._read("settings.json")
-        if values is None:
-            return None
-        try:
+
+        def found(values: Mapping[str, Any]) -> Settings:
             if (values["format"], values["version"]) != (FORMAT, VERSION):
-                raise ValueError(f"it is {values['format']} of version {values['version']}")
+                raise ValueError(
+                    f"it must be {FORMAT} of version {VERSION}; it is {values['format']} of "
+                    f"version {values['version']}"
+                )
             return Settings.from_mapping(values["settings"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{self.path / 'settings.json'} does not hold the settings of a run, "
-                f"{FORMAT} of version {VERSION}: {error}."
-            ) from error
+
+        return self._read("settings.json", found)
 
     def begin(self, settings: Settings) -> None:
         """Write the settings, or raise ``ValueError`` where the folder holds another run."""
@@ -317,19 +306,14 @@ class RunFolder:
         """Return the newest complete checkpoint."""
         return next(iter(self.all_checkpoints()), None)
 
-    def read_curve(self) -> list[dict[str, Any]]:
+    def read_curve(self) -> list[CurvePoint]:
         """Return the points of the learning curve so far; raises for a damaged file."""
-        values = self._read("curve.json")
-        if values is None:
-            return []
-        try:
-            return [dict(CurvePoint(**point).__dict__) for point in values["points"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged("curve.json", error) from error
+        found = self._read("curve.json", lambda values: [CurvePoint(**p) for p in values["points"]])
+        return found or []
 
-    def write_curve(self, points: list[dict[str, Any]]) -> None:
-        """Write the learning curve: timesteps, seconds and nrr of each point."""
-        self._write("curve.json", {"points": points})
+    def write_curve(self, points: Iterable[CurvePoint]) -> None:
+        """Write the learning curve."""
+        self._write("curve.json", {"points": [vars(point) for point in points]})
 
     def final_result(self) -> Result:
         """Return the result of a run that is done; ``ValueError`` where it cannot be read."""
@@ -342,23 +326,18 @@ class RunFolder:
                 "anew."
             ) from error
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _read(self, name: str, interpret: Callable[[Any], _T]) -> _T | None:
+        """Return what a file says, or None where it is not there; raises where it is damaged."""
         file = self.path / name
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            return interpret(json.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except ValueError as error:  # neither text nor JSON
-            raise self._damaged(name, error) from error
-        if not isinstance(values, dict):
-            raise self._damaged(name, TypeError(f"it holds a {type(values).__name__}"))
-        return values
-
-    def _damaged(self, name: str, error: Exception) -> ValueError:
-        what = f"{error!r}" if isinstance(error, KeyError) else f"{error}"
-        return ValueError(
-            f"{self.path / name} is damaged: {what}. Delete the run's folder to begin anew."
-        )
+        except (KeyError, TypeError, ValueError) as error:
+            what = repr(error) if isinstance(error, KeyError) else str(error)
+            raise ValueError(
+                f"{file} is damaged: {what}. Delete the run's folder to begin anew."
+            ) from error
 
     def _write(self, name: str, values: Mapping[str, Any], *, lasting: bool = True) -> None:
         text = json.dumps(values, indent=1, default=_plain) + "\n"

@@ -30,7 +30,7 @@ from mec_bench.registry import Algorithm, require_interface
 from mec_bench.results import CurvePoint, Result, Seconds, write_result
 from mec_bench.run import Run, RunFolder, Settings, Status
 from mec_bench.system import system
-from mec_bench.tensorboard import EventFile
+from mec_bench.tensorboard import EventFile, ProgressBar
 from mec_bench.watching import Watch, log_point, log_settings
 from mec_gym.envs.sb3 import make_sb3_vec_env
 
@@ -110,17 +110,13 @@ def _trained(run: Run, *, progress_bar: bool, verbose: int) -> Result:
     model, seconds = _prepared(run)
     with contextlib.closing(_logger(folder, model, verbose)) as logger:
         model.set_logger(logger)
-        if run.algorithm.learns:
-            seconds = _learn(run, model, seconds, progress_bar=progress_bar)
-        else:
-            seconds = _tune(model)
+        seconds = _changed(run, model, seconds, progress_bar)
         save_model(model, folder.model)
         run.stop.check()
-        curve = [CurvePoint(**point) for point in folder.read_curve()]
-        result = measured(run, model, run.budget, training_s=seconds, curve=curve)
+        result = measured(run, model, run.budget, training_s=seconds, curve=folder.read_curve())
         if not run.algorithm.learns:  # a single point, to be seen beside the learners' curves
             log_settings(logger, 0, run, model)
-            log_point(logger, 0, *_reached(result))
+            log_point(logger, 0, np.mean(result.slots.nrr), np.mean(result.slots.objective))
     run.stop.shield()
     write_result(folder.result, result)
     folder.write_status(Status(state="done", timesteps=result.timesteps, seconds=seconds))
@@ -134,7 +130,7 @@ def _prepared(run: Run) -> tuple[Any, float]:
     points = run.folder.read_curve() if found else []
     model, seconds = found or (_new_model(run, env), 0.0)
     reached = getattr(model, "num_timesteps", 0)
-    run.folder.write_curve([point for point in points if point["timesteps"] <= reached])
+    run.folder.write_curve([point for point in points if point.timesteps <= reached])
     run.folder.write_resolved(run.algorithm.arguments_of(model), dataclasses.asdict(system()))
     return model, seconds
 
@@ -181,16 +177,18 @@ def _buffer_size(run: Run) -> dict[str, int]:
     return {"buffer_size": min(usual, run.settings.timesteps + run.n_envs)} if usual else {}
 
 
-def _learn(run: Run, model: Any, seconds: float, *, progress_bar: bool) -> float:
-    """Train to the end of the budget; return the seconds of this and of earlier parts."""
+def _changed(run: Run, model: Any, seconds: float, progress_bar: bool) -> float:
+    """Train to the end of the budget, or let a rule tune itself; return all seconds of it."""
+    if not run.algorithm.learns:
+        begun = time.perf_counter()
+        model.learn(0)
+        return time.perf_counter() - begun
     left = run.budget - model.num_timesteps
     if left <= 0 < model.num_timesteps:
         return seconds  # it was stopped while it was being measured
     watch = Watch(run, seconds)
     callback: BaseCallback = watch
     if progress_bar and _can_show_progress():
-        from mec_bench.tensorboard import ProgressBar
-
         callback = CallbackList([watch, ProgressBar(left)])
     resumed = run.folder.last_checkpoint() is not None
     model.learn(left, callback=callback, reset_num_timesteps=not resumed)
@@ -206,13 +204,6 @@ def _can_show_progress() -> bool:
             " and ".join(missing),
         )
     return not missing
-
-
-def _tune(model: Any) -> float:
-    """Let a rule find what it has to find, on slots of its own; return the seconds."""
-    begun = time.perf_counter()
-    model.learn(0)
-    return time.perf_counter() - begun
 
 
 def measured(
@@ -252,11 +243,6 @@ def measured(
     )
 
 
-def _reached(result: Result) -> tuple[float, float]:
-    """Return the mean NRR and objective of a result."""
-    return float(np.mean(result.slots.nrr)), float(np.mean(result.slots.objective))
-
-
 def notes_on(model: Any, budget: int, *, in_its_env: bool = True) -> tuple[str, ...]:
     """Return what a reader of a model's figures should know, after a budget of slots.
 
@@ -264,15 +250,10 @@ def notes_on(model: Any, budget: int, *, in_its_env: bool = True) -> tuple[str, 
     rollouts were is only known in the env that it was trained in.
     """
     little = _too_little(model, budget) if in_its_env else ""
-    if not little and budget and _updates(model) == 0:
+    counts = isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm))  # others may not
+    if not little and budget and counts and not model._n_updates:
         little = "it has not learned at all: training took no gradient step."
     return tuple(note for note in (little, getattr(model, "remark", "")) if note)
-
-
-def _updates(model: Any) -> int | None:
-    """Return the gradient steps that a model has taken; None where it does not count them."""
-    library = isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm))
-    return model._n_updates if library else getattr(model, "n_updates", None)
 
 
 def _too_little(model: Any, budget: int) -> str:
@@ -300,7 +281,7 @@ def _logger(folder: RunFolder, model: Any, verbose: int) -> Logger:
     timesteps = getattr(model, "num_timesteps", 0)
     suffix = f"-from-{timesteps}" if timesteps else ""
     if not timesteps and folder.last_checkpoint() is not None:  # it was stopped in pre-training
-        suffix = f"-from-step-{_updates(model) or 0}"
+        suffix = f"-from-step-{getattr(model, '_n_updates', 0)}"
     formats: list[KVWriter] = []
     for name in names:
         try:

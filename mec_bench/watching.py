@@ -13,6 +13,7 @@ from stable_baselines3.common.logger import HParam, Image, Logger
 
 from mec_bench.checkpoints import between_rollouts, save_checkpoint
 from mec_bench.measuring import Decisions, decisions_of, means
+from mec_bench.results import CurvePoint
 from mec_bench.run import Run, Status
 from mec_bench.tensorboard import EventFile, NetworkPicture
 
@@ -124,7 +125,7 @@ class Watch(BaseCallback):
     def _on_training_end(self) -> None:
         self._run.stop.can_wait = False
         with self._aside():
-            if self._points and self._points[-1]["timesteps"] < self.num_timesteps:
+            if self._points and self._points[-1].timesteps < self.num_timesteps:
                 self._measure(picture=True)
             self._write_status()
         self._ended = time.perf_counter()
@@ -142,8 +143,7 @@ class Watch(BaseCallback):
         frozen = self._run.frozen
         decide = decisions_of(self.model, self._settings.scenario)
         nrr, objective = means(frozen, decide(frozen.observations(self._run.observation)))
-        point = {"timesteps": self.num_timesteps, "seconds": self.seconds, "nrr": nrr}
-        self._points.append(point)
+        self._points.append(CurvePoint(timesteps=self.num_timesteps, seconds=self.seconds, nrr=nrr))
         self._folder.write_curve(self._points)
         if picture:
             self._draw(decide)
@@ -176,10 +176,10 @@ class Watch(BaseCallback):
         )
 
 
-def log_point(logger: Logger, timesteps: int, nrr: float, objective: float) -> None:
+def log_point(logger: Logger, timesteps: int, nrr: Any, objective: Any) -> None:
     """Write what a policy reaches on the frozen slots, and all that is recorded besides."""
-    logger.record("frozen/nrr", nrr)
-    logger.record("frozen/objective", objective)
+    logger.record("frozen/nrr", float(nrr))
+    logger.record("frozen/objective", float(objective))
     _dump(logger, timesteps)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from mec_bench import algorithm, check_algorithm, names, rule_names
 from mec_bench.measuring import decisions_of, frozen_slots
+from mec_bench.registry import knows, title
 from mec_bench.training import make_env
 from tests.mec_bench.harness_helpers import SMALL, quick
 
@@ -32,6 +33,12 @@ def test_rules_are_names_that_do_not_learn() -> None:
     assert set(rule_names()) < set(names())
     assert not any(algorithm(name).learns for name in rule_names())
     assert algorithm("dirs").learns
+
+
+def test_every_name_has_a_title_of_its_own_and_says_what_it_knows() -> None:
+    assert len({title(name) for name in names()}) == len(names())
+    assert all(map(knows, names()))
+    assert title("dirs[beta=1.8]") == "dirs[beta=1.8]"
 
 
 @pytest.mark.parametrize(

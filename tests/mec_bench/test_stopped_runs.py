@@ -251,8 +251,12 @@ def test_a_run_whose_checkpoints_are_all_damaged_says_so(
 ) -> None:
     settings = quick("my_algorithms:Dirs")
     run = interrupted(settings, user_folder / "run", monkeypatch, 29)
-    for file in run.all_checkpoints():
-        file.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"slot-0000000029\.zip.*Delete the run's folder"):
+    newest, before = run.all_checkpoints()
+    newest.write_bytes(newest.read_bytes()[:1000])
+    before.unlink()
+    before.mkdir()
+    with pytest.raises(ValueError, match=r"slot-0000000029\.zip.*Delete the run's folder") as told:
         train(settings, run.path)
+    assert f"the first because: {told.value.__cause__}" in str(told.value)
+    assert "directory" not in str(told.value)  # that is the other one
     assert len(run.all_checkpoints()) == 2  # nothing is thrown away by itself
