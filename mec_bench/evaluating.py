@@ -23,13 +23,13 @@ from mec_gym.validation import suggestion
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class _Policy:
-    """Something to be measured: settings, and where its model lies, if it has one."""
+    """Something to be measured: settings, and where its model and its run lie, if it has any."""
 
     settings: Settings
-    model: Path | None
-    run: RunFolder | None
+    model: Path | None = None
+    run: RunFolder | None = None
 
 
 def evaluate_again(
@@ -119,18 +119,20 @@ def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[
             raise FileNotFoundError(f"{given} holds no run: no settings.json in it or below.")
         for folder in folders:
             run = RunFolder(folder)
-            settings = run.settings()
+            settings, model = run.settings(), run.newest_model()
             assert settings is not None
-            if folder != path and run.last_checkpoint() is None and not run.model.exists():
+            if model is not None:
+                yield _Policy(settings, model, run)
+            elif folder == path:
+                raise FileNotFoundError(f"{path} has neither a model nor a checkpoint yet.")
+            else:
                 _log.warning("%s is left out: it has neither a model nor a checkpoint.", folder)
-                continue
-            yield _Policy(settings=settings, model=_model_of(run), run=run)
     elif path.is_file():
         if algo is None:
             raise ValueError(f"{given} is a model's file: algo has to say of which algorithm.")
-        yield _Policy(settings=_as_run(algo, scenario, given), model=path, run=None)
+        yield _Policy(_as_run(algo, scenario, given), path)
     elif given in names() or ":" in given:
-        yield _Policy(settings=_as_run(given, scenario, given), model=None, run=None)
+        yield _Policy(_as_run(given, scenario, given))
     else:
         raise FileNotFoundError(
             f"{given} is neither the folder of a run, a model's file nor the name of a rule"
@@ -145,14 +147,6 @@ def _as_run(algo: str, scenario: Scenario | None, label: str) -> Settings:
     )
 
 
-def _model_of(run: RunFolder) -> Path:
-    """Return the final model of a run or its last checkpoint."""
-    model = run.model if run.model.exists() else run.last_checkpoint()
-    if model is None:
-        raise FileNotFoundError(f"{run.path} has neither a model nor a checkpoint yet.")
-    return model
-
-
 def _measured(policy: _Policy, scenario: Scenario, layouts: int) -> Result:
     run = Run(dataclasses.replace(policy.settings, scenario=scenario), layouts=layouts)
     model = _model(policy, run)
@@ -160,7 +154,8 @@ def _measured(policy: _Policy, scenario: Scenario, layouts: int) -> Result:
     if policy.run and run.algorithm.learns and policy.settings.scenario != scenario:
         # Another policy than one of this scenario: never a further seed of it.
         label += f", of {policy.settings.scenario.name}"
-    trained = _earlier(policy.run)
+    file = policy.run.result if policy.run else None
+    trained = read_result(file) if file and file.exists() else None
     return measured(
         run,
         model,
@@ -186,10 +181,6 @@ def _timesteps(model: Any, policy: _Policy) -> int:
     if policy.run is not None and policy.model == policy.run.model:
         return budget
     return int(getattr(model, "num_timesteps", budget))
-
-
-def _earlier(run: RunFolder | None) -> Result | None:
-    return read_result(run.result) if run and run.result.exists() else None
 
 
 def _model(policy: _Policy, run: Run) -> Any:

@@ -306,6 +306,10 @@ class RunFolder:
         """Return the newest complete checkpoint."""
         return next(iter(self.all_checkpoints()), None)
 
+    def newest_model(self) -> Path | None:
+        """Return the file of the final model or else of the last checkpoint."""
+        return self.model if self.model.exists() else self.last_checkpoint()
+
     def read_curve(self) -> list[CurvePoint]:
         """Return the points of the learning curve so far; raises for a damaged file."""
         found = self._read("curve.json", lambda values: [CurvePoint(**p) for p in values["points"]])

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
-from stable_baselines3.common.logger import KVWriter, Logger, make_output_format
+from stable_baselines3.common.logger import Logger, make_output_format
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
@@ -36,7 +36,6 @@ from mec_gym.envs.sb3 import make_sb3_vec_env
 
 _ENV_STREAM = 0x656E76
 """Keeps the seeds of envs apart from those of everything else."""
-_INSTALL = 'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]", brings it.'
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ def _require_device(device: str) -> None:
 
 def _trained(run: Run, *, progress_bar: bool, verbose: int) -> Result:
     folder = run.folder
-    folder.write_status(_progress(folder, "running"))
+    folder.write_status(_as_far_as_before(folder, "running"))
     model, seconds = _prepared(run)
     with contextlib.closing(_logger(folder, model, verbose)) as logger:
         model.set_logger(logger)
@@ -277,24 +276,23 @@ def _too_little(model: Any, budget: int) -> str:
 
 def _logger(folder: RunFolder, model: Any, verbose: int) -> Logger:
     """Return a logger to the run's folder; what goes on does not overwrite what was."""
-    names = ["csv", "tensorboard", *(["stdout"] if verbose else [])]
     timesteps = getattr(model, "num_timesteps", 0)
     suffix = f"-from-{timesteps}" if timesteps else ""
     if not timesteps and folder.last_checkpoint() is not None:  # it was stopped in pre-training
         suffix = f"-from-step-{getattr(model, '_n_updates', 0)}"
-    formats: list[KVWriter] = []
-    for name in names:
-        try:
-            if name == "tensorboard":
-                formats.append(EventFile(str(folder.path)))
-            else:
-                formats.append(make_output_format(name, str(folder.path), suffix))
-        except (AssertionError, ImportError):  # the library's way of saying so
-            _log.warning("no %s here: figures go to progress.csv alone. %s", name, _INSTALL)
-    return Logger(str(folder.path), formats)
+    names, place = ["csv"] + ["stdout"] * bool(verbose), str(folder.path)
+    formats = [make_output_format(name, place, suffix) for name in names]
+    try:
+        formats.append(EventFile(place))
+    except ImportError:
+        _log.warning(
+            "no tensorboard here: figures go to progress.csv alone. "
+            'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]", brings it.'
+        )
+    return Logger(place, formats)
 
 
-def _progress(folder: RunFolder, state: str, error: str = "") -> Status:
+def _as_far_as_before(folder: RunFolder, state: str, error: str = "") -> Status:
     """Return a new status that is as far as the last one."""
     before = folder.status()
     timesteps, seconds = (before.timesteps, before.seconds) if before else (0, 0.0)
@@ -312,5 +310,5 @@ def _noting_the_end(run: Run) -> Iterator[None]:
         reason = "" if stopped else f"{type(error).__name__}: {error}"
         state = "interrupted" if stopped else "failed"
         with contextlib.suppress(OSError, ValueError):
-            run.folder.write_status(_progress(run.folder, state, reason))
+            run.folder.write_status(_as_far_as_before(run.folder, state, reason))
         raise

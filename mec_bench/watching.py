@@ -36,34 +36,31 @@ class Watch(BaseCallback):
         super().__init__()
         self._run, self._folder, self._settings = run, run.folder, run.settings
         self._points = run.folder.read_curve()
-        self._before, self._outside = seconds, 0.0
-        self._begun = time.perf_counter()
-        self._ended: float | None = self._begun
-        self._paused: float | None = None
+        self._counted = seconds
+        self._since: float | None = None  # the clock stands still
         self._picture: NetworkPicture | None = None
         self._draws = True
 
     @property
     def seconds(self) -> float:
         """Of training so far, without what this class does."""
-        # While it does something else its clock stands still.
-        still = self._ended if self._paused is None else self._paused
-        now = time.perf_counter() if still is None else still
-        return self._before + now - self._begun - self._outside
+        passed = 0.0 if self._since is None else time.perf_counter() - self._since
+        return self._counted + passed
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:
-        """Stop the clock."""
-        begun = self._paused = time.perf_counter()
+        """Do something that is no training."""
+        self._stop_clock()
         try:
             yield
         finally:
-            self._outside += time.perf_counter() - begun
-            self._paused = None
+            self._since = time.perf_counter()
+
+    def _stop_clock(self) -> None:
+        self._counted, self._since = self.seconds, None
 
     def _on_training_start(self) -> None:
-        self._begun = self._written = self._kept = time.perf_counter()
-        self._ended = None
+        self._written = self._kept = time.perf_counter()
         self._between_rollouts = between_rollouts(self.model)
         self._figures = {} if getattr(self.model, "logs_env_figures", False) else _FIGURES
         self._next_point = self._due(self._settings.measurements)
@@ -124,11 +121,10 @@ class Watch(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._run.stop.can_wait = False
-        with self._aside():
-            if self._points and self._points[-1].timesteps < self.num_timesteps:
-                self._measure(picture=True)
-            self._write_status()
-        self._ended = time.perf_counter()
+        self._stop_clock()
+        if self._points and self._points[-1].timesteps < self.num_timesteps:
+            self._measure(picture=True)
+        self._write_status()
 
     def _due(self, count: int) -> float:
         """Return the next multiple of the budget's parts; what comes at the very end is not one."""
