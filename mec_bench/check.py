@@ -203,6 +203,11 @@ class _LackingError(Exception):
     """An algorithm lacks something; the message says what is needed, what came, and the cure."""
 
 
+def _need(holds: Any, message: str) -> None:
+    if not holds:
+        raise _LackingError(message)
+
+
 class _Counter(BaseCallback):
     """Counts its calls, stops training at one of them, and gives up after `limit` slots."""
 
@@ -253,7 +258,7 @@ class _Subject:
         """Train a model as the harness does, but not for ever."""
         callback = options.pop("callback", None) or _Counter(limit=self.timesteps + _PATIENCE)
         found = model.learn(self.timesteps, callback=callback, **options)
-        self.require(found is model, f"learn must return the model itself; got {found!r:.60}.")
+        _need(found is model, f"learn must return the model itself; got {found!r:.60}.")
         return model
 
     def trained(self) -> Any:
@@ -270,16 +275,11 @@ class _Subject:
         """Return a model's deterministic actions for these observations."""
         return np.asarray(model.predict(self.observations(count), deterministic=True)[0])
 
-    def require(self, holds: Any, message: str) -> None:
-        """Raise _LackingError unless `holds`."""
-        if not holds:
-            raise _LackingError(message)
-
-    def require_alike(self, first: Any, second: Any, what: str) -> None:
+    def need_alike(self, first: Any, second: Any, what: str) -> None:
         """Raise _LackingError unless two models decide alike."""
         ours, theirs = self.decisions(first), self.decisions(second)
         differ = int((ours != theirs).reshape(len(ours), -1).any(1).sum())
-        self.require(not differ, f"{what}; {differ} of {len(ours)} decisions differ.")
+        _need(not differ, f"{what}; {differ} of {len(ours)} decisions differ.")
 
 
 # -- what is needed ----------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def _check_interface(subject: _Subject) -> None:
     except TypeError as error:
         raise _LackingError(str(error)) from error
     known, takes_others = constructor_parameters(subject.chosen.cls)
-    subject.require(
+    _need(
         "seed" in known or takes_others,
         "the constructor must take `seed`: a run that nobody can repeat is no result.",
     )
@@ -301,7 +301,7 @@ def _check_interface(subject: _Subject) -> None:
 def _check_learn(subject: _Subject) -> None:
     """Train for learn(total_timesteps, callback=) and return the model."""
     model = subject.learn(subject.build())
-    subject.require(
+    _need(
         model.num_timesteps >= subject.timesteps,
         f"num_timesteps must count slots: after learn({subject.timesteps}) it is "
         f"{model.num_timesteps}. Add the number of copies after every step of the env.",
@@ -312,16 +312,16 @@ def _check_callbacks(subject: _Subject) -> None:
     """Call the callback once in every step of the env, and at both ends of training."""
     counter = _Counter(limit=subject.timesteps + _PATIENCE)
     model = subject.learn(subject.build(), callback=counter)
-    subject.require(
+    _need(
         len(counter.seen) == model.num_timesteps,
         f"on_step must be called once in every step of the env: {model.num_timesteps} steps, "
         f"{len(counter.seen)} calls. Checkpoints, curves and evaluations hang on it.",
     )
-    subject.require(
+    _need(
         all(one < two for one, two in itertools.pairwise(counter.seen)),
         "num_timesteps must have grown when on_step is called: count before you call.",
     )
-    subject.require(
+    _need(
         counter.events == ["training start", "training end"],
         "on_training_start must come first and on_training_end last, once each; got "
         f"{counter.events}.",
@@ -333,13 +333,13 @@ def _check_continue(subject: _Subject) -> None:
     model = subject.learn(subject.build())
     before = model.num_timesteps
     subject.learn(model, reset_num_timesteps=False)
-    subject.require(
+    _need(
         model.num_timesteps >= before + subject.timesteps,
         f"learn(n, reset_num_timesteps=False) must take n more slots: {before} before, "
         f"{model.num_timesteps} after learn({subject.timesteps}).",
     )
     subject.learn(model, reset_num_timesteps=True)
-    subject.require(
+    _need(
         model.num_timesteps <= before,
         f"learn(n) must count from 0 again; num_timesteps is {model.num_timesteps}.",
     )
@@ -352,7 +352,7 @@ def _check_predict(subject: _Subject) -> None:
     for observations, batch in ((many, (5,)), (many[0], ())):
         for deterministic in (True, False):
             result = model.predict(observations, deterministic=deterministic)
-            subject.require(
+            _need(
                 isinstance(result, tuple) and len(result) == 2,
                 f"predict must return (actions, state); got {type(result).__name__}.",
             )
@@ -363,19 +363,19 @@ def _require_legal(
     subject: _Subject, actions: NDArray[Any], batch: tuple[int, ...], space: Any
 ) -> None:
     shape = (*batch, *space.shape)
-    subject.require(
+    _need(
         actions.shape == shape,
         f"predict must return actions of shape {shape} for observations of batch shape {batch}; "
         f"got {actions.shape}.",
     )
-    subject.require(
+    _need(
         np.can_cast(actions.dtype, space.dtype, "same_kind") and actions.dtype.kind != "b",
         f"predict must return actions of dtype {space.dtype}; got {actions.dtype}.",
     )
     legal = all(
         space.contains(one.astype(space.dtype)) for one in actions.reshape(-1, *space.shape)
     )
-    subject.require(
+    _need(
         legal,
         f"predict must return actions of the env, {space}; got values from {actions.min()} to "
         f"{actions.max()}.",
@@ -385,7 +385,7 @@ def _require_legal(
 def _check_deterministic(subject: _Subject) -> None:
     """Give equal observations equal actions in predict(..., deterministic=True)."""
     model = subject.trained()
-    subject.require_alike(
+    subject.need_alike(
         model,
         model,
         "predict(observation, deterministic=True) must return the same when asked twice",
@@ -402,7 +402,7 @@ def _check_pure(subject: _Subject) -> None:
     after = _surroundings(model)
     changed = [name for name, value in before.items() if after[name] != value]
     changed += [] if np.array_equal(observations, kept) else ["its argument"]
-    subject.require(
+    _need(
         not changed,
         f"predict(..., deterministic=True) must leave all around it as it is; it changed "
         f"{', '.join(changed)}. Measuring during training would change the training.",
@@ -427,7 +427,7 @@ def _check_seed(subject: _Subject) -> None:
     np.random.seed(99)  # noqa: NPY002
     torch.manual_seed(98)
     second = subject.learn(subject.build(seed=5))
-    subject.require_alike(
+    subject.need_alike(
         first,
         second,
         "two trainings of equal seeds must decide alike: take all randomness from `seed` "
@@ -442,7 +442,7 @@ def _check_save(subject: _Subject) -> None:
         path = Path(folder) / "model.zip"
         model.save(path)
         there = sorted(one.name for one in Path(folder).iterdir())
-        subject.require(
+        _need(
             there == ["model.zip"],
             f"save('model.zip') must write the file model.zip and no other; found {there}.",
         )
@@ -451,12 +451,12 @@ def _check_save(subject: _Subject) -> None:
             subject.chosen.load(path),
         ]
     for again, how in zip(loaded, ("load(path, env=env)", "load(path)"), strict=True):
-        subject.require(
+        _need(
             type(again) is type(model),
             f"{how} must return a {type(model).__name__}; got {type(again).__name__}.",
         )
-        subject.require_alike(again, model, f"{how} must give back a model that decides alike")
-        subject.require(
+        subject.need_alike(again, model, f"{how} must give back a model that decides alike")
+        _need(
             again.num_timesteps == model.num_timesteps,
             f"{how} must give back num_timesteps, {model.num_timesteps}; got "
             f"{again.num_timesteps}. A run that goes on counts from there.",
@@ -469,7 +469,7 @@ def _check_logger(subject: _Subject) -> None:
     model, logger = subject.build(), Logger(None, [])
     model.set_logger(logger)
     subject.learn(model)
-    subject.require(
+    _need(
         model.logger is logger,
         "learn must keep the logger that set_logger gave it: only where there is none may it "
         "configure one (_setup_learn of BaseAlgorithm does so).",
@@ -481,7 +481,7 @@ def _check_evaluate(subject: _Subject) -> None:
     rewards, lengths = evaluate_policy(
         subject.trained(), subject.env(3), n_eval_episodes=4, return_episode_rewards=True
     )
-    subject.require(
+    _need(
         np.isfinite(rewards).all() and lengths == [_EPISODE] * 4,
         f"evaluate_policy must see four whole episodes; got rewards {rewards} and lengths "
         f"{lengths}.",
@@ -495,16 +495,13 @@ def _option_parameters(subject: _Subject) -> None:
     """Take verbose, tensorboard_log and device in the constructor."""
     known, takes_others = constructor_parameters(subject.chosen.cls)
     missing = {"verbose", "tensorboard_log", "device"} - set(known)
-    subject.require(
-        not missing or takes_others,
-        f"the constructor takes no {', '.join(sorted(missing))}.",
-    )
+    _need(not missing or takes_others, f"the constructor takes no {', '.join(sorted(missing))}.")
 
 
 def _option_stop(subject: _Subject) -> None:
     """End training at once where a callback returns False."""
     stopped = subject.learn(subject.build(), callback=_Counter(stop_at=3))
-    subject.require(
+    _need(
         stopped.num_timesteps == 3,
         "learn should end at once where on_step returns False: stopped in step 3, it went on to "
         f"{stopped.num_timesteps}. Early stopping needs it.",
@@ -514,7 +511,7 @@ def _option_stop(subject: _Subject) -> None:
 def _option_copies(subject: _Subject) -> None:
     """Train on several copies of the env at once."""
     model = subject.learn(subject.build(n_envs=3))
-    subject.require(
+    _need(
         model.num_timesteps % 3 == 0,
         f"on three copies num_timesteps must grow by 3 a step; it is {model.num_timesteps}.",
     )
@@ -534,7 +531,7 @@ def _option_exact(subject: _Subject) -> None:
     np.random.seed(97)  # noqa: NPY002
     torch.manual_seed(96)
     subject.learn(again, reset_num_timesteps=False)
-    subject.require_alike(
+    subject.need_alike(
         whole,
         again,
         "a run that was stopped, saved and loaded ends elsewhere than one that was not: the file "
