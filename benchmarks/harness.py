@@ -17,7 +17,8 @@ from benchmarks.measure import Row, row, shown
 from mec_bench import Settings, algorithm, measuring, train
 from mec_bench.launching import Processes
 from mec_bench.matrix import run_matrix
-from mec_bench.training import Watch, make_env
+from mec_bench.training import make_env
+from mec_bench.watching import Watch
 from mec_gym import Scenario
 
 _FEW: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size": 8}

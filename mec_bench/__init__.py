@@ -1,7 +1,7 @@
 """Train any algorithm, measure it on frozen slots, compare the results.
 
-What reads, compares and shows results does without torch; only what trains and measures needs it,
-when it is first used.
+Names, settings, folders and results do without torch; only what trains and measures needs it, when
+it is first used.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mec_bench.comparing import aggregate, compare
+from mec_bench.registry import Algorithm, algorithm, names, rule_names
 from mec_bench.report import leaderboard, write_report
 from mec_bench.results import (
     CurvePoint,
@@ -25,26 +26,18 @@ from mec_bench.results import (
     read_results,
     write_result,
 )
+from mec_bench.run import RunFolder, Settings, Status
 from mec_bench.tables import as_text
 
 if TYPE_CHECKING:
     from mec_bench.check import AlgorithmReport, check_algorithm
     from mec_bench.evaluating import evaluate_again
-    from mec_bench.registry import Algorithm, algorithm, names, rule_names
-    from mec_bench.run import RunFolder, Settings, Status
     from mec_bench.training import train
 
 _LATER = {
-    "Algorithm": "registry",
     "AlgorithmReport": "check",
-    "RunFolder": "run",
-    "Settings": "run",
-    "Status": "run",
-    "algorithm": "registry",
     "check_algorithm": "check",
     "evaluate_again": "evaluating",
-    "names": "registry",
-    "rule_names": "registry",
     "train": "training",
 }
 

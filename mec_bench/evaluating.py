@@ -1,4 +1,4 @@
-"""Measuring what is there already: runs, models in files, rules."""
+"""Measure what is there already: runs, models in files, rules."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ import dataclasses
 import json
 import logging
 import os
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench.measuring import LAYOUTS, FrozenSlots, decisions_of, frozen_slots, measure
+from mec_bench.measuring import LAYOUTS, FrozenSlots
 from mec_bench.registry import Algorithm, algorithm, names
-from mec_bench.results import Result, Seconds, read_result
-from mec_bench.run import RunFolder, Settings
-from mec_bench.system import system
-from mec_bench.training import make_env, notes_on
+from mec_bench.results import Result, read_result
+from mec_bench.run import Run, RunFolder, Settings
+from mec_bench.training import make_env, measured
 from mec_gym import Scenario
 from mec_gym.validation import suggestion
 
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class _Policy:
-    """Something to be measured: settings, and where its model lies, if it has one."""
+    """Something to be measured: settings, and where its model and its run lie, if it has any."""
 
     settings: Settings
-    model: Path | None
-    run: RunFolder | None
+    model: Path | None = None
+    run: RunFolder | None = None
 
 
 def evaluate_again(
@@ -80,10 +78,9 @@ def evaluate_again(
     if chosen is None:
         raise ValueError("scenario is needed where no run says which: a preset or a JSON file.")
     policies = _each_once(policies)
-    frozen = frozen_slots(chosen, layouts=layouts)
     for policy in policies:
         try:
-            yield _measured(policy, frozen)
+            yield _measured(policy, chosen, layouts)
         except ValueError as error:
             if policy.run or policy.model or len(policies) == 1:
                 raise
@@ -122,18 +119,20 @@ def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[
             raise FileNotFoundError(f"{given} holds no run: no settings.json in it or below.")
         for folder in folders:
             run = RunFolder(folder)
-            settings = run.settings()
+            settings, model = run.settings(), run.newest_model()
             assert settings is not None
-            if folder != path and run.last_checkpoint() is None and not run.model.exists():
+            if model is not None:
+                yield _Policy(settings, model, run)
+            elif folder == path:
+                raise FileNotFoundError(f"{path} has neither a model nor a checkpoint yet.")
+            else:
                 _log.warning("%s is left out: it has neither a model nor a checkpoint.", folder)
-                continue
-            yield _Policy(settings=settings, model=_model_of(run), run=run)
     elif path.is_file():
         if algo is None:
             raise ValueError(f"{given} is a model's file: algo has to say of which algorithm.")
-        yield _Policy(settings=_as_run(algo, scenario, given), model=path, run=None)
+        yield _Policy(_as_run(algo, scenario, given), path)
     elif given in names() or ":" in given:
-        yield _Policy(settings=_as_run(given, scenario, given), model=None, run=None)
+        yield _Policy(_as_run(given, scenario, given))
     else:
         raise FileNotFoundError(
             f"{given} is neither the folder of a run, a model's file nor the name of a rule"
@@ -148,47 +147,24 @@ def _as_run(algo: str, scenario: Scenario | None, label: str) -> Settings:
     )
 
 
-def _model_of(run: RunFolder) -> Path:
-    """Return the final model of a run or its last checkpoint."""
-    model = run.model if run.model.exists() else run.last_checkpoint()
-    if model is None:
-        raise FileNotFoundError(f"{run.path} has neither a model nor a checkpoint yet.")
-    return model
-
-
-def _measured(policy: _Policy, frozen: FrozenSlots) -> Result:
-    settings = dataclasses.replace(policy.settings, scenario=frozen.scenario)
-    chosen = algorithm(settings.algorithm, settings.arguments)
-    begun = time.perf_counter()
-    model = _model(policy, chosen, settings)
-    observation = settings.observation or chosen.observation
-    slots, decision_ms = measure(frozen, decisions_of(model, frozen.scenario), observation)
-    trained = _earlier(policy.run)
-    label = settings.label
-    if policy.run and chosen.learns and policy.settings.scenario != frozen.scenario:
+def _measured(policy: _Policy, scenario: Scenario, layouts: int) -> Result:
+    run = Run(dataclasses.replace(policy.settings, scenario=scenario), layouts=layouts)
+    model = _model(policy, run)
+    label = run.settings.label
+    if policy.run and run.algorithm.learns and policy.settings.scenario != scenario:
         # Another policy than one of this scenario: never a further seed of it.
         label += f", of {policy.settings.scenario.name}"
-    timesteps = _timesteps(model, policy, settings) if chosen.learns else 0
-    return Result(
-        algorithm=settings.algorithm,
-        label=label,
-        learns=chosen.learns,
-        scenario=frozen.scenario.name or "scenario",
-        scenario_json=json.loads(frozen.scenario.to_json()),
-        seed=settings.seed,
-        timesteps=timesteps,
-        arguments=settings.changed,
-        evaluation=frozen.evaluation,
-        slots=slots,
-        decision_ms=decision_ms,
+    file = policy.run.result if policy.run else None
+    trained = read_result(file) if file and file.exists() else None
+    return measured(
+        run,
+        model,
+        _timesteps(model, policy) if run.algorithm.learns else 0,
+        training_s=trained.seconds.training if trained else None,
         # A curve measured on other slots would say nothing of these.
-        curve=trained.curve if trained and _same_slots(trained, frozen) else (),
-        seconds=Seconds(
-            training=trained.seconds.training if trained else None,
-            measuring=time.perf_counter() - begun,
-        ),
-        system=system(),
-        notes=notes_on(model, timesteps, in_its_env=policy.run is not None),
+        curve=trained.curve if trained and _same_slots(trained, run.frozen) else (),
+        label=label,
+        in_its_env=policy.run is not None,
     )
 
 
@@ -199,18 +175,16 @@ def _same_slots(trained: Result, frozen: FrozenSlots) -> bool:
     return measured == frozen.evaluation and dict(trained.scenario_json) == scenario
 
 
-def _timesteps(model: Any, policy: _Policy, settings: Settings) -> int:
+def _timesteps(model: Any, policy: _Policy) -> int:
     """Return the budget of a finished run, and how far any other model was trained."""
+    budget = policy.settings.timesteps
     if policy.run is not None and policy.model == policy.run.model:
-        return settings.timesteps
-    return int(getattr(model, "num_timesteps", settings.timesteps))
+        return budget
+    return int(getattr(model, "num_timesteps", budget))
 
 
-def _earlier(run: RunFolder | None) -> Result | None:
-    return read_result(run.result) if run and run.result.exists() else None
-
-
-def _model(policy: _Policy, chosen: Algorithm, settings: Settings) -> Any:
+def _model(policy: _Policy, run: Run) -> Any:
+    settings, chosen = run.settings, run.algorithm
     env = make_env(settings, chosen)
     if policy.model is not None:
         try:

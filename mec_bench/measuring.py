@@ -1,4 +1,4 @@
-"""Measuring: any model or rule on the frozen slots of a scenario."""
+"""Measure any model or rule on the frozen slots of its scenario."""
 
 from __future__ import annotations
 
@@ -21,35 +21,22 @@ SET = "v1"
 """Version of the frozen slots: another whenever they would be drawn in another way."""
 
 SEED = 20_220_425
-"""Of the frozen slots; no training draws from it."""
+"""Of the frozen slots; no training draws from this seed."""
 
 LAYOUTS, SLOTS_PER_LAYOUT = 40, 5
 
 _TIMED_SLOTS = 20
 
 Decisions = Callable[[NDArray[np.float32]], NDArray[np.int64]]
-"""A policy for measuring: assignments for a batch of observations."""
+"""From observations, shape (B, ...), to assignments, shape (B, N)."""
 
 
 @dataclass(frozen=True, eq=False)
 class FrozenSlots:
     """The slots that every policy of a scenario is measured on, as one batch.
 
-    Attributes
-    ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        All of them, layout by layout.
-    lower_bound : ndarray, shape (layouts, slots per layout), [1]
-        What no decision undercuts; the optimum where the solver is exact.
-    evaluation : Evaluation
-        Which slots they are, for the record.
-
-    Examples
-    --------
-    >>> frozen_slots(Scenario.preset("paper-30x2"), layouts=2, slots_per_layout=3).slots.batch_shape
-    (6,)
+    `lower_bound`, shape (layouts, slots per layout), is the optimal objective where the solver
+    proves it, and else what no decision undercuts.
     """
 
     scenario: Scenario
@@ -58,40 +45,17 @@ class FrozenSlots:
     evaluation: Evaluation
 
     def observations(self, kind: str) -> NDArray[np.float32]:
-        """Return what an env shows of the slots.
-
-        Parameters
-        ----------
-        kind : {"db", "raw", "flat"}
-            The env's `observation`.
-
-        Returns
-        -------
-        ndarray, shape (slots, ...)
-        """
+        """Return what an env of this `observation` shows of the slots, shape (slots, ...)."""
         return ObservationCoder(self.scenario, kind).encode(self.slots)
 
 
 def slot_set_of(
     scenario: Scenario, *, layouts: int = LAYOUTS, slots_per_layout: int = SLOTS_PER_LAYOUT
 ) -> SlotSet:
-    """Return the frozen slots of a scenario by layout, with their optima.
+    """Return the frozen slots of a scenario by layout, with their bounds.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        Where its layout is fixed, slots are of its own map; else of layouts drawn for this.
-    layouts, slots_per_layout : int
-        How many; fewer layouts are the first of the others.
-
-    Returns
-    -------
-    SlotSet
-
-    Examples
-    --------
-    >>> slot_set_of(Scenario.preset("paper-30x2"), layouts=1, slots_per_layout=2).lower_bound.shape
-    (1, 2)
+    They are of the scenario's own map where its layout is fixed, and else of layouts drawn for
+    this; fewer layouts are the first of the others.
     """
     return slot_set(
         scenario,
@@ -105,22 +69,7 @@ def slot_set_of(
 def frozen_slots(
     scenario: Scenario, *, layouts: int = LAYOUTS, slots_per_layout: int = SLOTS_PER_LAYOUT
 ) -> FrozenSlots:
-    """Return the slots that every policy of a scenario is measured on.
-
-    Parameters
-    ----------
-    scenario, layouts, slots_per_layout
-        As for :func:`slot_set_of`.
-
-    Returns
-    -------
-    FrozenSlots
-
-    Examples
-    --------
-    >>> frozen_slots(Scenario.preset("paper-30x2"), layouts=1).evaluation.set
-    'v1'
-    """
+    """Return the frozen slots of a scenario in one batch; see :func:`slot_set_of`."""
     return _frozen(scenario, layouts, slots_per_layout)
 
 
@@ -142,36 +91,13 @@ def _frozen(scenario: Scenario, layouts: int, slots_per_layout: int) -> FrozenSl
         own_layout=scenario.layout == "fixed",
         gap=drawn.gap,
     )
-    return FrozenSlots(scenario, together, drawn.lower_bound, evaluation)
+    return FrozenSlots(scenario, together, drawn.optimum, evaluation)
 
 
 def decisions_of(model: Any, scenario: Scenario) -> Decisions:
-    """Return a model as a function of observations.
+    """Return a model as a function of observations; its scores, if it gives them, are voted on.
 
-    Parameters
-    ----------
-    model : object with Stable-Baselines3's ``predict``
-        Trained or not. Float actions are scores and are voted on.
-    scenario : Scenario
-        The system.
-
-    Returns
-    -------
-    callable
-        Observations, shape (B, ...), to assignments, shape (B, N).
-
-    Raises
-    ------
-    TypeError
-        When called: for actions that are neither assignments nor scores.
-
-    Examples
-    --------
-    >>> class AllLocal:
-    ...     def predict(self, observation, *_, **__):
-    ...         return np.zeros((len(observation), 30), dtype=int), None
-    >>> decisions_of(AllLocal(), Scenario.preset("paper-30x2"))(np.zeros((2, 30, 2))).shape
-    (2, 30)
+    The function raises ``TypeError`` for actions that are neither assignments nor scores.
     """
     n, m = scenario.n_devices, scenario.n_servers
     masks = _masks(model, scenario)
@@ -203,35 +129,9 @@ def _masks(model: Any, scenario: Scenario) -> NDArray[np.bool_] | None:
 
 
 def measure(frozen: FrozenSlots, decide: Decisions, observation: str) -> tuple[Slots, DecisionTime]:
-    """Return what a policy reaches on frozen slots, and how long it takes.
+    """Return what a policy reaches on every frozen slot, and how long it takes.
 
-    Parameters
-    ----------
-    frozen : FrozenSlots
-        What to measure on.
-    decide : callable
-        From :func:`decisions_of`.
-    observation : {"db", "raw", "flat"}
-        What it sees of a slot.
-
-    Returns
-    -------
-    slots : Slots
-        Every figure of every slot.
-    decision_ms : DecisionTime
-        The median of slots decided one by one, and the mean per slot of all at once.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As :func:`mec_gym.evaluate`, for decisions that are not legal.
-
-    Examples
-    --------
-    >>> frozen = frozen_slots(Scenario.preset("paper-30x2"), layouts=2, slots_per_layout=2)
-    >>> slots, times = measure(frozen, lambda seen: np.ones((len(seen), 30), dtype=int), "db")
-    >>> len(slots.nrr), 0 < slots.nrr[0][0] < 1
-    (2, True)
+    Times are the median of slots decided one by one, and the mean per slot of all at once.
     """
     seen = frozen.observations(observation)
     single = []
@@ -248,54 +148,14 @@ def measure(frozen: FrozenSlots, decide: Decisions, observation: str) -> tuple[S
 
 
 def means(frozen: FrozenSlots, assignments: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the mean NRR and objective of decisions for frozen slots, quickly.
-
-    Parameters
-    ----------
-    frozen, assignments
-        As for :func:`figures`.
-
-    Returns
-    -------
-    tuple of float
-        NRR and objective.
-
-    Examples
-    --------
-    >>> frozen = frozen_slots(Scenario.preset("paper-30x2"), layouts=1, slots_per_layout=1)
-    >>> round(means(frozen, np.zeros((1, 30), dtype=int))[1], 9)
-    60.0
-    """
+    """Return the mean NRR and the mean objective of assignments, shape (slots, N), quickly."""
     objective = np.asarray(evaluate(frozen.scenario, frozen.slots, assignments).objective)
     nrr = frozen.lower_bound / objective.reshape(frozen.lower_bound.shape)
     return float(nrr.mean()), float(objective.mean())
 
 
 def figures(frozen: FrozenSlots, assignments: NDArray[np.int64]) -> Slots:
-    """Return the figures of decisions for frozen slots.
-
-    Parameters
-    ----------
-    frozen : FrozenSlots
-        The slots.
-    assignments : ndarray, shape (slots, N), int64
-        0 = local, j = server j.
-
-    Returns
-    -------
-    Slots
-
-    Raises
-    ------
-    TypeError, ValueError
-        As :func:`mec_gym.evaluate`.
-
-    Examples
-    --------
-    >>> frozen = frozen_slots(Scenario.preset("paper-30x2"), layouts=1, slots_per_layout=1)
-    >>> figures(frozen, np.zeros((1, 30), dtype=int)).latency_s
-    ((30.0,),)
-    """
+    """Return all figures of assignments, shape (slots, N), slot by slot."""
     outcome = evaluate(frozen.scenario, frozen.slots, assignments)
     shape = frozen.lower_bound.shape
     return Slots.of(

@@ -1,4 +1,7 @@
-"""Names of algorithms: the project's own, everyone of Stable-Baselines3, and a user's class."""
+"""Names of algorithms: the project's own, everyone of Stable-Baselines3, and a user's class.
+
+Nothing here needs torch before an algorithm is asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,26 @@ import gymnasium as gym
 
 from mec_gym import ENV_ID, Scenario
 from mec_gym.validation import constructor_parameters, require_known, suggestion
+
+NEEDED = ("learn", "predict", "save", "load", "set_logger", "num_timesteps")
+"""What training calls and reads of a model; :func:`mec_bench.check_algorithm` says how."""
+
+OFFERS = {
+    "exact_resume": "if true, load(path, env=, device=, force_reset=False) brings the env and all "
+    "generators back to where they were: its checkpoints may lie at any step",
+    "logs_env_figures": "if true, it logs the env's figures, mec/..., itself",
+    "record_averages": "record_averages() logs the means that it keeps; called before every row "
+    "of the learning curve",
+    "stage": "what it does while no slots pass, for the progress bar; meanwhile it calls "
+    "on_pretraining_step() of the callbacks that have it, where it can be saved",
+    "remark": "what a reader of its figures should know, for the notes of the result",
+}
+"""What an algorithm may have beside :data:`NEEDED`, and what the harness then does with it.
+
+The harness asks every model for these names and knows no class of the project. Of the classes of
+Stable-Baselines3 it knows the two bases, OnPolicyAlgorithm and OffPolicyAlgorithm: their
+checkpoints lie between rollouts, and what their files leave out is saved beside them.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,24 +75,10 @@ class Algorithm:
     n_envs: int = 1
 
     def build(self, env: Any, **common: Any) -> Any:
-        """Return a new model.
+        """Return a new model on an env.
 
-        Parameters
-        ----------
-        env : VecEnv
-            What it trains on.
-        **common
-            seed, tensorboard_log, verbose, device: passed on where its constructor has them.
-
-        Returns
-        -------
-        object
-            Of `cls`.
-
-        Raises
-        ------
-        TypeError
-            For an argument that its constructor does not have.
+        `common` (seed, device, verbose, tensorboard_log) is passed on where the constructor has
+        it. ``TypeError`` for an argument that the constructor does not have.
         """
         _require_arguments(self.name, self.cls, self.arguments)
         known, _ = constructor_parameters(self.cls)
@@ -77,35 +86,13 @@ class Algorithm:
         return self.cls(**(_policy(self.cls) | {"env": env} | taken | dict(self.arguments)))
 
     def default(self, argument: str) -> Any:
-        """Return the constructor's own value of an argument.
-
-        Parameters
-        ----------
-        argument : str
-            Its name.
-
-        Returns
-        -------
-        object
-            None for an argument without default, or that there is not.
-        """
+        """Return the constructor's default of an argument; None where it has none."""
         parameter = constructor_parameters(self.cls)[0].get(argument)
         has = parameter is not None and parameter.default is not inspect.Parameter.empty
         return parameter.default if has else None  # type: ignore[union-attr]
 
     def arguments_of(self, model: Any) -> dict[str, Any]:
-        """Return every constructor argument of a model as it came to be.
-
-        Parameters
-        ----------
-        model : object
-            Of `cls`.
-
-        Returns
-        -------
-        dict
-            Those that it keeps under the same names.
-        """
+        """Return the constructor arguments of a model, as far as it keeps them by name."""
         known = [
             name for name in constructor_parameters(self.cls)[0] if name not in ("env", "policy")
         ]
@@ -113,22 +100,7 @@ class Algorithm:
         return _policy(self.cls) | dict(self.arguments) | kept
 
     def load(self, path: Any, env: Any = None, **common: Any) -> Any:
-        """Return a model that was saved.
-
-        Parameters
-        ----------
-        path : path
-            Of its file.
-        env : VecEnv, optional
-            To go on training on.
-        **common
-            For its ``load``, e.g. device.
-
-        Returns
-        -------
-        object
-            Of `cls`.
-        """
+        """Return a saved model; `common`, such as device, goes to the ``load`` of its class."""
         return self.cls.load(path, env=env, **common)
 
 
@@ -151,13 +123,12 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
     Raises
     ------
     ValueError
-        For a name that is not known: lists those that are, with the nearest.
+        For an unknown name: lists those that are known, with the nearest. For an argument that
+        the run sets itself, such as seed.
     ModuleNotFoundError, AttributeError
-        For a module or class that is not there.
+        For a module or class that does not exist.
     TypeError
         For a class that takes neither assignments nor scores as actions, or an unknown argument.
-    ValueError
-        For an argument that the run sets itself, such as seed.
 
     Examples
     --------
@@ -168,16 +139,15 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
     >>> algorithm("sb3:SAC").scores
     True
     """
-    known = _known()
-    if name in known:
-        found = replace(known[name](), name=name)
+    if name in _OURS:
+        found = _OURS[name].algorithm(name)
     elif ":" in name:
         found = _anyone(name)
     else:
         raise ValueError(
-            f"algorithm must be one of {', '.join(known)}, 'sb3:PPO' or any other class of "
+            f"algorithm must be one of {', '.join(_OURS)}, 'sb3:PPO' or any other class of "
             f"Stable-Baselines3 or sb3_contrib, or 'my_module:MyClass'; got {name!r}"
-            f"{suggestion(name, known)}."
+            f"{suggestion(name, _OURS)}."
         )
     _require_free(changes or ())
     _require_arguments(name, found.cls, [key.split(".")[0] for key in changes or ()])
@@ -198,7 +168,7 @@ def names() -> tuple[str, ...]:
     >>> "dirs" in names(), "posted-prices" in names()
     (True, True)
     """
-    return tuple(_known())
+    return tuple(_OURS)
 
 
 def rule_names() -> tuple[str, ...]:
@@ -213,32 +183,21 @@ def rule_names() -> tuple[str, ...]:
     >>> rule_names()[0]
     'local'
     """
-    return tuple(_rules())
+    return tuple(_RULES)
 
 
-NEEDED = ("learn", "predict", "save", "load", "set_logger", "num_timesteps")
-"""What training calls and reads of a model; :func:`mec_bench.check_algorithm` says how."""
+def title(name: str) -> str:
+    """Return what tables and legends call an algorithm; an unknown label is its own title."""
+    return _OURS[name].title if name in _OURS else name
+
+
+def knows(name: str) -> str:
+    """Return what an algorithm of :func:`names` knows when it decides or learns, in a phrase."""
+    return _OURS[name].knows
 
 
 def require_interface(model: Any) -> None:
-    """Raise ``TypeError`` for a model that lacks something training calls or reads.
-
-    Parameters
-    ----------
-    model : object
-        New.
-
-    Raises
-    ------
-    TypeError
-        Says what it lacks, and where that is to be had.
-
-    Examples
-    --------
-    >>> require_interface(object())
-    Traceback (most recent call last):
-    TypeError: an algorithm must have learn, predict, ...; object lacks learn, predict, ...
-    """
+    """Raise ``TypeError`` for a model that lacks something of :data:`NEEDED`."""
     missing = [name for name in NEEDED if not hasattr(model, name)]
     if missing:
         raise TypeError(
@@ -251,65 +210,109 @@ def require_interface(model: Any) -> None:
 # -- the project's own -------------------------------------------------------------------------
 
 
-def _known() -> dict[str, Callable[[], Algorithm]]:
-    return _learners() | _rules() | _searches()
+@dataclass(frozen=True)
+class _Entry:
+    """A row of the table of names; `cls` is of the baselines, or "module:class"."""
+
+    title: str
+    cls: str
+    knows: str
+    arguments: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
+    n_envs: int = 1
+
+    def algorithm(self, name: str) -> Algorithm:
+        given = self.arguments() if callable(self.arguments) else self.arguments
+        learns = name in _LEARNERS
+        return Algorithm(name, _imported(self.cls), given, learns=learns, n_envs=self.n_envs)
 
 
-def _learners() -> dict[str, Callable[[], Algorithm]]:
-    def dirs(name: str) -> Callable[[], Algorithm]:
-        def make() -> Algorithm:
-            from dirs_agents import DIRS, options
-
-            return Algorithm("", DIRS, options(name))
-
-        return make
-
-    def links() -> Algorithm:
-        from baselines.learners.actor_critic import LINKS, ActorCritic
-
-        return Algorithm("", ActorCritic, LINKS, n_envs=16)
-
-    return {
-        "dirs": dirs("paper"),
-        "dirs:ensemble": dirs("ensemble"),
-        "dirs:prices": dirs("prices"),
-        # One gradient step sees as many slots whatever the copies; 16 are several times faster.
-        "ac": _baseline("ActorCritic", learns=True, n_envs=16),
-        "ac:links": links,
-        "ddpg": _baseline("DDPG", learns=True),
-        "maddpg": _baseline("MADDPG", learns=True),
-    }
+def _imported(place: str) -> Any:
+    module, _, name = place.rpartition(":")
+    return getattr(importlib.import_module(module or "baselines"), name)
 
 
-def _baseline(
-    cls: str, *, learns: bool = False, n_envs: int = 1, **arguments: Any
-) -> Callable[[], Algorithm]:
-    def make() -> Algorithm:
-        found = getattr(importlib.import_module("baselines"), cls)
-        return Algorithm("", found, arguments, learns=learns, n_envs=n_envs)
-
-    return make
+def _options(name: str) -> Callable[[], Mapping[str, Any]]:
+    return lambda: dict(_imported("dirs_agents:options")(name))
 
 
-def _rules() -> dict[str, Callable[[], Algorithm]]:
-    return {
-        "local": _baseline("LocalExecution"),
-        "random": _baseline("RandomOffloading", admission_limit=False),
-        "random:limit": _baseline("RandomOffloading", admission_limit=True),
-        "nearest": _baseline("RemoteOffloading", admission_limit=False),
-        "nearest:limit": _baseline("RemoteOffloading", admission_limit=True),
-        "best-gain": _baseline("RemoteOffloading", admission_limit=False, by="gain"),
-        "best-gain:limit": _baseline("RemoteOffloading", admission_limit=True, by="gain"),
-        "quota": _baseline("QuotaOffloading"),
-        "keep-what-pays": _baseline("PostedPrices", prices=0.0),
-        "posted-prices": _baseline("PostedPrices"),
-        "greedy": _baseline("GreedyOffloading"),
-        "optimal": _baseline("Optimal"),
-    }
+def _links() -> Mapping[str, Any]:
+    return dict(_imported("baselines.learners.actor_critic:LINKS"))
 
 
-def _searches() -> dict[str, Callable[[], Algorithm]]:
-    return {"pso": _baseline("ParticleSwarm"), "de": _baseline("DifferentialEvolution")}
+_REWARD = "the observation, and a scalar reward"
+_WHOLE_SLOT = "the whole slot: all gains, tasks and servers"
+_NEAREST = "each device its distances to the servers"
+_GAINS = "each device its own gains"
+_SPEEDS = "each server the speeds of its devices"
+_COLUMN = "each server its own column of gains and its devices' tasks"
+
+_FREE: dict[str, Any] = {"admission_limit": False}
+_LIMIT: dict[str, Any] = {"admission_limit": True}
+_BY_GAIN: dict[str, Any] = {"by": "gain"}
+
+_LEARNERS = {
+    "dirs": _Entry(
+        "DIRS, the paper's options",
+        "dirs_agents:DIRS",
+        "labels of a search that prices decisions by the model",
+        _options("paper"),
+    ),
+    "dirs:ensemble": _Entry(
+        "DIRS, optimal labels, loss of the vote",
+        "dirs_agents:DIRS",
+        "the exact optimum of its training slots",
+        _options("ensemble"),
+    ),
+    "dirs:prices": _Entry(
+        "DIRS, price-posting agents",
+        "dirs_agents:DIRS",
+        "the exact optimum of its training slots, and the closed-form cost of every choice",
+        _options("prices"),
+    ),
+    # One gradient step sees as many slots whatever the copies; 16 are several times faster.
+    "ac": _Entry("AC", "ActorCritic", _REWARD, n_envs=16),
+    "ac:links": _Entry(
+        "AC, one network for all links, too",
+        "ActorCritic",
+        "the observation, which of its entries make a link, and a scalar reward",
+        _links,
+        n_envs=16,
+    ),
+    "ddpg": _Entry("DDPG", "DDPG", _REWARD),
+    "maddpg": _Entry("MADDPG", "MADDPG", _REWARD),
+}
+_RULES = {
+    "local": _Entry("all local", "LocalExecution", "nothing"),
+    "random": _Entry("random", "RandomOffloading", "nothing", _FREE),
+    "random:limit": _Entry("random, admission limit", "RandomOffloading", _SPEEDS, _LIMIT),
+    "nearest": _Entry("nearest server", "RemoteOffloading", _NEAREST, _FREE),
+    "nearest:limit": _Entry(
+        "nearest server, admission limit", "RemoteOffloading", f"{_NEAREST}, {_SPEEDS}", _LIMIT
+    ),
+    "best-gain": _Entry("best gain", "RemoteOffloading", _GAINS, _FREE | _BY_GAIN),
+    "best-gain:limit": _Entry(
+        "best gain, admission limit", "RemoteOffloading", f"{_GAINS}, {_SPEEDS}", _LIMIT | _BY_GAIN
+    ),
+    "quota": _Entry(
+        "best gains up to a quota",
+        "QuotaOffloading",
+        "each server its own column of gains, and a quota tuned on other slots",
+    ),
+    "keep-what-pays": _Entry(
+        "no prices, servers keep what pays", "PostedPrices", _COLUMN, {"prices": 0.0}
+    ),
+    "posted-prices": _Entry(
+        "posted prices", "PostedPrices", f"{_COLUMN}, and a price tuned on other slots"
+    ),
+    "greedy": _Entry("greedy", "GreedyOffloading", _WHOLE_SLOT),
+    "optimal": _Entry("optimum", "Optimal", _WHOLE_SLOT),
+}
+_SEARCHES = {
+    "pso": _Entry("particle swarm", "ParticleSwarm", _WHOLE_SLOT),
+    "de": _Entry("differential evolution", "DifferentialEvolution", _WHOLE_SLOT),
+}
+_OURS = _LEARNERS | _RULES | _SEARCHES
+"""The one table of names."""
 
 
 # -- anyone's ----------------------------------------------------------------------------------
@@ -342,32 +345,37 @@ def _anyone(name: str) -> Algorithm:
             f"algorithm {name!r}: {module_name} has no class {class_name!r}"
             f"{suggestion(class_name, there)}."
         )
-    ours = module_name not in _LIBRARIES.values()
-    return Algorithm(
-        name, cls, observation="db" if ours else "flat", scores=_wants_scores(name, cls)
-    )
+    theirs = module_name in _LIBRARIES.values()
+    return fitted(Algorithm(name, cls, observation="flat" if theirs else "db"))
 
 
 _SMALL = Scenario(n_devices=4, n_servers=2, name="small")
 
 
-def _wants_scores(name: str, cls: type[Any]) -> bool:
-    """Find out by building it on a small env what actions a class takes."""
+def fitted(plain: Algorithm, scenario: Scenario = _SMALL) -> Algorithm:
+    """Return an algorithm with the kind of actions that its class takes, found by building it.
+
+    ``TypeError`` for a class that can be built neither for assignments nor for scores.
+    """
     from mec_gym.envs.sb3 import make_sb3_vec_env  # loads torch, which names alone do without
 
     refusals = []
     for scores in (False, True):
-        env = make_sb3_vec_env(_SMALL, scores=scores, observation="flat")
+        env = make_sb3_vec_env(scenario, scores=scores, observation=plain.observation)
         try:
-            Algorithm(name, cls).build(env, device="cpu")
+            plain.build(env, seed=0, device="cpu", verbose=0)
         except Exception as error:  # whatever it is, it is the class's
-            refusals.append(str(error).strip().splitlines()[0] if str(error) else repr(error))
+            lines = str(error).strip().splitlines() or ["no message"]
+            refusals.append(f"{type(error).__name__}: {lines[0]}")
         else:
-            return scores
+            return replace(plain, scores=scores)
+    space = gym.make(ENV_ID, scenario=scenario).action_space
     raise TypeError(
-        f"{name} takes neither assignments, {gym.make(ENV_ID, scenario=_SMALL).action_space}, nor "
-        f"scores, Box(0, 1, (M * N,)). It said: {refusals[0]} And: {refusals[1]} "
-        "mec_bench.check_algorithm says what an algorithm needs."
+        f"{plain.name} takes neither assignments, {space}, nor scores, Box(0, 1, (M * N,)). It "
+        "must be built by Class(env=env, seed=0), or by Class('MlpPolicy', env=env, seed=0) where "
+        "`policy` has no default; everything else needs a default. For assignments it said: "
+        f"{refusals[0]} For scores: {refusals[1]} mec_bench.check_algorithm says what an "
+        "algorithm needs."
     )
 
 

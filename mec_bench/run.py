@@ -1,27 +1,32 @@
-"""Everything that determines a run."""
+"""A run: the settings that determine it, its folder, and the requests to end it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import socket
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from mec_bench.measuring import LAYOUTS, FrozenSlots, frozen_slots
+from mec_bench.registry import Algorithm, algorithm
 from mec_bench.results import CurvePoint, Result, read_result
 from mec_gym import Scenario
 from mec_gym.files import PARTIAL, write_whole
-from mec_gym.validation import require_choice
+from mec_gym.validation import LARGEST_SEED, require_choice, require_integer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +89,11 @@ class Settings:
         set_field = object.__setattr__
         set_field(self, "scenario", Scenario.resolve(self.scenario))
         set_field(self, "arguments", dict(self.arguments))
-        for name, least in (("timesteps", 0), ("seed", 0), ("measurements", 1), ("checkpoints", 0)):
-            _require_whole(name, getattr(self, name), least)
-        if self.seed >= 2**32:
-            raise ValueError(f"seed must be below 2^32; got {self.seed}.")
+        for name, least in (("timesteps", 0), ("measurements", 1), ("checkpoints", 0)):
+            require_integer(name, getattr(self, name), least)
+        require_integer("seed", self.seed, 0, LARGEST_SEED)
         if self.n_envs is not None:
-            _require_whole("n_envs", self.n_envs, 1)
+            require_integer("n_envs", self.n_envs, 1)
         require_choice("reward", self.reward, ("reciprocal", "relative", "negative"))
         if self.observation is not None:
             require_choice("observation", self.observation, ("db", "raw", "flat"))
@@ -108,49 +112,24 @@ class Settings:
 
     @property
     def place(self) -> Path:
-        """Where the run lies, from the folder of all runs."""
+        """Folder of the run inside the folder of all runs."""
         scenario = _slug(self.scenario.name or "scenario")
         return Path(scenario, f"{_slug(self.label)}-{self.timesteps}", f"seed-{self.seed}")
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return what JSON takes.
-
-        Returns
-        -------
-        dict
-        """
+        """Return the fields as JSON takes them."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return plain | {"scenario": json.loads(self.scenario.to_json())}
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
-        """Return settings of what :meth:`to_mapping` gave.
-
-        Parameters
-        ----------
-        values : mapping
-            The fields.
-
-        Returns
-        -------
-        Settings
-
-        Raises
-        ------
-        TypeError, ValueError
-            For a missing, unknown or invalid field.
-        """
+        """Return the settings that :meth:`to_mapping` gave; raises for a wrong or missing field."""
         scenario = Scenario.from_json(json.dumps(values["scenario"]))
         return cls(**{**values, "scenario": scenario})
 
 
-def _require_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number >= {least}; got {value!r}.")
-
-
 def _slug(text: str) -> str:
-    """Return a text as a file name that still tells what it is."""
+    """Return a text as a file name that can still be read."""
     slug = re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "unnamed"
     if len(slug) <= _LONGEST_NAME:
         return slug
@@ -161,6 +140,7 @@ _LONGEST_NAME = 120
 """Most file systems take 255 bytes."""
 
 
+_T = TypeVar("_T")
 FORMAT, VERSION = "mec-gym/run", 1
 STATES = ("running", "done", "failed", "interrupted")
 
@@ -220,16 +200,9 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run; the operating system lets go of it when the process ends, however.
+        """Hold the run, or raise ``BlockingIOError`` where another process does.
 
-        Yields
-        ------
-        None
-
-        Raises
-        ------
-        BlockingIOError
-            If another process holds it.
+        However this process ends, the operating system then lets go of the run.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -256,80 +229,37 @@ class RunFolder:
             lock.release()
 
     def status(self) -> Status | None:
-        """Return how far the run is, or None if it never began.
-
-        Returns
-        -------
-        Status or None
-
-        Raises
-        ------
-        ValueError
-            For a file that is damaged.
-        """
-        values = self._read("status.json")
-        try:
-            return None if values is None else Status(**values)
-        except TypeError as error:
-            raise self._damaged("status.json", error) from error
+        """Return how far the run is, or None if it never began; raises for a damaged file."""
+        return self._read("status.json", lambda values: Status(**values))
 
     def write_status(self, status: Status) -> None:
-        """Write how far the run is.
-
-        Parameters
-        ----------
-        status : Status
-            The new state.
-        """
+        """Write how far the run is."""
         require_choice("state", status.state, STATES)
         # Written every few seconds, and only a hint: not worth waiting for the disk.
         self._write("status.json", dataclasses.asdict(status), lasting=False)
 
     def settings(self) -> Settings | None:
-        """Return the settings of the run, or None if it never began.
+        """Return the settings of the run, or None if it never began; raises for a damaged file."""
 
-        Returns
-        -------
-        Settings or None
-
-        Raises
-        ------
-        ValueError
-            For a file that is damaged or of another version.
-        """
-        values = self._read("settings.json")
-        if values is None:
-            return None
-        try:
+        def found(values: Mapping[str, Any]) -> Settings:
             if (values["format"], values["version"]) != (FORMAT, VERSION):
-                raise ValueError(f"it is {values['format']} of version {values['version']}")
+                raise ValueError(
+                    f"it must be {FORMAT} of version {VERSION}; it is {values['format']} of "
+                    f"version {values['version']}"
+                )
             return Settings.from_mapping(values["settings"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{self.path / 'settings.json'} does not hold the settings of a run, "
-                f"{FORMAT} of version {VERSION}: {error}."
-            ) from error
+
+        return self._read("settings.json", found)
 
     def begin(self, settings: Settings) -> None:
-        """Write the settings, or refuse a folder that holds another run.
-
-        Parameters
-        ----------
-        settings : Settings
-            Of the run.
-
-        Raises
-        ------
-        ValueError
-            If the folder is another run's; names what differs.
-        """
+        """Write the settings, or raise ``ValueError`` where the folder holds another run."""
         self._sweep()
         if not self.holds(settings):
             described = {"format": FORMAT, "version": VERSION, "settings": settings.to_mapping()}
             self._write("settings.json", described)
 
     def forget(self) -> None:
-        """Remove what a run that was refused before it began has left; any other one stays."""
+        """Remove what a run has left that was refused before it began; any other run stays."""
         if self.read_curve() or self.last_checkpoint() is not None or self.result.exists():
             return
         shutil.rmtree(self.path)
@@ -338,23 +268,7 @@ class RunFolder:
                 above.rmdir()  # only where it is empty
 
     def holds(self, settings: Settings) -> bool:
-        """Return whether this is the folder of a run, which must be this one.
-
-        Parameters
-        ----------
-        settings : Settings
-            Of the run.
-
-        Returns
-        -------
-        bool
-            False where there is no run yet.
-
-        Raises
-        ------
-        ValueError
-            If the folder is another run's; names what differs.
-        """
+        """Return whether the folder holds this run; ``ValueError`` where it holds another."""
         known = self.settings()
         if known is None:
             return False
@@ -370,98 +284,43 @@ class RunFolder:
         return True
 
     def _sweep(self) -> None:
-        """Remove what a killed process was writing; who holds the lock is the only writer."""
+        """Remove what a killed process was writing: the lock's holder is the only writer."""
         for folder in (self.path, self.checkpoints):
             for stray in folder.glob(f"*{PARTIAL}*"):
                 stray.unlink(missing_ok=True)
 
     def write_resolved(self, arguments: Mapping[str, Any], system: Mapping[str, Any]) -> None:
-        """Write every constructor argument as it came to be, and the system, beside the settings.
-
-        Parameters
-        ----------
-        arguments : mapping
-            Of the model.
-        system : mapping
-            Versions, commit and machine.
-        """
+        """Write all constructor arguments as they came to be, and the system."""
         plain = {key: _plain(value) for key, value in arguments.items()}
         self._write("resolved.json", {"arguments": plain, "system": dict(system)})
 
     def checkpoint_path(self, timesteps: int) -> Path:
-        """Return where the checkpoint after so many slots lies.
-
-        Parameters
-        ----------
-        timesteps : int
-            Slots so far.
-
-        Returns
-        -------
-        Path
-        """
+        """Return the file of the checkpoint after so many slots."""
         return self.checkpoints / f"slot-{timesteps:010d}.zip"
 
     def all_checkpoints(self) -> list[Path]:
-        """Return the complete checkpoints, newest first.
-
-        Returns
-        -------
-        list of Path
-        """
+        """Return the complete checkpoints, newest first."""
         return sorted(self.checkpoints.glob("slot-*.zip"), reverse=True)
 
     def last_checkpoint(self) -> Path | None:
-        """Return the newest complete checkpoint.
-
-        Returns
-        -------
-        Path or None
-        """
+        """Return the newest complete checkpoint."""
         return next(iter(self.all_checkpoints()), None)
 
-    def read_curve(self) -> list[dict[str, Any]]:
-        """Return the points of the learning curve so far.
+    def newest_model(self) -> Path | None:
+        """Return the file of the final model or else of the last checkpoint."""
+        return self.model if self.model.exists() else self.last_checkpoint()
 
-        Returns
-        -------
-        list of dict
+    def read_curve(self) -> list[CurvePoint]:
+        """Return the points of the learning curve so far; raises for a damaged file."""
+        found = self._read("curve.json", lambda values: [CurvePoint(**p) for p in values["points"]])
+        return found or []
 
-        Raises
-        ------
-        ValueError
-            For a file that is damaged.
-        """
-        values = self._read("curve.json")
-        if values is None:
-            return []
-        try:
-            return [dict(CurvePoint(**point).__dict__) for point in values["points"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged("curve.json", error) from error
-
-    def write_curve(self, points: list[dict[str, Any]]) -> None:
-        """Write the learning curve.
-
-        Parameters
-        ----------
-        points : list of dict
-            timesteps, seconds, nrr.
-        """
-        self._write("curve.json", {"points": points})
+    def write_curve(self, points: Iterable[CurvePoint]) -> None:
+        """Write the learning curve."""
+        self._write("curve.json", {"points": [vars(point) for point in points]})
 
     def final_result(self) -> Result:
-        """Return the result of a run that is done.
-
-        Returns
-        -------
-        Result
-
-        Raises
-        ------
-        ValueError
-            If its file is damaged or gone; says what to do.
-        """
+        """Return the result of a run that is done; ``ValueError`` where it cannot be read."""
         try:
             return read_result(self.result)
         except (FileNotFoundError, ValueError) as error:
@@ -471,23 +330,18 @@ class RunFolder:
                 "anew."
             ) from error
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _read(self, name: str, interpret: Callable[[Any], _T]) -> _T | None:
+        """Return what a file says, or None where it is not there; raises where it is damaged."""
         file = self.path / name
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            return interpret(json.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except ValueError as error:  # neither text nor JSON
-            raise self._damaged(name, error) from error
-        if not isinstance(values, dict):
-            raise self._damaged(name, TypeError(f"it holds a {type(values).__name__}"))
-        return values
-
-    def _damaged(self, name: str, error: Exception) -> ValueError:
-        what = f"{error!r}" if isinstance(error, KeyError) else f"{error}"
-        return ValueError(
-            f"{self.path / name} is damaged: {what}. Delete the run's folder to begin anew."
-        )
+        except (KeyError, TypeError, ValueError) as error:
+            what = repr(error) if isinstance(error, KeyError) else str(error)
+            raise ValueError(
+                f"{file} is damaged: {what}. Delete the run's folder to begin anew."
+            ) from error
 
     def _write(self, name: str, values: Mapping[str, Any], *, lasting: bool = True) -> None:
         text = json.dumps(values, indent=1, default=_plain) + "\n"
@@ -495,7 +349,7 @@ class RunFolder:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON takes; what it has no form for, by its text."""
+    """Return a value as JSON takes it; as text where JSON has no form for it."""
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -505,3 +359,104 @@ def _plain(value: Any) -> Any:
     if isinstance(value, type) or callable(value):
         return getattr(value, "__qualname__", repr(value))
     return value.item() if hasattr(value, "item") and getattr(value, "size", 0) == 1 else str(value)
+
+
+class Stop:
+    """Ctrl-C and SIGTERM: a run ends where nothing is lost, or at once where it cannot wait.
+
+    `can_wait` says whether the run will soon call :meth:`check`, at a place that it can go on from
+    exactly. A second request does not wait.
+    """
+
+    def __init__(self) -> None:
+        self.can_wait = False
+        self._asked: BaseException | None = None
+        self._shielded = False
+
+    @property
+    def requested(self) -> bool:
+        """Whether a request waits for :meth:`check`."""
+        return self._asked is not None
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the process's requests to end, in the main thread; elsewhere they are not ours.
+
+        ``KeyboardInterrupt`` for Ctrl-C and ``SystemExit(143)`` for SIGTERM, at once while the run
+        cannot wait.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, self._take)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _take(self, number: int, _frame: Any) -> None:
+        asked = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        if self._shielded:
+            return
+        if self.can_wait and self._asked is None:
+            self._asked = asked
+            return
+        raise asked
+
+    def check(self) -> None:
+        """Raise the request, if there is one."""
+        if self._asked is not None:
+            raise self._asked
+
+    def shield(self) -> None:
+        """Take no more requests: the last lines are being written, which takes milliseconds."""
+        self._shielded = True
+
+
+class Run:
+    """A run on its way: its settings, and all that follows from them.
+
+    Without a `folder` it can only be measured, on the first `layouts` of its frozen slots.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        layouts: int = LAYOUTS,
+    ) -> None:
+        self.settings = settings
+        self.algorithm: Algorithm = algorithm(settings.algorithm, settings.arguments)
+        self.stop = Stop()
+        self._folder, self._layouts = folder, layouts
+
+    @functools.cached_property
+    def folder(self) -> RunFolder:
+        """The run's own."""
+        assert self._folder is not None, "this run has no folder"
+        return RunFolder(self._folder)
+
+    @functools.cached_property
+    def frozen(self) -> FrozenSlots:
+        """The slots that it is measured on; drawn and solved when they are first asked for."""
+        return frozen_slots(self.settings.scenario, layouts=self._layouts)
+
+    @property
+    def n_envs(self) -> int:
+        """Copies of its env."""
+        return self.settings.n_envs or self.algorithm.n_envs
+
+    @property
+    def observation(self) -> str:
+        """What its env shows of a slot."""
+        return self.settings.observation or self.algorithm.observation
+
+    @property
+    def budget(self) -> int:
+        """Slots of training; 0 for what does not learn."""
+        return self.settings.timesteps if self.algorithm.learns else 0

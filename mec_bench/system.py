@@ -28,17 +28,7 @@ PACKAGES = (
 
 
 def system() -> System:
-    """Return what this process runs on.
-
-    Returns
-    -------
-    System
-
-    Examples
-    --------
-    >>> system().versions["mec-gym"] == mec_gym.__version__
-    True
-    """
+    """Return what this process runs on."""
     commit, modified = _commit()
     return System(
         versions=_versions(),

@@ -1,4 +1,4 @@
-"""Pictures of a network with a policy's decision."""
+"""What is shown of a run while it trains: pictures, TensorBoard's file, a progress bar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import ProgressBarCallback
 from stable_baselines3.common.logger import Image, TensorBoardOutputFormat
-from tqdm.rich import tqdm
 
 from mec_bench.measuring import Decisions
 from mec_gym import Scenario
@@ -23,25 +22,7 @@ from mec_gym.rendering import DESIGN, draw
 class NetworkPicture:
     """One slot of a scenario, always the same, under a policy's decision.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    observation : {"db", "raw", "flat"}
-        What the policy sees.
-    size : tuple of int, [pixel]
-        Width and height.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        Without the extra "render".
-
-    Examples
-    --------
-    >>> picture = NetworkPicture(Scenario.preset("paper-30x2"), "db")
-    >>> picture.of(lambda seen: np.ones((len(seen), 30), dtype=int)).dtype
-    dtype('uint8')
+    `size` is width and height in pixels. ``ModuleNotFoundError`` without the extra "render".
     """
 
     def __init__(
@@ -56,40 +37,14 @@ class NetworkPicture:
         )
 
     def of(self, decide: Decisions) -> NDArray[np.uint8]:
-        """Return the picture of a policy's decision.
-
-        Parameters
-        ----------
-        decide : callable
-            From :func:`mec_bench.measuring.decisions_of`.
-
-        Returns
-        -------
-        ndarray, shape (H, W, 3), uint8
-        """
+        """Return the picture of a policy's decision, shape (H, W, 3)."""
         seen, _ = self._env.reset(seed=0)
         self._env.step(decide(np.asarray(seen)[None])[0])
         return draw(self._env.frame(), self._size)
 
 
 def save_picture(picture: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
-    """Write a picture as PNG.
-
-    Parameters
-    ----------
-    picture : ndarray, shape (H, W, 3), uint8
-        Of :meth:`NetworkPicture.of`.
-    path : path
-        Of the file.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_picture(np.zeros((2, 3, 3), dtype=np.uint8), f"{folder}/black.png")
-    ...     Path(folder, "black.png").read_bytes()[1:4]
-    b'PNG'
-    """
+    """Write a picture, shape (H, W, 3), as PNG."""
     import pygame
 
     pygame.image.save(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), Path(path))
@@ -103,32 +58,14 @@ except ModuleNotFoundError:
     SummaryWriter = None  # type: ignore[assignment, misc]  # and there is no EventFile
 
 _FLUSH_SECONDS = 1
-"""Who watches sees figures after so long at most."""
+"""Who watches waits no longer for a figure."""
 
 
 class EventFile(TensorBoardOutputFormat):
     """Stable-Baselines3's writer for TensorBoard, quicker where there are many figures.
 
-    It hands over all numbers of a dump together, not one by one, and leaves the waiting for the
-    disk to TensorBoard's thread. What TensorBoard shows is the same.
-
-    Parameters
-    ----------
-    folder : str
-        Where the file goes.
-
-    Raises
-    ------
-    ImportError
-        If tensorboard is not installed.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     events = EventFile(folder)
-    ...     events.write({"a": 1.0, "b": 2.0}, {"a": (), "b": ()}, step=3)
-    ...     events.close()
+    It hands over all numbers of a row together, and leaves the waiting for the disk to
+    TensorBoard's thread. TensorBoard shows the same. ``ImportError`` without tensorboard.
     """
 
     def __init__(self, folder: str) -> None:
@@ -144,17 +81,7 @@ class EventFile(TensorBoardOutputFormat):
         key_excluded: Mapping[str, tuple[str, ...]],
         step: int = 0,
     ) -> None:
-        """Write what was recorded since the last time.
-
-        Parameters
-        ----------
-        key_values : mapping
-            By tag: numbers, texts, histograms, pictures, hyper-parameters.
-        key_excluded : mapping
-            By tag: formats that do not get it.
-        step : int, [slot]
-            Where on TensorBoard's axis.
-        """
+        """Write a row at a slot: numbers, texts, histograms, pictures, hyper-parameters by tag."""
         together, others = [], {}
         for tag, value in sorted(key_values.items()):
             if "tensorboard" in (key_excluded[tag] or ()):
@@ -172,7 +99,7 @@ class EventFile(TensorBoardOutputFormat):
             super().write(others, {tag: key_excluded[tag] for tag in others}, step)
 
     def flush(self) -> None:
-        """Write what is left to write, and wait until the system has it."""
+        """Write what is left, and wait until the system has it."""
         self.writer.flush()
 
 
@@ -194,24 +121,8 @@ def _packed(picture: NDArray[np.uint8]) -> Summary.Image:
     )
 
 
-class Progress(ProgressBarCallback):
-    """Stable-Baselines3's progress bar for any algorithm, and for pre-training.
-
-    Parameters
-    ----------
-    total : int, [slot]
-        That are left to train for.
-
-    Raises
-    ------
-    ImportError
-        Without the extra "progress".
-
-    Examples
-    --------
-    >>> Progress(100).n_calls
-    0
-    """
+class ProgressBar(ProgressBarCallback):
+    """Stable-Baselines3's progress bar over `total` slots, for any algorithm and its stages."""
 
     def __init__(self, total: int) -> None:
         super().__init__()
@@ -219,10 +130,12 @@ class Progress(ProgressBarCallback):
         self._shown = 0
 
     def on_pretraining_step(self) -> None:
-        """Show the stage that DIRS is in: no slot passes for a while."""
+        """Show the stage that the algorithm is in: no slot passes for a while."""
         self._show(getattr(self.model, "stage", ""))
 
     def _on_training_start(self) -> None:
+        from tqdm.rich import tqdm  # of an extra
+
         self._shown = self.model.num_timesteps
         self.pbar = tqdm(total=self._total)
 

@@ -9,6 +9,7 @@ import pytest
 
 from mec_bench import algorithm, check_algorithm, names, rule_names
 from mec_bench.measuring import decisions_of, frozen_slots
+from mec_bench.registry import knows, title
 from mec_bench.training import make_env
 from tests.mec_bench.harness_helpers import SMALL, quick
 
@@ -34,6 +35,12 @@ def test_rules_are_names_that_do_not_learn() -> None:
     assert algorithm("dirs").learns
 
 
+def test_every_name_has_a_title_of_its_own_and_says_what_it_knows() -> None:
+    assert len({title(name) for name in names()}) == len(names())
+    assert all(map(knows, names()))
+    assert title("dirs[beta=1.8]") == "dirs[beta=1.8]"
+
+
 @pytest.mark.parametrize(
     ("name", "scores"),
     [("sb3:PPO", False), ("sb3:A2C", False), ("sb3:SAC", True), ("sb3:DDPG", True),
@@ -48,7 +55,7 @@ def test_actions_of_the_libraries_are_found_out(name: str, scores: bool) -> None
 
 
 def test_an_algorithm_that_fits_no_action_says_what_it_said() -> None:
-    with pytest.raises(TypeError, match=r"neither assignments.*nor scores.*It said:"):
+    with pytest.raises(TypeError, match=r"neither assignments.*nor scores.*it said:"):
         algorithm("sb3:DQN")
 
 
@@ -91,7 +98,9 @@ def test_a_constructor_that_fails_is_told_in_its_own_words(user_folder: Path) ->
     (user_folder / "broken.py").write_text(
         "class Boom:\n    def __init__(self, env, seed=0):\n        raise RuntimeError('boom')\n"
     )
-    with pytest.raises(TypeError, match=r"broken:Boom takes neither .* It said: boom"):
+    with pytest.raises(
+        TypeError, match=r"broken:Boom takes neither .* it said: RuntimeError: boom"
+    ):
         algorithm("broken:Boom")
     report = check_algorithm("broken:Boom")
     assert not report.passed

@@ -24,6 +24,7 @@ from baselines.learners import ActorCritic
 from baselines.learners.ddpg import DDPG
 from dirs_agents import DIRS
 from mec_bench.check import check_algorithm
+from mec_bench.registry import OFFERS
 
 SHORT = {"n_steps": 32}
 QUICK_DIRS: dict[str, Any] = {
@@ -75,6 +76,9 @@ def test_dirs_continues_exactly_and_greedy_does_too() -> None:
         report = check_algorithm(cls, arguments=arguments, timesteps=16)
         assert report.passed, str(report)
         assert not [note for note in report.notes if note.startswith("exact")]
+        offered = [one.split(":")[0] for one in report.offers]
+        assert offered == ([] if cls is GreedyOffloading else [*OFFERS][:-1])
+        assert ("exact_resume: if true, load(" in str(report)) is bool(offered)
 
 
 def test_what_is_optional_is_noted() -> None:

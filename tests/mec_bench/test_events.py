@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from mec_bench import tensorboard as events
-from mec_bench import train, training
+from mec_bench import train, watching
 from mec_bench.tensorboard import EventFile
 from tests.mec_bench.harness_helpers import quick
 
@@ -109,7 +109,7 @@ def test_a_checkpoint_takes_the_figures_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    flush, save = EventFile.flush, training.save_checkpoint
+    flush, save = EventFile.flush, watching.save_checkpoint
 
     def flushed(file: EventFile) -> None:
         done.append("flush")
@@ -120,7 +120,7 @@ def test_a_checkpoint_takes_the_figures_with_it(
         save(*arguments)
 
     monkeypatch.setattr(EventFile, "flush", flushed)
-    monkeypatch.setattr(training, "save_checkpoint", saved)
+    monkeypatch.setattr(watching, "save_checkpoint", saved)
     train(quick("dirs"), tmp_path)
     saves = [place for place, what in enumerate(done) if what == "save"]
     assert len(saves) > 1

@@ -166,7 +166,7 @@ def test_pretraining_is_saved_now_and_then(
 ) -> None:
     settings = long_pretraining("dirs")
     train(settings, user_folder / "whole")
-    monkeypatch.setattr("mec_bench.training._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("mec_bench.watching._PAUSE_SECONDS", 0.0)
 
     def killed(*_: Any) -> None:
         raise MemoryError
@@ -190,7 +190,7 @@ def test_pretraining_is_saved_now_and_then(
 def test_without_checkpoints_pretraining_is_not_saved_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mec_bench.training._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("mec_bench.watching._PAUSE_SECONDS", 0.0)
     train(long_pretraining("dirs", checkpoints=0), tmp_path)
     assert not RunFolder(tmp_path).all_checkpoints()
 
@@ -251,8 +251,12 @@ def test_a_run_whose_checkpoints_are_all_damaged_says_so(
 ) -> None:
     settings = quick("my_algorithms:Dirs")
     run = interrupted(settings, user_folder / "run", monkeypatch, 29)
-    for file in run.all_checkpoints():
-        file.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"slot-0000000029\.zip.*Delete the run's folder"):
+    newest, before = run.all_checkpoints()
+    newest.write_bytes(newest.read_bytes()[:1000])
+    before.unlink()
+    before.mkdir()
+    with pytest.raises(ValueError, match=r"slot-0000000029\.zip.*Delete the run's folder") as told:
         train(settings, run.path)
+    assert f"the first because: {told.value.__cause__}" in str(told.value)
+    assert "directory" not in str(told.value)  # that is the other one
     assert len(run.all_checkpoints()) == 2  # nothing is thrown away by itself

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import random
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from mec_bench import RunFolder, algorithm, evaluate_again, read_result, tensorboard, train
 from mec_bench.measuring import decisions_of, figures, frozen_slots
 from mec_bench.run import Settings
-from mec_bench.tensorboard import Progress
+from mec_bench.tensorboard import ProgressBar
 from mec_bench.training import make_env, seed_env
 from mec_gym import Scenario
 from tests.mec_bench.harness_helpers import (
@@ -78,7 +79,7 @@ def test_a_label_says_how_the_env_differs() -> None:
     assert settings.label == "sb3:PPO[env.n_envs=4, env.reward=negative]"
     long = Settings(algorithm="dirs", scenario=SMALL, timesteps=9, label="x" * 300)
     assert len(long.place.parts[1]) < 140
-    with pytest.raises(ValueError, match="seed must be below"):
+    with pytest.raises(ValueError, match="seed must be an integer within"):
         Settings(algorithm="dirs", scenario=SMALL, timesteps=9, seed=5_000_000_000)
 
 
@@ -257,26 +258,33 @@ def test_the_progress_bar_says_how_far_pretraining_is(
 ) -> None:
     pytest.importorskip("rich")
     shown: list[tuple[str, float]] = []
-    show = Progress._show
+    show = ProgressBar._show
 
-    def noted(bar: Progress, stage: str) -> None:
+    def noted(bar: ProgressBar, stage: str) -> None:
         show(bar, stage)
         assert bar.pbar.desc.rstrip(": ") == stage
         shown.append((stage, bar.pbar.n))
 
-    monkeypatch.setattr(Progress, "_show", noted)
+    monkeypatch.setattr(ProgressBar, "_show", noted)
     closed: list[float] = []
-    end = Progress._on_training_end
+    end = ProgressBar._on_training_end
 
-    def ended(bar: Progress) -> None:
+    def ended(bar: ProgressBar) -> None:
         closed.append(bar.pbar.n)
         end(bar)
 
-    monkeypatch.setattr(Progress, "_on_training_end", ended)
+    monkeypatch.setattr(ProgressBar, "_on_training_end", ended)
     train(quick("dirs"), tmp_path, progress_bar=True)
     stages = ["demonstrations 0/8", "imitation 0/3", ""]
     assert shown == [(stage, 0) for stage in stages]
     assert closed == [48]
+
+
+def test_training_is_there_without_the_extras_for_looks() -> None:
+    hidden = "sys.modules.update(dict.fromkeys(('pygame', 'tqdm', 'rich', 'tensorboard')))"
+    command = [sys.executable, "-c", f"import sys; {hidden}; import mec_bench.training"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_missing_extras_do_not_stop_training(
@@ -302,7 +310,7 @@ def test_the_progress_bar_asks_no_more_of_an_algorithm_than_the_contract(tmp_pat
     pytest.importorskip("rich")
     counted: list[float] = []
 
-    class Noted(Progress):
+    class Noted(ProgressBar):
         def _on_training_end(self) -> None:
             counted.append(self.pbar.n)
             super()._on_training_end()
@@ -312,7 +320,7 @@ def test_the_progress_bar_asks_no_more_of_an_algorithm_than_the_contract(tmp_pat
 
         num_timesteps = 4
 
-        def learn(self, total_timesteps: int, callback: Progress) -> None:
+        def learn(self, total_timesteps: int, callback: ProgressBar) -> None:
             callback.init_callback(self)  # type: ignore[arg-type]
             callback.on_training_start({}, {})
             while self.num_timesteps < 4 + total_timesteps:
