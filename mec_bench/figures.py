@@ -130,22 +130,28 @@ TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 1)
 
 
 def stretch(axes: Axes, which: str, values: Iterable[float]) -> None:
-    """Stretch the NRR axis "x" or "y" towards 1 where values come near it: there they differ."""
+    """Stretch the NRR axis "x" or "y" towards 1 where values come near it: there they differ.
+
+    At least two numbers stand at it.
+    """
     known = [value for value in values if np.isfinite(value)]
     if not known or max(known) < 0.97:
         return
     low, high = min(known), max(known)
     margin = 0.05 * (stretched(high) - stretched(low)) + 0.02
-    ends = [float(shrunk(stretched(low) - margin)), float(shrunk(stretched(high) + margin))]
-    ticks = _apart([tick for tick in TICKS if ends[0] <= tick <= ends[1]], ends)
+    low, high = (float(shrunk(end)) for end in (stretched(low) - margin, stretched(high) + margin))
+    if sum(low <= tick <= high for tick in TICKS) < 2:
+        low = max(tick for tick in TICKS if tick <= low)
+        high = min((tick for tick in TICKS if tick >= high), default=high)
+    ticks = _apart([tick for tick in TICKS if low <= tick <= high], low, high)
     getattr(axes, f"set_{which}scale")("function", functions=(stretched, shrunk))
-    axes.set(**{f"{which}lim": ends, f"{which}ticks": ticks})
+    axes.set(**{f"{which}lim": (low, high), f"{which}ticks": ticks})
     getattr(axes, f"{which}axis").set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def _apart(ticks: Sequence[float], ends: Sequence[float]) -> list[float]:
+def _apart(ticks: Sequence[float], low: float, high: float) -> list[float]:
     """Return the ticks that do not run into each other, those nearest to 1 first."""
-    span = float(stretched(ends[1]) - stretched(ends[0]))
+    span = float(stretched(high) - stretched(low))
     kept: list[float] = []
     for tick in reversed(ticks):
         if all(abs(stretched(tick) - stretched(other)) > 0.09 * span for other in kept):
@@ -256,11 +262,16 @@ def distributions(figure: Figure, table: Table, look: Looks) -> None:
         nrr = table.arena.group(row.label).slot_values("nrr").ravel()
         ends += _draw_box(boxes, place, nrr, look[row.label])
         _draw_times(speed, place, row, look[row.label])
-    boxes.set_yticks(range(len(rows)), [plain(row.label) for row in rows])
+    _name_rows(boxes, [row.label for row in rows])
     boxes.set(xlabel="NRR over slots")
     stretch(boxes, "x", ends)
     logarithmic(speed, [time for row in rows for time in (row.single_ms, row.batched_ms)])
     speed.set(xlabel="ms per decision (marker: single, bar: in a batch)")
+
+
+def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
+    axes.set_yticks(range(len(labels)), [plain(label) for label in labels])
+    axes.set_ylim(-0.6, len(labels) - 0.4)
 
 
 def _draw_box(axes: Axes, place: float, nrr: Floats, look: Look) -> list[float]:
@@ -319,7 +330,7 @@ def aggregates(figure: Figure, summary: Aggregate, look: Looks) -> None:
         _draw_interval(left, row.iqm, place, look[row.label])
         if np.isfinite(row.improvement.value):
             _draw_interval(right, row.improvement, place, look[row.label])
-    left.set_yticks(range(len(rows)), [plain(row.label) for row in rows])
+    _name_rows(left, [row.label for row in rows])
     left.set(xlabel="IQM of NRR")
     right.set(xlabel=f"probability of improvement over {plain(str(summary.reference))}")
     right.set_xlim(-0.03, 1.03)

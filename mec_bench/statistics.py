@@ -297,7 +297,7 @@ class Group:
     @property
     def nrr(self) -> Floats:
         """NRR by seed and layout, the mean over each layout's slots."""
-        return self.slot_values("nrr").mean(2)
+        return np.asarray(self.slot_values("nrr").mean(2))
 
     @property
     def runs(self) -> Floats:

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mec_bench.comparing import aggregate, compare
 from mec_bench.report import (
@@ -491,6 +493,35 @@ def test_no_two_of_many_labels_look_the_same() -> None:
     ]
     assert len({(colour, dashes) for colour, _, dashes in seen}) == 28
     assert len({(colour, marker) for colour, marker, _ in seen}) == 28
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=4))
+def test_an_axis_of_times_shows_all_of_them_and_at_least_two_numbers(times: list[float]) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from mec_bench.figures import logarithmic
+
+    axes = Figure().subplots()
+    logarithmic(axes, times)
+    low, high = axes.get_xlim()
+    assert low <= min(times) <= max(times) <= high
+    assert sum(low <= tick <= high for tick in axes.get_xticks()) >= 2
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_an_axis_of_nrr_shows_all_of_it_and_at_least_two_numbers(nrr: list[float]) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from mec_bench.figures import stretch
+
+    axes = Figure().subplots()
+    axes.plot(nrr, nrr)
+    stretch(axes, "y", nrr)
+    low, high = axes.get_ylim()
+    assert low <= min(nrr) <= max(nrr) <= high
+    assert sum(low <= tick <= high for tick in axes.get_yticks()) >= 2
 
 
 def test_a_table_without_curves_has_no_figure_of_them(results: list[Result]) -> None:
