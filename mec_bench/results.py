@@ -17,7 +17,14 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass as validated
 from pydantic_core import PydanticCustomError
 from typing_extensions import dataclass_transform
@@ -54,11 +61,15 @@ def _plain(value: Any, place: str = "") -> Any:
     )
 
 
+def _native(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True), AfterValidator(_printable)]
-Whole = Annotated[int, Field(strict=True, ge=0)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Amount = Annotated[float, Field(strict=True, ge=0)]
+Whole = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_native)]
+Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_native)]
+Amount = Annotated[float, Field(strict=True, ge=0), BeforeValidator(_native)]
 Json = Annotated[Mapping[str, Any], AfterValidator(_plain)]
 Grid = Annotated[
     tuple[Annotated[tuple[Amount, ...], Field(min_length=1)], ...], Field(min_length=1)
@@ -103,8 +114,10 @@ def _sentence(key: str, failed: ValidationError) -> str:
         return _wrong_keys(_place(key, first["loc"][:-1]) or "the record", *names.values())
     if first["type"] == "value_error":  # of a check of ours, which says all but the place
         return f"{place}{first['ctx']['error']}"
-    said = first["msg"].removeprefix("Input should be ")
-    required = _REQUIRED.get(first["type"], said).format(**first.get("ctx", {}))
+    if first["type"] in _REQUIRED:
+        required = _REQUIRED[first["type"]].format(**first.get("ctx", {}))
+    else:
+        required = first["msg"].removeprefix("Input should be ")
     return f"{place} must be {required}; got {_shown(first['input'])}."
 
 

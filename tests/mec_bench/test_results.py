@@ -231,6 +231,14 @@ def test_slots_of_arrays_are_those_of_lists() -> None:
     assert {type(value) for value in one.nrr[0]} == {float}
 
 
+def test_numbers_of_numpy_become_pythons() -> None:
+    one = dataclasses.replace(result(), seed=np.int64(3), timesteps=np.int32(7), curve=[])
+    assert (type(one.seed), type(one.timesteps)) == (int, int)
+    assert type(DecisionTime(np.float32(0.5), np.float64(1)).single) is float
+    with pytest.raises(ValueError, match="timesteps must be a whole number"):
+        dataclasses.replace(one, timesteps=np.bool_(True))
+
+
 def test_every_file_is_a_result_or_a_problem(tmp_path: Path) -> None:
     results = study()
     write_all(tmp_path / "runs", results)
