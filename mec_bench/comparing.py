@@ -15,7 +15,6 @@ from mec_bench.statistics import (
     Floats,
     Group,
     Interval,
-    Statistic,
     arenas,
     crossed_mean,
     holm,
@@ -31,44 +30,17 @@ from mec_bench.statistics import (
 ZERO_POINTS = ("random", "local")
 """Rules that may stand for a normalised score of 0, the first that is there."""
 
-FEW_SEEDS = 5
-"""Up to so many, bootstrap intervals are clearly too narrow: docs/statistics.md."""
+UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One label of a table; means are over its seeds and slots.
+    """One label of a table; means over its seeds and slots.
 
-    Attributes
-    ----------
-    label, algorithm : str
-        The name shown, and the algorithm's.
-    learns : bool
-        Whether training changes it.
-    n_seeds : int
-        Training seeds; 0 for a rule without any.
-    nrr : Interval
-        Mean; the interval is over seeds and layouts, for a rule over layouts.
-    over_layouts : Interval
-        The same mean; the interval is over layouts alone, as if there were no other seeds.
-    iqm : float
-        Interquartile mean of the NRR of the seeds.
-    normalised : float
-        0 = the table's zero point, 1 = optimum; NaN without a zero point.
-    objective, latency_s, energy_j : float, [1], [s], [J]
-        Per slot.
-    single_ms, batched_ms : float, [ms]
-        Time of a decision.
-    training_s : float, [s]
-        Time of training; NaN where that of a seed is not known.
-    notes : tuple of str
-        What its results say that a reader should know.
-
-    Examples
-    --------
-    >>> from mec_bench.results import EXAMPLE
-    >>> compare([EXAMPLE]).tables[0].rows[0].objective
-    1.5
+    The interval of `nrr` is over seeds and layouts, for a rule over layouts; that of `over_layouts`
+    is over layouts alone, as if there were no other seeds. `iqm` is over the seeds; `normalised` is
+    0 at the table's zero point, 1 at the optimum and NaN without a zero point; `training_s` is NaN
+    where that of a seed is not known. `n_seeds` is 0 for a rule without any.
     """
 
     label: str
@@ -100,22 +72,7 @@ class Row:
 
 @dataclass(frozen=True)
 class PairedRow:
-    """How one label differs from the reference of its table.
-
-    Attributes
-    ----------
-    label : str
-        The name shown.
-    difference : Difference
-        Its NRR minus the reference's, on the same slots.
-    p_holm : float
-        p-value, corrected for all comparisons of the table.
-
-    Examples
-    --------
-    >>> PairedRow("a", Difference(Interval(0.1, 0.0, 0.2), 0.05), 0.05).p_holm
-    0.05
-    """
+    """How one label differs from its table's reference; `p_holm` is corrected for all of them."""
 
     label: str
     difference: Difference
@@ -124,28 +81,11 @@ class PairedRow:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One scenario after one budget, on one set of slots.
+    """One scenario after one budget, on one set of slots; best mean NRR first.
 
-    Attributes
-    ----------
-    arena : Arena
-        The results it is made of.
-    rows : tuple of Row
-        Best mean NRR first.
-    optimum : float
-        Mean objective of the optimum (its lower bound where only that is known).
-    zero : str or None
-        Label whose normalised score is 0.
-    reference : str or None
-        Label that the others are compared with; None where there is one label only.
-    differences : tuple of PairedRow
-        All others, largest difference first.
-
-    Examples
-    --------
-    >>> from mec_bench.results import EXAMPLE
-    >>> compare([EXAMPLE]).tables[0].optimum
-    1.0
+    `optimum` is the mean objective of the optimum (its lower bound where only that is known);
+    `zero` the label whose normalised score is 0; `reference` the one that the others are compared
+    with, None where there is one label only; `differences` has the largest first.
     """
 
     arena: Arena
@@ -161,26 +101,10 @@ class Table:
         budget = f", {self.arena.timesteps:,} slots of training" if self.arena.timesteps else ""
         return self.arena.name + budget
 
-    @property
-    def fewest_seeds(self) -> int | None:
-        """The smallest number of seeds of a learner; None without learners."""
-        return min((row.n_seeds for row in self.rows if row.learns), default=None)
-
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All tables of some results.
-
-    Attributes
-    ----------
-    tables : tuple of Table
-        By scenario and timesteps.
-
-    Examples
-    --------
-    >>> compare([]).tables
-    ()
-    """
+    """All tables of some results, by scenario and timesteps."""
 
     tables: tuple[Table, ...]
 
@@ -188,6 +112,11 @@ class Comparison:
     def labels(self) -> tuple[str, ...]:
         """All labels, sorted."""
         return tuple(sorted({row.label for table in self.tables for row in table.rows}))
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """Labels of rules."""
+        return frozenset(row.label for table in self.tables for row in table.rows if not row.learns)
 
 
 def compare(results: Iterable[Result], reference: str | None = None) -> Comparison:
@@ -205,6 +134,7 @@ def compare(results: Iterable[Result], reference: str | None = None) -> Comparis
     Returns
     -------
     Comparison
+        Its `tables` hold what each label reaches and how it differs from the reference.
 
     Raises
     ------
@@ -214,8 +144,8 @@ def compare(results: Iterable[Result], reference: str | None = None) -> Comparis
     Examples
     --------
     >>> from mec_bench.results import EXAMPLE
-    >>> [row.label for row in compare([EXAMPLE]).tables[0].rows]
-    ['all local']
+    >>> [(row.label, row.nrr.value) for row in compare([EXAMPLE]).tables[0].rows]
+    [('all local', 0.75)]
     """
     found = arenas(results)
     labels = sorted({group.label for arena in found for group in arena.groups})
@@ -228,15 +158,16 @@ def _table(arena: Arena, reference: str | None) -> Table:
     zero = _zero(arena)
     rows = [_row(group, zero) for group in arena.groups]
     rows.sort(key=lambda row: (-row.nrr.value, row.label))
-    chosen = _reference(rows, reference)
-    bounds = arena.groups[0].slot_values("lower_bound")
+    chosen = _reference([arena.group(row.label) for row in rows], reference)
+    if len(rows) < 2:
+        chosen = None
     return Table(
         arena,
         tuple(rows),
-        float(bounds.mean()),
+        float(arena.groups[0].slot_values("lower_bound").mean()),
         zero.label if zero else None,
         chosen,
-        _differences(arena.groups, chosen) if chosen else (),
+        _differences(arena, chosen) if chosen else (),
     )
 
 
@@ -251,6 +182,7 @@ def _zero(arena: Arena) -> Group | None:
 def _row(group: Group, zero: Group | None) -> Row:
     results = group.results
     value = crossed_mean(group.nrr, learns=group.learns)
+    training = [result.seconds.training for result in results]
     return Row(
         label=group.label,
         algorithm=results[0].algorithm,
@@ -263,61 +195,38 @@ def _row(group: Group, zero: Group | None) -> Row:
         objective=float(group.slot_values("objective").mean()),
         latency_s=float(group.slot_values("latency_s").mean()),
         energy_j=float(group.slot_values("energy_j").mean()),
-        single_ms=_mean(result.decision_ms.single for result in results),
-        batched_ms=_mean(result.decision_ms.batched for result in results),
-        training_s=_mean(_known(result.seconds.training) for result in results),
+        single_ms=_mean([result.decision_ms.single for result in results]),
+        batched_ms=_mean([result.decision_ms.batched for result in results]),
+        training_s=_mean([math.nan if one is None else one for one in training]),
         notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
     )
 
 
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return math.fsum(listed) / len(listed)
-
-
-def _known(seconds: float | None) -> float:
-    return math.nan if seconds is None else seconds
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def normalised(nrr: float, zero: float) -> float:
-    """Return a score that is 0 at a simple rule and 1 at the optimum.
-
-    (NRR - NRR of the rule) / (1 - NRR of the rule).
-
-    Parameters
-    ----------
-    nrr : float, [1]
-        Of the policy.
-    zero : float, [1]
-        Of the rule.
-
-    Returns
-    -------
-    float
-        NaN where the rule itself reaches the optimum.
-
-    Examples
-    --------
-    >>> normalised(0.75, 0.5)
-    0.5
-    """
+    """Return a score that is 0 at a rule's NRR and 1 at the optimum; NaN if the rule reaches it."""
     return (nrr - zero) / (1 - zero) if zero < 1 else math.nan
 
 
-def _reference(rows: Sequence[Row], wanted: str | None) -> str | None:
-    """Return the label to compare with; rows are best first."""
-    labels = [row.label for row in rows]
-    if len(rows) < 2:
-        return None
+def _reference(best_first: Sequence[Group], wanted: str | None) -> str | None:
+    """Return the label to compare with: the wanted one, the best rule, or the best of all."""
+    labels = [group.label for group in best_first]
     if wanted in labels:
         return wanted
-    rules = [row.label for row in rows if not row.learns and row.algorithm != "optimal"]
-    return (rules or labels)[0]
+    rules = [
+        group.label
+        for group in best_first
+        if not group.learns and group.results[0].algorithm != "optimal"
+    ]
+    return next(iter([*rules, *labels]), None)
 
 
-def _differences(groups: Sequence[Group], reference: str) -> tuple[PairedRow, ...]:
-    base = next(group for group in groups if group.label == reference)
-    others = [group for group in groups if group is not base]
+def _differences(arena: Arena, reference: str) -> tuple[PairedRow, ...]:
+    base = arena.group(reference)
+    others = [group for group in arena.groups if group is not base]
     found = [
         paired_difference(one.nrr, base.nrr, learns=(one.learns, base.learns)) for one in others
     ]
@@ -329,34 +238,17 @@ def _differences(groups: Sequence[Group], reference: str) -> tuple[PairedRow, ..
     return tuple(sorted(rows, key=lambda row: (-row.difference.interval.value, row.label)))
 
 
+# -- over scenarios -------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class AggregateRow:
     """One label over all scenarios of an aggregate.
 
-    Attributes
-    ----------
-    label : str
-        The name shown.
-    learns : bool
-        Whether training changes it.
-    seeds : tuple of int
-        The smallest and the largest number of seeds in a scenario.
-    iqm : Interval
-        Interquartile mean of all runs' NRR. Runs are resampled within each scenario; of a rule,
-        layouts are.
-    gap : float
-        Optimality gap: by how much runs fall short of 1 on average.
-    improvement : Interval
-        Probability that a run beats one of the reference's; NaN for the reference.
-    rank : float
-        Mean rank over the scenarios, 1 being best.
-    normalised : float
-        Mean normalised score; NaN where a scenario has no zero point.
-
-    Examples
-    --------
-    >>> AggregateRow("a", True, (5, 5), Interval(1, 1, 1), 0, Interval(1, 1, 1), 1, 1).rank
-    1
+    `seeds` are the smallest and the largest number in a scenario. For `iqm`, runs are resampled
+    within each scenario; of a rule, layouts are. `gap` is the optimality gap; `improvement` the
+    probability that a run beats one of the reference's, NaN for the reference; `rank` and
+    `normalised` are means over the scenarios, the latter NaN where one has no zero point.
     """
 
     label: str
@@ -371,25 +263,10 @@ class AggregateRow:
 
 @dataclass(frozen=True, eq=False)
 class Aggregate:
-    """Labels over several scenarios.
+    """Labels over several scenarios, one table each; best interquartile mean first.
 
-    Attributes
-    ----------
-    title : str
-        Which budget.
-    tables : tuple of Table
-        One per scenario.
-    rows : tuple of AggregateRow
-        Best interquartile mean first; labels that are in all scenarios.
-    reference : str or None
-        What the probability of improvement is over.
-    missing : mapping of str to tuple of str
-        Labels that are left out, and the scenarios that they lack.
-
-    Examples
-    --------
-    >>> Aggregate("", (), (), None, {}).rows
-    ()
+    `rows` are of the labels that are in all scenarios; `missing` names the others, with the
+    scenarios that they lack. The probability of improvement is over `reference`.
     """
 
     title: str
@@ -399,23 +276,8 @@ class Aggregate:
     missing: Mapping[str, tuple[str, ...]]
 
     def groups(self, label: str) -> list[Group]:
-        """Return the results of one label, one group per scenario.
-
-        Parameters
-        ----------
-        label : str
-            One of the rows'.
-
-        Returns
-        -------
-        list of Group
-
-        Examples
-        --------
-        >>> Aggregate("", (), (), None, {}).groups("a")
-        []
-        """
-        return [_found(table, label) for table in self.tables]
+        """Return the results of one label, one group per scenario."""
+        return [table.arena.group(label) for table in self.tables]
 
 
 def aggregate(tables: Sequence[Table], reference: str | None = None) -> list[Aggregate]:
@@ -439,8 +301,11 @@ def aggregate(tables: Sequence[Table], reference: str | None = None) -> list[Agg
 
     Examples
     --------
-    >>> aggregate([])
-    []
+    >>> from dataclasses import replace
+    >>> from mec_bench.results import EXAMPLE
+    >>> both = compare([EXAMPLE, replace(EXAMPLE, scenario="the same again")])
+    >>> [(row.label, row.iqm.value) for row in aggregate(both.tables)[0].rows]
+    [('all local', 0.75)]
     """
     families: dict[tuple[str, bool], list[Table]] = {}
     for table in tables:
@@ -462,27 +327,48 @@ def _budgets(tables: Sequence[Table]) -> list[tuple[str, list[Table]]]:
     if len(set(names)) == len(names) and len(budgets) > 1:
         return [("each scenario at its own budget", list(tables))]
     return [
-        (f"{budget:,} slots of training" if budget else "rules only", chosen)
+        (
+            f"{budget:,} slots of training" if budget else "rules only",
+            [table for table in tables if table.arena.timesteps == budget],
+        )
         for budget in budgets
-        for chosen in [[table for table in tables if table.arena.timesteps == budget]]
     ]
 
 
 def _aggregate(title: str, tables: Sequence[Table], reference: str | None) -> Aggregate:
-    lacking: dict[str, tuple[str, ...]] = {}
     present = [{row.label: row for row in table.rows} for table in tables]
-    for label in sorted(set().union(*present)):
-        lacking[label] = tuple(
+    lacking = {
+        label: tuple(
             table.arena.name
             for table, rows in zip(tables, present, strict=True)
             if label not in rows
         )
-    complete = [label for label, scenarios in lacking.items() if not scenarios]
-    base = _aggregate_reference(tables, complete, reference)
-    ranks = _ranks(present, complete)
+        for label in sorted(set().union(*present))
+    }
+    complete = {
+        label: [table.arena.group(label) for table in tables]
+        for label, scenarios in lacking.items()
+        if not scenarios
+    }
+    best = sorted(complete, key=lambda one: (-interquartile_mean(_scores(complete[one])), one))
+    base = _reference([complete[label][0] for label in best], reference)
     rows = [
-        _aggregate_row(label, tables, [rows[label] for rows in present], base, ranks[label])
-        for label in complete
+        AggregateRow(
+            label=label,
+            learns=complete[label][0].learns,
+            seeds=(
+                min(rows[label].n_seeds for rows in present),
+                max(rows[label].n_seeds for rows in present),
+            ),
+            iqm=_iqm(complete[label]),
+            gap=optimality_gap(_scores(complete[label])),
+            improvement=_improvement(complete[label], complete[base])
+            if base and base != label
+            else UNKNOWN,
+            rank=rank,
+            normalised=float(np.mean([rows[label].normalised for rows in present])),
+        )
+        for label, rank in _ranks(present, best).items()
     ]
     rows.sort(key=lambda row: (-row.iqm.value, row.label))
     missing = {label: scenarios for label, scenarios in lacking.items() if scenarios}
@@ -499,53 +385,12 @@ def _ranks(present: Sequence[Mapping[str, Row]], labels: Sequence[str]) -> dict[
     return dict(zip(labels, rankdata(values, axis=1).mean(0).tolist(), strict=True))
 
 
-def _aggregate_reference(
-    tables: Sequence[Table], labels: Sequence[str], wanted: str | None
-) -> str | None:
-    if wanted in labels:
-        return wanted
-    groups = {label: [_found(table, label) for table in tables] for label in labels}
-    best = sorted(labels, key=lambda one: (-_iqm(groups[one]), one))
-    rules = [
-        label
-        for label in best
-        if not groups[label][0].learns and groups[label][0].results[0].algorithm != "optimal"
-    ]
-    return next(iter([*rules, *best]), None)
-
-
-def _found(table: Table, label: str) -> Group:
-    return next(group for group in table.arena.groups if group.label == label)
-
-
 def _scores(groups: Sequence[Group]) -> list[Floats]:
     """Return the runs per scenario; a rule's, whose seeds are not training's, are one."""
     return [group.runs if group.learns else group.runs.mean(keepdims=True) for group in groups]
 
 
-def _iqm(groups: Sequence[Group]) -> float:
-    return interquartile_mean(_scores(groups))
-
-
-def _aggregate_row(
-    label: str, tables: Sequence[Table], rows: Sequence[Row], base: str | None, rank: float
-) -> AggregateRow:
-    groups = [_found(table, label) for table in tables]
-    counts = [row.n_seeds for row in rows]
-    other = [_found(table, base) for table in tables] if base and base != label else None
-    return AggregateRow(
-        label=label,
-        learns=groups[0].learns,
-        seeds=(min(counts), max(counts)),
-        iqm=_iqm_interval(groups),
-        gap=optimality_gap(_scores(groups)),
-        improvement=_improvement(groups, other) if other else Interval(*[math.nan] * 3),
-        rank=rank,
-        normalised=float(np.mean([row.normalised for row in rows])),
-    )
-
-
-def _iqm_interval(groups: Sequence[Group]) -> Interval:
+def _iqm(groups: Sequence[Group]) -> Interval:
     if groups[0].learns:
         return stratified_bootstrap(_scores(groups))
     layouts = [group.nrr.mean(0) for group in groups]
@@ -557,14 +402,8 @@ def _improvement(groups: Sequence[Group], other: Sequence[Group]) -> Interval:
     x, y = _scores(groups), _scores(other)
     if groups[0].learns and other[0].learns:
         return stratified_bootstrap([*x, *y], improvement)
-    if not (groups[0].learns or other[0].learns):
-        return Interval(probability_of_improvement(x, y), math.nan, math.nan)
-    fixed = [one[None] for one in (y if groups[0].learns else x)]
-    return stratified_bootstrap(x if groups[0].learns else y, _against(fixed, groups[0].learns))
-
-
-def _against(fixed: Sequence[Floats], learner_first: bool) -> Statistic:
-    def statistic(parts: Sequence[Floats]) -> Floats:
-        return improvement([*parts, *fixed] if learner_first else [*fixed, *parts])
-
-    return statistic
+    if groups[0].learns:
+        return stratified_bootstrap(x, lambda drawn: improvement([*drawn, *(r[None] for r in y)]))
+    if other[0].learns:
+        return stratified_bootstrap(y, lambda drawn: improvement([*(r[None] for r in x), *drawn]))
+    return Interval(probability_of_improvement(x, y), math.nan, math.nan)

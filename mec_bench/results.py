@@ -1,348 +1,176 @@
-"""Checks of plain JSON values, each naming the key, what is required and what came."""
+"""Results: one versioned record of what a policy reached, its file, and what folders hold.
+
+A record is checked when it is made, so what is written is valid and is read back equal. Numbers,
+text and flags are taken strictly (1 is no flag, "1" no number), lists and tuples as equals.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
-import numbers
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass as validated
+from pydantic_core import PydanticCustomError
+from typing_extensions import dataclass_transform
 
 from mec_gym.files import write_whole
 
-Grid = tuple[tuple[float, ...], ...]
-"""One number per slot: layouts, each with its slots."""
-
-
-def shown(value: Any) -> str:
-    """Return a value as a message shows it, cut where it is long.
-
-    Parameters
-    ----------
-    value : object
-        Whatever came.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> shown("a")
-    "'a'"
-    """
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def real(key: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return a finite number as a float.
-
-    Parameters
-    ----------
-    key : str
-        What the record calls it.
-    value : float or int
-        Not a bool, not NaN.
-    low, high : float
-        What it may be at least and at most.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-
-    Examples
-    --------
-    >>> real("gap", 0, low=0)
-    0.0
-    """
-    good = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    try:
-        good = good and math.isfinite(value) and low <= value <= high
-    except OverflowError:  # a whole number beyond every float
-        good = False
-    if not good:
-        between = "" if (low, high) == (-math.inf, math.inf) else f" in [{low:g}, {high:g}]"
-        raise ValueError(f"{key} must be a finite number{between}; got {shown(value)}.")
-    return float(value)
-
-
-def whole(key: str, value: Any, *, low: int = 0) -> int:
-    """Return a whole number.
-
-    Parameters
-    ----------
-    key : str
-        What the record calls it.
-    value : int
-        Not a bool, not a float.
-    low : int
-        What it may be at least.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-
-    Examples
-    --------
-    >>> whole("layouts", 40, low=1)
-    40
-    """
-    good = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not (good and value >= low):
-        raise ValueError(f"{key} must be a whole number >= {low}; got {shown(value)}.")
-    return int(value)
-
-
-def text(key: str, value: Any) -> str:
-    """Return text of one line that is not empty.
-
-    Parameters
-    ----------
-    key : str
-        What the record calls it.
-    value : str
-        Printable, and not spaces alone: it stands in tables.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-
-    Examples
-    --------
-    >>> text("label", "DIRS")
-    'DIRS'
-    """
-    if not (isinstance(value, str) and value.strip() and value.isprintable()):
-        raise ValueError(f"{key} must be printable text, not empty; got {shown(value)}.")
-    return value
-
-
-def flag(key: str, value: Any) -> bool:
-    """Return true or false.
-
-    Parameters
-    ----------
-    key : str
-        What the record calls it.
-    value : bool
-        Neither 0 nor 1.
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-
-    Examples
-    --------
-    >>> flag("learns", True)
-    True
-    """
-    if not isinstance(value, bool):
-        raise ValueError(f"{key} must be true or false; got {shown(value)}.")
-    return value
-
-
-def plain(key: str, value: Any) -> Any:
-    """Return a value as JSON gives it back: tuples become lists, numbers stay.
-
-    Parameters
-    ----------
-    key : str
-        What the record calls it.
-    value : None, bool, int, float, str, list, tuple or mapping of text to such
-        Settings.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    ValueError
-        For anything else, NaN and infinity included, naming the place.
-
-    Examples
-    --------
-    >>> plain("arguments", {"net_arch": (64, 64)})
-    {'net_arch': [64, 64]}
-    """
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if type(value) is int or (type(value) is float and math.isfinite(value)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [plain(f"{key}[{index}]", one) for index, one in enumerate(value)]
-    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
-        return {name: plain(f"{key}.{name}", one) for name, one in value.items()}
-    raise ValueError(
-        f"{key} must be plain JSON (null, true, false, finite numbers, text, lists, "
-        f"objects with text as keys); got {shown(value)}."
-    )
-
-
-def mapping(key: str, value: Any) -> dict[str, Any]:
-    """Return a JSON object.
-
-    Parameters
-    ----------
-    key : str
-        What the record calls it.
-    value : mapping of str to plain JSON
-        See :func:`plain`.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-
-    Examples
-    --------
-    >>> mapping("arguments", {})
-    {}
-    """
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{key} must be an object; got {shown(value)}.")
-    return dict(plain(key, value))
-
-
-def grid(key: str, value: Any, *, low: float = -math.inf) -> Grid:
-    """Return one number per slot: a list of layouts, each a list of as many slots.
-
-    Parameters
-    ----------
-    key : str
-        What the record calls it.
-    value : sequence of sequences of float
-        Lists, tuples or an array; every layout has as many slots, at least one.
-    low : float
-        What a number may be at least.
-
-    Returns
-    -------
-    tuple of tuple of float
-
-    Raises
-    ------
-    ValueError
-        For anything else, naming the layout, and the slot where it is one number's fault.
-
-    Examples
-    --------
-    >>> grid("slots.nrr", [[1, 0.5]])
-    ((1.0, 0.5),)
-    """
-    rows = value.tolist() if hasattr(value, "tolist") else value
-    if not isinstance(rows, (list, tuple)) or not rows:
-        raise ValueError(f"{key} must be a list of layouts, not empty; got {shown(value)}.")
-    for index, row in enumerate(rows):
-        if not isinstance(row, (list, tuple)) or not row:
-            raise ValueError(
-                f"{key}[{index}] must be a list of slots, not empty; got {shown(row)}."
-            )
-        if len(row) != len(rows[0]):
-            raise ValueError(
-                f"{key} must have as many slots in every layout; layout 0 has {len(rows[0])}, "
-                f"layout {index} has {len(row)}."
-            )
-    return tuple(
-        tuple(real(f"{key}[{i}][{j}]", one, low=low) for j, one in enumerate(row))
-        for i, row in enumerate(rows)
-    )
-
-
-def require_keys(name: str, given: Any, keys: Iterable[str]) -> None:
-    """Refuse anything but an object with exactly these keys.
-
-    Parameters
-    ----------
-    name : str
-        What the record calls the object.
-    given : object
-        What came.
-    keys : iterable of str
-        The keys that it must have.
-
-    Raises
-    ------
-    ValueError
-        If it is no object, lacks a key or has one too many.
-
-    Examples
-    --------
-    >>> require_keys("seconds", {"training": 1.0, "measuring": 1.0}, ["training", "measuring"])
-    """
-    keys = list(keys)
-    if not isinstance(given, Mapping):
-        raise ValueError(f"{name} must be an object with {', '.join(keys)}; got {shown(given)}.")
-    missing = [key for key in keys if key not in given]
-    unknown = [key for key in given if key not in keys]
-    if missing or unknown:
-        faults = [f"lacks {', '.join(missing)}"] * bool(missing)
-        faults += [f"has unknown {', '.join(map(str, unknown))}"] * bool(unknown)
-        raise ValueError(
-            f"{name} must have exactly the keys {', '.join(keys)}; it {' and '.join(faults)}."
-        )
-
-
-def replace(record: Any, **values: Any) -> None:
-    """Set fields of a frozen dataclass while it is being made.
-
-    Parameters
-    ----------
-    record : dataclass instance
-        In its ``__post_init__``.
-    **values : object
-        By field.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> one = SimpleNamespace(gap=0)
-    >>> replace(one, gap=0.0)
-    >>> one.gap
-    0.0
-    """
-    for name, value in values.items():
-        object.__setattr__(record, name, value)
-
+# -- what a value must be, and how a message says so ---------------------------------------------
 
 ROUNDING = 1e-9
 """By how much an NRR may exceed 1: both of its parts are rounded, each to about 1e-16, after
 sums over up to thousands of devices."""
 
 
-@dataclass(frozen=True)
+def _printable(text: str) -> str:
+    """Return text of one line that is not empty: it stands in tables."""
+    if not (text.strip() and text.isprintable()):
+        raise PydanticCustomError("text", _REQUIRED["string_type"])
+    return text
+
+
+def _plain(value: Any, place: str = "") -> Any:
+    """Return a value as JSON gives it back: tuples become lists, numbers stay."""
+    if value is None or isinstance(value, (bool, str)) or type(value) is int:
+        return value
+    if type(value) is float and math.isfinite(value):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(one, f"{place}[{index}]") for index, one in enumerate(value)]
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: _plain(one, f"{place}.{name}") for name, one in value.items()}
+    raise ValueError(
+        f"{place} must be plain JSON (null, true, false, finite numbers, text, lists, "
+        f"objects with text as keys); got {_shown(value)}."
+    )
+
+
+def _native(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+Flag = Annotated[bool, Field(strict=True)]
+Text = Annotated[str, Field(strict=True), AfterValidator(_printable)]
+Whole = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_native)]
+Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_native)]
+Amount = Annotated[float, Field(strict=True, ge=0), BeforeValidator(_native)]
+Json = Annotated[Mapping[str, Any], AfterValidator(_plain)]
+Grid = Annotated[
+    tuple[Annotated[tuple[Amount, ...], Field(min_length=1)], ...], Field(min_length=1)
+]
+"""One number per slot: layouts, each with its slots."""
+
+_REQUIRED = {
+    "bool_type": "true or false",
+    "dataclass_type": "an object",
+    "dict_type": "an object",
+    "finite_number": "a finite number",
+    "float_type": "a finite number",
+    "greater_than_equal": "at least {ge:g}",
+    "int_type": "a whole number",
+    "is_instance_of": "a list",
+    "less_than_equal": "at most {le:g}",
+    "mapping_type": "an object",
+    "sequence_str": "a list",
+    "string_type": "printable text, not empty",
+    "too_short": "a list, not empty",
+    "tuple_type": "a list",
+}
+"""What pydantic's errors say, by their type."""
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _sentence(key: str, failed: ValidationError) -> str:
+    """Return the first fault of a record: its place, what is required there, and what came."""
+    faults = failed.errors(include_url=False)
+    first = faults[0]
+    place = _place(key, first["loc"])
+    if first["type"] in ("missing", "unexpected_keyword_argument"):
+        near = [one for one in faults if one["loc"][:-1] == first["loc"][:-1]]
+        names = {
+            kind: [str(one["loc"][-1]) for one in near if one["type"] == kind]
+            for kind in ("missing", "unexpected_keyword_argument")
+        }
+        return _wrong_keys(_place(key, first["loc"][:-1]) or "the record", *names.values())
+    if first["type"] == "value_error":  # of a check of ours, which says all but the place
+        return f"{place}{first['ctx']['error']}"
+    if first["type"] in _REQUIRED:
+        required = _REQUIRED[first["type"]].format(**first.get("ctx", {}))
+    else:
+        required = first["msg"].removeprefix("Input should be ")
+    return f"{place} must be {required}; got {_shown(first['input'])}."
+
+
+def _place(key: str, steps: Sequence[int | str]) -> str:
+    names = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return "".join([key, *names]).removeprefix(".")
+
+
+def _wrong_keys(name: str, missing: Sequence[str], unknown: Sequence[str]) -> str:
+    faults = [f"lacks {', '.join(missing)}"] * bool(missing)
+    faults += [f"has unknown {', '.join(unknown)}"] * bool(unknown)
+    return f"{name} must have exactly the keys of its version; it {' and '.join(faults)}."
+
+
+def require_keys(name: str, given: Any, keys: Iterable[str]) -> None:
+    """Raise ``ValueError`` for anything but an object with exactly these keys."""
+    keys = list(keys)
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} must be an object with {', '.join(keys)}; got {_shown(given)}.")
+    missing = [key for key in keys if key not in given]
+    unknown = [str(key) for key in given if key not in keys]
+    if missing or unknown:
+        raise ValueError(_wrong_keys(name, missing, unknown))
+
+
+# -- the record ----------------------------------------------------------------------------------
+
+Kind = TypeVar("Kind")
+
+
+@dataclass_transform(frozen_default=True)
+def _record(key: str) -> Callable[[type[Kind]], type[Kind]]:
+    """Make a class a frozen dataclass that checks its values; messages begin with `key`."""
+
+    def made(cls: type[Kind]) -> type[Kind]:
+        strict = ConfigDict(extra="forbid", allow_inf_nan=False)
+        checked: Any = validated(frozen=True, config=strict)(cls)
+        construct = checked.__init__
+
+        @functools.wraps(construct)
+        def refusing(self: Any, *args: Any, **kwargs: Any) -> None:
+            try:
+                construct(self, *args, **kwargs)
+            except ValidationError as error:
+                raise ValueError(_sentence(key, error)) from None
+
+        checked.__init__ = refusing
+        return checked  # type: ignore[no-any-return]
+
+    return made
+
+
+@_record("evaluation")
 class Evaluation:
     """Which frozen slots a policy was measured on.
 
@@ -358,33 +186,17 @@ class Evaluation:
         Whether every layout is the scenario's own map.
     gap : float, [1]
         Largest relative gap between the solver's decision and its bound.
-
-    Examples
-    --------
-    >>> Evaluation("v1", layouts=40, slots_per_layout=5, seed=1, own_layout=True, gap=0).gap
-    0.0
     """
 
-    set: str
-    layouts: int
-    slots_per_layout: int
-    seed: int
-    own_layout: bool
-    gap: float
-
-    def __post_init__(self) -> None:
-        text("evaluation.set", self.set)
-        replace(
-            self,
-            layouts=whole("evaluation.layouts", self.layouts, low=1),
-            slots_per_layout=whole("evaluation.slots_per_layout", self.slots_per_layout, low=1),
-            seed=whole("evaluation.seed", self.seed),
-            own_layout=flag("evaluation.own_layout", self.own_layout),
-            gap=real("evaluation.gap", self.gap, low=0),
-        )
+    set: Text
+    layouts: Count
+    slots_per_layout: Count
+    seed: Whole
+    own_layout: Flag
+    gap: Amount
 
 
-@dataclass(frozen=True)
+@_record("slots")
 class Slots:
     """Every figure of every slot: layouts, each with its slots.
 
@@ -398,11 +210,6 @@ class Slots:
         Sums over the devices.
     lower_bound : tuple of tuple of float, [1]
         What no decision undercuts; the optimum where the solver is exact.
-
-    Examples
-    --------
-    >>> Slots(((0.5,),), ((4.0,),), ((1.0,),), ((3.0,),), ((2.0,),)).objective
-    ((4.0,),)
     """
 
     nrr: Grid
@@ -436,25 +243,21 @@ class Slots:
         >>> Slots.of(objective=[[4]], latency_s=[[1]], energy_j=[[3]], lower_bound=[[2]]).nrr
         ((0.5,),)
         """
-        nrr = np.asarray(lower_bound, dtype=np.float64) / np.asarray(objective, dtype=np.float64)
-        given = (objective, latency_s, energy_j, lower_bound)
-        return cls(nrr.tolist(), *(np.asarray(one, np.float64).tolist() for one in given))
+        given = [np.asarray(one, np.float64) for one in (objective, latency_s, energy_j)]
+        bound = np.asarray(lower_bound, np.float64)
+        return cls(*(one.tolist() for one in (bound / given[0], *given, bound)))
 
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            key = f"slots.{field.name}"
-            replace(self, **{field.name: grid(key, getattr(self, field.name), low=0)})
-        for field in dataclasses.fields(self):
-            shape, first = np.shape(getattr(self, field.name)), np.shape(self.nrr)
-            if shape != first:
+    @model_validator(mode="after")
+    def _consistent(self) -> Slots:
+        """Refuse figures of other slots, and an NRR that is not what it is defined to be."""
+        shape = (len(self.nrr), len(self.nrr[0]))
+        for name in _names(Slots):
+            slots = [len(layout) for layout in getattr(self, name)]
+            if slots != [shape[1]] * shape[0]:
                 raise ValueError(
-                    f"slots.{field.name} must have as many layouts and slots as slots.nrr, "
-                    f"{first}; got {shape}."
+                    f".{name} must have as many layouts as slots.nrr, each of as many slots, "
+                    f"{shape}; got layouts of {_shown(slots)} slots."
                 )
-        self._require_ratio()
-
-    def _require_ratio(self) -> None:
-        """Refuse an NRR that is not what it is defined to be."""
         nrr, objective, bound = map(np.asarray, (self.nrr, self.objective, self.lower_bound))
         outside = ~((nrr > 0) & (nrr <= 1 + ROUNDING))
         wrong = ~(np.abs(nrr * objective - bound) <= 1e-6 * bound)
@@ -465,12 +268,13 @@ class Slots:
             if bad.any():
                 i, j = map(int, np.argwhere(bad)[0])
                 raise ValueError(
-                    f"slots.nrr[{i}][{j}] must {required}; got {nrr[i, j]:.17g} with "
-                    f"lower_bound {bound[i, j]:.17g} and objective {objective[i, j]:.17g}."
+                    f".nrr[{i}][{j}] must {required}; got {nrr[i, j]:.17g} with lower_bound "
+                    f"{bound[i, j]:.17g} and objective {objective[i, j]:.17g}."
                 )
+        return self
 
 
-@dataclass(frozen=True)
+@_record("decision_ms")
 class DecisionTime:
     """How long one slot's decision takes.
 
@@ -478,25 +282,13 @@ class DecisionTime:
     ----------
     single, batched : float, [ms]
         Slot by slot, and per slot of a batch.
-
-    Examples
-    --------
-    >>> DecisionTime(single=1, batched=0.1).single
-    1.0
     """
 
-    single: float
-    batched: float
-
-    def __post_init__(self) -> None:
-        replace(
-            self,
-            single=real("decision_ms.single", self.single, low=0),
-            batched=real("decision_ms.batched", self.batched, low=0),
-        )
+    single: Amount
+    batched: Amount
 
 
-@dataclass(frozen=True)
+@_record("")
 class CurvePoint:
     """What the policy reached during training.
 
@@ -507,28 +299,15 @@ class CurvePoint:
     seconds : float, [s]
         Of training so far, without measuring.
     nrr : float, [1]
-        Mean, in (0, 1].
-
-    Examples
-    --------
-    >>> CurvePoint(timesteps=100, seconds=2, nrr=0.5).seconds
-    2.0
+        Mean, in [0, 1].
     """
 
-    timesteps: int
-    seconds: float
-    nrr: float
-
-    def __post_init__(self) -> None:
-        replace(
-            self,
-            timesteps=whole("timesteps", self.timesteps),
-            seconds=real("seconds", self.seconds, low=0),
-            nrr=real("nrr", self.nrr, low=0, high=1 + ROUNDING),
-        )
+    timesteps: Whole
+    seconds: Amount
+    nrr: Annotated[Amount, Field(le=1 + ROUNDING)]
 
 
-@dataclass(frozen=True)
+@_record("seconds")
 class Seconds:
     """How long the run took.
 
@@ -538,27 +317,13 @@ class Seconds:
         Wall time; None where nobody knows, as of a model that came as a file.
     measuring : float, [s]
         Wall time.
-
-    Examples
-    --------
-    >>> Seconds(training=10, measuring=2).training
-    10.0
     """
 
-    training: float | None
-    measuring: float
-
-    def __post_init__(self) -> None:
-        replace(
-            self,
-            training=None
-            if self.training is None
-            else real("seconds.training", self.training, low=0),
-            measuring=real("seconds.measuring", self.measuring, low=0),
-        )
+    training: Amount | None
+    measuring: Amount
 
 
-@dataclass(frozen=True)
+@_record("system")
 class System:
     """What it ran on.
 
@@ -574,41 +339,24 @@ class System:
         Its name.
     cores, threads : int
         Cores of the machine, and threads that the process may use.
-
-    Examples
-    --------
-    >>> System({"numpy": "2"}, "a1b2", False, "some processor", cores=8, threads=1).cores
-    8
     """
 
-    versions: Mapping[str, str]
-    commit: str | None
-    modified: bool | None
-    processor: str
-    cores: int
-    threads: int
+    versions: Annotated[Mapping[str, Text], AfterValidator(dict)]
+    commit: Text | None
+    modified: Flag | None
+    processor: Text
+    cores: Count
+    threads: Count
 
-    def __post_init__(self) -> None:
-        versions = mapping("system.versions", self.versions)
-        for name, version in versions.items():
-            text(f"system.versions.{name}", version)
-        text("system.processor", self.processor)
-        if self.commit is not None:
-            text("system.commit", self.commit)
-            flag("system.modified", self.modified)
-        elif self.modified is not None:
-            raise ValueError(
-                f"system.modified must be null without a commit; got {shown(self.modified)}."
-            )
-        replace(
-            self,
-            versions=versions,
-            cores=whole("system.cores", self.cores, low=1),
-            threads=whole("system.threads", self.threads, low=1),
-        )
+    @model_validator(mode="after")
+    def _consistent(self) -> System:
+        if (self.commit is None) != (self.modified is None):
+            required = "null without a commit" if self.commit is None else "true or false with one"
+            raise ValueError(f".modified must be {required}; got {self.modified}.")
+        return self
 
 
-@dataclass(frozen=True)
+@_record("")
 class Result:
     """What one policy reached: the record of ``result.json``.
 
@@ -625,7 +373,7 @@ class Result:
     scenario : str
         The name shown.
     scenario_json : mapping
-        The whole scenario; its JSON text is taken, too.
+        The whole scenario.
     seed : int or None
         Of training; None for a rule that has none.
     timesteps : int
@@ -655,83 +403,49 @@ class Result:
 
     Examples
     --------
-    >>> EXAMPLE.slots.nrr
-    ((0.5, 1.0),)
+    >>> dataclasses.replace(EXAMPLE, timesteps=-1)
+    Traceback (most recent call last):
+    ValueError: timesteps must be at least 0; got -1.
     """
 
-    algorithm: str
-    label: str
-    learns: bool
-    scenario: str
-    scenario_json: Mapping[str, Any]
-    seed: int | None
-    timesteps: int
-    arguments: Mapping[str, Any]
+    algorithm: Text
+    label: Text
+    learns: Flag
+    scenario: Text
+    scenario_json: Json
+    seed: Whole | None
+    timesteps: Whole
+    arguments: Json
     evaluation: Evaluation
     slots: Slots
     decision_ms: DecisionTime
-    curve: Sequence[CurvePoint]
+    curve: Annotated[Sequence[CurvePoint], AfterValidator(tuple)]
     seconds: Seconds
     system: System
-    notes: Sequence[str]
+    notes: Annotated[Sequence[Text], AfterValidator(tuple)]
 
-    def __post_init__(self) -> None:
-        for key in ("algorithm", "label", "scenario"):
-            text(key, getattr(self, key))
-        flag("learns", self.learns)
+    @model_validator(mode="after")
+    def _consistent(self) -> Result:
         if self.seed is None and self.learns:
-            raise ValueError("seed must be a whole number >= 0 where learns is true; got None.")
-        scenario = self.scenario_json
-        replace(
-            self,
-            scenario_json=mapping(
-                "scenario_json", json.loads(scenario) if isinstance(scenario, str) else scenario
-            ),
-            seed=None if self.seed is None else whole("seed", self.seed),
-            timesteps=whole("timesteps", self.timesteps),
-            arguments=mapping("arguments", self.arguments),
-            curve=tuple(self.curve),
-            notes=_notes(self.notes),
-        )
-        for key, kind in PARTS.items():
-            if not isinstance(getattr(self, key), kind):
-                raise ValueError(
-                    f"{key} must be a {kind.__name__}; got {shown(getattr(self, key))}."
-                )
-        self._require_shape()
-        self._require_order()
-
-    def _require_shape(self) -> None:
+            raise ValueError("seed must be a whole number where learns is true; got None.")
         shape = (self.evaluation.layouts, self.evaluation.slots_per_layout)
         if np.shape(self.slots.nrr) != shape:
             raise ValueError(
                 f"slots must have evaluation.layouts x evaluation.slots_per_layout, {shape}, "
                 f"numbers per figure; got {np.shape(self.slots.nrr)}."
             )
-
-    def _require_order(self) -> None:
         for before, after in zip(self.curve, self.curve[1:], strict=False):
             if after.timesteps <= before.timesteps or after.seconds < before.seconds:
                 raise ValueError(
                     "curve must rise in timesteps and not fall in seconds; got "
-                    f"{shown(before)} before {shown(after)}."
+                    f"{_shown(before)} before {_shown(after)}."
                 )
+        return self
 
 
-def _notes(given: Any) -> tuple[str, ...]:
-    if not isinstance(given, (list, tuple)):
-        raise ValueError(f"notes must be a list of text; got {shown(given)}.")
-    return tuple(text(f"notes[{index}]", one) for index, one in enumerate(given))
+def _names(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
-
-PARTS: Mapping[str, type] = {
-    "evaluation": Evaluation,
-    "slots": Slots,
-    "decision_ms": DecisionTime,
-    "seconds": Seconds,
-    "system": System,
-}
-"""The keys of a record that are objects of fixed keys."""
 
 EXAMPLE = Result(
     algorithm="local",
@@ -752,54 +466,11 @@ EXAMPLE = Result(
 )
 """The smallest record, for examples."""
 
+# -- its file ------------------------------------------------------------------------------------
 
-FORMAT = "mec-gym/result"
-VERSION = 2
+FORMAT, VERSION, FILE_NAME = "mec-gym/result", 2, "result.json"
 LATER: Mapping[int, Mapping[str, Any]] = {1: {"notes": []}, VERSION: {}}
 """By version of a file, what later ones brought, with what it then was."""
-FILE_NAME = "result.json"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a file gave no result.
-
-    Attributes
-    ----------
-    file : str
-        Its path, or the folder's.
-    reason : str
-        A sentence.
-
-    Examples
-    --------
-    >>> Problem("runs/a/result.json", "is not valid JSON").file
-    'runs/a/result.json'
-    """
-
-    file: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """What folders hold.
-
-    Attributes
-    ----------
-    results : tuple of Result
-        The good ones, by path.
-    problems : tuple of Problem
-        Everything that is not among them, and why.
-
-    Examples
-    --------
-    >>> Found((), ()).results
-    ()
-    """
-
-    results: tuple[Result, ...]
-    problems: tuple[Problem, ...]
 
 
 def write_result(path: str | os.PathLike[str], result: Result) -> None:
@@ -820,30 +491,10 @@ def write_result(path: str | os.PathLike[str], result: Result) -> None:
     ...     read_result(Path(folder) / "run" / "result.json") == EXAMPLE
     True
     """
-    write_whole(Path(path), written(result))
-
-
-def written(result: Result) -> str:
-    """Return a result as JSON text, one line per key.
-
-    Parameters
-    ----------
-    result : Result
-        What to write.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> written(EXAMPLE).splitlines()[1]
-    ' "format": "mec-gym/result",'
-    """
     record = {"format": FORMAT, "version": VERSION} | dataclasses.asdict(result)
-    # Python writes the shortest digits that give the same double back.
+    # One line per key. Python writes the shortest digits that give the same double back.
     lines = [f' "{key}": {json.dumps(value, allow_nan=False)}' for key, value in record.items()]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    write_whole(Path(path), "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def read_result(path: str | os.PathLike[str]) -> Result:
@@ -900,40 +551,52 @@ def _result(record: Any) -> Result:
     """Return the result that plain JSON describes."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         came = record.get("format") if isinstance(record, dict) else record
-        raise ValueError(f"format must be {FORMAT!r}; got {shown(came)}.")
+        raise ValueError(f"format must be {FORMAT!r}; got {_shown(came)}.")
     version = record.get("version")
-    if not isinstance(version, int) or isinstance(version, bool) or version not in LATER:
+    if type(version) is not int or version not in LATER:
         raise ValueError(
             f"version must be {' or '.join(map(str, LATER))}, which this release reads; got "
-            f"{shown(version)}. Read it with the release that wrote it, or with a later one."
+            f"{_shown(version)}. Read it with the release that wrote it, or with a later one."
         )
     later = LATER[version]
     keys = [key for key in _names(Result) if key not in later]
     require_keys("the record", record, ["format", "version", *keys])
-    values = {key: record[key] for key in keys} | dict(later)
-    if not isinstance(values["scenario_json"], dict):
-        raise ValueError(f"scenario_json must be an object; got {shown(values['scenario_json'])}.")
-    for key, kind in PARTS.items():
-        require_keys(key, values[key], _names(kind))
-        values[key] = kind(**values[key])
-    return Result(**values | {"curve": _curve(values["curve"])})
+    return Result(**{key: record[key] for key in keys}, **later)
 
 
-def _curve(points: Any) -> list[CurvePoint]:
-    if not isinstance(points, list):
-        raise ValueError(f"curve must be a list; got {shown(points)}.")
-    curve = []
-    for index, point in enumerate(points):
-        require_keys(f"curve[{index}]", point, _names(CurvePoint))
-        try:
-            curve.append(CurvePoint(**point))
-        except ValueError as error:
-            raise ValueError(f"curve[{index}].{error}") from None
-    return curve
+# -- what folders hold ---------------------------------------------------------------------------
 
 
-def _names(kind: Any) -> list[str]:
-    return [field.name for field in dataclasses.fields(kind)]
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Why a file gave no result.
+
+    Attributes
+    ----------
+    file : str
+        Its path, or the folder's.
+    reason : str
+        A sentence.
+    """
+
+    file: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What folders hold.
+
+    Attributes
+    ----------
+    results : tuple of Result
+        The good ones, by path.
+    problems : tuple of Problem
+        Everything that is not among them, and why.
+    """
+
+    results: tuple[Result, ...]
+    problems: tuple[Problem, ...]
 
 
 def read_results(folders: Iterable[str | os.PathLike[str]]) -> Found:
@@ -982,32 +645,26 @@ def read_results(folders: Iterable[str | os.PathLike[str]]) -> Found:
             reason = str(error).removeprefix(f"result file {file}").removeprefix(":").strip()
             problems.append(Problem(str(file), reason))
             continue
-        alike, arguments = kinds.setdefault(_identity(result)[:-1], (file, result.arguments))
+        alike = (result.label, *asked(result), result.timesteps)
+        known, arguments = kinds.setdefault(alike, (file, result.arguments))
         if result.arguments != arguments:
-            problems.append(Problem(str(file), _unlike(alike)))
+            reason = f"{_alike(known)}, but other arguments: it is no other seed of the same"
+            problems.append(Problem(str(file), f"{reason}; give it another label."))
             continue
-        first, _ = results.setdefault(_identity(result), (file, result))
+        first, _ = results.setdefault((*alike, result.seed), (file, result))
         if first is not file:
-            problems.append(Problem(str(file), _twice(first)))
+            reason = f"{_alike(first)} and its seed, and that one was read instead"
+            problems.append(
+                Problem(str(file), f"{reason}; give one of them another label or remove it.")
+            )
     return Found(tuple(result for _, result in results.values()), tuple(problems))
 
 
-def _identity(result: Result) -> Any:
-    """Return what no two results may share."""
-    asked = dataclasses.replace(result.evaluation, gap=0.0)
+def asked(result: Result) -> tuple[str, str, Evaluation]:
+    """Return what a result's slots were asked for with; the gap is an answer."""
     scenario = json.dumps(result.scenario_json, sort_keys=True)
-    return (result.label, result.scenario, scenario, asked, result.timesteps, result.seed)
+    return result.scenario, scenario, dataclasses.replace(result.evaluation, gap=0.0)
 
 
-def _unlike(first: Path) -> str:
-    return (
-        f"has the label, scenario, slots and timesteps of {first}, but other arguments: it is no "
-        "other seed of the same; give it another label."
-    )
-
-
-def _twice(first: Path) -> str:
-    return (
-        f"has the label, scenario, slots, timesteps and seed of {first}, which was read instead; "
-        "give one of them another label or remove it."
-    )
+def _alike(first: Path) -> str:
+    return f"has the label, scenario, slots and timesteps of {first}"

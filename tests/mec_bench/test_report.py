@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mec_bench.comparing import aggregate, compare
 from mec_bench.report import (
+    content_of,
     leaderboard,
     leaderboard_json,
-    report,
     report_page,
     warnings,
     write_report,
@@ -44,7 +46,7 @@ def results() -> list[Result]:
 @pytest.fixture(scope="module")
 def html(results: list[Result]) -> str:
     pytest.importorskip("matplotlib")
-    return report_page(report(results, PROBLEMS))
+    return report_page(content_of(results, PROBLEMS))
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -76,7 +78,7 @@ def test_rows_are_sorted_by_mean_nrr_and_all_there(results: list[Result]) -> Non
 def test_the_order_of_results_changes_nothing(results: list[Result]) -> None:
     mixed = list(results)
     random.Random(1).shuffle(mixed)
-    assert leaderboard_json(report(mixed)) == leaderboard_json(report(results))
+    assert leaderboard_json(content_of(mixed)) == leaderboard_json(content_of(results))
 
 
 def test_random_scores_zero_and_the_optimum_one() -> None:
@@ -243,7 +245,7 @@ def shown(results: list[Result]) -> dict[str, str]:
     return {
         "terminal": as_text(compare(results)),
         "Markdown": leaderboard(results).replace("\\", ""),
-        "page": unescape(report_page(report(results))),
+        "page": unescape(report_page(content_of(results))),
     }
 
 
@@ -258,8 +260,7 @@ def test_one_seed_has_an_interval_over_layouts_with_its_mark_everywhere() -> Non
     assert row.interval.low == pytest.approx(means.mean() - half, rel=1e-4)
     low, high = f"{row.interval.low:.4f}", f"{min(row.interval.high, 1):.4f}"
     for where, text in shown(results).items():
-        between = f"{low} to {high} *" if where == "terminal" else f"[{low}, {high}] *"
-        assert between in text, where
+        assert f"[{low}, {high}] *" in text, where
         assert "* Of one training seed, over batches of slots alone: another" in text
         assert "Not compared: lonely. A comparison takes at least two training seeds" in text
 
@@ -269,20 +270,20 @@ def test_two_seeds_have_neither_mark_nor_word() -> None:
     for text in shown([*results, result("rule", None)]).values():
         assert "Of one training seed" not in text
         assert "Not compared" not in text
-        assert "Cut at 1" not in text
+        assert "Cut to" not in text
 
 
-def test_an_interval_beyond_one_is_cut_where_it_is_shown_and_nowhere_else() -> None:
+def test_an_interval_beyond_what_is_possible_is_cut_where_it_is_shown_and_nowhere_else() -> None:
     results = [result("a", 0, quality=0.7), result("a", 1, quality=0.99)]
     (table,) = compare(results).tables
     (row,) = table.rows
-    assert row.nrr.high > 1
-    assert json.loads(leaderboard_json(report(results)))["tables"][0]["rows"][0]["nrr"][
+    assert row.nrr.low < 0 < 1 < row.nrr.high
+    assert json.loads(leaderboard_json(content_of(results)))["tables"][0]["rows"][0]["nrr"][
         "high"
     ] == pytest.approx(row.nrr.high)
     for where, text in shown(results).items():
-        assert ("to 1.0000†" if where == "terminal" else ", 1.0000†]") in text, where
-        assert "† Cut at 1, which no policy can pass." in text
+        assert "[0.0000†, 1.0000†]" in text, where
+        assert "† Cut to what is possible" in text
         assert f"{row.nrr.high:.4f}" not in text
 
 
@@ -308,15 +309,15 @@ def test_a_time_of_training_that_nobody_knows_is_a_dash() -> None:
     (row,) = [line for line in leaderboard([one, known]).splitlines() if line[:5] == "| a |"][:1]
     assert row.endswith("| – |")
     (row,) = [line for line in as_text(compare([one, known])).splitlines() if line[:2] == "a "]
-    assert row.split()[-1] == "-"
-    rows = json.loads(leaderboard_json(report([one])))["tables"][0]["rows"]
+    assert row.split()[-1] == "–"
+    rows = json.loads(leaderboard_json(content_of([one])))["tables"][0]["rows"]
     assert rows[0]["training_s"] is None
 
 
 def test_the_column_of_corrected_p_values_says_so() -> None:
     results = [result(label, seed) for label in "ab" for seed in range(2)]
     text = as_text(compare(results, "b"))
-    (head,) = [line for line in text.splitlines() if line.startswith("policy  difference")]
+    (head,) = [line for line in text.splitlines() if line.startswith("label") and "NRR −" in line]
     assert head.endswith("p, Holm")
 
 
@@ -426,7 +427,7 @@ def test_what_users_wrote_stays_text(html: str, results: list[Result]) -> None:
     for text in (html, leaderboard(results)):
         assert "<script>alert" not in text
         assert "&lt;script&gt;alert(1)" in text.replace("\\", "")
-    assert label in {row.label for row in report(results).comparison.tables[0].rows}
+    assert label in {row.label for row in content_of(results).comparison.tables[0].rows}
     assert "runs/&lt;b&gt;/result.json" in html
     assert checked(html).tags.count("script") == 1
     assert not {"b", "em"} & set(checked(html).tags)
@@ -441,14 +442,14 @@ def test_names_of_columns_and_scenarios_stay_text() -> None:
         for name in (nasty, "plain")
     ]
     results += [result("other", 0, scenario=name) for name in (nasty, "plain")]
-    page = checked(report_page(report(results, [], nasty)))
+    page = checked(report_page(content_of(results, [], nasty)))
     assert "img" not in page.tags
 
 
 def test_the_same_results_give_the_same_page() -> None:
     pytest.importorskip("matplotlib")
     few = [result(label, seed) for label in ("a", "b") for seed in range(3)]
-    assert report_page(report(few[::-1], PROBLEMS)) == report_page(report(few, PROBLEMS))
+    assert report_page(content_of(few[::-1], PROBLEMS)) == report_page(content_of(few, PROBLEMS))
 
 
 def test_every_label_scenario_and_problem_is_on_the_page(html: str, results: list[Result]) -> None:
@@ -494,28 +495,57 @@ def test_no_two_of_many_labels_look_the_same() -> None:
     assert len({(colour, marker) for colour, marker, _ in seen}) == 28
 
 
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=4))
+def test_an_axis_of_times_shows_all_of_them_and_at_least_two_numbers(times: list[float]) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from mec_bench.figures import logarithmic
+
+    axes = Figure().subplots()
+    logarithmic(axes, times)
+    low, high = axes.get_xlim()
+    assert low <= min(times) <= max(times) <= high
+    assert sum(low <= tick <= high for tick in axes.get_xticks()) >= 2
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_an_axis_of_nrr_shows_all_of_it_and_at_least_two_numbers(nrr: list[float]) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from mec_bench.figures import stretch
+
+    axes = Figure().subplots()
+    axes.plot(nrr, nrr)
+    stretch(axes, "y", nrr)
+    low, high = axes.get_ylim()
+    assert low <= min(nrr) <= max(nrr) <= high
+    assert sum(low <= tick <= high for tick in axes.get_yticks()) >= 2
+
+
 def test_a_table_without_curves_has_no_figure_of_them(results: list[Result]) -> None:
     pytest.importorskip("matplotlib")
     bare = [dataclasses.replace(one, curve=()) for one in results[:3]]
-    assert "Learning" not in report_page(report(bare))
-    assert "NRR during training" not in report_page(report(bare))
+    assert "Learning" not in report_page(content_of(bare))
+    assert "NRR during training" not in report_page(content_of(bare))
 
 
 def test_drawing_leaves_matplotlib_as_it_was(results: list[Result]) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     with matplotlib.rc_context({"font.size": 31.0, "axes.grid": False}):
         before = dict(matplotlib.rcParams)
-        loud = report_page(report(results[:2]))
+        loud = report_page(content_of(results[:2]))
         assert dict(matplotlib.rcParams) == before
-    assert report_page(report(results[:2])) == loud
+    assert report_page(content_of(results[:2])) == loud
 
 
 def test_without_matplotlib_the_page_has_tables_and_says_so(results: list[Result]) -> None:
     script = (
         "import sys; sys.modules['matplotlib'] = None\n"
         "from mec_bench.results import EXAMPLE\n"
-        "from mec_bench.report import report, report_page\n"
-        "page = report_page(report([EXAMPLE]))\n"
+        "from mec_bench.report import content_of, report_page\n"
+        "page = report_page(content_of([EXAMPLE]))\n"
         "assert '<svg' not in page and 'There are no figures' in page and 'all local' in page\n"
     )
     done = subprocess.run(
@@ -531,7 +561,7 @@ def test_a_report_of_nothing_is_a_page_nevertheless(tmp_path: Path) -> None:
 
 
 def test_the_json_holds_no_nan_and_all_rows(results: list[Result]) -> None:
-    text = leaderboard_json(report(results, PROBLEMS))
+    text = leaderboard_json(content_of(results, PROBLEMS))
     plain = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert plain["problems"] == [dataclasses.asdict(PROBLEMS[0])]
     assert [len(table["rows"]) for table in plain["tables"]] == [10, 11, 11]

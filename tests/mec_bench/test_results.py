@@ -98,20 +98,21 @@ def removed(key: str) -> Callable[[dict[str, Any]], None]:
         (broken("version", []), ["version must be 1 or 2", "got []"]),
         (broken("version", 1), ["unknown notes"]),
         (removed("notes"), ["lacks notes"]),
-        (broken("notes", "text"), ["notes must be a list of text", "'text'"]),
+        (broken("notes", "text"), ["notes must be a list", "'text'"]),
         (broken("notes", ["two\nlines"]), ["notes[0] must be printable text"]),
         (removed("seed"), ["lacks seed"]),
         (broken("extra", 1), ["unknown extra"]),
         (broken("evaluation", {"set": "v1"}), ["evaluation must have", "lacks layouts"]),
         (broken("evaluation.set", ""), ["evaluation.set must be printable text", "''"]),
-        (broken("evaluation.layouts", 8.0), ["evaluation.layouts", "whole number >= 1", "8.0"]),
+        (broken("evaluation.layouts", 8.0), ["evaluation.layouts must be a whole number", "8.0"]),
         (broken("evaluation.layouts", 9), ["(9, 3)", "(8, 3)"]),
+        (broken("evaluation.layouts", 0), ["evaluation.layouts must be at least 1", "0"]),
         (broken("evaluation.gap", -1), ["evaluation.gap", "-1"]),
         (broken("label", 3), ["label must be printable text", "3"]),
         (broken("label", "two\nlines"), ["label must be printable text"]),
         (broken("learns", 1), ["learns must be true or false", "1"]),
         (broken("seed", None), ["seed must be a whole number", "None"]),
-        (broken("seed", -1), ["seed must be a whole number", "-1"]),
+        (broken("seed", -1), ["seed must be at least 0", "-1"]),
         (broken("seed", True), ["seed must be a whole number", "True"]),
         (broken("timesteps", "5"), ["timesteps must be a whole number", "'5'"]),
         (broken("scenario_json", "{}"), ["scenario_json must be an object"]),
@@ -120,10 +121,13 @@ def removed(key: str) -> Callable[[dict[str, Any]], None]:
         (broken("slots.energy_j.0.0", float("inf")), ["slots.energy_j[0][0]", "inf"]),
         (broken("slots.energy_j.0.0", 10**400), ["slots.energy_j[0][0]"]),
         (broken("slots.latency_s.0.0", "1"), ["slots.latency_s[0][0]", "'1'"]),
-        (broken("slots.objective.1", [1.0, 2.0]), ["slots.objective", "layout 1 has 2"]),
+        (
+            broken("slots.objective.1", [1.0, 2.0]),
+            ["slots.objective", "as many slots, (8, 3)", "[3, 2, 3"],
+        ),
         (broken("slots.objective.1", 3.0), ["slots.objective[1] must be a list", "3.0"]),
         (broken("slots.objective", []), ["slots.objective must be a list", "[]"]),
-        (broken("slots.lower_bound", [[1.0]]), ["slots.lower_bound", "(8, 3)", "(1, 1)"]),
+        (broken("slots.lower_bound", [[1.0]]), ["slots.lower_bound", "(8, 3)", "[1]"]),
         (broken("slots.nrr.0.0", 1.5), ["slots.nrr[0][0] must lie in (0, 1]", "1.5"]),
         (broken("slots.nrr.0.0", 0.5), ["slots.nrr[0][0] must be lower_bound / objective"]),
         (broken("seconds.training", -1), ["seconds.training", "-1"]),
@@ -133,7 +137,8 @@ def removed(key: str) -> Callable[[dict[str, Any]], None]:
         (broken("curve.1.nrr", float("nan")), ["curve[1].nrr must be a finite", "nan"]),
         (broken("curve.1", {"nrr": 1}), ["curve[1] must have", "lacks timesteps, seconds"]),
         (broken("curve.2.timesteps", 5), ["curve must rise in timesteps"]),
-        (broken("system.cores", 0), ["system.cores must be a whole number >= 1", "0"]),
+        (broken("system.cores", 0), ["system.cores must be at least 1", "0"]),
+        (broken("system.modified", None), ["system.modified must be true or false", "None"]),
         (broken("system.commit", None), ["system.modified must be null without a commit"]),
         (broken("system.versions", {"numpy": 2}), ["system.versions.numpy", "2"]),
     ],
@@ -209,9 +214,29 @@ def test_tuples_in_arguments_are_lists_from_the_start(tmp_path: Path) -> None:
     assert read_result(tmp_path / "result.json").arguments == {"net_arch": [64, 64]}
 
 
-def test_a_scenario_may_come_as_its_json_text() -> None:
-    one = dataclasses.replace(result(), scenario_json='{"n_devices": 3}')
-    assert one.scenario_json == {"n_devices": 3}
+def test_parts_are_refused_by_the_name_that_the_record_gives_them() -> None:
+    with pytest.raises(ValueError, match=r"^decision_ms\.single must be at least 0; got -1\.$"):
+        DecisionTime(single=-1, batched=1)
+    with pytest.raises(ValueError, match=r"^seconds must have exactly .* lacks measuring"):
+        Seconds(training=1)  # type: ignore[call-arg]
+
+
+def test_slots_of_arrays_are_those_of_lists() -> None:
+    lists = {"objective": [[4, 2]], "latency_s": [[1, 1]], "energy_j": [[3, 0]]}
+    one = Slots.of(**lists, lower_bound=[[2, 2]])
+    arrays = {name: np.array(figures) for name, figures in lists.items()}
+    other = Slots.of(**arrays, lower_bound=np.array([[2, 2]], np.float32))
+    assert one == other
+    assert hash(one) == hash(other)
+    assert {type(value) for value in one.nrr[0]} == {float}
+
+
+def test_numbers_of_numpy_become_pythons() -> None:
+    one = dataclasses.replace(result(), seed=np.int64(3), timesteps=np.int32(7), curve=[])
+    assert (type(one.seed), type(one.timesteps)) == (int, int)
+    assert type(DecisionTime(np.float32(0.5), np.float64(1)).single) is float
+    with pytest.raises(ValueError, match="timesteps must be a whole number"):
+        dataclasses.replace(one, timesteps=np.bool_(True))
 
 
 def test_every_file_is_a_result_or_a_problem(tmp_path: Path) -> None:

@@ -12,24 +12,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mec_bench.coverage import bootstrap_coverage, coverage_table, difference_coverage
 from mec_bench.figures import band
 from mec_bench.results import CurvePoint
 from mec_bench.statistics import (
-    bootstrap_difference,
+    Interval,
     crossed_mean,
     holm,
     improvement,
     interquartile_mean,
-    iqm,
     mean,
     optimality_gap,
     paired_difference,
     performance_profile,
     probability_of_improvement,
-    profile,
-    stratified_band,
     stratified_bootstrap,
+)
+from mec_bench.tables import COVERAGE
+from reproduction.coverage import (
+    bootstrap_coverage,
+    bootstrap_difference,
+    coverage_of_few,
+    coverage_table,
+    difference_coverage,
 )
 
 scores = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12)
@@ -116,21 +120,14 @@ def test_scenarios_must_match_in_a_comparison() -> None:
 # -- the bootstrap --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("ours", "scipys"),
-    [(mean, np.mean), (iqm, lambda x, axis: stats.trim_mean(x, 0.25, axis=axis))],
-)
-def test_the_bootstrap_agrees_with_scipys(
-    ours: object, scipys: object, rng: np.random.Generator
-) -> None:
-    runs = rng.standard_normal(12)
-    got = stratified_bootstrap([runs], ours, n_resamples=40_000)  # type: ignore[arg-type]
-    expected = stats.bootstrap(
-        (runs,), scipys, n_resamples=40_000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
+def test_runs_are_resampled_within_each_scenario(rng: np.random.Generator) -> None:
+    runs = [rng.standard_normal(12), 5 + rng.standard_normal(7)]
+    got = stratified_bootstrap(runs, mean, n_resamples=40_000)
+    drawn = np.mean([rng.choice(one, (40_000, len(one))).mean(1) for one in runs], axis=0)
     # Quantiles of 40,000 draws have a standard error of about 1 % of the interval's width.
-    assert got.low == pytest.approx(expected.low, abs=0.05 * 2 * got.half)
-    assert got.high == pytest.approx(expected.high, abs=0.05 * 2 * got.half)
+    assert (got.low, got.high) == pytest.approx(
+        np.quantile(drawn, [0.025, 0.975]), abs=0.05 * 2 * got.half
+    )
 
 
 def test_differences_between_scenarios_are_no_uncertainty() -> None:
@@ -154,14 +151,6 @@ def test_one_run_tells_nothing_of_its_scatter() -> None:
     interval = stratified_bootstrap([[0.1, 0.2], [0.3]])
     assert not interval.known
     assert math.isfinite(interval.value)
-
-
-def test_a_band_is_an_interval_at_each_point(rng: np.random.Generator) -> None:
-    runs, limits = [rng.random(6), rng.random(4)], [0.2, 0.5, 0.8]
-    curve = stratified_band(runs, profile(limits))
-    for index, limit in enumerate(limits):
-        one = stratified_bootstrap(runs, lambda parts, at=limit: profile([at])(parts)[:, 0])
-        assert (one.low, one.high) == (curve.low[index], curve.high[index])
 
 
 def test_both_sides_of_an_improvement_are_resampled(rng: np.random.Generator) -> None:
@@ -226,6 +215,13 @@ def test_row_order_changes_no_bootstrap_difference(rng: np.random.Generator) -> 
     assert (other.low, other.high) == pytest.approx((one.low, one.high), rel=1e-12)
 
 
+def test_an_interval_is_cut_to_what_is_possible() -> None:
+    two = crossed_mean([[0.74] * 4, [0.99] * 4])
+    assert two.low < 0 < 1 < two.high
+    assert two.within(0, 1) == Interval(two.value, 0, 1)
+    assert not crossed_mean([[0.5]]).within(0, 1).known
+
+
 def test_one_seed_of_a_learner_gives_no_interval(rng: np.random.Generator) -> None:
     a, b = rng.random((1, 9)), rng.random((5, 9))
     assert not paired_difference(a, b).interval.known
@@ -277,22 +273,23 @@ def curve(x: list[float], y: list[float]) -> list[CurvePoint]:
 
 def test_curves_meet_on_the_part_that_all_have() -> None:
     one, two = curve([0, 10], [0, 1]), curve([2, 8], [0.2, 0.8])
-    grid, both = band([one, two], "seconds")
-    assert (grid[0], grid[-1]) == (2, 8)
-    np.testing.assert_allclose(both.value, grid / 10)
-    np.testing.assert_allclose(both.high - both.low, 0, atol=1e-12)
+    both = band([one, two], "seconds")
+    assert (both.x[0], both.x[-1]) == (2, 8)
+    np.testing.assert_allclose(both.value, both.x / 10)
+    np.testing.assert_allclose(both.half, 0, atol=1e-12)
 
 
 def test_a_curves_interval_is_students(rng: np.random.Generator) -> None:
     values = rng.random(5)
-    _, drawn = band([curve([0.0], [one]) for one in values], "timesteps")
+    drawn = band([curve([0.0], [one]) for one in values], "timesteps")
     expected = stats.ttest_1samp(values, 0).confidence_interval()
-    assert (drawn.low[0], drawn.high[0]) == pytest.approx((expected.low, expected.high))
+    low, high = drawn.value - drawn.half, drawn.value + drawn.half
+    assert (low[0], high[0]) == pytest.approx((expected.low, expected.high))
 
 
 def test_curves_that_never_meet_have_one_point() -> None:
-    grid, drawn = band([curve([0, 1], [0, 1]), curve([2, 3], [0, 1])], "seconds")
-    assert (len(grid), len(drawn.value)) == (1, 1)
+    drawn = band([curve([0, 1], [0, 1]), curve([2, 3], [0, 1])], "seconds")
+    assert (len(drawn.x), len(drawn.value)) == (1, 1)
 
 
 # -- coverage -------------------------------------------------------------------------------------
@@ -324,3 +321,11 @@ def test_students_difference_covers_what_it_says(n_seeds: int, distribution: str
 def test_the_page_states_the_coverage_that_simulation_gives() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "statistics.md"
     assert coverage_table() in page.read_text(encoding="utf-8")
+    assert coverage_of_few() == COVERAGE
+
+
+def test_the_coverage_that_reports_state_rises_with_the_seeds() -> None:
+    for shares in COVERAGE.values():
+        assert list(shares) == [2, 3, 4, 5, 10]
+        assert list(shares.values()) == sorted(shares.values())
+        assert shares[10] < 0.95
