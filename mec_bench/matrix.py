@@ -1,8 +1,9 @@
-"""Which runs a matrix consists of: algorithms, scenarios, seeds, budgets."""
+"""A matrix of runs: every algorithm on every scenario with every seed, planned and carried out."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -15,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from mec_bench.cli import changes
-from mec_bench.launching import Launcher, Outcome, Task, before, result_of, sentence
-from mec_bench.registry import algorithm
+from mec_bench.launching import Launcher, RunOutcome, Task, before, sentence
+from mec_bench.registry import algorithm, changes
 from mec_bench.results import Result
 from mec_bench.run import RunFolder, Settings
 from mec_gym import Scenario
@@ -157,27 +157,7 @@ def _budget(scenario: Scenario, timesteps: int | str | Mapping[str, int]) -> int
 
 
 def seeds_of(text: str) -> list[int]:
-    """Return the seeds that a word means.
-
-    Parameters
-    ----------
-    text : str
-        How many, from 0; or a list with commas.
-
-    Returns
-    -------
-    list of int
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-
-    Examples
-    --------
-    >>> seeds_of("3"), seeds_of("3,"), seeds_of("0,7")
-    ([0, 1, 2], [3], [0, 7])
-    """
+    """Return the seeds that a word means."""
     parts = [part for part in text.split(",") if part.strip()]
     if not parts or not all(part.strip().isdecimal() for part in parts):
         raise ValueError(f"seeds must be a number, or a list like 0,3,7 or 3,; got {text!r}.")
@@ -190,27 +170,7 @@ def seeds_of(text: str) -> list[int]:
 
 
 def timesteps_of(words: Sequence[str]) -> int | str | dict[str, int]:
-    """Return the budget that words mean.
-
-    Parameters
-    ----------
-    words : sequence of str
-        One number, "paper", or ``scenario=number`` for each.
-
-    Returns
-    -------
-    int, str or dict
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-
-    Examples
-    --------
-    >>> timesteps_of(["5000"]), timesteps_of(["paper-30x2=3000"])
-    (5000, {'paper-30x2': 3000})
-    """
+    """Return the budget that words mean."""
     if len(words) == 1 and "=" not in words[0]:
         return int(words[0]) if words[0].isdecimal() else words[0]
     found: dict[str, int] = {}
@@ -227,31 +187,7 @@ def timesteps_of(words: Sequence[str]) -> int | str | dict[str, int]:
 def changes_of(
     algos: Sequence[str], pairs: Iterable[str], config: Path | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return constructor arguments by algorithm, of a file and of ``algorithm:key=value`` words.
-
-    Parameters
-    ----------
-    algos : sequence of str
-        Those of the matrix.
-    pairs : iterable of str
-        Of the command line; they win.
-    config : Path, optional
-        JSON, or TOML from Python 3.11 on: a table per algorithm or variant.
-
-    Returns
-    -------
-    dict of dict
-
-    Raises
-    ------
-    ValueError
-        For a word without an algorithm of the matrix, or a file of another form.
-
-    Examples
-    --------
-    >>> changes_of(["sb3:PPO", "dirs"], ["sb3:PPO:n_steps=64", "dirs:beta=1.8"])
-    {'sb3:PPO': {'n_steps': 64}, 'dirs': {'beta': 1.8}}
-    """
+    """Return constructor arguments by algorithm, of a file and of ``algorithm:key=value`` words."""
     found = _table(config) if config else {}
     for pair in pairs:
         # The longest name wins: dirs:prices is an algorithm, too.
@@ -320,31 +256,19 @@ class Progress:
         self._tasks, self._jobs = tasks, jobs
         self._stream = stream or sys.stdout
         self._live = self._stream.isatty()
-        self._ended: dict[Task, Outcome] = {}
+        self._ended: dict[Task, RunOutcome] = {}
         self._begun: dict[Task, float] = {}
         self._took: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._written, self._width = time.monotonic(), 0
 
     def say(self, text: str) -> None:
-        """Write a line that stays.
-
-        Parameters
-        ----------
-        text : str
-            The line.
-        """
+        """Write a line that stays."""
         self._clear()
         self._stream.write(text + "\n")
         self._stream.flush()
 
-    def ended(self, outcome: Outcome) -> None:
-        """Write a line about a run that ended.
-
-        Parameters
-        ----------
-        outcome : Outcome
-            Its.
-        """
+    def ended(self, outcome: RunOutcome) -> None:
+        """Write a line about a run that ended."""
         self._ended[outcome.task] = outcome
         seconds = self._since(outcome.task)
         if outcome.state == "done":
@@ -357,13 +281,7 @@ class Progress:
             self.say(f"    note: {note}")
 
     def update(self, running: Sequence[Task]) -> None:
-        """Write how far everything is, if it is time to.
-
-        Parameters
-        ----------
-        running : sequence of Task
-            Those under way.
-        """
+        """Write how far everything is, if it is time to."""
         now = time.monotonic()
         for task in running:
             self._begun.setdefault(task, now)
@@ -395,19 +313,7 @@ class Progress:
         return " | ".join(part for part in parts if part)
 
     def estimate(self, running: Sequence[Task]) -> float | None:
-        """Return how long the rest will take.
-
-        Parameters
-        ----------
-        running : sequence of Task
-            Those under way.
-
-        Returns
-        -------
-        float or None, [s]
-            From runs of the same algorithm and scenario, or else from all that ended; None before
-            anything is known.
-        """
+        """Return how long the rest will take."""
         known = [seconds for values in self._took.values() for seconds in values]
         parts = {task: self._whole(task) for task in running}
         known += [whole for whole in parts.values() if whole is not None]
@@ -463,12 +369,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
-class Report:
+class MatrixOutcome:
     """What came of a matrix.
 
     Attributes
     ----------
-    outcomes : tuple of Outcome
+    outcomes : tuple of RunOutcome
         Of every run that was tried, in the order of the plan.
     results : tuple of Result
         Of those that are done, in the same order.
@@ -479,17 +385,17 @@ class Report:
 
     Examples
     --------
-    >>> Report((), (), 0, stopped=False).status
+    >>> MatrixOutcome((), (), 0, stopped=False).status
     0
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RunOutcome, ...]
     results: tuple[Result, ...]
     untried: int
     stopped: bool
 
     @property
-    def failures(self) -> tuple[Outcome, ...]:
+    def failures(self) -> tuple[RunOutcome, ...]:
         """Runs that ended without a result, but for those that were asked to end."""
         return tuple(o for o in self.outcomes if not o.good and o.state != "interrupted")
 
@@ -507,9 +413,9 @@ class Report:
 def run_matrix(
     runs: Sequence[Settings],
     out: str | os.PathLike[str],
-    launcher: Launcher,
+    launcher: Launcher[Task, RunOutcome],
     progress: Progress | None = None,
-) -> Report:
+) -> MatrixOutcome:
     """Carry out runs, each in a folder of its own below one.
 
     Parameters
@@ -525,15 +431,15 @@ def run_matrix(
 
     Returns
     -------
-    Report
+    MatrixOutcome
         Ctrl-C and SIGTERM end it early, as soon as the runs under way have written how far they
         are; a second one does not wait for that. Either way the same call goes on later.
     """
     tasks = tasks_of(runs, out)
-    progress = progress or Progress(tasks, 1, _Nowhere())  # type: ignore[arg-type]
-    outcomes: dict[Task, Outcome] = {}
+    progress = progress or Progress(tasks, 1, io.StringIO())
+    outcomes: dict[Task, RunOutcome] = {}
 
-    def note(outcome: Outcome) -> None:
+    def note(outcome: RunOutcome) -> None:
         outcomes[outcome.task] = outcome
         progress.ended(outcome)
 
@@ -550,7 +456,7 @@ def run_matrix(
             launcher.close()
         outcomes = {task: outcomes[task] for task in tasks if task in outcomes}
         results = _results(outcomes)
-    return Report(
+    return MatrixOutcome(
         tuple(outcomes.values()),
         results,
         len(tasks) - len(outcomes),
@@ -559,23 +465,13 @@ def run_matrix(
 
 
 def tasks_of(runs: Sequence[Settings], out: str | os.PathLike[str]) -> list[Task]:
-    """Return runs with their folders.
-
-    Parameters
-    ----------
-    runs : sequence of Settings
-        In any order.
-    out : path
-        Folder of all runs.
-
-    Returns
-    -------
-    list of Task
-    """
+    """Return runs with their folders."""
     return [Task(run, Path(out) / run.place) for run in runs]
 
 
-def _ended(launcher: Launcher, progress: Progress, asked: list[int]) -> Iterator[Outcome]:
+def _ended(
+    launcher: Launcher[Task, RunOutcome], progress: Progress, asked: list[int]
+) -> Iterator[RunOutcome]:
     heard = 0
     while launcher.left:
         if len(asked) > heard:
@@ -589,14 +485,14 @@ def _ended(launcher: Launcher, progress: Progress, asked: list[int]) -> Iterator
         progress.update(launcher.running)
 
 
-def _results(outcomes: dict[Task, Outcome]) -> tuple[Result, ...]:
+def _results(outcomes: dict[Task, RunOutcome]) -> tuple[Result, ...]:
     results = []
     for task, outcome in outcomes.items():
         if outcome.good:
             try:
-                results.append(result_of(outcome))
+                results.append(RunFolder(task.folder).final_result())
             except (OSError, ValueError) as error:
-                outcomes[task] = Outcome(task, "failed", sentence(error))
+                outcomes[task] = RunOutcome(task, "failed", sentence(error))
     return tuple(results)
 
 
@@ -617,16 +513,3 @@ def _counting() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Nowhere:
-    """A stream that nobody reads."""
-
-    def isatty(self) -> bool:
-        return False
-
-    def write(self, _text: str) -> None:
-        pass
-
-    def flush(self) -> None:
-        pass

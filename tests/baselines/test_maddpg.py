@@ -26,7 +26,7 @@ from baselines.learners.maddpg_layers import clip_each
 from baselines.learners.maddpg_networks import CentralCritics
 from baselines.learners.maddpg_setting import AgentNoise, require_memory
 from examples.cooperative_games import Regulator, TeamGame
-from mec_bench.cli import changes
+from mec_bench.registry import changes
 from mec_gym import ENV_ID, Scenario, ScoreAction, vote
 from mec_gym.envs.sb3 import make_sb3_vec_env
 
