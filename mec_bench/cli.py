@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
+import inspect
 import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +143,14 @@ def _lacking(error: Exception) -> str:
     return ""
 
 
+def _require_training() -> None:
+    """Name at once, before any work, everything that training and measuring lack."""
+    needed = ("filelock", "pydantic", "stable_baselines3", "threadpoolctl", "torch")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(f'this needs {", ".join(missing)}: pip install "mec-gym[train]".')
+
+
 def _end(error: Exception, words: str, status: int) -> None:
     if os.environ.get("TRACEBACK"):
         raise error
@@ -154,7 +163,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         default = action.default
-        if default in (None, False, "", [], argparse.SUPPRESS):
+        if default is None or default is False or default in ("", [], argparse.SUPPRESS):
             return action.help or ""
         shown = " ".join(default) if isinstance(default, list) else default
         return f"{action.help} (default: {shown})"
@@ -198,6 +207,13 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
+    """Train an algorithm on a scenario: one run in a folder of its own.
+
+    --algo dirs --scenario paper-200x10 --timesteps 5000 --seed 0
+    --algo sb3:PPO --scenario paper-30x2 --timesteps 20000 --set n_steps=64
+    --algo my_module:MyAlgo --scenario my-scenario.json --timesteps 1000
+    --resume runs/paper-200x10/dirs-5000/seed-0
+    """
     if (given.algo is None) == (given.resume is None):
         parser.error("give either --algo or --resume")
     others = set(vars(given)) - {"resume", "quiet", "threads", "program", "words", "verb"}
@@ -206,6 +222,7 @@ def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
             "--resume goes on with the run as it is: give nothing else but --quiet and --threads"
         )
     with complain():
+        _require_training()
         from mec_bench.comparing import compare
         from mec_bench.tables import as_text
 
@@ -277,9 +294,15 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
+    """Measure saved models and rules anew on the frozen slots of a scenario, side by side.
+
+    runs/paper-200x10/dirs-5000/seed-0 greedy posted-prices
+    dirs.zip --algo dirs --scenario paper-200x10
+    """
     if given.scenario_set and not given.scenario:
         parser.error("--scenario-set changes the fields of a --scenario: give both")
     with complain():
+        _require_training()
         if given.out:
             require_folder(given.out)
         if given.out and any(given.out.rglob("result.json")):
@@ -327,7 +350,14 @@ def _benchmark_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _benchmark(given: Arguments, _: argparse.ArgumentParser) -> int:
+    """Run a matrix of algorithms, scenarios and seeds; again, to go on with what is left.
+
+    --algos dirs sb3:PPO greedy --scenarios paper-30x2 --seeds 5 --jobs 2
+    --algos dirs dirs:prices --scenarios paper-30x2 paper-200x10 --set dirs:beta=1.8
+    --algos dirs --scenarios paper-30x2 --seeds 3 --launcher ray
+    """
     with complain():
+        _require_training()
         require_folder(given.out)
 
         from mec_bench import matrix
@@ -386,6 +416,10 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(given: Arguments, _: argparse.ArgumentParser) -> int:
+    """Make the leaderboard and the report page of every result.json below some folders.
+
+    runs --out report
+    """
     with complain():
         require_folder(given.out)
 
@@ -411,7 +445,12 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
+    """Train DIRS, measure it beside every rule, a search and the optimum, and report.
+
+    --scenario paper-30x2 --timesteps 1000
+    """
     with complain():
+        _require_training()
         require_folder(given.out)
         scenario = scenario_of(given.scenario)
 
@@ -424,6 +463,7 @@ def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
 
 
 def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
+    """List scenarios and algorithms."""
     print("Scenarios, or the path of a JSON file:")
     _columns([(name, preset.about) for name, preset in PRESETS.items()])
     print("\nAlgorithms, and what they know:")
@@ -452,7 +492,13 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(given: Arguments, _: argparse.ArgumentParser) -> int:
+    """Try everything that the harness asks of an algorithm, and say what it lacks.
+
+    my_module:MyAlgo --set batch_size=8
+    sb3:PPO --set n_steps=8 batch_size=8
+    """
     with complain(status=2):
+        _require_training()
         arguments = registry.changes(given.set)
         scenario = scenario_of(given.scenario) if given.scenario else None
 
@@ -474,65 +520,17 @@ def _check(given: Arguments, _: argparse.ArgumentParser) -> int:
 # -- the command -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Verb:
-    about: str
-    examples: Sequence[str]
-    work: Callable[[Arguments, argparse.ArgumentParser], int]
-    options: Callable[[argparse.ArgumentParser], None] | None = None
-
-
-_VERBS = {
-    "train": _Verb(
-        "Train an algorithm on a scenario: one run in a folder of its own.",
-        (
-            "--algo dirs --scenario paper-200x10 --timesteps 5000 --seed 0",
-            "--algo sb3:PPO --scenario paper-30x2 --timesteps 20000 --set n_steps=64",
-            "--algo my_module:MyAlgo --scenario my-scenario.json --timesteps 1000",
-            "--resume runs/paper-200x10/dirs-5000/seed-0",
-        ),
-        _train,
-        _train_options,
-    ),
-    "evaluate": _Verb(
-        "Measure saved models and rules anew on the frozen slots of a scenario, side by side.",
-        (
-            "runs/paper-200x10/dirs-5000/seed-0 greedy posted-prices",
-            "dirs.zip --algo dirs --scenario paper-200x10",
-        ),
-        _evaluate,
-        _evaluate_options,
-    ),
-    "benchmark": _Verb(
-        "Run a matrix of algorithms, scenarios and seeds; again, to go on with what is left.",
-        (
-            "--algos dirs sb3:PPO greedy --scenarios paper-30x2 --seeds 5 --jobs 2",
-            "--algos dirs dirs:prices --scenarios paper-30x2 paper-200x10 --set dirs:beta=1.8",
-            "--algos dirs --scenarios paper-30x2 --seeds 3 --launcher ray",
-        ),
-        _benchmark,
-        _benchmark_options,
-    ),
-    "report": _Verb(
-        "Make the leaderboard and the report page of every result.json below some folders.",
-        ("runs --out report",),
-        _report,
-        _report_options,
-    ),
-    "demo": _Verb(
-        "Train DIRS, measure it beside every rule, a search and the optimum, and report.",
-        ("--scenario paper-30x2 --timesteps 1000",),
-        _demo,
-        _demo_options,
-    ),
-    "list": _Verb("List scenarios and algorithms.", ("",), _list),
-    "check": _Verb(
-        "Try everything that the harness asks of an algorithm, and say what it lacks.",
-        ("my_module:MyAlgo --set batch_size=8", "sb3:PPO --set n_steps=8 batch_size=8"),
-        _check,
-        _check_options,
-    ),
+_Options = Callable[[argparse.ArgumentParser], None]
+_VERBS: dict[str, tuple[Callable[[Arguments, argparse.ArgumentParser], int], _Options | None]] = {
+    "train": (_train, _train_options),
+    "evaluate": (_evaluate, _evaluate_options),
+    "benchmark": (_benchmark, _benchmark_options),
+    "report": (_report, _report_options),
+    "demo": (_demo, _demo_options),
+    "list": (_list, None),
+    "check": (_check, _check_options),
 }
+"""What works, and what adds its options; the docstring of the first is its help, with examples."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -547,29 +545,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"mec-gym {mec_gym.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True, title="commands")
-    for name, verb in _VERBS.items():
-        about = verb.about[0].lower() + verb.about[1:].rstrip(".")
-        _fill(verbs.add_parser(name, help=about, formatter_class=_Help), verb, [*program, name])
+    for name, (work, _) in _VERBS.items():
+        about = (work.__doc__ or "").partition("\n")[0].rstrip(".")
+        help_line = about[:1].lower() + about[1:]
+        _fill(verbs.add_parser(name, help=help_line, formatter_class=_Help), name, [*program, name])
     given = parser.parse_args(words)
     given.program, given.words = [*program, given.verb], words[1:]
-    return _VERBS[given.verb].work(given, verbs.choices[given.verb])
+    return _VERBS[given.verb][0](given, verbs.choices[given.verb])
 
 
 def script(name: str) -> int:
     """Carry out one verb under the name of the script that was called; return the exit status."""
     parser = argparse.ArgumentParser(formatter_class=_Help)
     program = [os.path.basename(sys.executable), sys.argv[0]]
-    _fill(parser, _VERBS[name], program)
+    _fill(parser, name, program)
     given = parser.parse_args()
     given.program, given.words = program, sys.argv[1:]
-    return _VERBS[name].work(given, parser)
+    return _VERBS[name][0](given, parser)
 
 
-def _fill(parser: argparse.ArgumentParser, verb: _Verb, program: Sequence[str]) -> None:
-    lines = (f"  {shlex.join(program)} {words}".rstrip() for words in verb.examples)
-    parser.description, parser.epilog = verb.about, "\n".join(["examples:", *lines])
-    if verb.options:
-        verb.options(parser)
+def _fill(parser: argparse.ArgumentParser, name: str, program: Sequence[str]) -> None:
+    work, options = _VERBS[name]
+    parser.description, *words = inspect.cleandoc(work.__doc__ or "").split("\n")
+    lines = [f"  {shlex.join(program)} {one}".rstrip() for one in words[1:] or [""]]
+    parser.epilog = "\n".join(["examples:", *lines])
+    if options:
+        options(parser)
 
 
 def _program() -> list[str]:

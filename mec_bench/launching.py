@@ -8,6 +8,7 @@ Workers never see Ctrl-C, which the parent answers for them, and end when their 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import faulthandler
 import functools
 import logging
@@ -55,20 +56,7 @@ def limit_threads(threads: int) -> None:
 
 
 class Launcher(ABC, Generic[Item, Value]):
-    """What carries out items, a few at once, begun in their order.
-
-    Parameters
-    ----------
-    jobs : int
-        How many at once.
-    threads : int
-        That each may compute on.
-
-    Raises
-    ------
-    ValueError
-        For fewer than one.
-    """
+    """What carries out items, begun in their order: `jobs` at once, each on so many threads."""
 
     def __init__(self, jobs: int, threads: int = 1) -> None:
         for name, value in (("jobs", jobs), ("threads", threads)):
@@ -125,15 +113,8 @@ class _Worker(Generic[Item]):
 class Workers(Launcher[Item, Value]):
     """Processes that call a function on one item after the other; a new one replaces a dead one.
 
-    Parameters
-    ----------
-    call : callable
-        A module's function of one item, which raises no exception.
-    lost : callable
-        ``lost(item, reason)`` gives the value of an item whose process died: `reason` says how, and
-        is empty where the process had been asked to end.
-    jobs, threads
-        As for :class:`Launcher`.
+    `call` is a module's function that raises nothing. ``lost(item, reason)`` is the value of an
+    item whose process died, with an empty reason where it had been asked to end.
     """
 
     def __init__(
@@ -283,23 +264,11 @@ class Ended(Generic[Item, Value]):
 def side_by_side(
     call: Callable[[Item], Value], items: Iterable[Item], processes: int
 ) -> Iterator[Ended[Item, Value]]:
-    """Call a function on every item, several at once; yield what ends.
+    """Call a module's function on every item, each in a process with one thread; yield what ends.
 
-    Parameters
-    ----------
-    call : callable
-        A module's function of one item; both are pickled.
-    items : iterable
-        Begun in this order.
-    processes : int
-        How many at once, each on one thread; 1 calls in this process.
-
-    Yields
-    ------
-    Ended
-        In the order of their ends. An item whose process dies (killed, out of memory) is tried once
-        more after all others, alone. Ctrl-C asks what runs to end where nothing is lost, and waits;
-        a second one does not wait.
+    One process calls here. An item whose process dies (killed, out of memory) is tried once more
+    after all others, alone. Ctrl-C asks what runs to end where nothing is lost, and waits for it; a
+    second one does not wait.
 
     Examples
     --------
@@ -371,22 +340,11 @@ class Task:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What came of a run.
-
-    Attributes
-    ----------
-    task : Task
-        The run.
-    state : {"done", "there", "failed", "held", "interrupted"}
-        "there": it was done before; "held": another process works on it.
-    reason : str
-        Why it is not done.
-    notes : tuple of str
-        What its user should know all the same.
-    """
+    """What came of a run: its state, why it is not done, and what its user should know."""
 
     task: Task
     state: str
+    """"done", "there" (done before), "failed", "held" (by another process) or "interrupted"."""
     reason: str = ""
     notes: tuple[str, ...] = ()
 
@@ -397,20 +355,7 @@ class RunOutcome:
 
 
 class Processes(Workers[Task, RunOutcome]):
-    """Carries out runs in processes of this machine.
-
-    Parameters
-    ----------
-    jobs : int
-        How many runs at once.
-    threads : int
-        That each may compute on.
-
-    Raises
-    ------
-    ValueError
-        For fewer than one.
-    """
+    """Carries out runs in processes of this machine, `jobs` at once."""
 
     def __init__(self, jobs: int, threads: int = 1) -> None:
         super().__init__(carry_out, lost, jobs, threads)
@@ -467,8 +412,8 @@ def lost(task: Task, reason: str) -> RunOutcome:
         if status is not None and status.state == "done":  # the process died after its work
             return RunOutcome(task, "done")
         if status is not None:
-            so_far = {"timesteps": status.timesteps, "seconds": status.seconds}
-            run.write_status(Status(state="failed", error=reason, **so_far))
+            failed = Status(state="failed", timesteps=status.timesteps, seconds=status.seconds)
+            run.write_status(dataclasses.replace(failed, error=reason))
     return RunOutcome(task, "failed", reason)
 
 

@@ -39,29 +39,10 @@ def plan(
 ) -> list[Settings]:
     """Return every run of a matrix, all algorithms of one scenario and seed in turn.
 
-    Parameters
-    ----------
-    algos : sequence of str
-        Names as for :func:`mec_bench.algorithm`, or of variants in `changed`.
-    scenarios : sequence of Scenario
-        The systems.
-    seeds : sequence of int
-        Of training. What does not learn runs once, with the first seed of all: 0.
-    timesteps : int, "paper" or mapping
-        Slots of training: for all, the paper's for its sizes, or by the scenario's name.
-    changed : mapping of mapping, optional
-        Constructor arguments by name. A variant names its "algorithm" among them.
-    **options
-        Further fields of :class:`mec_bench.Settings`, for all runs.
-
-    Returns
-    -------
-    list of Settings
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an unknown name or argument, a scenario without a budget, or a run that is there twice.
+    What does not learn runs once, with seed 0. `timesteps` is a number of slots, a mapping by the
+    scenario's name, or "paper". `changed` has constructor arguments by the name of an algorithm, or
+    of a variant, which names its "algorithm" among them. `options` are further fields of
+    :class:`mec_bench.Settings`, for all runs.
 
     Examples
     --------
@@ -70,11 +51,12 @@ def plan(
     ['dirs 0', 'greedy 0', 'dirs 1']
     """
     changed = dict(changed or {})
-    _require_used(changed, algos)
+    _require_among("settings", changed, "algorithms", algos)
     if isinstance(timesteps, Mapping):
         for scenario in scenarios:
             _budget(scenario, timesteps)
-        _require_meant(timesteps, scenarios)
+        names = dict.fromkeys(name for scenario in scenarios for name in _names_of(scenario))
+        _require_among("timesteps", timesteps, "scenarios", list(names))
     runs = []
     for scenario in scenarios:
         variants = [_variant(name, changed.get(name, {})) for name in algos]
@@ -97,13 +79,13 @@ def _variant(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"algorithm": name, "arguments": arguments}
 
 
-def _require_used(changed: Mapping[str, Any], algos: Sequence[str]) -> None:
-    unused = [name for name in changed if name not in algos]
-    if unused:
-        raise ValueError(
-            f"settings are given for {unused[0]!r}, which is not among the algorithms "
-            f"{', '.join(algos)}{suggestion(unused[0], algos)}."
-        )
+def _require_among(what: str, given: Iterable[str], kind: str, there: Sequence[str]) -> None:
+    for name in given:
+        if name not in there:
+            raise ValueError(
+                f"{what} are given for {name!r}, which is not among the {kind} "
+                f"{', '.join(there)}{suggestion(name, there)}."
+            )
 
 
 def _require_apart(runs: Sequence[Settings]) -> None:
@@ -115,16 +97,6 @@ def _require_apart(runs: Sequence[Settings]) -> None:
                 f"two runs would share the folder {run.place}: {other.label!r} and {run.label!r} "
                 f"on {run.scenario.name!r}. Name each algorithm, scenario and seed once; scenarios "
                 "need names of their own."
-            )
-
-
-def _require_meant(timesteps: Mapping[str, int], scenarios: Sequence[Scenario]) -> None:
-    there = {name for one in scenarios for name in _names_of(one)}
-    for name in timesteps:
-        if name not in there:
-            raise ValueError(
-                f"timesteps are given for {name!r}, which is not among the scenarios "
-                f"{', '.join(one.name for one in scenarios)}{suggestion(name, there)}."
             )
 
 
@@ -235,22 +207,7 @@ _TELLING_SHARE = 0.05
 
 
 class Progress:
-    """Writes how far a matrix is.
-
-    Parameters
-    ----------
-    tasks : sequence of Task
-        All of them.
-    jobs : int
-        How many run at once.
-    stream : file, optional
-        Where to; the standard output by default. A terminal has one line that changes.
-
-    Examples
-    --------
-    >>> Progress([], 1).estimate([]) is None
-    True
-    """
+    """Writes how far a matrix is; a terminal has one line that changes."""
 
     def __init__(self, tasks: Sequence[Task], jobs: int, stream: TextIO | None = None) -> None:
         self._tasks, self._jobs = tasks, jobs
@@ -370,24 +327,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True)
 class MatrixOutcome:
-    """What came of a matrix.
-
-    Attributes
-    ----------
-    outcomes : tuple of RunOutcome
-        Of every run that was tried, in the order of the plan.
-    results : tuple of Result
-        Of those that are done, in the same order.
-    untried : int
-        Runs that were not begun, because somebody asked to end.
-    stopped : bool
-        Whether somebody asked to end.
-
-    Examples
-    --------
-    >>> MatrixOutcome((), (), 0, stopped=False).status
-    0
-    """
+    """What came of a matrix: of the runs that were tried and of those done, in the plan's order."""
 
     outcomes: tuple[RunOutcome, ...]
     results: tuple[Result, ...]
@@ -416,24 +356,10 @@ def run_matrix(
     launcher: Launcher[Task, RunOutcome],
     progress: Progress | None = None,
 ) -> MatrixOutcome:
-    """Carry out runs, each in a folder of its own below one.
+    """Carry out runs, each in a folder of its own below `out`.
 
-    Parameters
-    ----------
-    runs : sequence of Settings
-        From :func:`mec_bench.matrix.plan`, as a rule.
-    out : path
-        Folder of all runs.
-    launcher : Launcher
-        What carries them out.
-    progress : Progress, optional
-        What to tell; nothing by default.
-
-    Returns
-    -------
-    MatrixOutcome
-        Ctrl-C and SIGTERM end it early, as soon as the runs under way have written how far they
-        are; a second one does not wait for that. Either way the same call goes on later.
+    Ctrl-C and SIGTERM end it early, as soon as the runs under way have written how far they are; a
+    second one does not wait for that. Either way the same call goes on later.
     """
     tasks = tasks_of(runs, out)
     progress = progress or Progress(tasks, 1, io.StringIO())

@@ -33,28 +33,11 @@ _GRACE_S = 30.0
 
 
 class RayTasks(Launcher[Task, RunOutcome]):
-    """Carries out runs as remote tasks of Ray.
+    """Carries out runs as remote tasks of Ray, of a local one unless an address is given.
 
-    A local Ray works in the runs' folders. On a cluster, whose nodes need share no disk, a task
-    gets what its run has so far, works in a folder of its node's and brings all of it back.
-
-    Parameters
-    ----------
-    jobs : int
-        How many runs at once.
-    threads : int
-        That each may compute on.
-    address : str, optional
-        Of the cluster; without, a local Ray is started, and shut down in the end.
-
-    Raises
-    ------
-    DependencyNotInstalled
-        If Ray is not installed: says how.
-    ConnectionError
-        From ``start``, if there is no cluster at the address.
-    ValueError
-        For fewer than one job or thread.
+    A local Ray works in the runs' folders, and is shut down in the end. On a cluster, whose nodes
+    need share no disk, a task gets what its run has so far, works in a folder of its node's and
+    brings all of it back.
     """
 
     def __init__(self, jobs: int, threads: int = 1, *, address: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Scripts run as a user runs them and leave what they promise."""
+"""The command and its scripts run as a user runs them and leave what they promise."""
 
 import itertools
 import json
@@ -9,38 +9,138 @@ from pathlib import Path
 import pytest
 
 import mec_gym
+from mec_bench import names, write_result
+from mec_bench.cli import complain
+from mec_bench.results import EXAMPLE
 from mec_gym import Scenario
+from mec_gym.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(script: str, *options: str) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / script), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    path = str(ROOT / "scripts" / script)
+    command = [path] if Path(path).is_file() else ["-m", f"reproduction.{Path(script).stem}"]
+    done = called(*command, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+def called(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
 QUICK_HELP = """
 import runpy, sys
-script = sys.argv[1]
-sys.argv = [script, "--help"]
+program, *sys.argv[1:] = sys.argv[1:]
+sys.argv[0] = program
 try:
-    runpy.run_path(script, run_name="__main__")
+    if program.endswith(".py"):
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
 finally:
-    loaded = {"torch", "stable_baselines3", "matplotlib", "scipy.stats"} & set(sys.modules)
-    assert not loaded, loaded
+    heavy = {"torch", "stable_baselines3", "matplotlib", "scipy.stats", "pydantic", "jinja2", "ray"}
+    assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+VERBS = ("train", "evaluate", "benchmark", "report", "demo")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *([f"scripts/{verb}.py", "--help"] for verb in (*VERBS, "reproduce")),
+        *(["mec_gym", verb, "--help"] for verb in (*VERBS, "list", "check")),
+        ["mec_gym", "--help"],
+        ["mec_gym", "list"],
+    ],
+    ids=" ".join,
+)
+def test_help_does_not_wait_for_heavy_libraries(words: list[str]) -> None:
+    done = called("-c", QUICK_HELP, *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    if words[0] == "mec_gym" and "--help" in words:
+        assert f"example{'s' * (len(words) > 2)}:\n  python" in done.stdout
+
+
+def test_list_names_every_scenario_and_algorithm() -> None:
+    listed = {
+        line.split()[0] for line in called("-m", "mec_gym", "list").stdout.splitlines() if line
+    }
+    assert {*PRESETS, *names()} <= listed
+
+
+def test_the_version_is_the_packages() -> None:
+    assert called("-m", "mec_gym", "--version").stdout == f"mec-gym {mec_gym.__version__}\n"
+
+
+HIDING = """
+import runpy, sys
+from importlib.machinery import PathFinder
+
+hidden, *sys.argv[1:] = sys.argv[1:]
+
+class Hiding:
+    def find_spec(name, path=None, target=None):
+        return None if name in hidden.split(",") else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
+runpy.run_module("mec_gym", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("lacking", ["torch", "filelock,stable_baselines3,threadpoolctl,torch"])
+def test_without_the_extra_there_is_one_sentence(lacking: str) -> None:
+    words = ("train", "--algo", "greedy", "--scenario", "paper-30x2")
+    done = called("-c", HIDING, lacking, *words)
+    assert done.returncode == 1
+    said = f'error: this needs {lacking.replace(",", ", ")}: pip install "mec-gym[train]".'
+    assert done.stderr.splitlines()[0] == said
+    assert called("-c", HIDING, lacking, "list").returncode == 0
+
+
+def test_a_report_is_made_without_torch(tmp_path: Path) -> None:
+    write_result(tmp_path / "runs" / "result.json", EXAMPLE)
+    done = called("-c", HIDING, "torch,stable_baselines3", "report", "runs", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_import_that_fails_names_its_extra(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), complain():
+        raise ModuleNotFoundError("No module named 'pymoo'", name="pymoo")
+    assert 'error: this needs pymoo: pip install "mec-gym[search]".' in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError), complain():  # a fault of the code
+        raise ModuleNotFoundError("No module named 'other'", name="other")
+
+
+MINE = """
+from stable_baselines3 import A2C
+
+class Forgetful(A2C):
+    def save(self, *args, **kwargs):
+        pass
 """
 
 
 @pytest.mark.parametrize(
-    "script", ["train", "evaluate", "benchmark", "report", "reproduce", "demo"]
+    ("name", "status", "words"),
+    [
+        ("greedy", 0, "passes all"),
+        ("mine:Forgetful", 1, "- save: "),
+        ("mine:Missing", 2, "mine has no class 'Missing'"),
+    ],
 )
-def test_help_does_not_wait_for_heavy_libraries(script: str) -> None:
-    command = [sys.executable, "-c", QUICK_HELP, str(ROOT / "scripts" / f"{script}.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("usage: ")
+def test_check_says_what_an_algorithm_lacks(
+    name: str, status: int, words: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("stable_baselines3")
+    (tmp_path / "mine.py").write_text(MINE)
+    done = called("-m", "mec_gym", "check", name, cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -56,8 +156,7 @@ def test_help_does_not_wait_for_heavy_libraries(script: str) -> None:
     ],
 )
 def test_an_option_is_heeded_or_refused(words: list[str], status: int, message: str) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / words[0]), *words[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    done = called(str(ROOT / "scripts" / words[0]), *words[1:])
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -79,8 +178,9 @@ def test_a_file_in_the_place_of_out_is_refused_before_any_work(
 ) -> None:
     (tmp_path / "taken").write_text("mine")
     place = str(tmp_path / "taken" / below)
-    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *OUT[script], "--out", place]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = called(
+        str(ROOT / "scripts" / f"{script}.py"), *OUT[script], "--out", place, cwd=tmp_path
+    )
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: --out must be a folder, or a place for one; {tmp_path}")
     assert done.stdout == ""
@@ -91,10 +191,7 @@ def test_evaluate_prints_its_table_though_writing_fails(tmp_path: Path) -> None:
     # Where the folder of the second result has to come, a file stands.
     (tmp_path / "001").write_text("mine")
     options = ["greedy", "local", "--scenario", "paper-30x2", "--layouts", "2"]
-    command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *options]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    done = called(str(ROOT / "scripts/evaluate.py"), *options, "--out", str(tmp_path))
     assert done.returncode == 1
     assert str(tmp_path / "001") in done.stderr
     assert "greedy" in done.stdout
