@@ -127,15 +127,17 @@ def complain(
     except _MENDABLE as error:
         _end(error, str(error), status)
     except (AttributeError, ModuleNotFoundError) as error:
-        words = _lacking(error) or str(error)
+        words = _lacking(error)
         # Of a name that the user gave or an extra; anything else is a fault of the code.
-        if not words.startswith(("algorithm ", "this needs ")):
+        if not words and not str(error).startswith("algorithm "):
             raise
-        _end(error, words, status)
+        _end(error, words or str(error), status)
 
 
 def _lacking(error: Exception) -> str:
     """Return how to install the module that an import did not find; empty for other errors."""
+    if "pip install" in str(error):
+        return str(error)
     module = str(getattr(error, "name", "")).partition(".")[0]
     for extra, modules in _EXTRAS.items():
         if isinstance(error, ModuleNotFoundError) and module in modules:

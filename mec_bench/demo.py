@@ -18,6 +18,7 @@ from mec_bench.tensorboard import NetworkPicture, save_picture
 from mec_gym import Scenario
 
 LEARNERS = ("dirs", "dirs:prices")
+MISSING = (DependencyNotInstalled, ModuleNotFoundError)
 SEARCH: dict[str, Any] = {"algorithm": "pso", "arguments": {"max_evaluations": 200}}
 
 
@@ -52,7 +53,7 @@ def _results(learners: list[Settings], runs: Path) -> Iterator[Result]:
         shutil.rmtree(runs / settings.place, ignore_errors=True)
         try:
             yield train(settings, runs / settings.place)
-        except (DependencyNotInstalled, ValueError) as error:  # of an extra; of another scenario
+        except (*MISSING, ValueError) as error:  # an extra; a scenario that it has no answer for
             print(f"{settings.label}: left out. {error}", flush=True)
 
 
@@ -60,7 +61,7 @@ def _draw(settings: Settings, out: Path) -> None:
     """Draw one slot as the trained agents decide it, where pictures can be drawn."""
     try:
         picture = NetworkPicture(settings.scenario, "db")
-    except (DependencyNotInstalled, ModuleNotFoundError):
+    except MISSING:
         print('No picture of a slot: pip install "mec-gym[render]" for that.')
         return
     model = algorithm(settings.algorithm).load(out / "runs" / settings.place / "model.zip")

@@ -82,9 +82,10 @@ from importlib.machinery import PathFinder
 
 hidden, *sys.argv[1:] = sys.argv[1:]
 
-class Hiding:
-    def find_spec(name, path=None, target=None):
-        return None if name in hidden.split(",") else PathFinder.find_spec(name, path, target)
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in hidden.split(",") else super().find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
 runpy.run_module("mec_gym", run_name="__main__", alter_sys=True)
@@ -199,24 +200,28 @@ def test_evaluate_prints_its_table_though_writing_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_trains_measures_and_reports(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lacking", ["", "pygame,pymoo"])
+def test_the_demo_trains_measures_and_reports(lacking: str, tmp_path: Path) -> None:
     for extra in ("pygame", "pymoo", "matplotlib"):
         pytest.importorskip(extra)
-    small = Scenario(n_devices=6, n_servers=2, name="six devices").to_json(tmp_path / "six.json")
-    assert small
+    Scenario(n_devices=6, n_servers=2, name="six devices").to_json(tmp_path / "six.json")
     out = tmp_path / "demo"
-    printed = run(
-        *("demo.py", "--scenario", str(tmp_path / "six.json")),
-        *("--timesteps", "20", "--out", str(out)),
-    )
-    for word in ("dirs:prices", "greedy", "pso[max_evaluations=200] ‡", "(optimum)", "--logdir"):
-        assert word in printed
-    assert (out / "slot.png").read_bytes().startswith(b"\x89PNG")
+    options = ("--scenario", str(tmp_path / "six.json"), "--timesteps", "20", "--out", str(out))
+    done = called("-c", HIDING, lacking, "demo", *options)
+    assert done.returncode == 0, done.stderr
+    for word in ("dirs:prices", "greedy", "(optimum)", "--logdir"):
+        assert word in done.stdout
+    if lacking:
+        assert 'pip install "mec-gym[search]"' in done.stdout
+        assert 'pip install "mec-gym[render]"' in done.stdout
+    else:
+        assert "pso[max_evaluations=200] ‡" in done.stdout
+        assert "it starts from the greedy decision" in done.stdout
+        assert (out / "slot.png").read_bytes().startswith(b"\x89PNG")
     page = (out / "report.html").read_text()
     assert "six devices" in page
-    for text in (printed, page):
-        assert "it starts from the greedy decision" in text
-    nrr = [float(line.split()[2]) for line in printed.splitlines() if line.startswith("dirs ")]
+    assert ("it starts from the greedy decision" in page) == (not lacking)
+    nrr = [float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("dirs ")]
     assert 0 < nrr[0] <= 1
 
 
