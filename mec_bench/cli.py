@@ -141,7 +141,7 @@ def _lacking(error: Exception) -> str:
     module = str(getattr(error, "name", "")).partition(".")[0]
     for extra, modules in _EXTRAS.items():
         if isinstance(error, ModuleNotFoundError) and module in modules:
-            return f'this needs {module}: pip install "mec-gym[{extra}]".'
+            return _cure(module, extra)
     return ""
 
 
@@ -150,7 +150,12 @@ def _require_training() -> None:
     needed = ("filelock", "pydantic", "stable_baselines3", "threadpoolctl", "torch")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise ModuleNotFoundError(f'this needs {", ".join(missing)}: pip install "mec-gym[train]".')
+        raise ModuleNotFoundError(_cure(", ".join(missing), "train"))
+
+
+def _cure(lacking: str, extra: str) -> str:
+    clone = f'in a clone pip install ".[{extra}]"'
+    return f'this needs {lacking}: pip install "mec-gym[{extra}]", or {clone}.'
 
 
 def _end(error: Exception, words: str, status: int) -> None:
@@ -466,22 +471,27 @@ def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
 
 def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
     """List scenarios and algorithms."""
-    print("Scenarios, or the path of a JSON file:")
-    _columns([(name, preset.about) for name, preset in PRESETS.items()])
-    print("\nAlgorithms, and what they know:")
     title, knows = (getattr(registry, name, str) for name in ("title", "knows"))
-    _columns([(name, title(name), knows(name)) for name in registry.names()])
-    print(
-        "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and your own, my_module:My"
-    )
+    text = [
+        "Scenarios, or the path of a JSON file:",
+        *_columns([(name, preset.about) for name, preset in PRESETS.items()]),
+        "\nAlgorithms, and what they know:",
+        *_columns([(name, title(name), knows(name)) for name in registry.names()]),
+        "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:MyAlgo",
+    ]
+    try:
+        print("\n".join(text), flush=True)
+    except BrokenPipeError:  # its reader, head say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> None:
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield lines of cells, as wide as the widest of each column."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print(f"  {'  '.join(cells).rstrip()}")
+        yield f"  {'  '.join(cells).rstrip()}"
 
 
 def _check_options(parser: argparse.ArgumentParser) -> None:

@@ -62,7 +62,8 @@ def _draw(settings: Settings, out: Path) -> None:
     try:
         picture = NetworkPicture(settings.scenario, "db")
     except MISSING:
-        print('No picture of a slot: pip install "mec-gym[render]" for that.')
+        cure = 'pip install "mec-gym[render]", or in a clone pip install ".[render]"'
+        print(f"No picture of a slot: {cure}.")
         return
     model = algorithm(settings.algorithm).load(out / "runs" / settings.place / "model.zip")
     save_picture(picture.of(decisions_of(model, settings.scenario)), out / "slot.png")

@@ -97,8 +97,8 @@ def test_without_the_extra_there_is_one_sentence(lacking: str) -> None:
     words = ("train", "--algo", "greedy", "--scenario", "paper-30x2")
     done = called("-c", HIDING, lacking, *words)
     assert done.returncode == 1
-    said = f'error: this needs {lacking.replace(",", ", ")}: pip install "mec-gym[train]".'
-    assert done.stderr.splitlines()[0] == said
+    said = f'error: this needs {lacking.replace(",", ", ")}: pip install "mec-gym[train]", or '
+    assert done.stderr.startswith(said)
     assert called("-c", HIDING, lacking, "list").returncode == 0
 
 
@@ -111,7 +111,7 @@ def test_a_report_is_made_without_torch(tmp_path: Path) -> None:
 def test_an_import_that_fails_names_its_extra(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit), complain():
         raise ModuleNotFoundError("No module named 'pymoo'", name="pymoo")
-    assert 'error: this needs pymoo: pip install "mec-gym[search]".' in capsys.readouterr().err
+    assert 'error: this needs pymoo: pip install "mec-gym[search]", or ' in capsys.readouterr().err
     with pytest.raises(ModuleNotFoundError), complain():  # a fault of the code
         raise ModuleNotFoundError("No module named 'other'", name="other")
 
