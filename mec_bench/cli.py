@@ -477,7 +477,7 @@ def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
         *_columns([(name, preset.about) for name, preset in PRESETS.items()]),
         "\nAlgorithms, and what they know:",
         *_columns([(name, title(name), knows(name)) for name in registry.names()]),
-        "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:MyAlgo",
+        "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:My",
     ]
     try:
         print("\n".join(text), flush=True)
