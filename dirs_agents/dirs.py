@@ -129,10 +129,6 @@ class DIRS(OffloadingAlgorithm):
         "PricePolicy": PricePolicy,
         "CentralPolicy": CentralPolicy,
     }
-    exact_resume = True
-    """Its file holds the env and all generators; see :meth:`load`."""
-    logs_env_figures = True
-    """It logs the figures of the env's info itself."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Train any algorithm, measure it on frozen slots, compare the results.
 
-Names, settings, folders and results do without torch; only what trains and measures needs it, when
-it is first used.
+Names are loaded when they are first used: reading, comparing and showing results does without
+torch, and ``mec-gym --help`` without any heavy library.
 """
 
 from __future__ import annotations
@@ -9,36 +9,59 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mec_bench.comparing import aggregate, compare
-from mec_bench.registry import Algorithm, algorithm, names, rule_names
-from mec_bench.report import leaderboard, write_report
-from mec_bench.results import (
-    CurvePoint,
-    DecisionTime,
-    Evaluation,
-    Found,
-    Problem,
-    Result,
-    Seconds,
-    Slots,
-    System,
-    read_result,
-    read_results,
-    write_result,
-)
-from mec_bench.run import RunFolder, Settings, Status
-from mec_bench.tables import as_text
-
 if TYPE_CHECKING:
     from mec_bench.check import AlgorithmReport, check_algorithm
+    from mec_bench.comparing import aggregate, compare
     from mec_bench.evaluating import evaluate_again
+    from mec_bench.registry import Algorithm, algorithm, names, rule_names
+    from mec_bench.report import leaderboard, write_report
+    from mec_bench.results import (
+        CurvePoint,
+        DecisionTime,
+        Evaluation,
+        Found,
+        Problem,
+        Result,
+        Seconds,
+        Slots,
+        System,
+        read_result,
+        read_results,
+        write_result,
+    )
+    from mec_bench.run import RunFolder, Settings, Status
+    from mec_bench.tables import as_text
     from mec_bench.training import train
 
 _LATER = {
+    "Algorithm": "registry",
     "AlgorithmReport": "check",
+    "CurvePoint": "results",
+    "DecisionTime": "results",
+    "Evaluation": "results",
+    "Found": "results",
+    "Problem": "results",
+    "Result": "results",
+    "RunFolder": "run",
+    "Seconds": "results",
+    "Settings": "run",
+    "Slots": "results",
+    "Status": "run",
+    "System": "results",
+    "aggregate": "comparing",
+    "algorithm": "registry",
+    "as_text": "tables",
     "check_algorithm": "check",
+    "compare": "comparing",
     "evaluate_again": "evaluating",
+    "leaderboard": "report",
+    "names": "registry",
+    "read_result": "results",
+    "read_results": "results",
+    "rule_names": "registry",
     "train": "training",
+    "write_report": "report",
+    "write_result": "results",
 }
 
 __all__ = [

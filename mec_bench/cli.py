@@ -1,76 +1,44 @@
-"""What command lines have in common: values, scenarios, refusals and Ctrl-C in plain words."""
+"""The command ``mec-gym``: train, evaluate, benchmark, report, demo, list, check.
+
+What needs torch, matplotlib or another heavy library is imported when a verb works, so that
+``--help`` answers at once and works without the extras.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
+import importlib.util
+import inspect
 import os
+import shlex
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gymnasium.error import DependencyNotInstalled
 
+import mec_gym
+from mec_bench import registry
 from mec_gym import Scenario
+from mec_gym.files import require_folder
+from mec_gym.presets import PRESETS
+from mec_gym.validation import require_choice
 
+if TYPE_CHECKING:
+    from mec_bench.launching import Launcher, RunOutcome, Task
+    from mec_bench.matrix import MatrixOutcome
+    from mec_bench.results import Result
+    from mec_bench.run import Settings
 
-def changes(pairs: Iterable[str]) -> dict[str, Any]:
-    """Return what ``key=value`` pairs of a command line mean.
+Arguments = argparse.Namespace
 
-    Parameters
-    ----------
-    pairs : iterable of str
-        Values are JSON (numbers, true, false, null, lists, objects) or else text.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        For a pair without "=", or a key twice.
-
-    Examples
-    --------
-    >>> changes(["beta=1.8", "policy_kwargs.admission=false", "loss=vote"])
-    {'beta': 1.8, 'policy_kwargs.admission': False, 'loss': 'vote'}
-    """
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise ValueError(f"settings are given as key=value; got {pair!r}.")
-        if key in found:
-            raise ValueError(f"{key} is set twice.")
-        found[key] = _value(value)
-    return found
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return {"True": True, "False": False, "None": None}.get(text, text)
+# -- what command lines have in common -------------------------------------------------------------
 
 
 def count(text: str) -> int:
     """Return a number of things, of which there must be one: a type for ``argparse``.
-
-    Parameters
-    ----------
-    text : str
-        Of the command line.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        For anything else; argparse names the option, and ends with status 2.
 
     Examples
     --------
@@ -83,31 +51,14 @@ def count(text: str) -> int:
 
 
 def scenario_of(name: str, pairs: Iterable[str] = ()) -> Scenario:
-    """Return the scenario that a command line names.
-
-    Parameters
-    ----------
-    name : str
-        A preset or the path of a scenario's JSON.
-    pairs : iterable of str
-        Fields to change, as ``key=value``.
-
-    Returns
-    -------
-    Scenario
-        Its name says what was changed.
-
-    Raises
-    ------
-    TypeError, ValueError, FileNotFoundError
-        As :meth:`mec_gym.Scenario.resolve`.
+    """Return a preset or the scenario of a JSON file, with fields changed by ``key=value``.
 
     Examples
     --------
     >>> scenario_of("paper-30x2", ["noise_w=1e-6"]).name
     'paper-30x2[noise_w=1e-06]'
     """
-    scenario, changed = Scenario.resolve(name), changes(pairs)
+    scenario, changed = Scenario.resolve(name), registry.changes(pairs)
     if not changed:
         return scenario
     shown = ", ".join(f"{key}={value}" for key, value in changed.items())
@@ -124,13 +75,26 @@ _MENDABLE = (
     TypeError,
     ValueError,
 )
+_EXTRAS = {
+    "train": (
+        *("filelock", "jinja2", "matplotlib", "pydantic", "rich", "sb3_contrib"),
+        *("stable_baselines3", "tensorboard", "threadpoolctl", "torch", "tqdm"),
+    ),
+    "multiagent": ("pettingzoo",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "ray": ("ray",),
+    "render": ("pygame",),
+    "search": ("pymoo",),
+    "tune": ("optuna",),
+}
+"""Which extra brings which modules."""
 
 
 @contextlib.contextmanager
 def complain(
     status: int = 1, *, stopped: str = "What is finished is kept; a run goes on where it was."
 ) -> Iterator[None]:
-    """End a script with one sentence, not a traceback, for what its user can mend.
+    """End with one sentence, not a traceback, for what the user can mend.
 
     Parameters
     ----------
@@ -161,16 +125,468 @@ def complain(
         sys.stderr.write(f"\nStopped. {stopped}\n")
         raise SystemExit(130) from None
     except _MENDABLE as error:
-        _end(error, status)
+        _end(error, str(error), status)
     except (AttributeError, ModuleNotFoundError) as error:
-        # Of a name that the user gave; anything else is a fault of the code.
-        if not str(error).startswith("algorithm "):
+        words = _lacking(error)
+        # Of a name that the user gave or an extra; anything else is a fault of the code.
+        if not words and not str(error).startswith("algorithm "):
             raise
-        _end(error, status)
+        _end(error, words or str(error), status)
 
 
-def _end(error: Exception, status: int) -> None:
+def _lacking(error: Exception) -> str:
+    """Return how to install the module that an import did not find; empty for other errors."""
+    if "pip install" in str(error):
+        return str(error)
+    module = str(getattr(error, "name", "")).partition(".")[0]
+    for extra, modules in _EXTRAS.items():
+        if isinstance(error, ModuleNotFoundError) and module in modules:
+            return _cure(module, extra)
+    return ""
+
+
+def _require_training() -> None:
+    """Name at once, before any work, everything that training and measuring lack."""
+    needed = ("filelock", "pydantic", "stable_baselines3", "threadpoolctl", "torch")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(_cure(", ".join(missing), "train"))
+
+
+def _cure(lacking: str, extra: str) -> str:
+    clone = f'in a clone pip install ".[{extra}]"'
+    return f'this needs {lacking}: pip install "mec-gym[{extra}]", or {clone}.'
+
+
+def _end(error: Exception, words: str, status: int) -> None:
     if os.environ.get("TRACEBACK"):
         raise error
-    sys.stderr.write(f"error: {error}\n(TRACEBACK=1 in the environment shows where.)\n")
+    sys.stderr.write(f"error: {words}\n(TRACEBACK=1 in the environment shows where.)\n")
     raise SystemExit(status) from None
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Shows the default of every option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        default = action.default
+        if default is None or default is False or default in ("", [], argparse.SUPPRESS):
+            return action.help or ""
+        shown = " ".join(default) if isinstance(default, list) else default
+        return f"{action.help} (default: {shown})"
+
+
+_SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+_SCENARIO = f"{', '.join(PRESETS)}, or a JSON file"
+_ALGORITHM = f"{', '.join(registry.names())}, sb3:PPO, my_module:MyAlgo"
+
+
+def _add_seed_free_options(parser: argparse.ArgumentParser) -> None:
+    """Add what trains has in common, one run or a matrix of them."""
+    add = parser.add_argument
+    add("--scenario-set", metavar="KEY=VALUE", help="fields of the scenario", **_SEVERAL)
+    add("--n-envs", type=int, metavar="N", help="copies of the env; else the algorithm's choice")
+    add(
+        "--reward", default="relative", metavar="{relative,reciprocal,negative}",
+        help="reward of the env",
+    )  # fmt: skip
+    add("--device", default="cpu", help="cpu, cuda or auto")
+    add("--threads", type=count, default=1, metavar="N", help="threads that a run computes on")
+    add("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="folder of all runs")
+
+
+# -- train -----------------------------------------------------------------------------------------
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--algo", metavar="NAME", help=_ALGORITHM)
+    add("--scenario", default="paper-200x10", metavar="NAME", help=_SCENARIO)
+    add("--timesteps", type=int, default=5000, metavar="N", help="slots to train for")
+    add("--seed", type=int, default=0, metavar="N", help="of the algorithm and its env")
+    what = "hyper-parameters; policy_kwargs.x=1 reaches inside"
+    add("--set", metavar="KEY=VALUE", help=what, **_SEVERAL)
+    _add_seed_free_options(parser)
+    add("--observation", metavar="{db,raw,flat}", help="of the env; else the algorithm's choice")
+    add("--label", default="", help="name in tables; else the algorithm's with what was changed")
+    add("--resume", type=Path, metavar="RUN", help="go on with this run's folder")
+    add("--quiet", action="store_true", help="no progress bar")
+
+
+def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
+    """Train an algorithm on a scenario: one run in a folder of its own.
+
+    --algo dirs --scenario paper-200x10 --timesteps 5000 --seed 0
+    --algo sb3:PPO --scenario paper-30x2 --timesteps 20000 --set n_steps=64
+    --algo my_module:MyAlgo --scenario my-scenario.json --timesteps 1000
+    --resume runs/paper-200x10/dirs-5000/seed-0
+    """
+    if (given.algo is None) == (given.resume is None):
+        parser.error("give either --algo or --resume")
+    others = set(vars(given)) - {"resume", "quiet", "threads", "program", "words", "verb"}
+    if given.resume and any(getattr(given, key) != parser.get_default(key) for key in others):
+        parser.error(
+            "--resume goes on with the run as it is: give nothing else but --quiet and --threads"
+        )
+    with complain():
+        _require_training()
+        from mec_bench.comparing import compare
+        from mec_bench.tables import as_text
+
+        folder, settings = _run_of(given)
+        print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
+        print(as_text(compare([_trained(settings, folder, given)])))
+        print(f"tensorboard --logdir {given.resume or given.out}")
+    return 0
+
+
+def _run_of(given: Arguments) -> tuple[Path, Settings]:
+    from mec_bench.run import RunFolder, Settings
+
+    if given.resume:
+        settings = RunFolder(given.resume).settings()
+        if settings is None:
+            raise FileNotFoundError(f"{given.resume} is not a run's folder: no settings.json.")
+        return given.resume, settings
+    require_folder(given.out)
+    arguments = registry.changes(given.set)
+    # Refuses before anything is said.
+    learns = registry.algorithm(given.algo, arguments).learns
+    settings = Settings(
+        algorithm=given.algo,
+        scenario=scenario_of(given.scenario, given.scenario_set),
+        timesteps=given.timesteps if learns else 0,  # a rule has one folder
+        arguments=arguments,
+        **{key: getattr(given, key) for key in _SAME},
+    )
+    return given.out / settings.place, settings
+
+
+_SAME = ("seed", "n_envs", "reward", "observation", "device", "label")
+"""What options of ``train`` and fields of the settings are both called."""
+
+
+def _trained(settings: Settings, folder: Path, given: Arguments) -> Result:
+    from mec_bench.launching import limit_threads
+    from mec_bench.run import RunFolder
+    from mec_bench.training import train
+
+    new = not folder.exists()
+    limit_threads(given.threads)
+    try:
+        return train(settings, folder, progress_bar=not given.quiet)
+    except (AssertionError, AttributeError, ImportError, TypeError, ValueError):
+        if new:  # else somebody may want to know that it failed
+            RunFolder(folder).forget()
+        raise
+    except KeyboardInterrupt:
+        again = shlex.join([*given.program, "--resume", str(folder)])
+        sys.stderr.write(f"\nTo go on: {again}")
+        raise
+
+
+# -- evaluate --------------------------------------------------------------------------------------
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    what = "folder of a run or of runs, a model's file (with --algo), or a rule's name"
+    add("runs", nargs="+", metavar="RUN", help=what)
+    add("--algo", metavar="NAME", help="the algorithm of models given as files")
+    add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else the first run's own")
+    add("--scenario-set", metavar="KEY=VALUE", help="fields of the scenario", **_SEVERAL)
+    add("--layouts", type=count, default=40, metavar="N", help="layouts of the frozen slots")
+    add("--against", metavar="LABEL", help="label that the others are compared with")
+    add("--out", type=Path, metavar="FOLDER", help="folder for one result.json per policy")
+
+
+def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
+    """Measure saved models and rules anew on the frozen slots of a scenario, side by side.
+
+    runs/paper-200x10/dirs-5000/seed-0 greedy posted-prices
+    dirs.zip --algo dirs --scenario paper-200x10
+    """
+    if given.scenario_set and not given.scenario:
+        parser.error("--scenario-set changes the fields of a --scenario: give both")
+    with complain():
+        _require_training()
+        if given.out:
+            require_folder(given.out)
+        if given.out and any(given.out.rglob("result.json")):
+            raise FileExistsError(f"{given.out} holds results already: choose another folder.")
+        scenario = scenario_of(given.scenario, given.scenario_set) if given.scenario else None
+
+        from mec_bench import as_text, compare, evaluate_again, write_result
+        from mec_bench.launching import limit_threads
+
+        limit_threads(1)
+        results = list(
+            evaluate_again(given.runs, algo=given.algo, scenario=scenario, layouts=given.layouts)
+        )
+        try:
+            if given.out:  # first of all: they were measured with patience
+                for number, result in enumerate(results):
+                    write_result(given.out / f"{number:03d}" / "result.json", result)
+        finally:  # a full disk takes nothing from the table
+            print(as_text(compare(results, given.against)))
+        if given.out:
+            print(f"\nresults: {given.out}")
+    return 0
+
+
+# -- benchmark -------------------------------------------------------------------------------------
+
+
+def _benchmark_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--algos", nargs="+", required=True, metavar="NAME", help=_ALGORITHM)
+    add("--scenarios", nargs="+", default=["paper-30x2"], metavar="NAME", help=_SCENARIO)
+    add("--seeds", default="10", help="how many, or a list: 0,3,7")
+    add(
+        "--timesteps", nargs="+", default=["paper"], metavar="N",
+        help="slots to train for; 'paper' for its 3000, 4000, 5000; or SCENARIO=NUMBER for each",
+    )  # fmt: skip
+    add("--set", metavar="ALGO:KEY=VALUE", help="hyper-parameters", **_SEVERAL)
+    what = "JSON or TOML with a table of hyper-parameters per algorithm"
+    add("--config", type=Path, metavar="FILE", help=what)
+    _add_seed_free_options(parser)
+    add("--jobs", type=count, default=1, metavar="N", help="runs at a time")
+    add("--launcher", choices=("processes", "ray"), default="processes", help="what runs them")
+    add("--address", help="of a Ray cluster; without, a local one is started for this matrix")
+    add("--against", metavar="LABEL", help="label that the others are compared with")
+
+
+def _benchmark(given: Arguments, _: argparse.ArgumentParser) -> int:
+    """Run a matrix of algorithms, scenarios and seeds; again, to go on with what is left.
+
+    --algos dirs sb3:PPO greedy --scenarios paper-30x2 --seeds 5 --jobs 2
+    --algos dirs dirs:prices --scenarios paper-30x2 paper-200x10 --set dirs:beta=1.8
+    --algos dirs --scenarios paper-30x2 --seeds 3 --launcher ray
+    """
+    with complain():
+        _require_training()
+        require_folder(given.out)
+
+        from mec_bench import matrix
+
+        runs = matrix.plan(
+            given.algos,
+            [scenario_of(name, given.scenario_set) for name in given.scenarios],
+            matrix.seeds_of(given.seeds),
+            matrix.timesteps_of(given.timesteps),
+            matrix.changes_of(given.algos, given.set, given.config),
+            n_envs=given.n_envs,
+            reward=given.reward,
+            device=given.device,
+        )
+        if given.against:  # before hours of work
+            require_choice("--against", given.against, {run.label for run in runs})
+        launcher = _launcher(given)
+        print(f"{len(runs)} runs in {given.out}, {given.jobs} at a time", flush=True)
+        progress = matrix.Progress(matrix.tasks_of(runs, given.out), given.jobs)
+        return _told(matrix.run_matrix(runs, given.out, launcher, progress), given)
+
+
+def _launcher(given: Arguments) -> Launcher[Task, RunOutcome]:
+    if given.launcher == "processes":
+        if given.address:
+            raise ValueError("--address is of a Ray cluster: add --launcher ray.")
+        from mec_bench.launching import Processes
+
+        return Processes(given.jobs, given.threads)
+    from mec_bench.on_ray import RayTasks
+
+    return RayTasks(given.jobs, given.threads, address=given.address)
+
+
+def _told(found: MatrixOutcome, given: Arguments) -> int:
+    from mec_bench import as_text, compare
+
+    if found.results:
+        print("\n" + as_text(compare(found.results, given.against)))
+    for outcome in found.failures:
+        print(f"\n{outcome.task}: {outcome.state}: {outcome.reason}\n  {outcome.task.folder}")
+    print(f"\n{len(found.results)} runs done, {found.unfinished} not; results: {given.out}")
+    if found.unfinished:
+        print(f"To go on: {shlex.join([*given.program, *given.words])}")
+    return found.status
+
+
+# -- report, demo, list, check ---------------------------------------------------------------------
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folders", nargs="+", type=Path, metavar="FOLDER", help="searched at every depth")
+    add("--out", type=Path, default=Path("report"), metavar="FOLDER", help="folder of the report")
+    add("--reference", metavar="LABEL", help="the label that all others are compared with")
+
+
+def _report(given: Arguments, _: argparse.ArgumentParser) -> int:
+    """Make the leaderboard and the report page of every result.json below some folders.
+
+    runs --out report
+    """
+    with complain():
+        require_folder(given.out)
+
+        from mec_bench import read_results, write_report
+
+        found = read_results(given.folders)
+        files = write_report(found.results, found.problems, given.out, given.reference)
+    print(f"{len(found.results)} results, {len(found.problems)} problems")
+    for problem in found.problems:
+        print(f"  {problem.file}: {problem.reason}")
+    for file in files:
+        print("wrote", file)
+    return 0
+
+
+def _demo_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--scenario", default="paper-200x10", metavar="NAME", help=_SCENARIO)
+    add("--timesteps", type=int, default=5000, metavar="N", help="slots to train for")
+    add("--seed", type=int, default=0, metavar="N", help="of training")
+    place = Path("demo-output")
+    add("--out", type=Path, default=place, metavar="FOLDER", help="folder to write to")
+
+
+def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
+    """Train DIRS, measure it beside every rule, a search and the optimum, and report.
+
+    --scenario paper-30x2 --timesteps 1000
+    """
+    with complain():
+        _require_training()
+        require_folder(given.out)
+        scenario = scenario_of(given.scenario)
+
+        from mec_bench.demo import demonstrate
+        from mec_bench.launching import limit_threads
+
+        limit_threads(1)
+        demonstrate(scenario, given.timesteps, given.seed, given.out)
+    return 0
+
+
+def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
+    """List scenarios and algorithms."""
+    title, knows = (getattr(registry, name, str) for name in ("title", "knows"))
+    text = [
+        "Scenarios, or the path of a JSON file:",
+        *_columns([(name, preset.about) for name, preset in PRESETS.items()]),
+        "\nAlgorithms, and what they know:",
+        *_columns([(name, title(name), knows(name)) for name in registry.names()]),
+        "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:My",
+    ]
+    try:
+        print("\n".join(text), flush=True)
+    except BrokenPipeError:  # its reader, head say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield lines of cells, as wide as the widest of each column."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield f"  {'  '.join(cells).rstrip()}"
+
+
+def _check_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("name", metavar="ALGO", help="a class, my_module:MyAlgo, or a name of mec-gym list")
+    what = f"where to try it: {_SCENARIO}; else 4 devices and 2 servers"
+    add("--scenario", metavar="NAME", help=what)
+    add("--set", metavar="KEY=VALUE", help="hyper-parameters, so that it trains fast", **_SEVERAL)
+    add("--timesteps", type=count, default=64, metavar="N", help="slots of each small training")
+
+
+def _check(given: Arguments, _: argparse.ArgumentParser) -> int:
+    """Try everything that the harness asks of an algorithm, and say what it lacks.
+
+    my_module:MyAlgo --set batch_size=8
+    sb3:PPO --set n_steps=8 batch_size=8
+    """
+    with complain(status=2):
+        _require_training()
+        arguments = registry.changes(given.set)
+        scenario = scenario_of(given.scenario) if given.scenario else None
+
+        from mec_bench import check_algorithm
+        from mec_bench.launching import limit_threads
+
+        limit_threads(1)
+        found = check_algorithm(
+            given.name, scenario=scenario, arguments=arguments, timesteps=given.timesteps
+        )
+    lacking = {problem.partition(":")[0] for problem in found.problems}
+    passed = [name for name in found.checks if name not in lacking]
+    if passed:
+        print(f"passed: {', '.join(passed)}")
+    print(found)
+    return 0 if found.passed else 1
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+_Options = Callable[[argparse.ArgumentParser], None]
+_VERBS: dict[str, tuple[Callable[[Arguments, argparse.ArgumentParser], int], _Options | None]] = {
+    "train": (_train, _train_options),
+    "evaluate": (_evaluate, _evaluate_options),
+    "benchmark": (_benchmark, _benchmark_options),
+    "report": (_report, _report_options),
+    "demo": (_demo, _demo_options),
+    "list": (_list, None),
+    "check": (_check, _check_options),
+}
+"""What works, and what adds its options; the docstring of the first is its help, with examples."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out a command line of ``mec-gym``; return the exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    program = _program()
+    parser = argparse.ArgumentParser(
+        prog=shlex.join(program),
+        description="Multi-server mobile edge computing: train, measure and compare algorithms.",
+        epilog=f"example:\n  {shlex.join(program)} train --algo greedy --scenario paper-30x2",
+        formatter_class=_Help,
+    )
+    parser.add_argument("--version", action="version", version=f"mec-gym {mec_gym.__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True, title="commands")
+    for name, (work, _) in _VERBS.items():
+        about = (work.__doc__ or "").partition("\n")[0].rstrip(".")
+        help_line = about[:1].lower() + about[1:]
+        _fill(verbs.add_parser(name, help=help_line, formatter_class=_Help), name, [*program, name])
+    given = parser.parse_args(words)
+    given.program, given.words = [*program, given.verb], words[1:]
+    return _VERBS[given.verb][0](given, verbs.choices[given.verb])
+
+
+def script(name: str) -> int:
+    """Carry out one verb under the name of the script that was called; return the exit status."""
+    parser = argparse.ArgumentParser(formatter_class=_Help)
+    program = [os.path.basename(sys.executable), sys.argv[0]]
+    _fill(parser, name, program)
+    given = parser.parse_args()
+    given.program, given.words = program, sys.argv[1:]
+    return _VERBS[name][0](given, parser)
+
+
+def _fill(parser: argparse.ArgumentParser, name: str, program: Sequence[str]) -> None:
+    work, options = _VERBS[name]
+    parser.description, *words = inspect.cleandoc(work.__doc__ or "").split("\n")
+    lines = [f"  {shlex.join(program)} {one}".rstrip() for one in words[1:] or [""]]
+    parser.epilog = "\n".join(["examples:", *lines])
+    if options:
+        options(parser)
+
+
+def _program() -> list[str]:
+    """Return how the user called the command."""
+    if Path(sys.argv[0]).name == "__main__.py":
+        return [os.path.basename(sys.executable), "-m", "mec_gym"]
+    return ["mec-gym"]

@@ -1,8 +1,9 @@
-"""Which runs a matrix consists of: algorithms, scenarios, seeds, budgets."""
+"""A matrix of runs: every algorithm on every scenario with every seed, planned and carried out."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -15,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from mec_bench.cli import changes
-from mec_bench.launching import Launcher, Outcome, Task, before, result_of, sentence
-from mec_bench.registry import algorithm
+from mec_bench.launching import Launcher, RunOutcome, Task, before, sentence
+from mec_bench.registry import algorithm, changes
 from mec_bench.results import Result
 from mec_bench.run import RunFolder, Settings
 from mec_gym import Scenario
@@ -39,29 +39,10 @@ def plan(
 ) -> list[Settings]:
     """Return every run of a matrix, all algorithms of one scenario and seed in turn.
 
-    Parameters
-    ----------
-    algos : sequence of str
-        Names as for :func:`mec_bench.algorithm`, or of variants in `changed`.
-    scenarios : sequence of Scenario
-        The systems.
-    seeds : sequence of int
-        Of training. What does not learn runs once, with the first seed of all: 0.
-    timesteps : int, "paper" or mapping
-        Slots of training: for all, the paper's for its sizes, or by the scenario's name.
-    changed : mapping of mapping, optional
-        Constructor arguments by name. A variant names its "algorithm" among them.
-    **options
-        Further fields of :class:`mec_bench.Settings`, for all runs.
-
-    Returns
-    -------
-    list of Settings
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an unknown name or argument, a scenario without a budget, or a run that is there twice.
+    What does not learn runs once, with seed 0. `timesteps` is a number of slots, a mapping by the
+    scenario's name, or "paper". `changed` has constructor arguments by the name of an algorithm, or
+    of a variant, which names its "algorithm" among them. `options` are further fields of
+    :class:`mec_bench.Settings`, for all runs.
 
     Examples
     --------
@@ -70,11 +51,12 @@ def plan(
     ['dirs 0', 'greedy 0', 'dirs 1']
     """
     changed = dict(changed or {})
-    _require_used(changed, algos)
+    _require_among("settings", changed, "algorithms", algos)
     if isinstance(timesteps, Mapping):
         for scenario in scenarios:
             _budget(scenario, timesteps)
-        _require_meant(timesteps, scenarios)
+        names = dict.fromkeys(name for scenario in scenarios for name in _names_of(scenario))
+        _require_among("timesteps", timesteps, "scenarios", list(names))
     runs = []
     for scenario in scenarios:
         variants = [_variant(name, changed.get(name, {})) for name in algos]
@@ -97,13 +79,13 @@ def _variant(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"algorithm": name, "arguments": arguments}
 
 
-def _require_used(changed: Mapping[str, Any], algos: Sequence[str]) -> None:
-    unused = [name for name in changed if name not in algos]
-    if unused:
-        raise ValueError(
-            f"settings are given for {unused[0]!r}, which is not among the algorithms "
-            f"{', '.join(algos)}{suggestion(unused[0], algos)}."
-        )
+def _require_among(what: str, given: Iterable[str], kind: str, there: Sequence[str]) -> None:
+    for name in given:
+        if name not in there:
+            raise ValueError(
+                f"{what} are given for {name!r}, which is not among the {kind} "
+                f"{', '.join(there)}{suggestion(name, there)}."
+            )
 
 
 def _require_apart(runs: Sequence[Settings]) -> None:
@@ -115,16 +97,6 @@ def _require_apart(runs: Sequence[Settings]) -> None:
                 f"two runs would share the folder {run.place}: {other.label!r} and {run.label!r} "
                 f"on {run.scenario.name!r}. Name each algorithm, scenario and seed once; scenarios "
                 "need names of their own."
-            )
-
-
-def _require_meant(timesteps: Mapping[str, int], scenarios: Sequence[Scenario]) -> None:
-    there = {name for one in scenarios for name in _names_of(one)}
-    for name in timesteps:
-        if name not in there:
-            raise ValueError(
-                f"timesteps are given for {name!r}, which is not among the scenarios "
-                f"{', '.join(one.name for one in scenarios)}{suggestion(name, there)}."
             )
 
 
@@ -157,27 +129,7 @@ def _budget(scenario: Scenario, timesteps: int | str | Mapping[str, int]) -> int
 
 
 def seeds_of(text: str) -> list[int]:
-    """Return the seeds that a word means.
-
-    Parameters
-    ----------
-    text : str
-        How many, from 0; or a list with commas.
-
-    Returns
-    -------
-    list of int
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-
-    Examples
-    --------
-    >>> seeds_of("3"), seeds_of("3,"), seeds_of("0,7")
-    ([0, 1, 2], [3], [0, 7])
-    """
+    """Return the seeds that a word means."""
     parts = [part for part in text.split(",") if part.strip()]
     if not parts or not all(part.strip().isdecimal() for part in parts):
         raise ValueError(f"seeds must be a number, or a list like 0,3,7 or 3,; got {text!r}.")
@@ -190,27 +142,7 @@ def seeds_of(text: str) -> list[int]:
 
 
 def timesteps_of(words: Sequence[str]) -> int | str | dict[str, int]:
-    """Return the budget that words mean.
-
-    Parameters
-    ----------
-    words : sequence of str
-        One number, "paper", or ``scenario=number`` for each.
-
-    Returns
-    -------
-    int, str or dict
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-
-    Examples
-    --------
-    >>> timesteps_of(["5000"]), timesteps_of(["paper-30x2=3000"])
-    (5000, {'paper-30x2': 3000})
-    """
+    """Return the budget that words mean."""
     if len(words) == 1 and "=" not in words[0]:
         return int(words[0]) if words[0].isdecimal() else words[0]
     found: dict[str, int] = {}
@@ -227,31 +159,7 @@ def timesteps_of(words: Sequence[str]) -> int | str | dict[str, int]:
 def changes_of(
     algos: Sequence[str], pairs: Iterable[str], config: Path | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return constructor arguments by algorithm, of a file and of ``algorithm:key=value`` words.
-
-    Parameters
-    ----------
-    algos : sequence of str
-        Those of the matrix.
-    pairs : iterable of str
-        Of the command line; they win.
-    config : Path, optional
-        JSON, or TOML from Python 3.11 on: a table per algorithm or variant.
-
-    Returns
-    -------
-    dict of dict
-
-    Raises
-    ------
-    ValueError
-        For a word without an algorithm of the matrix, or a file of another form.
-
-    Examples
-    --------
-    >>> changes_of(["sb3:PPO", "dirs"], ["sb3:PPO:n_steps=64", "dirs:beta=1.8"])
-    {'sb3:PPO': {'n_steps': 64}, 'dirs': {'beta': 1.8}}
-    """
+    """Return constructor arguments by algorithm, of a file and of ``algorithm:key=value`` words."""
     found = _table(config) if config else {}
     for pair in pairs:
         # The longest name wins: dirs:prices is an algorithm, too.
@@ -299,52 +207,25 @@ _TELLING_SHARE = 0.05
 
 
 class Progress:
-    """Writes how far a matrix is.
-
-    Parameters
-    ----------
-    tasks : sequence of Task
-        All of them.
-    jobs : int
-        How many run at once.
-    stream : file, optional
-        Where to; the standard output by default. A terminal has one line that changes.
-
-    Examples
-    --------
-    >>> Progress([], 1).estimate([]) is None
-    True
-    """
+    """Writes how far a matrix is; a terminal has one line that changes."""
 
     def __init__(self, tasks: Sequence[Task], jobs: int, stream: TextIO | None = None) -> None:
         self._tasks, self._jobs = tasks, jobs
         self._stream = stream or sys.stdout
         self._live = self._stream.isatty()
-        self._ended: dict[Task, Outcome] = {}
+        self._ended: dict[Task, RunOutcome] = {}
         self._begun: dict[Task, float] = {}
         self._took: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._written, self._width = time.monotonic(), 0
 
     def say(self, text: str) -> None:
-        """Write a line that stays.
-
-        Parameters
-        ----------
-        text : str
-            The line.
-        """
+        """Write a line that stays."""
         self._clear()
         self._stream.write(text + "\n")
         self._stream.flush()
 
-    def ended(self, outcome: Outcome) -> None:
-        """Write a line about a run that ended.
-
-        Parameters
-        ----------
-        outcome : Outcome
-            Its.
-        """
+    def ended(self, outcome: RunOutcome) -> None:
+        """Write a line about a run that ended."""
         self._ended[outcome.task] = outcome
         seconds = self._since(outcome.task)
         if outcome.state == "done":
@@ -357,13 +238,7 @@ class Progress:
             self.say(f"    note: {note}")
 
     def update(self, running: Sequence[Task]) -> None:
-        """Write how far everything is, if it is time to.
-
-        Parameters
-        ----------
-        running : sequence of Task
-            Those under way.
-        """
+        """Write how far everything is, if it is time to."""
         now = time.monotonic()
         for task in running:
             self._begun.setdefault(task, now)
@@ -395,19 +270,7 @@ class Progress:
         return " | ".join(part for part in parts if part)
 
     def estimate(self, running: Sequence[Task]) -> float | None:
-        """Return how long the rest will take.
-
-        Parameters
-        ----------
-        running : sequence of Task
-            Those under way.
-
-        Returns
-        -------
-        float or None, [s]
-            From runs of the same algorithm and scenario, or else from all that ended; None before
-            anything is known.
-        """
+        """Return how long the rest will take."""
         known = [seconds for values in self._took.values() for seconds in values]
         parts = {task: self._whole(task) for task in running}
         known += [whole for whole in parts.values() if whole is not None]
@@ -463,33 +326,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
-class Report:
-    """What came of a matrix.
+class MatrixOutcome:
+    """What came of a matrix: of the runs that were tried and of those done, in the plan's order."""
 
-    Attributes
-    ----------
-    outcomes : tuple of Outcome
-        Of every run that was tried, in the order of the plan.
-    results : tuple of Result
-        Of those that are done, in the same order.
-    untried : int
-        Runs that were not begun, because somebody asked to end.
-    stopped : bool
-        Whether somebody asked to end.
-
-    Examples
-    --------
-    >>> Report((), (), 0, stopped=False).status
-    0
-    """
-
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RunOutcome, ...]
     results: tuple[Result, ...]
     untried: int
     stopped: bool
 
     @property
-    def failures(self) -> tuple[Outcome, ...]:
+    def failures(self) -> tuple[RunOutcome, ...]:
         """Runs that ended without a result, but for those that were asked to end."""
         return tuple(o for o in self.outcomes if not o.good and o.state != "interrupted")
 
@@ -507,33 +353,19 @@ class Report:
 def run_matrix(
     runs: Sequence[Settings],
     out: str | os.PathLike[str],
-    launcher: Launcher,
+    launcher: Launcher[Task, RunOutcome],
     progress: Progress | None = None,
-) -> Report:
-    """Carry out runs, each in a folder of its own below one.
+) -> MatrixOutcome:
+    """Carry out runs, each in a folder of its own below `out`.
 
-    Parameters
-    ----------
-    runs : sequence of Settings
-        From :func:`mec_bench.matrix.plan`, as a rule.
-    out : path
-        Folder of all runs.
-    launcher : Launcher
-        What carries them out.
-    progress : Progress, optional
-        What to tell; nothing by default.
-
-    Returns
-    -------
-    Report
-        Ctrl-C and SIGTERM end it early, as soon as the runs under way have written how far they
-        are; a second one does not wait for that. Either way the same call goes on later.
+    Ctrl-C and SIGTERM end it early, as soon as the runs under way have written how far they are; a
+    second one does not wait for that. Either way the same call goes on later.
     """
     tasks = tasks_of(runs, out)
-    progress = progress or Progress(tasks, 1, _Nowhere())  # type: ignore[arg-type]
-    outcomes: dict[Task, Outcome] = {}
+    progress = progress or Progress(tasks, 1, io.StringIO())
+    outcomes: dict[Task, RunOutcome] = {}
 
-    def note(outcome: Outcome) -> None:
+    def note(outcome: RunOutcome) -> None:
         outcomes[outcome.task] = outcome
         progress.ended(outcome)
 
@@ -550,7 +382,7 @@ def run_matrix(
             launcher.close()
         outcomes = {task: outcomes[task] for task in tasks if task in outcomes}
         results = _results(outcomes)
-    return Report(
+    return MatrixOutcome(
         tuple(outcomes.values()),
         results,
         len(tasks) - len(outcomes),
@@ -559,23 +391,13 @@ def run_matrix(
 
 
 def tasks_of(runs: Sequence[Settings], out: str | os.PathLike[str]) -> list[Task]:
-    """Return runs with their folders.
-
-    Parameters
-    ----------
-    runs : sequence of Settings
-        In any order.
-    out : path
-        Folder of all runs.
-
-    Returns
-    -------
-    list of Task
-    """
+    """Return runs with their folders."""
     return [Task(run, Path(out) / run.place) for run in runs]
 
 
-def _ended(launcher: Launcher, progress: Progress, asked: list[int]) -> Iterator[Outcome]:
+def _ended(
+    launcher: Launcher[Task, RunOutcome], progress: Progress, asked: list[int]
+) -> Iterator[RunOutcome]:
     heard = 0
     while launcher.left:
         if len(asked) > heard:
@@ -589,14 +411,14 @@ def _ended(launcher: Launcher, progress: Progress, asked: list[int]) -> Iterator
         progress.update(launcher.running)
 
 
-def _results(outcomes: dict[Task, Outcome]) -> tuple[Result, ...]:
+def _results(outcomes: dict[Task, RunOutcome]) -> tuple[Result, ...]:
     results = []
     for task, outcome in outcomes.items():
         if outcome.good:
             try:
-                results.append(result_of(outcome))
+                results.append(RunFolder(task.folder).final_result())
             except (OSError, ValueError) as error:
-                outcomes[task] = Outcome(task, "failed", sentence(error))
+                outcomes[task] = RunOutcome(task, "failed", sentence(error))
     return tuple(results)
 
 
@@ -617,16 +439,3 @@ def _counting() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Nowhere:
-    """A stream that nobody reads."""
-
-    def isatty(self) -> bool:
-        return False
-
-    def write(self, _text: str) -> None:
-        pass
-
-    def flush(self) -> None:
-        pass

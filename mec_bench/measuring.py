@@ -91,7 +91,7 @@ def _frozen(scenario: Scenario, layouts: int, slots_per_layout: int) -> FrozenSl
         own_layout=scenario.layout == "fixed",
         gap=drawn.gap,
     )
-    return FrozenSlots(scenario, together, drawn.optimum, evaluation)
+    return FrozenSlots(scenario, together, drawn.lower_bound, evaluation)
 
 
 def decisions_of(model: Any, scenario: Scenario) -> Decisions:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -436,3 +437,33 @@ def _merged(arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
         else:
             merged[first] = value
     return merged
+
+
+# -- from a command line -----------------------------------------------------------------------
+
+
+def changes(pairs: Iterable[str]) -> dict[str, Any]:
+    """Return what ``key=value`` pairs mean; values are JSON or else text.
+
+    Raises
+    ------
+    ValueError
+        For a pair without "=", or a key twice.
+
+    Examples
+    --------
+    >>> changes(["beta=1.8", "policy_kwargs.admission=false", "loss=vote"])
+    {'beta': 1.8, 'policy_kwargs.admission': False, 'loss': 'vote'}
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ValueError(f"settings are given as key=value; got {pair!r}.")
+        if key in found:
+            raise ValueError(f"{key} is set twice.")
+        try:
+            found[key] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key] = {"True": True, "False": False, "None": None}.get(value, value)
+    return found

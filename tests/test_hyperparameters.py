@@ -14,7 +14,7 @@ import baselines
 from baselines.policies import SearchPolicy
 from dirs_agents import DIRS
 from mec_bench import algorithm
-from mec_bench.cli import changes
+from mec_bench.registry import changes
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.validation import require_bool, require_integer, require_number

@@ -1,7 +1,5 @@
-"""Scripts run as a user runs them and leave what they promise."""
+"""The command and its scripts run as a user runs them and leave what they promise."""
 
-import itertools
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,38 +7,133 @@ from pathlib import Path
 import pytest
 
 import mec_gym
+from mec_bench import names, write_result
+from mec_bench.cli import complain
+from mec_bench.results import EXAMPLE
 from mec_gym import Scenario
+from mec_gym.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run(script: str, *options: str) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / script), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def called(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
 QUICK_HELP = """
 import runpy, sys
-script = sys.argv[1]
-sys.argv = [script, "--help"]
+program, *sys.argv[1:] = sys.argv[1:]
+sys.argv[0] = program
 try:
-    runpy.run_path(script, run_name="__main__")
+    if program.endswith(".py"):
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
 finally:
-    loaded = {"torch", "stable_baselines3", "matplotlib", "scipy.stats"} & set(sys.modules)
-    assert not loaded, loaded
+    heavy = {"torch", "stable_baselines3", "matplotlib", "scipy.stats", "jinja2", "ray"}
+    if not program.endswith("reproduce.py"):
+        heavy.add("pydantic")
+    assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+VERBS = ("train", "evaluate", "benchmark", "report", "demo")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *([f"scripts/{verb}.py", "--help"] for verb in (*VERBS, "reproduce")),
+        *(["mec_gym", verb, "--help"] for verb in (*VERBS, "list", "check")),
+        ["mec_gym", "--help"],
+        ["mec_gym", "list"],
+    ],
+    ids=" ".join,
+)
+def test_help_does_not_wait_for_heavy_libraries(words: list[str]) -> None:
+    done = called("-c", QUICK_HELP, *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    if words[0] == "mec_gym" and "--help" in words:
+        assert f"example{'s' * (len(words) > 2)}:\n  python" in done.stdout
+
+
+def test_list_names_every_scenario_and_algorithm() -> None:
+    listed = {
+        line.split()[0] for line in called("-m", "mec_gym", "list").stdout.splitlines() if line
+    }
+    assert {*PRESETS, *names()} <= listed
+
+
+def test_the_version_is_the_packages() -> None:
+    assert called("-m", "mec_gym", "--version").stdout == f"mec-gym {mec_gym.__version__}\n"
+
+
+HIDING = """
+import runpy, sys
+from importlib.machinery import PathFinder
+
+hidden, *sys.argv[1:] = sys.argv[1:]
+
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in hidden.split(",") else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
+runpy.run_module("mec_gym", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("lacking", ["torch", "filelock,stable_baselines3,threadpoolctl,torch"])
+def test_without_the_extra_there_is_one_sentence(lacking: str) -> None:
+    words = ("train", "--algo", "greedy", "--scenario", "paper-30x2")
+    done = called("-c", HIDING, lacking, *words)
+    assert done.returncode == 1
+    said = f'error: this needs {lacking.replace(",", ", ")}: pip install "mec-gym[train]", or '
+    assert done.stderr.startswith(said)
+    assert called("-c", HIDING, lacking, "list").returncode == 0
+
+
+def test_a_report_is_made_without_torch(tmp_path: Path) -> None:
+    write_result(tmp_path / "runs" / "result.json", EXAMPLE)
+    done = called("-c", HIDING, "torch,stable_baselines3", "report", "runs", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_import_that_fails_names_its_extra(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), complain():
+        raise ModuleNotFoundError("No module named 'pymoo'", name="pymoo")
+    assert 'error: this needs pymoo: pip install "mec-gym[search]", or ' in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError), complain():  # a fault of the code
+        raise ModuleNotFoundError("No module named 'other'", name="other")
+
+
+MINE = """
+from stable_baselines3 import A2C
+
+class Forgetful(A2C):
+    def save(self, *args, **kwargs):
+        pass
 """
 
 
 @pytest.mark.parametrize(
-    "script", ["train", "evaluate", "benchmark", "report", "reproduce", "demo"]
+    ("name", "status", "words"),
+    [
+        ("greedy", 0, "passes all"),
+        ("mine:Forgetful", 1, "- save: "),
+        ("mine:Missing", 2, "mine has no class 'Missing'"),
+    ],
 )
-def test_help_does_not_wait_for_heavy_libraries(script: str) -> None:
-    command = [sys.executable, "-c", QUICK_HELP, str(ROOT / "scripts" / f"{script}.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("usage: ")
+def test_check_says_what_an_algorithm_lacks(
+    name: str, status: int, words: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("stable_baselines3")
+    (tmp_path / "mine.py").write_text(MINE)
+    done = called("-m", "mec_gym", "check", name, cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -56,8 +149,7 @@ def test_help_does_not_wait_for_heavy_libraries(script: str) -> None:
     ],
 )
 def test_an_option_is_heeded_or_refused(words: list[str], status: int, message: str) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / words[0]), *words[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    done = called(str(ROOT / "scripts" / words[0]), *words[1:])
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -79,8 +171,9 @@ def test_a_file_in_the_place_of_out_is_refused_before_any_work(
 ) -> None:
     (tmp_path / "taken").write_text("mine")
     place = str(tmp_path / "taken" / below)
-    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *OUT[script], "--out", place]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = called(
+        str(ROOT / "scripts" / f"{script}.py"), *OUT[script], "--out", place, cwd=tmp_path
+    )
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: --out must be a folder, or a place for one; {tmp_path}")
     assert done.stdout == ""
@@ -91,10 +184,7 @@ def test_evaluate_prints_its_table_though_writing_fails(tmp_path: Path) -> None:
     # Where the folder of the second result has to come, a file stands.
     (tmp_path / "001").write_text("mine")
     options = ["greedy", "local", "--scenario", "paper-30x2", "--layouts", "2"]
-    command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *options]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    done = called(str(ROOT / "scripts/evaluate.py"), *options, "--out", str(tmp_path))
     assert done.returncode == 1
     assert str(tmp_path / "001") in done.stderr
     assert "greedy" in done.stdout
@@ -102,176 +192,26 @@ def test_evaluate_prints_its_table_though_writing_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_trains_measures_and_reports(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lacking", ["", "pygame,pymoo"])
+def test_the_demo_trains_measures_and_reports(lacking: str, tmp_path: Path) -> None:
     for extra in ("pygame", "pymoo", "matplotlib"):
         pytest.importorskip(extra)
-    small = Scenario(n_devices=6, n_servers=2, name="six devices").to_json(tmp_path / "six.json")
-    assert small
+    Scenario(n_devices=6, n_servers=2, name="six devices").to_json(tmp_path / "six.json")
     out = tmp_path / "demo"
-    printed = run(
-        *("demo.py", "--scenario", str(tmp_path / "six.json")),
-        *("--timesteps", "20", "--out", str(out)),
-    )
-    for word in ("dirs:prices", "greedy", "pso[max_evaluations=200] ‡", "(optimum)", "--logdir"):
-        assert word in printed
-    assert (out / "slot.png").read_bytes().startswith(b"\x89PNG")
+    options = ("--scenario", str(tmp_path / "six.json"), "--timesteps", "20", "--out", str(out))
+    done = called("-c", HIDING, lacking, "demo", *options)
+    assert done.returncode == 0, done.stderr
+    for word in ("dirs:prices", "greedy", "(optimum)", "--logdir"):
+        assert word in done.stdout
+    if lacking:
+        assert 'pip install "mec-gym[search]"' in done.stdout
+        assert 'pip install "mec-gym[render]"' in done.stdout
+    else:
+        assert "pso[max_evaluations=200] ‡" in done.stdout
+        assert "it starts from the greedy decision" in done.stdout
+        assert (out / "slot.png").read_bytes().startswith(b"\x89PNG")
     page = (out / "report.html").read_text()
     assert "six devices" in page
-    for text in (printed, page):
-        assert "it starts from the greedy decision" in text
-    nrr = [float(line.split()[2]) for line in printed.splitlines() if line.startswith("dirs ")]
+    assert ("it starts from the greedy decision" in page) == (not lacking)
+    nrr = [float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("dirs ")]
     assert 0 < nrr[0] <= 1
-
-
-@pytest.mark.slow
-def test_regimes_writes_its_page_and_its_figures(tmp_path: Path) -> None:
-    before = (ROOT / "README.md").read_text()
-    run("regimes.py", "--layouts", "2", "--slots", "1", "--out", str(tmp_path))
-    raw = json.loads((tmp_path / "regimes.json").read_text())
-    assert raw["format"] == "mec-gym/regimes"
-    assert raw["system"]["versions"]["mec-gym"] == mec_gym.__version__
-    page = (tmp_path / "regimes.md").read_text()
-    assert all(one["name"] in page for one in raw["regimes"])
-    (tmp_path / "regimes.md").unlink()
-    run("regimes.py", "--page", "--out", str(tmp_path))
-    assert (tmp_path / "regimes.md").read_text() == page
-    assert (ROOT / "README.md").read_text() == before
-
-
-@pytest.mark.slow
-def test_dirs_results_keeps_its_runs_and_writes_their_page(tmp_path: Path) -> None:
-    pytest.importorskip("stable_baselines3")
-    before = (ROOT / "README.md").read_text()
-    few = ("--presets", "paper-30x2", "--seeds", "1", "--ablations", "--slots", "10")
-    places = ("--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "docs"))
-    assert run("dirs_results.py", *few, *places, "--list") == "4 runs, 4 to do\n"
-    assert "4/4 main-paper-30x2-" in run("dirs_results.py", *few, *places)
-    raw = json.loads((tmp_path / "docs/dirs-results.json").read_text())
-    assert all(0 < one["nrr"]["final"] <= 1 for one in raw["runs"])
-    page = (tmp_path / "docs/dirs-results.md").read_text()
-    assert all(f"| {one['variant']} |" in page for one in raw["runs"])
-    run("dirs_results.py", *few, *places, "--page")
-    assert (tmp_path / "docs/dirs-results.md").read_text() == page
-    assert (ROOT / "README.md").read_text() == before
-
-
-@pytest.mark.slow
-def test_tune_search_records_what_it_tries(tmp_path: Path) -> None:
-    pytest.importorskip("pymoo")
-    run(
-        "tune_search.py",
-        *("--slots", "1", "--evaluations", "25", "--many", "30", "--out", str(tmp_path)),
-        *("--algorithm", "differential_evolution"),
-    )
-    record = json.loads((tmp_path / "differential_evolution.json").read_text())
-    assert set(record["best_by_encoding"]) == {"floor", "scores", "order", "prices"}
-    assert all(0 < nrr <= 1 for one in record["finalists"] for nrr in one["nrr"].values())
-
-
-BEGIN_GAMES = "<!-- games: written by `reproduction/maddpg_games.py` -->"
-PAGE = f"Before.\n{BEGIN_GAMES}\n<!-- end of games -->\nAfter.\n"
-THEIRS = "maddpg-pytorch"
-STAND_IN = """
-import torch
-
-
-class MADDPG:
-    def __init__(self, agents, kinds, gamma, tau, lr):
-        everything = sum(one["num_in_pol"] + one["num_out_pol"] for one in agents)
-        assert [one["num_in_critic"] for one in agents] == [everything] * len(kinds)
-        self.agents, self.training = agents, False
-
-    def scale_noise(self, scale):
-        self.scale = scale
-
-    def prep_training(self, device):
-        self.training = True
-
-    def prep_rollouts(self, device):
-        self.training = False
-
-    def step(self, observations, explore):
-        assert not self.training
-        sizes = [one["num_in_pol"] for one in self.agents]
-        assert [one.shape[1] for one in observations] == sizes
-        return [torch.zeros(len(one), 1) for one in observations]
-
-    def update(self, sample, agent):
-        assert self.training
-        seen, actions, rewards, after, final = sample
-        assert len(seen) == len(actions) == len(rewards) == len(after) == len(final)
-        # One number seen is the team, whose every step is an end; the regulator is only cut.
-        assert final[agent].all() if seen[0].shape[1] == 1 else not final[agent].any()
-
-    def update_all_targets(self):
-        pass
-"""
-STAND_IN_BUFFER = """
-class ReplayBuffer:
-    def __init__(self, size, agents, observations, actions):
-        self.kept = []
-
-    def push(self, seen, actions, rewards, after, final):
-        agents = range(len(actions))
-        parts = [[part[:, one] for one in agents] for part in (seen, rewards, after, final)]
-        self.kept.append((parts[0], actions, *parts[1:]))
-
-    def sample(self, count):
-        return self.kept[-1]
-"""
-
-
-def games(folder: Path, *options: str) -> dict[str, dict[str, float]]:
-    """Run the games with few steps; return the records by what the script calls them."""
-    page, raw = folder / "page.md", folder / "raw.json"
-    page.write_text(PAGE)
-    places = ("--runs", str(folder / "runs"), "--page", str(page), "--json", str(raw))
-    run("maddpg_games.py", "--seeds", "1", "--steps", "1200", *places, *options)
-    written = page.read_text()
-    assert written.startswith("Before.\n<!-- games")
-    assert written.endswith("<!-- end of games -->\nAfter.\n")
-    records = json.loads(raw.read_text())["runs"]
-    for record in records:
-        assert f"{record['share']:.3f}".lstrip("-") in written or abs(record["share"]) >= 1
-    return {f"{r['who']} {r['learning_rate']} {r['game']}": r for r in records}
-
-
-@pytest.mark.slow
-def test_the_games_table_is_that_of_its_runs(tmp_path: Path) -> None:
-    pytest.importorskip("stable_baselines3")
-    ours = games(tmp_path)
-    assert list(ours) == ["MADDPG 0.003 team", "MADDPG 0.003 regulator"]
-    assert all(record["share"] != record["untrained"] for record in ours.values())
-    # What is there already is read, not trained again.
-    (file,) = (tmp_path / "runs").glob("*team*")
-    file.write_text(json.dumps({**json.loads(file.read_text()), "share": 0.123}))
-    assert games(tmp_path)["MADDPG 0.003 team"]["share"] == 0.123
-    # But not what ran otherwise.
-    file.write_text(json.dumps({**json.loads(file.read_text()), "tau": 0.5}))
-    assert "MADDPG 0.003 team" not in games(tmp_path, "--table")
-    assert games(tmp_path)["MADDPG 0.003 team"] == {
-        **ours["MADDPG 0.003 team"],
-        "cpu_seconds": pytest.approx(0.0, abs=1e3),
-    }
-
-
-@pytest.mark.slow
-def test_the_public_implementation_gets_the_same_games_and_gradient_steps(tmp_path: Path) -> None:
-    pytest.importorskip("stable_baselines3")
-    clone = tmp_path / "clone"
-    for name, text in (("algorithms/maddpg.py", STAND_IN), ("utils/buffer.py", STAND_IN_BUFFER)):
-        (clone / name).parent.mkdir(parents=True)
-        (clone / name).write_text(text)
-    who = ("-c", "user.name=someone", "-c", "user.email=someone@example.org")
-    for words in (("init", "-q"), ("add", "."), (*who, "commit", "-q", "-m", "all")):
-        subprocess.run(["git", "-C", str(clone), *words], check=True, capture_output=True)
-    records = games(tmp_path, "--public", str(clone))
-    for game in ("team", "regulator"):
-        ours = records[f"MADDPG 0.003 {game}"]
-        assert ours["gradient_steps"] > 0
-        for who, rate in itertools.product((THEIRS, f"{THEIRS} with its own noise"), (0.001, 0.01)):
-            theirs = records[f"{who} {rate} {game}"]
-            for name in ("gradient_steps", "gamma", "tau", "learning_starts", "steps"):
-                assert theirs[name] == ours[name]
-            assert theirs["share"] == pytest.approx(0.0)  # it does nothing
-            assert len(theirs["commit"]) == 40

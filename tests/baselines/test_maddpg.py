@@ -25,7 +25,7 @@ from baselines.learners import MADDPG, learner
 from baselines.learners.maddpg import AgentNoise, bytes_of_a_slot
 from baselines.learners.maddpg_networks import CentralCritics, clip_each
 from examples.cooperative_games import Regulator, TeamGame
-from mec_bench.cli import changes
+from mec_bench.registry import changes
 from mec_gym import ENV_ID, Scenario, ScoreAction, vote
 from mec_gym.envs.sb3 import make_sb3_vec_env
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mec_bench import RunFolder, Status, train
-from mec_bench.launching import Outcome, Processes, Task
+from mec_bench.launching import Processes, RunOutcome, Task
 from mec_bench.matrix import (
     Progress,
     changes_of,
@@ -42,8 +42,8 @@ class Noted:
     def start(self, tasks: Sequence[Task]) -> None:
         self.given, self._waiting = list(tasks), list(tasks)
 
-    def poll(self, seconds: float) -> list[Outcome]:
-        return [Outcome(self._waiting.pop(), self._state, "as told")]
+    def poll(self, seconds: float) -> list[RunOutcome]:
+        return [RunOutcome(self._waiting.pop(), self._state, "as told")]
 
     def stop(self) -> None: ...
 
@@ -183,7 +183,7 @@ def test_time_left_follows_what_runs_took(tmp_path: Path, monkeypatch: pytest.Mo
     RunFolder(tasks[0].folder).write_status(Status(state="running", timesteps=24))
     # Half of the first in 30 s: it takes 60 s, as the others do; two at a time.
     assert progress.estimate(tasks[:2]) == pytest.approx((30 + 30 + 3 * 60) / 2)
-    progress.ended(Outcome(tasks[0], "done"))
+    progress.ended(RunOutcome(tasks[0], "done"))
     assert progress.estimate(tasks[1:2]) == pytest.approx((0 + 3 * 30) / 2)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +31,7 @@ def test_an_error_costs_its_own_item_only(processes: int) -> None:
 
 def test_a_killed_process_costs_its_own_item_only() -> None:
     ended = {one.item: one for one in side_by_side(fate, [0, 5, 1, 2, 4, 6], 2)}
-    assert ended[5].error.startswith("its process died")
+    assert ended[5].error.startswith("its process was killed by SIGKILL")
     values = {item: one.value for item, one in ended.items()}
     assert values == {0: 0, 1: 1, 2: 4, 4: 16, 5: None, 6: 36}
 
@@ -37,3 +40,25 @@ def test_more_items_than_a_process_is_kept_for(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("mec_bench.launching._RENEWED", 2)
     ended = [one.value for one in side_by_side(abs, range(-9, 0), 2)]
     assert sorted(value or 0 for value in ended) == list(range(1, 10))
+
+
+def patient(place: Path) -> None:
+    """Wait to be asked to end, and then keep something, as a run does."""
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    place.with_suffix(".begun").touch()
+    assert asked.wait(60)
+    place.with_suffix(".kept").touch()
+
+
+def test_ctrl_c_lets_calls_under_way_keep_what_they_have(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        while len(list(tmp_path.glob("*.begun"))) < 2:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(side_by_side(patient, [tmp_path / name for name in "abc"], 2))
+    assert sorted(file.name for file in tmp_path.glob("*.kept")) == ["a.kept", "b.kept"]
+    assert not list(tmp_path.glob("c.*"))
