@@ -202,7 +202,7 @@ def search_all(
 
 
 def committed_settings(algorithm: str, encoding: str | None = None) -> SearchSettings:
-    """Return the settings that reproduction/tune_search.py found best.
+    """Return the settings that reproduction/tune.py found best.
 
     Parameters
     ----------
