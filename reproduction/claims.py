@@ -8,13 +8,17 @@ together, by Holm.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mec_bench.statistics import LEVEL, half_interval, holm, paired_difference
 from reproduction.pages import mean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HOLDS, FAILS, UNDECIDED = "Holds here", "Does not hold here", "Undecided here"
 MISSED, UNJUDGED = "Not measured yet", "Not judged"
@@ -33,6 +37,16 @@ class Comparison:
 
 
 Claim = Sequence[Comparison]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A table or figure: numbers for the template, empty where nothing is measured; its claims."""
+
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    figure: Callable[[], Figure] | None = None
+
 
 NOT_MEASURED = (Comparison(inside=False, p=math.nan, measured=False),)
 """A claim on what is not there yet."""

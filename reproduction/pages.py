@@ -106,7 +106,6 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_TEMPLATES.filters |= {"form": shown, "clause": clause, "rows": rows, "head": head}
 
 
 def short_hash(text: str) -> str:
@@ -130,7 +129,7 @@ def mean(values: Values) -> float:
     return float(np.mean(listed(values))) if len(values) else float("nan")
 
 
-def cell(values: Values, digits: int = 2, *, seeds: int = 0) -> str:
+def cell(values: Values, digits: int = 2, *, seeds: int = 0, scale: float = 1.0) -> str:
     """Return a cell: mean ± half of the 95 % interval; one of fewer than `seeds` says so.
 
     Examples
@@ -140,9 +139,10 @@ def cell(values: Values, digits: int = 2, *, seeds: int = 0) -> str:
     """
     if not len(values):
         return MISSING
-    text = f"{mean(values):.{digits}f}"
-    if len(values) > 1:
-        text += f" ± {half_interval(listed(values)):.{digits}f}"
+    scaled = [scale * value for value in listed(values)]
+    text = f"{mean(scaled):.{digits}f}"
+    if len(scaled) > 1:
+        text += f" ± {half_interval(scaled):.{digits}f}"
     return text + few(len(values), seeds)
 
 
@@ -166,3 +166,7 @@ def commits(found: Iterable[str | None]) -> list[tuple[str | None, int]]:
     """
     counts = Counter(commit and commit[:7] for commit in found)
     return sorted(counts.items(), key=lambda one: (one[0] is None, one[0] or ""))
+
+
+_TEMPLATES.filters |= {"form": shown, "clause": clause, "rows": rows, "head": head}
+_TEMPLATES.filters |= {"cell": cell, "ratio": ratio, "mean": mean}

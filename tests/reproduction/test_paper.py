@@ -40,6 +40,7 @@ from reproduction.jobs import (
     unique,
     work,
 )
+from reproduction.medium_system import least_loss
 from reproduction.pages import DOCS, RESULTS, filled
 from reproduction.paper import (
     LARGE,
@@ -57,7 +58,7 @@ from reproduction.paper import (
     scenario_of,
 )
 from reproduction.raw import Raw, collect, read_raw
-from reproduction.section_five import EXHIBITS, least_loss, page_text, write_page
+from reproduction.section_five import EXHIBITS, page_text, write_page
 
 _SMALL = {"n_demonstrations": 8, "pretrain_steps": 4}
 TINY = Budget(
