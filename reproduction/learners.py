@@ -25,28 +25,22 @@ from reproduction import pages
 
 FORMAT, VERSION = "mec-gym/learners", 2
 
-ROWS: Mapping[str, str] = {
-    "dirs": "",
-    "dirs:ensemble": "",
-    "dirs:prices": "",
-    "ac": "",
-    "ac[learning_rate=0.01, batch_size=64]": "AC, with the settings of the next row",
-    "ac:links": "",
-    "ac:links[batch_size=32, ent_coef=0.01, policy_kwargs.link_arch=[64]]": (
-        "AC, one network for all links, too: settings found first"
-    ),
-    "ddpg": "",
-    "maddpg": "",
-    "examples.cross_entropy:CrossEntropy": "",
-    "local": "",
-    "random": "",
-    "random:limit": "",
-    "nearest:limit": "",
-    "keep-what-pays": "",
-    "posted-prices": "",
-    "greedy": "",
+_FOUND_FIRST = "ac:links[batch_size=32, ent_coef=0.01, policy_kwargs.link_arch=[64]]"
+_AS_THE_NEXT = "ac[learning_rate=0.01, batch_size=64]"
+
+ROWS = (
+    *("dirs", "dirs:ensemble", "dirs:prices", "ac", _AS_THE_NEXT, "ac:links", _FOUND_FIRST),
+    *("ddpg", "maddpg", "examples.cross_entropy:CrossEntropy"),
+    *("local", "random", "random:limit", "nearest:limit"),
+    *("keep-what-pays", "posted-prices", "greedy"),
+)
+"""Labels of runs, in the order of the table."""
+
+NAMES = {
+    _AS_THE_NEXT: "AC, with the settings of the next row",
+    _FOUND_FIRST: "AC, one network for all links, too: settings found first",
 }
-"""Labels of runs in the order of the table, and its own names for those with other settings."""
+"""Of rows with settings of their own."""
 
 SCATTER = 0.02
 """Half an interval beyond which the page shows every seed."""
@@ -68,7 +62,8 @@ def main() -> int:
     with complain(status=2):
         require_folder(pages.places(given.out)[0])
         if given.raw:
-            print("wrote", write_page(read_figures(given.raw, FORMAT, VERSION, _ME), given.out))
+            raw = read_figures(given.raw, FORMAT, VERSION, "reproduction/learners.py")
+            print("wrote", write_page(raw, given.out))
             return 0
         found = read_results([given.runs])
         for problem in found.problems:
@@ -77,9 +72,6 @@ def main() -> int:
             raise ValueError(f"{given.runs} holds no results to show; `make learners` trains.")
         print("wrote", write_page(collected(found.results), given.out))
     return 1 if found.problems else 0
-
-
-_ME = "reproduction/learners.py"
 
 
 def collected(results: Sequence[Result]) -> dict[str, Any]:
@@ -137,7 +129,9 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
     scenarios = sorted(dict.fromkeys(scenario for _, scenario in runs), key=_order)
     return {
         "scenarios": scenarios,
-        "rows": [_row(runs, label, scenarios) for label in ROWS if _has(runs, label)],
+        "rows": [
+            _row(runs, label, scenarios) for label in ROWS if any(one == label for one, _ in runs)
+        ],
         "scattered": _scattered(runs, scenarios),
         "warnings": raw["warnings"],
         "several_commits": len({run["commit"] for run in raw["runs"]}) > 1,
@@ -151,7 +145,7 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def name_of(label: str) -> str:
     """Return what the table calls a row."""
-    return ROWS.get(label) or pages.title(label)
+    return NAMES.get(label) or pages.title(label)
 
 
 def grouped(records: Sequence[Mapping[str, Any]]) -> Runs:
@@ -160,10 +154,6 @@ def grouped(records: Sequence[Mapping[str, Any]]) -> Runs:
     for record in records:
         runs.setdefault((record["label"], record["scenario"]), []).append(record)
     return runs
-
-
-def _has(runs: Runs, label: str) -> bool:
-    return any(one == label for one, _ in runs)
 
 
 def _order(scenario: str) -> tuple[bool, str]:

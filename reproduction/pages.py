@@ -14,6 +14,7 @@ import jinja2
 import numpy as np
 
 from mec_bench.statistics import half_interval
+from mec_bench.tables import plus_minus
 from mec_gym.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,6 +147,19 @@ def cell(values: Values, digits: int = 2, *, seeds: int = 0, scale: float = 1.0)
     return text + few(len(values), seeds)
 
 
+def nrr_cell(values: Values, *, seeds: int = 0) -> str:
+    """Return a cell: mean ± half of the 95 % interval, with as many digits as that bears.
+
+    Examples
+    --------
+    >>> nrr_cell([0.9, 0.9]), nrr_cell([]), nrr_cell([0.9, 0.9], seeds=5)
+    ('0.9000 ± 0', '–', '0.9000 ± 0 (2 seeds)')
+    """
+    if not len(values):
+        return MISSING
+    return plus_minus(mean(values), half_interval(listed(values))) + few(len(values), seeds)
+
+
 def few(found: int, wanted: int) -> str:
     """Return how many seeds there are, where more are wanted."""
     return f" ({found} seed{'s' * (found > 1)})" if found < wanted else ""
@@ -169,4 +183,4 @@ def commits(found: Iterable[str | None]) -> list[tuple[str | None, int]]:
 
 
 _TEMPLATES.filters |= {"form": shown, "clause": clause, "rows": rows, "head": head}
-_TEMPLATES.filters |= {"cell": cell, "ratio": ratio, "mean": mean}
+_TEMPLATES.filters |= {"cell": cell, "ratio": ratio, "mean": mean, "nrr": nrr_cell}

@@ -375,19 +375,6 @@ def chosen(
     return [one for one in records if (one["table"], one["preset"], one["variant"]) == key]
 
 
-def cell(values: Sequence[float], *, seeds: int = 0) -> str:
-    """Return a cell: mean ± half of the 95 % interval, with as many digits as that bears.
-
-    Examples
-    --------
-    >>> cell([0.9, 0.9]), cell([]), cell([0.9, 0.9], seeds=5)
-    ('0.9000 ± 0', '–', '0.9000 ± 0 (2 seeds)')
-    """
-    if not values:
-        return pages.MISSING
-    return plus_minus(float(np.mean(values)), half_interval(values)) + pages.few(len(values), seeds)
-
-
 def write_page(
     records: Sequence[Record], rules: Rules, plan: Plan, folder: Path, results: Path
 ) -> Path:
@@ -418,44 +405,43 @@ def read_page(figures: Path) -> tuple[list[Record], Rules]:
     return raw["runs"], rules
 
 
-def page_content(records: Sequence[Record], reached: Rules, plan: Plan) -> dict[str, Any]:
+def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[str, Any]:
     """Return what the template shows of runs and of rules, by scenario."""
     main = [record for record in records if record["table"] == "main"]
+    names = dict.fromkeys(rule for found in rules.values() for rule in found)
     return {
         "seeds": plan.seeds,
         "goal": GOAL,
-        "presets": list(reached),
-        "finals": [
-            [v, *(cell(_finals(main, p, v), seeds=plan.seeds) for p in reached)] for v in MAIN
-        ],
-        "rules": _rule_rows(reached),
-        "goals": goals(main, list(reached)),
-        "stages": _stage_rows(main, list(reached)),
+        "presets": list(rules),
+        "variants": list(MAIN),
+        "stages": STAGES,
+        "chosen": partial(chosen, records),
+        "rules": sorted(names, key=lambda name: name in EVERYTHING),
+        "everything": EVERYTHING,
+        "estimates": {
+            preset: {name: _shown(one) for name, one in found.items()}
+            for preset, found in rules.items()
+        },
+        "goals": goals(main, list(rules)),
         "sizes": SIZES,
+        "at_size": lambda runs, size, key: [run["sizes"][str(size)][key] for run in runs],
         "sized": SIZED,
-        "transferred": _size_rows(main),
         "ablations": [
             {
                 "preset": preset,
                 "servers": Scenario.preset(preset).n_servers,
-                "rows": _ablation_rows(records, preset),
+                "runs": {n: list(by.values()) for n, by in ablated(records, preset).items()},
+                "changes": changes(records, preset),
                 "verdicts": verdicts(records, preset),
             }
             for preset in plan.ablations
         ],
-        "stage_names": list(STAGES.values()),
         "commits": pages.commits(record.get("system", {}).get("commit") for record in records),
     }
 
 
-def _rule_rows(reached: Rules) -> list[list[str]]:
-    names = list(dict.fromkeys(rule for found in reached.values() for rule in found))
-    rows = []
-    for rule in sorted(names, key=lambda name: name in EVERYTHING):
-        ones = [found.get(rule) for found in reached.values()]
-        cells = [plus_minus(one.mean, (one.high - one.low) / 2) if one else "" for one in ones]
-        rows.append([rule if rule in EVERYTHING else f"*{rule}*", *cells])
-    return rows
+def _shown(one: Estimate) -> str:
+    return plus_minus(one.mean, (one.high - one.low) / 2)
 
 
 def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, Any]:
@@ -466,7 +452,7 @@ def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, Any]:
         best[preset] = {}
         for admitting in (False, True):
             found = [
-                (float(np.mean(finals)), f"{cell(finals)} ({variant})")
+                (float(np.mean(finals)), f"{pages.nrr_cell(finals)} ({variant})")
                 for variant in MAIN
                 if admits(variant) == admitting and (finals := _finals(records, preset, variant))
             ]
@@ -481,51 +467,6 @@ def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, Any]:
 
 def _finals(records: Sequence[Record], preset: str, variant: str) -> list[float]:
     return [run["nrr"]["final"] for run in chosen(records, preset, variant)]
-
-
-def _stage_rows(records: Sequence[Record], presets: Sequence[str]) -> list[list[str]]:
-    rows = []
-    for preset in presets:
-        for variant in MAIN:
-            runs = chosen(records, preset, variant)
-            if not runs:
-                continue
-            stages = ("untrained", "imitation", "tenth", "final")
-            cells = [cell([run["nrr"][stage] for run in runs]) for stage in stages]
-            imitation, online = (
-                np.mean([run["seconds"][part] for run in runs]) for part in ("imitation", "online")
-            )
-            spent = f"{imitation:.0f} + {online:.0f}"
-            rows.append([preset, variant, *cells, str(runs[0]["slots"]), spent])
-    return rows
-
-
-def _size_rows(records: Sequence[Record]) -> list[list[str]]:
-    rows, gaps = [], []
-    for variant in MAIN:
-        runs = [run for run in chosen(records, SIZED, variant) if "sizes" in run]
-        for stage in ("untrained", "trained") if runs else ():
-            cells = [cell([run["sizes"][str(size)][stage] for run in runs]) for size in SIZES]
-            rows.append([f"{variant}, {stage}", *cells])
-        if runs:
-            gaps = [f"{max(run['sizes'][str(size)]['gap'] for run in runs):.1e}" for size in SIZES]
-    if rows:
-        rows.append(["*largest gap of the bound that stands for the optimum*", *gaps])
-    return rows
-
-
-def _ablation_rows(records: Sequence[Record], preset: str) -> list[list[str]]:
-    found, rows = changes(records, preset), []
-    for variant, by_seed in ablated(records, preset).items():
-        runs = list(by_seed.values())
-        if not runs:
-            continue
-        cells = [cell([run["nrr"][stage] for run in runs]) for stage in ("imitation", *STAGES)]
-        for stage in STAGES:
-            change = found.get((variant, stage))
-            cells += [str(change), change.p_text] if change else ["", ""]
-        rows.append([variant, str(len(runs)), *cells])
-    return rows
 
 
 # -- the command -----------------------------------------------------------------------------------

@@ -579,7 +579,7 @@ _SYSTEM = {
 
 def test_the_page_counts_commits_and_warns_of_more_than_one() -> None:
     raw = dataclasses.replace(_synthetic(), systems=[_SYSTEM])
-    warning = "Not everything here comes from one known state of the code"
+    warning = "Not all of this was made by one known state of the code"
     assert warning not in page_text(raw)
     assert f"| a1b2c3d | {len(raw.runs)} | {len(raw.measurements)} |" in page_text(raw)
 
