@@ -41,14 +41,14 @@ bench: $(READY) ## measure the benchmarks
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m benchmarks.run
 
 regimes: $(READY) ## recompute the presets' regimes, reproduction/regimes.py
-	$(BIN)/python -m reproduction.regimes --readme
+	$(BIN)/python -m reproduction.regimes
 
-dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), reproduction/dirs_results.py
-	$(BIN)/python -m reproduction.dirs_results --readme
+dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), reproduction/variants.py
+	$(BIN)/python -m reproduction.variants
 
 LEARNED = paper-30x2 paper-200x10 unequal-200x10
 
-learners: $(READY) ## train every learner (hours), reproduction/learners_page.py
+learners: $(READY) ## train every learner (hours), reproduction/learners.py
 	$(BIN)/python scripts/benchmark.py --algos dirs dirs:ensemble dirs:prices ac ddpg maddpg \
 		examples.cross_entropy:CrossEntropy local random random:limit nearest:limit \
 		keep-what-pays posted-prices greedy --scenarios $(LEARNED) \
@@ -61,7 +61,8 @@ learners: $(READY) ## train every learner (hours), reproduction/learners_page.py
 	$(BIN)/python scripts/benchmark.py --algos ac --scenarios $(LEARNED) \
 		--set ac:learning_rate=0.01 ac:batch_size=64 \
 		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
-	$(BIN)/python -m reproduction.learners_page runs/learners --readme
+	$(BIN)/python -m reproduction.learners runs/learners
+	$(BIN)/python -m reproduction.summary --readme
 
 reproduce: $(READY) ## the paper's tables and figures (hours), scripts/reproduce.py
 	$(BIN)/python scripts/reproduce.py all --docs

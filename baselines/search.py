@@ -242,7 +242,7 @@ def search_all(
 
 
 def committed_settings(algorithm: str, encoding: str | None = None) -> SearchSettings:
-    """Return the settings that reproduction/tune_search.py found best, of all or of an encoding."""
+    """Return the settings that reproduction/tune.py found best, of all or of an encoding."""
     text = (files("baselines") / "settings" / f"{algorithm}.json").read_text(encoding="utf-8")
     record = json.loads(text)
     if encoding is None:

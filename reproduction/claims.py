@@ -1,20 +1,24 @@
 """What the paper says of its tables and figures, held against our results: verdicts with p-values.
 
-A claim is one or more comparisons, all of which have to hold. Every comparison is a mean over seeds
-against a bound, Student's t; the verdicts of a page are corrected together, by Holm.
+A claim is one or more comparisons, all of which have to hold; none where it is not judged. Every
+comparison is a mean over seeds against a bound, Student's t; the verdicts of a page are corrected
+together, by Holm.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mec_bench.statistics import LEVEL, half_interval, holm, paired_difference
-from reproduction.wording import MISSING, mean
+from reproduction.pages import mean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HOLDS, FAILS, UNDECIDED = "Holds here", "Does not hold here", "Undecided here"
 MISSED, UNJUDGED = "Not measured yet", "Not judged"
@@ -22,21 +26,9 @@ MISSED, UNJUDGED = "Not measured yet", "Not judged"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whether a mean lies between bounds.
+    """Whether our mean lies inside bounds; two-sided p of it lying on the nearest, NaN of one seed.
 
-    Attributes
-    ----------
-    inside : bool
-        Whether our mean does.
-    p : float, [1]
-        Two-sided, of the mean lying on the nearest bound; NaN of one seed.
-    measured : bool
-        Whether there is any seed.
-
-    Examples
-    --------
-    >>> Comparison(inside=True, p=0.01).measured
-    True
+    `measured` says whether there is any seed.
     """
 
     inside: bool
@@ -44,20 +36,26 @@ class Comparison:
     measured: bool = True
 
 
+Claim = Sequence[Comparison]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A table or figure: numbers for the template, empty where nothing is measured; its claims."""
+
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    figure: Callable[[], Figure] | None = None
+
+
+NOT_MEASURED = (Comparison(inside=False, p=math.nan, measured=False),)
+"""A claim on what is not there yet."""
+
+
 def between(values: Sequence[float], low: float, high: float) -> Comparison:
-    """Return whether a figure lies between two bounds.
+    """Return whether a figure, by seed, lies between two bounds; infinite for none.
 
-    Parameters
-    ----------
-    values : sequence of float
-        By seed.
-    low, high : float
-        Bounds; infinite for none.
-
-    Returns
-    -------
-    Comparison
-        Its p is below 0.05 where the 95 % interval of the mean holds neither bound.
+    Its p is below 0.05 where the 95 % interval of the mean holds neither bound.
 
     Examples
     --------
@@ -65,7 +63,7 @@ def between(values: Sequence[float], low: float, high: float) -> Comparison:
     (True, False)
     """
     if not len(values) or np.isnan(values).any():
-        return Comparison(inside=False, p=math.nan, measured=False)
+        return NOT_MEASURED[0]
     middle = mean(values)
     bound = min((low, high), key=lambda one: abs(middle - one))
     # Values that are paired by seed with a constant: Student's t over seeds.
@@ -74,17 +72,7 @@ def between(values: Sequence[float], low: float, high: float) -> Comparison:
 
 
 def lower(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison:
-    """Return whether one figure is lower than another, by the seeds that both have.
-
-    Parameters
-    ----------
-    a, b : mapping of int to float
-        By seed; equal seeds mean equal maps.
-
-    Returns
-    -------
-    Comparison
-        Of the mean paired difference with 0.
+    """Return whether a is lower than b by the seeds that both have; equal seeds mean equal maps.
 
     Examples
     --------
@@ -97,15 +85,6 @@ def lower(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison:
 def differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
     """Return the paired differences of the seeds that both have.
 
-    Parameters
-    ----------
-    a, b : mapping of int to float
-        By seed.
-
-    Returns
-    -------
-    list of float
-
     Examples
     --------
     >>> differences({0: 1.0, 1: 3.0}, {1: 1.0})
@@ -115,119 +94,80 @@ def differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """Something that the paper says of a table or figure.
-
-    Attributes
-    ----------
-    text : str
-        What it says.
-    comparisons : tuple of Comparison
-        Of which all have to hold; none where it is not judged.
-    evidence : str
-        The numbers that the verdict rests on, or why there is none.
+class Verdict:
+    """What is said of a claim, and its p-value, corrected for the page.
 
     Examples
     --------
-    >>> parts = (Comparison(inside=True, p=0.01), Comparison(inside=True, p=0.03))
-    >>> Claim("A is less than B and C", parts, "1 against 2 and 3").p
+    >>> print(Verdict(HOLDS, 0.004))
+    **Holds here** (p = 0.004)
+    """
+
+    words: str
+    p: float
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether there are numbers to show, or a reason why it is not judged."""
+        return self.words != MISSED
+
+    def __str__(self) -> str:
+        if math.isnan(self.p) or not self.has_evidence:
+            return f"**{self.words}**"
+        return f"**{self.words}** (p {'< 0.001' if self.p < 0.001 else f'= {self.p:.3f}'})"
+
+
+def p_value(claim: Claim) -> float:
+    """Return the p-value of a claim's verdict, before the page's correction.
+
+    It holds only if all parts do: the largest p. It fails if any part does: the smallest, times
+    their number.
+
+    Examples
+    --------
+    >>> p_value([Comparison(inside=True, p=0.01), Comparison(inside=True, p=0.03)])
     0.03
     """
-
-    text: str
-    comparisons: tuple[Comparison, ...]
-    evidence: str
-
-    @property
-    def against(self) -> list[float]:
-        """P-values of the parts that point against it."""
-        return [one.p for one in self.comparisons if one.measured and not one.inside]
-
-    @property
-    def p(self) -> float:
-        """P-value of its verdict, before the page's correction.
-
-        It holds only if all parts do: the largest p. It fails if any part does: the smallest,
-        times their number.
-        """
-        if self.against:  # np, for whose min and max NaN is NaN
-            return min(1.0, float(len(self.comparisons) * np.min(self.against)))
-        return float(np.max([one.p for one in self.comparisons] or [math.nan]))
-
-    def line(self, p: float) -> str:
-        """Return the claim with its verdict, an item of a list.
-
-        Parameters
-        ----------
-        p : float, [1]
-            Its p-value, corrected for the page.
-
-        Returns
-        -------
-        str
-
-        Examples
-        --------
-        >>> claim = Claim("A is less than B", (Comparison(True, 0.001),), "1 against 2")
-        >>> print(claim.line(0.004))
-        - A is less than B. **Holds here** (p = 0.004): 1 against 2.
-        >>> print(claim.line(0.4))
-        - A is less than B. **Undecided here** (p = 0.400): 1 against 2.
-        """
-        verdict = self._verdict(p)
-        shown = f"- {self.text}. **{verdict}**"
-        if not (math.isnan(p) or verdict == MISSED):
-            shown += " (p < 0.001)" if p < 0.001 else f" (p = {p:.3f})"
-        # A part of the evidence may still be missing.
-        evidence = re.sub(r"\bnan\b", MISSING, self.evidence)
-        return f"{shown}." if verdict == MISSED else f"{shown}: {evidence}."
-
-    def _verdict(self, p: float) -> str:
-        if not self.comparisons:
-            return UNJUDGED
-        if self.against and p < 1 - LEVEL:
-            return FAILS
-        if not all(one.measured for one in self.comparisons):
-            return MISSED
-        return HOLDS if p < 1 - LEVEL else UNDECIDED
+    against = _against(claim)
+    if against:  # np, for whose min and max NaN is NaN
+        return min(1.0, float(len(claim) * np.min(against)))
+    return float(np.max([one.p for one in claim] or [math.nan]))
 
 
-def judged(claims: Mapping[str, Sequence[Claim]]) -> dict[str, str]:
-    """Return the claims of a page with their verdicts, corrected together.
-
-    Parameters
-    ----------
-    claims : mapping of str to sequence of Claim
-        By table or figure.
-
-    Returns
-    -------
-    dict of str to str
-        A Markdown list each.
+def judged(claims: Mapping[str, Claim]) -> dict[str, Verdict]:
+    """Return the verdicts on a page's claims, corrected together.
 
     Examples
     --------
-    >>> one = Claim("A", (Comparison(True, 0.03),), "1")
-    >>> judged({"table2": [one]})["table2"]
-    '- A. **Holds here** (p = 0.030): 1.'
-    >>> judged({"table2": [one], "fig3": [one]})["table2"]
-    '- A. **Undecided here** (p = 0.060): 1.'
+    >>> one = [Comparison(True, 0.03)]
+    >>> print(judged({"a": one})["a"], judged({"a": one, "b": one})["a"])
+    **Holds here** (p = 0.030) **Undecided here** (p = 0.060)
     """
-    corrected = iter(holm([one.p for group in claims.values() for one in group]))
+    corrected = holm([p_value(claim) for claim in claims.values()])
     return {
-        name: "\n".join([one.line(next(corrected)) for one in group])
-        for name, group in claims.items()
+        name: Verdict(_words(claim, p), p)
+        for (name, claim), p in zip(claims.items(), corrected, strict=True)
     }
+
+
+def _words(claim: Claim, p: float) -> str:
+    if not claim:
+        return UNJUDGED
+    if _against(claim) and p < 1 - LEVEL:
+        return FAILS
+    if not all(one.measured for one in claim):
+        return MISSED
+    return HOLDS if p < 1 - LEVEL else UNDECIDED
+
+
+def _against(claim: Claim) -> list[float]:
+    """Return p-values of the parts that point against a claim."""
+    return [one.p for one in claim if one.measured and not one.inside]
 
 
 @dataclass(frozen=True)
 class Times:
-    """How many times one figure another is: the geometric mean over seeds, 95 % interval.
-
-    Attributes
-    ----------
-    value, low, high : float, [1]
-        Mean and ends; NaN where there are too few seeds.
+    """How many times one figure another is: the geometric mean over seeds, and its 95 % interval.
 
     Examples
     --------
@@ -250,15 +190,7 @@ class Times:
 def times(a: Mapping[int, float], b: Mapping[int, float]) -> Times:
     """Return how many times b a is, by the seeds that both have; the spread of both counts.
 
-    Parameters
-    ----------
-    a, b : mapping of int to float
-        By seed, positive.
-
-    Returns
-    -------
-    Times
-        Student's t over the logarithms of the ratios.
+    Student's t over the logarithms of the ratios; NaN where there are too few seeds.
 
     Examples
     --------

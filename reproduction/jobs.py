@@ -1,37 +1,124 @@
-"""Jobs: the training runs and measurements that tables and figures are made of, and their files."""
+"""Jobs: the runs and measurements that tables and figures are made of, their plan and their files.
+
+Jobs are done in any order, and each is kept as soon as it ends.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mec_bench.launching import side_by_side
 from mec_bench.registry import algorithm
 from mec_bench.results import read_result
 from mec_bench.run import RunFolder, Settings
-from mec_gym.files import read_object, require_record
-from reproduction.budget import Budget
-from reproduction.systems import SLOTS, scenario_of, section_of
+from mec_gym.files import read_object, require_record, write_whole
+from reproduction.pages import short_hash
+from reproduction.paper import (
+    LARGE,
+    LARGEST,
+    MEDIUM,
+    POSITIONS,
+    SLOTS,
+    TASKS,
+    WEIGHTS,
+    by_devices,
+    scenario_of,
+    section_of,
+)
+
+# -- what is spent ---------------------------------------------------------------------------------
+
+VARIANTS = ("dirs", "dirs:ensemble", "dirs:prices")
+"""The paper's options; its agents with optimal labels and the loss of the vote; price-posting
+agents."""
+
+MAIN_VARIANTS = ("dirs", "dirs:prices")
+"""Where Tables III and V have shown what the third one adds."""
+
+_PRICE_SLOTS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What is spent on each table and figure.
+
+    Attributes
+    ----------
+    name : str
+        "full" or "quick".
+    seeds : int
+        Training runs of each learner, each on a map of its own.
+    slots : int, optional
+        Of training at most; the paper's T_DRL by default.
+    arguments : mapping of str to mapping
+        Constructor arguments by algorithm, where they are not its own.
+    demonstrations, held_out
+        Table II's data quantities, and demonstrations to test on.
+    generations, refined_slots
+        G_max of Fig. 4's searches, and how many slots they refine.
+    search_slots, evaluations
+        Slots that PSO and DE search, in layouts of five, and decisions that they price in each.
+    devices : tuple of int
+        N of Fig. 7. The paper's text does not say which it plots.
+    """
+
+    name: str
+    seeds: int
+    slots: int | None = None
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    demonstrations: tuple[int, ...] = (64, 128, 256, 512)
+    held_out: int = 256
+    generations: tuple[int, ...] = (10, 1000)
+    refined_slots: int = 200
+    search_slots: int = 20
+    evaluations: int = 2000
+    devices: tuple[int, ...] = (50, 100, 150, 200, 250)
+
+    def timesteps(self, name: str, slots: int) -> int:
+        """Return how many of T_DRL slots an algorithm trains for: price-posting agents 1,000.
+
+        Examples
+        --------
+        >>> FULL.timesteps("dirs", 4000), FULL.timesteps("dirs:prices", 4000)
+        (4000, 1000)
+        """
+        wanted = min(slots, _PRICE_SLOTS) if name == "dirs:prices" else slots
+        return wanted if self.slots is None else min(wanted, self.slots)
+
+
+FULL = Budget(name="full", seeds=5)
+
+_SMALL = {"n_demonstrations": 32, "pretrain_steps": 40}
+
+QUICK = Budget(
+    name="quick",
+    seeds=2,
+    slots=100,
+    arguments={
+        "dirs": {**_SMALL, "demonstration_generations": 50},
+        "dirs:ensemble": _SMALL,
+        "dirs:prices": _SMALL,
+    },
+    demonstrations=(64, 256),
+    held_out=64,
+    generations=(10, 100),
+    refined_slots=20,
+    search_slots=5,
+    evaluations=500,
+    devices=(50, 200),
+)
+
+# -- jobs ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Training:
-    """A run of :func:`mec_bench.training.train`; also a rule, which does not learn.
-
-    Attributes
-    ----------
-    settings : Settings
-        What to run.
-
-    Examples
-    --------
-    >>> from reproduction.budget import FULL
-    >>> training("paper-180x8", "optimal", 0, FULL).words
-    'optimal, paper-180x8, seed 0'
-    """
+    """A run of :func:`mec_bench.training.train`; also of a rule, which does not learn."""
 
     settings: Settings
 
@@ -40,70 +127,35 @@ class Training:
         """Of the run."""
         return self.settings.seed
 
-    @property
-    def words(self) -> str:
-        """What it is, for a line of progress."""
+    def __str__(self) -> str:
         return f"{self.settings.label}, {self.settings.scenario.name}, seed {self.seed}"
 
     def file(self, runs: Path) -> Path:
-        """Return where its result lies.
-
-        Parameters
-        ----------
-        runs : Path
-            Folder of all runs.
-
-        Returns
-        -------
-        Path
-        """
+        """Return where its result lies below the folder of all runs."""
         return runs / self.settings.place / "result.json"
 
     def done(self, runs: Path) -> bool:
-        """Return whether the result is there and is that of these settings.
-
-        Parameters
-        ----------
-        runs : Path
-            Folder of all runs.
-
-        Returns
-        -------
-        bool
-        """
+        """Return whether the result is there and is that of these settings."""
         if not self.file(runs).exists():
             return False
         return RunFolder(runs / self.settings.place).settings() == self.settings
 
+    def do(self, runs: Path) -> None:
+        """Train and measure."""
+        from mec_bench.training import train  # needs torch, which takes seconds to load
+
+        train(self.settings, runs / self.settings.place)
+        # Tens of megabytes each, and nothing here reads them again.
+        (runs / self.settings.place / "model.zip").unlink(missing_ok=True)
+
     def system(self, runs: Path) -> Mapping[str, Any]:
-        """Return what it ran on.
-
-        Parameters
-        ----------
-        runs : Path
-            Folder of all runs.
-
-        Returns
-        -------
-        mapping
-        """
+        """Return what it ran on."""
         return asdict(read_result(self.file(runs)).system)
 
     def record(self, runs: Path) -> dict[str, Any]:
-        """Return what the page needs of the result: means over the frozen slots.
-
-        Parameters
-        ----------
-        runs : Path
-            Folder of all runs.
-
-        Returns
-        -------
-        dict
-        """
+        """Return what the page needs of the result: means over the frozen slots."""
         result = read_result(self.file(runs))
-        grids = vars(result.slots)
-        means = {key: rounded(_mean(rows)) for key, rows in grids.items()}
+        means = {key: rounded(_mean(rows)) for key, rows in vars(result.slots).items()}
         return {
             "system": result.scenario,
             "algorithm": result.label,
@@ -121,93 +173,53 @@ class Training:
 class Measurement:
     """Something that a table or figure needs and no result record holds, e.g. a loss curve.
 
-    Attributes
-    ----------
-    kind : str
-        A key of :data:`reproduction.measurements.KINDS`.
-    arguments : mapping
-        Of the function there; JSON.
-
-    Examples
-    --------
-    >>> Measurement("losses", {"seed": 3}).words
-    'losses, seed=3'
+    `kind` names a function of ``reproduction.measurements``, `arguments` are its own, as JSON.
     """
 
     kind: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any]
 
     @property
     def seed(self) -> int:
         """Of the measurement."""
-        return int(self.arguments.get("seed", 0))
+        return int(self.arguments["seed"])
 
-    @property
-    def words(self) -> str:
-        """What it is, for a line of progress."""
+    def __str__(self) -> str:
         return ", ".join([self.kind, *(f"{key}={value}" for key, value in self.arguments.items())])
 
     def file(self, runs: Path) -> Path:
-        """Return where its values lie.
-
-        Parameters
-        ----------
-        runs : Path
-            Folder of all runs.
-
-        Returns
-        -------
-        Path
-        """
+        """Return where its values lie below the folder of all runs."""
         text = json.dumps(dict(self.arguments), sort_keys=True)
-        mark = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return runs / "measurements" / f"{self.kind}-seed-{self.seed}-{mark}.json"
+        name = f"{self.kind}-seed-{self.seed}-{short_hash(text)}.json"
+        return runs / "measurements" / name
 
     def done(self, runs: Path) -> bool:
-        """Return whether its values are there.
-
-        Parameters
-        ----------
-        runs : Path
-            Folder of all runs.
-
-        Returns
-        -------
-        bool
-        """
+        """Return whether its values are there."""
         return self.file(runs).exists()
 
+    def do(self, runs: Path) -> None:
+        """Measure, and keep the values with what they ran on."""
+        from mec_bench.system import system
+        from reproduction.measurements import KINDS
+
+        content = {
+            "kind": self.kind,
+            "arguments": dict(self.arguments),
+            "values": KINDS[self.kind](**self.arguments),
+            "system": asdict(system()),
+        }
+        write_whole(self.file(runs), json.dumps(content) + "\n")
+
+    def system(self, runs: Path) -> Mapping[str, Any] | None:
+        """Return what it ran on; old files do not say."""
+        found: Mapping[str, Any] | None = self._content(runs).get("system")
+        return found
+
     def record(self, runs: Path) -> dict[str, Any]:
-        """Return the values, with kind, arguments and commit.
-
-        Parameters
-        ----------
-        runs : Path
-            Folder of all runs.
-
-        Returns
-        -------
-        dict
-        """
+        """Return the values, with kind, arguments and commit."""
         content = self._content(runs)
         kept = {key: content[key] for key in ("kind", "arguments", "values")}
         return kept | {"commit": mark(content.get("system"))}
-
-    def system(self, runs: Path) -> Mapping[str, Any] | None:
-        """Return what it ran on.
-
-        Parameters
-        ----------
-        runs : Path
-            Folder of all runs.
-
-        Returns
-        -------
-        mapping or None
-            None of a measurement that was made before it was kept.
-        """
-        found: Mapping[str, Any] | None = self._content(runs).get("system")
-        return found
 
     def _content(self, runs: Path) -> dict[str, Any]:
         content = read_object(self.file(runs))
@@ -218,24 +230,180 @@ class Measurement:
 Job = Training | Measurement
 
 
-def training(system: str, name: str, seed: int, budget: Budget) -> Training:
-    """Return the run of an algorithm in a system, on the seed's own map.
+def rounded(value: float) -> float:
+    """Return a number with seven significant digits: more would say nothing and weigh more."""
+    return float(f"{value:.7g}")
 
-    Parameters
-    ----------
-    system : str
-        As for :func:`reproduction.systems.scenario_of`.
-    name : str
-        As for :func:`mec_bench.algorithm`.
-    seed : int
-        Of training and map.
-    budget : Budget
-        What to spend.
 
-    Returns
-    -------
-    Training
+def mark(system: Mapping[str, Any] | None) -> str | None:
+    """Return a system's commit in short, with a plus where files differed from it; None of none.
+
+    Examples
+    --------
+    >>> mark({"commit": "36dc831aaa", "modified": True}), mark(None)
+    ('36dc831+', None)
     """
+    if system is None or system["commit"] is None:
+        return None
+    return str(system["commit"])[:7] + "+" * bool(system["modified"])
+
+
+def _mean(rows: Sequence[Sequence[float]]) -> float:
+    values = [value for row in rows for value in row]
+    return sum(values) / len(values)
+
+
+# -- the plan --------------------------------------------------------------------------------------
+
+PARTS: Mapping[str, Mapping[str, str]] = {
+    "without h": {"mutation": "shuffled"},
+    "without (22)": {"crossover": "none"},
+    "(22) by the step of (20)": {"crossover": "shared"},
+    "(22) as a whole": {"crossover": "member"},
+}
+"""Fig. 4: the proposed search without one of its parts, and by other readings of eq. (22)."""
+
+REWARD_VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "Lévy search, imitation (DIRS)": {},
+    "Lévy search, no imitation": {"demonstrations": "none"},
+    "ε-greedy, imitation": {"refinement": "epsilon-greedy"},
+    "ε-greedy, no imitation": {"refinement": "epsilon-greedy", "demonstrations": "none"},
+}
+"""Curves of Fig. 5."""
+
+SEARCHES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "PSO": ("pso", {"encoding": "floor", "start": "random"}),
+    "DE": ("de", {"encoding": "floor", "start": "random"}),
+    "PSO over prices": ("pso", {}),
+    "DE over prices": ("de", {}),
+}
+"""Searches of Table V: one number per device that is rounded to its choice, from random starts, as
+a reader of the paper would write it; and this project's own way, over the servers' prices."""
+
+LEARNERS = (*VARIANTS, "ac", "ddpg")
+RULES = ("optimal", "greedy", "nearest:limit", "posted-prices")
+"""Rows of Table V."""
+FIG_7 = (*MAIN_VARIANTS, "maddpg", "nearest", "nearest:limit", "random", "random:limit", "local")
+BITS_OF_TABLE_IV = (1.0, 5e4, 1e5, 4e5, 8e5, 1e6, 8e6)
+"""D of the systems whose optima Table IV is held against [bit]."""
+
+
+def _table2(budget: Budget) -> list[Job]:
+    return _measured(
+        budget,
+        "imitation",
+        sizes=list(budget.demonstrations),
+        held_out=budget.held_out,
+        sources=["levy", "optimal"],
+        arguments=_arguments(budget),
+    )
+
+
+def _fig3(budget: Budget) -> list[Job]:
+    slots = budget.timesteps("dirs", SLOTS[MEDIUM])
+    return _measured(budget, "losses", slots=slots, arguments=_arguments(budget))
+
+
+def _fig4(budget: Budget) -> list[Job]:
+    return _measured(
+        budget,
+        "refinement",
+        slots=budget.refined_slots,
+        generations=list(budget.generations),
+        parts=[dict(part) for part in PARTS.values()],
+        arguments=_arguments(budget),
+    )
+
+
+def _fig5(budget: Budget) -> list[Job]:
+    slots = budget.timesteps("dirs", SLOTS[MEDIUM])
+    return [
+        job
+        for changes in REWARD_VARIANTS.values()
+        for job in _measured(
+            budget, "rewards", slots=slots, arguments=_arguments(budget) | dict(changes)
+        )
+    ]
+
+
+def _fig6(budget: Budget) -> list[Job]:
+    return _trained(budget, WEIGHTS.values(), (*MAIN_VARIANTS, "optimal"))
+
+
+def _table3(budget: Budget) -> list[Job]:
+    systems = POSITIONS.values()
+    runs = _trained(budget, systems, (*VARIANTS, "optimal", "nearest:limit"))
+    return runs + _searched(budget, systems, ("PSO", "PSO over prices"))
+
+
+def _table4(budget: Budget) -> list[Job]:
+    runs = _trained(budget, TASKS.values(), (*MAIN_VARIANTS, "optimal"))
+    optima = [
+        job
+        for bits in BITS_OF_TABLE_IV
+        for job in _measured(budget, "optimum", system=LARGE, changes={"data_bits": bits})
+    ]
+    return runs + _searched(budget, TASKS.values(), ("PSO",)) + optima
+
+
+def _table5(budget: Budget) -> list[Job]:
+    return _trained(budget, [LARGEST], (*LEARNERS, *RULES)) + _searched(budget, [LARGEST], SEARCHES)
+
+
+def _fig7(budget: Budget) -> list[Job]:
+    return _trained(budget, map(by_devices, budget.devices), (*FIG_7, "optimal"))
+
+
+PLAN: Mapping[str, Callable[[Budget], list[Job]]] = {
+    "table2": _table2,
+    "fig3": _fig3,
+    "fig4": _fig4,
+    "fig5": _fig5,
+    "fig6": _fig6,
+    "table3": _table3,
+    "table4": _table4,
+    "table5": _table5,
+    "fig7": _fig7,
+}
+"""Jobs by table or figure, in the order of the page."""
+
+
+def _measured(budget: Budget, kind: str, **arguments: Any) -> list[Job]:
+    return [Measurement(kind, {"seed": seed, **arguments}) for seed in range(budget.seeds)]
+
+
+def _searched(budget: Budget, systems: Iterable[str], searches: Iterable[str]) -> list[Job]:
+    return [
+        job
+        for system in systems
+        for name in searches
+        for job in _measured(
+            budget,
+            "search",
+            system=system,
+            name=SEARCHES[name][0],
+            slots=budget.search_slots,
+            arguments=search_arguments(budget.evaluations, name),
+        )
+    ]
+
+
+def search_arguments(evaluations: int, name: str) -> dict[str, Any]:
+    """Return the constructor arguments of a search of Table V."""
+    return {"max_evaluations": evaluations, **SEARCHES[name][1]}
+
+
+def _trained(budget: Budget, systems: Iterable[str], wanted: Iterable[str]) -> list[Job]:
+    return [
+        _training(system, name, seed, budget)
+        for system in systems
+        for name in wanted
+        for seed in range(budget.seeds)
+    ]
+
+
+def _training(system: str, name: str, seed: int, budget: Budget) -> Training:
+    """Return the run of an algorithm in a system, on the seed's own map."""
     learns = algorithm(name).learns
     return Training(
         Settings(
@@ -251,79 +419,61 @@ def training(system: str, name: str, seed: int, budget: Budget) -> Training:
     )
 
 
-def trainings(systems: Iterable[str], wanted: Sequence[str], budget: Budget) -> list[Job]:
-    """Return the runs of algorithms in systems.
+def _arguments(budget: Budget) -> dict[str, Any]:
+    return dict(budget.arguments.get("dirs", {}))
 
-    Parameters
-    ----------
-    systems : iterable of str
-        Names.
-    wanted : sequence of str
-        Names of algorithms.
-    budget : Budget
-        What to spend.
 
-    Returns
-    -------
-    list of Training
+# -- doing them ------------------------------------------------------------------------------------
 
-    Examples
-    --------
-    >>> from reproduction.budget import QUICK
-    >>> len(trainings(["paper-180x8"], ["local", "optimal"], QUICK))
-    4
+
+def unique(jobs: Iterable[Job], runs: Path) -> list[Job]:
+    """Return jobs without repetition, as tables and figures share runs, in the order given."""
+    return list({job.file(runs): job for job in jobs}.values())
+
+
+def work(
+    jobs: Iterable[Job], runs: Path, *, processes: int = 1, say: Callable[[str], None] = print
+) -> list[str]:
+    """Do the jobs that are not done, the first seed of all of them first; return what failed.
+
+    A job that fails costs the others nothing. With one process all is done in this one.
     """
-    return [
-        training(system, name, seed, budget)
-        for system in systems
-        for name in wanted
-        for seed in range(budget.seeds)
-    ]
+    missing = [job for job in unique(jobs, runs) if not job.done(runs)]
+    # Not one exhibit after the other: an interrupted reproduction has something of each.
+    missing.sort(key=lambda job: (_is_dear(job), job.seed))
+    say(f"{len(missing)} runs and measurements to do")
+    return carry_out(_done, [(job, runs) for job in missing], processes, say)
 
 
-def rounded(value: float) -> float:
-    """Return a number with seven significant digits: more would say nothing and weigh more.
+def carry_out(
+    call: Callable[[Any], str],
+    items: Sequence[tuple[Any, ...]],
+    processes: int,
+    say: Callable[[str], None],
+) -> list[str]:
+    """Call a function on every item, say a line about each as it ends, and return what failed.
 
-    Parameters
-    ----------
-    value : float
-        Any.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> rounded(1 / 3)
-    0.3333333
+    An item is a tuple whose first entry says what it is.
     """
-    return float(f"{value:.7g}")
+    failed = []
+    for done, ended in enumerate(side_by_side(call, items, processes), 1):
+        text = ended.value or f"{ended.item[0]}: {ended.error}"
+        say(f"{done}/{len(items)} {text}")
+        if ended.error:
+            failed.append(text)
+    return failed
 
 
-def mark(system: Mapping[str, Any] | None) -> str | None:
-    """Return the mark of the code that something ran on.
-
-    Parameters
-    ----------
-    system : mapping or None
-        The fields of :class:`mec_bench.results.System`; None where none was kept.
-
-    Returns
-    -------
-    str or None
-        The commit in short, with a plus where files differed from it.
-
-    Examples
-    --------
-    >>> mark({"commit": "36dc831aaa", "modified": True}), mark(None)
-    ('36dc831+', None)
-    """
-    if system is None or system["commit"] is None:
-        return None
-    return str(system["commit"])[:7] + "+" * bool(system["modified"])
+def _is_dear(job: Job) -> bool:
+    """Return whether a job is of a learner that takes long and that the paper does not have."""
+    return isinstance(job, Training) and job.settings.algorithm == "dirs:ensemble"
 
 
-def _mean(rows: Sequence[Sequence[float]]) -> float:
-    values = [value for row in rows for value in row]
-    return sum(values) / len(values)
+def _done(pair: tuple[Job, Path]) -> str:
+    import torch
+
+    job, runs = pair
+    torch.set_num_threads(1)
+    begun = time.perf_counter()
+    job.do(runs)
+    return f"{job}: {time.perf_counter() - begun:.0f} s"

@@ -1,13 +1,343 @@
-"""The kinds of measurements, by the names that jobs and raw results use."""
+"""What Section V measures beside its runs: imitation, curves, the searches of Fig. 4 and Table V.
+
+Functions of keyword arguments that JSON can hold, a seed among them, to values that it can; the
+seed is that of the run and of its map.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reproduction.curves import losses, rewards
-from reproduction.imitation import imitation
-from reproduction.searches import optimum, refinement, search
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
+
+from dirs_agents import DIRS
+from dirs_agents.labels import demonstrate, demonstration_slots
+from dirs_agents.hyperparameters import demonstration_search
+from dirs_agents.levy_search import LevySearch, levy_search
+from mec_bench.measuring import SLOTS_PER_LAYOUT, decisions_of, figures, frozen_slots
+from mec_bench.registry import algorithm
+from mec_bench.run import Settings
+from mec_bench.training import make_env
+from mec_gym import solve
+from reproduction.jobs import rounded
+from reproduction.paper import MEDIUM, scenario_of
+
+_HELD_OUT_SEED, _REFINED_SEED = 77_000_000, 88_000_000
+"""Of slots that agents are tested on, and that Fig. 4 refines; training draws seeds below 2^31 at
+random."""
+
+STEP_SCALES = (0.001, 0.01, 0.1)
+"""η of eq. (18) that the classic search tries; the paper prints none."""
+
+_KEPT = 40
+"""Points of a long history."""
+
+_POINTS = 60
+"""Of a curve of rewards."""
+
+
+def build(seed: int, arguments: Mapping[str, Any], *, timesteps: int = 0) -> DIRS:
+    """Return DIRS with the paper's options, and `arguments`, in the medium system, untrained."""
+    settings = Settings(
+        algorithm="dirs",
+        scenario=scenario_of(MEDIUM, layout_seed=seed),
+        timesteps=timesteps,
+        seed=seed,
+        arguments=arguments,
+    )
+    chosen = algorithm("dirs", arguments)
+    model: DIRS = chosen.build(make_env(settings, chosen), seed=seed, device="cpu")
+    return model
+
+
+# -- Table II --------------------------------------------------------------------------------------
+
+
+def imitation(
+    *,
+    seed: int,
+    sizes: Sequence[int],
+    held_out: int,
+    sources: Sequence[str],
+    arguments: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the accuracies of Table II for one seed.
+
+    Demonstrations are made by the paper's search ("levy") or by :func:`mec_gym.solve` ("optimal");
+    `held_out` more, made in the same way, test.
+
+    Returns
+    -------
+    dict
+        ``rows``: per source, size and loss the training and testing accuracy of the agents' bits
+        and of the vote. ``agreement``: how often two independent searches of the same slot agree
+        on a bit and on a device's choice.
+    """
+    model = build(seed, arguments)
+    observations, slots = demonstration_slots(model.scenario, held_out, _HELD_OUT_SEED + seed)
+    # Where Algorithm 2's search begins: the untrained ensemble's decision.
+    start, _ = model.predict(observations, deterministic=True)
+
+    def labels(source: str, part: int) -> NDArray[np.int64]:
+        rng, search = np.random.default_rng([seed, part]), demonstration_search(model)
+        return demonstrate(model.scenario, slots, start, rng, source=source, search=search)
+
+    rows = []
+    for source in sources:
+        wanted = labels(source, 0)
+        for size in sizes:
+            for loss, l2_weight in (("L1", model.l2_weight), ("LD", 0.0)):
+                chosen = {"demonstrations": source, "n_demonstrations": size}
+                taught = build(seed, {**arguments, **chosen, "l2_weight": l2_weight}).learn(0)
+                pairs = taught.replay_buffer.get_state()
+                seen = pairs["observations"], pairs["assignments"].astype(np.int64)
+                rows.append(
+                    {
+                        "source": source,
+                        "demonstrations": size,
+                        "loss": loss,
+                        "training": accuracies(taught, *seen),
+                        "testing": accuracies(taught, observations, wanted),
+                    }
+                )
+    first, second = labels("levy", 0), labels("levy", 1)
+    bits = [_bits(one, model.scenario.n_servers) for one in (first, second)]
+    agreement = {"bits": _share(bits[0] == bits[1]), "vote": _share(first == second)}
+    return {"rows": rows, "agreement": agreement}
+
+
+def accuracies(
+    model: DIRS, observations: NDArray[np.float32], assignments: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return the share of right answers to K observations, shape (K, N, ...), of (K, N) decisions.
+
+    ``bits``: over agents and devices, whether the agent claims the device (score >= 0.5) exactly
+    if the demonstration gives it to the agent's server. ``vote``: over devices, whether the vote is
+    the demonstration's choice.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = build(0, {})
+    >>> seen = np.zeros((1, 30, 2), dtype=np.float32)
+    >>> accuracies(model, seen, model.predict(seen)[0])["vote"]
+    1.0
+    """
+    with torch.inference_mode():
+        columns = model.policy.columns(torch.as_tensor(observations))
+        decisions, scores = model.policy.decide(columns)
+    claims = scores.cpu().numpy() >= 0.5
+    return {
+        "bits": _share(claims == _bits(assignments, claims.shape[1])),
+        "vote": _share(decisions.cpu().numpy() == assignments),
+    }
+
+
+def _share(right: NDArray[np.bool_]) -> float:
+    return rounded(float(right.mean()))
+
+
+def _bits(assignments: NDArray[np.int64], n_servers: int) -> NDArray[np.bool_]:
+    """Return a_ij, shape (K, M, N)."""
+    return np.asarray(assignments[:, None] == np.arange(1, n_servers + 1)[:, None])
+
+
+# -- Figs. 3 and 5 ---------------------------------------------------------------------------------
+
+
+def losses(*, seed: int, slots: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the loss of every agent of the medium system over its gradient steps.
+
+    Returns
+    -------
+    dict
+        ``steps``: gradient steps at the end of each interval that a loss is the mean of;
+        ``losses``: per agent, L1 or L2 without its λ1 term, per device [nat]; ``pretraining``: how
+        many of the points belong to Algorithm 2.
+    """
+    model = build(seed, arguments, timesteps=slots)
+    writer = _Losses(model.scenario.n_devices)
+    model.set_logger(Logger(None, [writer]))
+    model.learn(0, log_interval=None)
+    pretraining = len(writer.points)
+    model.learn(slots, log_interval=model.train_interval, reset_num_timesteps=False)
+    agents = sorted({name for point in writer.points for name in point})
+    return {
+        "steps": writer.steps,
+        "losses": [[rounded(point[name]) for point in writer.points] for name in agents],
+        "pretraining": pretraining,
+    }
+
+
+class _Losses(KVWriter):
+    """Keeps the losses of agents that a model logs."""
+
+    def __init__(self, n_devices: int) -> None:
+        self.points: list[dict[str, float]] = []
+        self.steps: list[int] = []
+        self._n_devices = n_devices
+
+    def write(
+        self,
+        key_values: dict[str, Any],
+        key_excluded: Mapping[str, tuple[str, ...]],
+        step: int = 0,
+    ) -> None:
+        """Take what is logged at once."""
+        del key_excluded
+        found = {
+            key.split("/")[1]: float(value) / self._n_devices
+            for key, value in key_values.items()
+            if "/loss_mec_" in key
+        }
+        if found:
+            self.points.append(found)
+            # In Algorithm 2 the logger's step counts gradient steps, online it counts slots.
+            self.steps.append(int(key_values.get("train/n_updates", step)))
+
+    def close(self) -> None:
+        """Do nothing: there is no file."""
+
+
+def rewards(*, seed: int, slots: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the average reward of the medium system during training, and what comes of it.
+
+    Returns
+    -------
+    dict
+        ``slots`` and ``rewards``: means of 1/ΣΦ over equal parts of training, by their last slot;
+        ``nrr``: of the final policy on the frozen slots.
+    """
+    model = build(seed, arguments, timesteps=slots)
+    watch = _Rewards()
+    model.learn(slots, callback=watch, log_interval=None)
+    parts = np.array_split(np.array(watch.rewards), min(_POINTS, slots))
+    frozen = frozen_slots(model.scenario)
+    reached = figures(frozen, decisions_of(model, model.scenario)(frozen.observations("db")))
+    return {
+        "slots": np.cumsum([len(part) for part in parts]).tolist(),
+        "rewards": [rounded(float(part.mean())) for part in parts],
+        "nrr": rounded(float(np.mean(reached.nrr))),
+    }
+
+
+class _Rewards(BaseCallback):
+    """Keeps the paper's reward of every slot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rewards: list[float] = []
+
+    def _on_step(self) -> bool:
+        self.rewards += [1.0 / float(info["objective"]) for info in self.locals["infos"]]
+        return True
+
+
+# -- Fig. 4 ----------------------------------------------------------------------------------------
+
+
+def refinement(
+    *,
+    seed: int,
+    slots: int,
+    generations: Sequence[int],
+    parts: Sequence[Mapping[str, str]],
+    arguments: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the mean objective over the generations of Fig. 4's searches.
+
+    `generations` are G_max of each search, as γ of eq. (21) depends on it; `parts` take the
+    proposed search apart; one of the starts is the decision of DIRS after imitation.
+
+    Returns
+    -------
+    dict
+        ``optimum``: mean over the slots; ``curves``: start, settings of the search, G_max, and
+        ``generations`` with ``objective``.
+    """
+    model = build(seed, arguments).learn(0)
+    scenario = model.scenario
+    observations, drawn = demonstration_slots(scenario, slots, _REFINED_SEED + seed)
+    rng = np.random.default_rng([seed, 4])
+    starts = {
+        "random": rng.integers(scenario.n_servers + 1, size=drawn.gains.shape[:-1]),
+        "imitation": model.predict(observations, deterministic=True)[0],
+    }
+    kinds: list[Mapping[str, Any]] = [{"method": "levy", "step_scale": 0.01}]
+    kinds += [{"method": "classic-levy", "step_scale": eta} for eta in STEP_SCALES]
+    curves = []
+    apart = [{"method": "levy", **part} for part in parts]
+    for searches, stream in ((kinds, rng), (apart, np.random.default_rng([seed, 5]))):
+        for (start, decisions), count in itertools.product(starts.items(), generations):
+            for kind in searches:
+                found = levy_search(
+                    scenario, drawn, decisions, stream, LevySearch(generations=count, **kind)
+                )
+                kept = _kept(count)
+                curves.append(
+                    {
+                        "start": start,
+                        **kind,
+                        "limit": count,
+                        "generations": kept,
+                        "objective": [rounded(value) for value in found.history.mean(1)[kept]],
+                    }
+                )
+    optimum = float(np.mean(solve(scenario, drawn).lower_bound))
+    return {"optimum": rounded(optimum), "curves": curves}
+
+
+def _kept(count: int) -> list[int]:
+    """Return the generations to keep, evenly on a logarithmic scale."""
+    spread = np.geomspace(1, count + 1, min(_KEPT, count + 1))
+    return sorted({round(value) - 1 for value in spread.tolist()})
+
+
+# -- Tables IV and V -------------------------------------------------------------------------------
+
+
+def search(
+    *, seed: int, system: str, name: str, slots: int, arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a particle swarm or differential evolution reaches on the first frozen slots.
+
+    Returns
+    -------
+    dict
+        Means over the slots, and ``decision_s`` per slot.
+    """
+    scenario = scenario_of(system, layout_seed=seed)
+    frozen = frozen_slots(scenario, layouts=max(slots // SLOTS_PER_LAYOUT, 1))
+    chosen = algorithm(name, arguments)
+    settings = Settings(algorithm=name, scenario=scenario, timesteps=0, seed=seed)
+    model = chosen.build(make_env(settings, chosen), seed=seed)
+    begun = time.perf_counter()
+    decisions = decisions_of(model, scenario)(frozen.observations("db"))
+    seconds = (time.perf_counter() - begun) / len(decisions)
+    means = {
+        key: rounded(float(np.mean(rows))) for key, rows in vars(figures(frozen, decisions)).items()
+    }
+    return means | {"decision_s": rounded(seconds)}
+
+
+def optimum(*, seed: int, system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the mean optimum of a system with other settings, over 20 frozen slots.
+
+    Examples
+    --------
+    >>> optimum(seed=0, system="paper-180x8", changes={"data_bits": 1.0})["lower_bound"]
+    280.0...
+    """
+    frozen = frozen_slots(scenario_of(system, layout_seed=seed, **changes), layouts=4)
+    return {"lower_bound": rounded(float(frozen.lower_bound.mean()))}
+
 
 KINDS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "imitation": imitation,
@@ -17,4 +347,4 @@ KINDS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "rewards": rewards,
     "search": search,
 }
-"""Functions of keyword arguments that JSON can hold, seed among them, to values that it can."""
+"""By the names that jobs and raw results use."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import pickle
-import runpy
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,16 @@ from mec_bench.measuring import slot_set_of
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.evaluation import slot_set
+from reproduction import tune
 
 SETTINGS = Path(__file__).resolve().parents[2] / "baselines" / "settings"
 LEARNERS = ("ac", "ac:links", "ddpg", "maddpg")
 
 
-TUNING = runpy.run_path(str(SETTINGS.parents[1] / "reproduction" / "tune_learners.py"))
-DRAWN, plain = TUNING["drawn"], TUNING["_plain"]
+def drawn(space: dict[str, list[Any]], number: int) -> dict[str, Any]:
+    """Return the arguments that were drawn for a trial on record."""
+    rng = np.random.default_rng([1_000, number])
+    return {name: values[rng.integers(len(values))] for name, values in space.items()}
 
 
 def record(name: str) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def test_all_learners_had_the_same_budget() -> None:
     )
     assert all(other == first for other in others)
     assert {len(record(name)["space"]) for name in LEARNERS} == {5}
+    assert all(record(name)["space"] == tune.SPACES[name] for name in LEARNERS)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -48,10 +51,8 @@ def test_the_best_trial_is_chosen_and_drawn_from_the_space(name: str) -> None:
     reached = defaultdict(list)
     for trial in tried["trials"]:
         reached[trial["trial"]].append(trial["nrr"] or 0.0)
-        assert trial["arguments"] == plain(DRAWN(name, trial["trial"]))
         if trial["trial"]:  # the first was found by hand
-            for key, value in trial["arguments"].items():
-                assert value in tried["space"][key]
+            assert trial["arguments"] == drawn(tried["space"], trial["trial"])
     best = max(reached, key=lambda number: float(np.mean(reached[number])))
     assert tried["best_trial"] == best
     for trial in tried["trials"]:
@@ -59,11 +60,13 @@ def test_the_best_trial_is_chosen_and_drawn_from_the_space(name: str) -> None:
             assert tried["chosen"] == trial["arguments"]
 
 
-@pytest.mark.parametrize("name", LEARNERS)
-def test_dropped_trials_stay_on_record(name: str) -> None:
-    dropped = record(name)["dropped"]
-    wanted = {-1 - place: plain(one) for place, one in enumerate(TUNING["DROPPED"].get(name, []))}
-    assert {one["trial"]: one["arguments"] for one in dropped} == wanted
+def test_dropped_trials_stay_on_record() -> None:
+    # Found by hand before: on some seeds, of the second on the trials' own, all stayed local.
+    for name in LEARNERS:
+        dropped = {
+            one["trial"]: one["arguments"]["learning_rate"] for one in record(name)["dropped"]
+        }
+        assert dropped == ({-1: 0.01, -2: 0.005} if name == "ac:links" else {})
 
 
 @pytest.mark.parametrize("name", LEARNERS)

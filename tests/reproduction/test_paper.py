@@ -3,8 +3,6 @@
 import dataclasses
 import itertools
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,31 +16,49 @@ from mec_bench.measuring import frozen_slots
 from mec_bench.statistics import half_interval
 from mec_bench.system import system as this_system
 from mec_gym import Scenario, Slot, evaluate, solve
-from reproduction.bounds import free_transmission_bound, least_time
-from reproduction.budget import FULL, Budget
 from reproduction.claims import (
     FAILS,
     HOLDS,
     MISSED,
     UNDECIDED,
     UNJUDGED,
-    Claim,
     Comparison,
     between,
     judged,
     lower,
+    p_value,
     times,
 )
-from reproduction.implied import below_bound
-from reproduction.jobs import Measurement, Training, mark
-from reproduction.page import EXHIBITS, page_text, write_page
-from reproduction.plan import BITS_OF_TABLE_IV, PLAN
-from reproduction.published import TABLE_II, TABLE_III, TABLE_IV, TABLE_V, TIMES_LONGER
+from reproduction.jobs import (
+    BITS_OF_TABLE_IV,
+    FULL,
+    PLAN,
+    Budget,
+    Measurement,
+    Training,
+    mark,
+    unique,
+    work,
+)
+from reproduction.medium_system import least_loss
+from reproduction.pages import DOCS, RESULTS, filled
+from reproduction.paper import (
+    LARGE,
+    LARGEST,
+    POSITIONS,
+    TABLE_II,
+    TABLE_III,
+    TABLE_IV,
+    TABLE_V,
+    TASKS,
+    TIMES_LONGER,
+    below_bound,
+    free_transmission_bound,
+    least_time,
+    scenario_of,
+)
 from reproduction.raw import Raw, collect, read_raw
-from reproduction.systems import LARGE, LARGEST, POSITIONS, TASKS, scenario_of
-from reproduction.training_section import least_loss
-from reproduction.wording import paragraphs
-from reproduction.working import unique, work
+from reproduction.section_five import EXHIBITS, page_text, write_page
 
 _SMALL = {"n_demonstrations": 8, "pretrain_steps": 4}
 TINY = Budget(
@@ -242,7 +258,8 @@ def test_each_exhibit_runs_on_a_tiny_budget(name: str, runs: Path, tmp_path: Pat
     page = write_page(raw, tmp_path / "page")
     again = write_page(read_raw(tmp_path / "page" / "reproduction.json"), tmp_path / "again")
     assert _content(page.parent) == _content(again.parent)
-    assert EXHIBITS[name].title in page.read_text(encoding="utf-8")
+    shown = next(part for part in _sections(page.read_text(encoding="utf-8")) if part[0] == name)
+    assert "runs and measurements are done" not in shown[1]
 
 
 # -- the page --------------------------------------------------------------------------------------
@@ -287,7 +304,7 @@ def _synthetic(budget: Budget = TINY, seeds: int = 3) -> Raw:
                 }
             )
     progress = {name: [len(jobs), len(jobs)] for name, jobs in plan.items()}
-    return Raw(dataclasses.asdict(budget), (), runs, measurements, progress)
+    return Raw(dataclasses.asdict(budget), progress, (), runs, measurements)
 
 
 def _imitation(rng: np.random.Generator, arguments: dict) -> dict:
@@ -373,9 +390,8 @@ def test_the_page_shows_every_printed_number_beside_ours() -> None:
 
 
 def test_the_page_in_docs_is_that_of_the_raw_results_beside_it() -> None:
-    docs = Path(__file__).resolve().parents[2] / "docs"
-    raw = read_raw(docs / "reproduction.json")
-    assert page_text(raw) == (docs / "reproduction.md").read_text(encoding="utf-8")
+    raw, link = read_raw(RESULTS / "reproduction.json"), "../reproduction/results/reproduction.json"
+    assert page_text(raw, link) == (DOCS / "reproduction.md").read_text(encoding="utf-8")
 
 
 def test_pictures_that_the_page_shows_are_written(tmp_path: Path) -> None:
@@ -399,6 +415,19 @@ def test_a_page_of_nothing_says_so_and_shows_no_picture(tmp_path: Path) -> None:
     assert "nan" not in text
 
 
+def _sections(page: str) -> list[tuple[str, str]]:
+    """Return the sections of tables and figures by the names of exhibits."""
+    numerals = {"II": 2, "III": 3, "IV": 4, "V": 5}
+    found = []
+    for section in page.split("\n## ")[1:]:
+        kind, number = section.split(":")[0].split(" ", 1) if ":" in section else ("", "")
+        if kind in ("Table", "Fig."):
+            number = str(numerals.get(number, number))
+            found.append((kind.lower().rstrip(".") + number, section))
+    assert [name for name, _ in found] == list(EXHIBITS)
+    return found
+
+
 def _full(seeds: int = 3) -> Raw:
     """Results of the full budget's form, all claims and differences among them."""
     return _synthetic(FULL, seeds=seeds)
@@ -406,8 +435,7 @@ def _full(seeds: int = 3) -> Raw:
 
 def test_every_exhibit_says_how_it_differs_and_whether_it_can_explain_that() -> None:
     page = page_text(_full())
-    for section, exhibit in zip(page.split("\n## ")[1:], EXHIBITS.values(), strict=False):
-        assert section.startswith(exhibit.title)
+    for _, section in _sections(page):
         assert section.count("**Difference.**") == 1
         assert "- " in section
         difference = " ".join(section.split("**Difference.**")[1].split())
@@ -507,7 +535,7 @@ def test_the_verdict_follows_the_paired_differences() -> None:
         ([lower(base, above), lower(above, base)], FAILS),
         ([], UNJUDGED),
     ):
-        assert f"**{verdict}**" in judged({"": [Claim("A", tuple(parts), "1")]})[""]
+        assert judged({"": parts})[""].words == verdict
 
 
 def test_p_is_below_five_per_cent_where_the_interval_holds_no_bound() -> None:
@@ -523,18 +551,18 @@ def test_p_is_below_five_per_cent_where_the_interval_holds_no_bound() -> None:
 
 
 def test_verdicts_of_a_page_are_corrected_together() -> None:
-    one = Claim("A", (Comparison(True, 0.01),), "1")
-    assert f"**{HOLDS}**" in judged({"a": [one]})["a"]
-    many = [Claim("B", (Comparison(True, 0.5),), "1")] * 9
-    assert f"**{UNDECIDED}** (p = 0.100)" in judged({"a": [one], "b": many})["a"]
+    one = [Comparison(True, 0.01)]
+    assert judged({"a": one})["a"].words == HOLDS
+    many = {f"b{k}": [Comparison(True, 0.5)] for k in range(9)}
+    assert str(judged({"a": one, **many})["a"]) == f"**{UNDECIDED}** (p = 0.100)"
     # What is not judged or not measured is no verdict.
-    silent = [Claim("C", (), "why"), Claim("D", (lower({}, {}),), "1")] * 9
-    assert f"**{HOLDS}**" in judged({"a": [one], "b": silent})["a"]
+    silent = {f"c{k}": [] if k % 2 else [lower({}, {})] for k in range(18)}
+    assert judged({"a": one, **silent})["a"].words == HOLDS
 
 
 def test_one_failing_part_of_many_is_corrected_for_their_number() -> None:
     parts = (Comparison(False, 0.02), Comparison(True, 0.001), Comparison(True, 0.001))
-    assert Claim("A", parts, "1").p == pytest.approx(0.06)
+    assert p_value(parts) == pytest.approx(0.06)
 
 
 # -- where rows come from --------------------------------------------------------------------------
@@ -551,7 +579,7 @@ _SYSTEM = {
 
 def test_the_page_counts_commits_and_warns_of_more_than_one() -> None:
     raw = dataclasses.replace(_synthetic(), systems=[_SYSTEM])
-    warning = "Not everything here comes from one known state of the code"
+    warning = "Not all of this was made by one known state of the code"
     assert warning not in page_text(raw)
     assert f"| a1b2c3d | {len(raw.runs)} | {len(raw.measurements)} |" in page_text(raw)
 
@@ -580,7 +608,7 @@ def _written(**changes: object) -> str:
         ("{", "other.json must be JSON"),
         ("[]", "other.json must hold an object; got a list"),
         ('{"format": "mec-gym/regimes", "version": 1}', "must have the format"),
-        ('{"format": "mec-gym/reproduction", "version": 3}', "lacks budget, systems, runs"),
+        ('{"format": "mec-gym/reproduction", "version": 3}', "lacks budget, progress, systems"),
         (_written(budget={}), "other.json: budget must have exactly .* lacks name, seeds"),
         (_written(runs=[{"seed": 0}]), r"other.json: runs\[0\] must have .* lacks system"),
         (_written(measurements=[[]]), r"other.json: measurements\[0\] must be an object"),
@@ -596,19 +624,22 @@ def test_raw_results_that_lack_something_are_refused(
         read_raw(other)
 
 
-@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
-def test_no_jobs_are_refused_at_once(jobs: str) -> None:
-    script = Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
-    command = [sys.executable, str(script), "table3", f"--jobs={jobs}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert f"argument --jobs: must be a whole number >= 1; got '{jobs}'" in done.stderr
-    assert "to do" not in done.stdout
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("{", "must be JSON"), ("[]", "must hold an object"), ('{"kind": 1}', "lacks arguments")],
+)
+def test_a_measurement_that_is_none_is_named(content: str, words: str, tmp_path: Path) -> None:
+    one = Measurement("optimum", {"seed": 0, "system": "paper-30x2", "changes": {}})
+    one.file(tmp_path).parent.mkdir()
+    one.file(tmp_path).write_text(content)
+    for call in (one.record, one.system):
+        with pytest.raises(ValueError, match=rf"{one.file(tmp_path).name} .*{words}"):
+            call(tmp_path)
 
 
 def test_prose_is_filled_and_tables_are_not() -> None:
     row = "| " + " | ".join(["cell"] * 40) + " |"
-    text = paragraphs("word " * 50, row)
+    text = filled("word " * 50 + "\n\n" + row)
     assert max(map(len, text.splitlines()[:3])) <= 100
     assert row in text
 

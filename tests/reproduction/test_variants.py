@@ -11,12 +11,19 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from mec_gym.evaluation import Estimate
-from reproduction.variants import page
-from reproduction.variants.ablations import changes, verdicts
-from reproduction.variants.records import origins
-from reproduction.variants.runs import Plan, Run, read
-from reproduction.variants.working import work
+from reproduction import pages
+from reproduction.jobs import carry_out
+from reproduction.variants import (
+    Plan,
+    Run,
+    changes,
+    done,
+    goals,
+    page_content,
+    read,
+    read_page,
+    verdicts,
+)
 
 PRESET = "paper-30x2"
 
@@ -47,20 +54,20 @@ def run(**given: Any) -> Run:
 def test_a_run_that_does_not_say_what_it_ran_on_is_not_done(tmp_path: Path) -> None:
     wanted = run()
     outside_of_git = {"system": {"commit": None}}
-    for system, done in (
+    for system, ready in (
         ({}, False),
         ({"system": {"commit": "a" * 40}}, True),
         (outside_of_git, True),
     ):
         wanted.file(tmp_path).write_text(json.dumps(dataclasses.asdict(wanted) | system))
-        assert wanted.done(tmp_path) is done
+        assert wanted.done(tmp_path) is ready
     assert not run(arguments={}).done(tmp_path)
 
 
 def test_a_run_is_kept_though_another_fails(tmp_path: Path) -> None:
     wanted, failing = run(), run(variant="fails", arguments={"policy": "NoPolicy"})
     said: list[str] = []
-    work([failing, wanted], tmp_path, say=said.append)
+    carry_out(done, [(failing, tmp_path), (wanted, tmp_path)], 1, said.append)
     assert [line.split()[0] for line in said] == ["1/2", "2/2"]
     assert said[0].startswith("1/2 main-paper-30x2-fails-10-seed-0: ")
     (record,) = read([failing, wanted], tmp_path)
@@ -79,11 +86,19 @@ def test_no_run_of_a_plan_is_wanted_twice() -> None:
     assert sorted(seeds) == list(range(Plan().ablation_seeds))
 
 
+def page(records: list[dict[str, Any]]) -> str:
+    content = page_content(records, {PRESET: {}}, Plan())
+    return pages.render("variants.md.j2", raw="dirs-results.json", **content)
+
+
 def test_runs_are_counted_by_commit() -> None:
-    traced = [{"system": {"commit": "a" * 40}}] * 2
-    assert origins(traced) == "2 runs: 2 from commit aaaaaaa.\n"
-    text = origins([*traced, {}])
-    assert text.startswith("3 runs: 2 from commit aaaaaaa, 1 from code that they do not name.")
+    runs = records("main", "the paper's options", [0.95, 0.96, 0.97], [0.90, 0.91, 0.92])
+    traced = [run | {"system": {"commit": "a" * 40}} for run in runs]
+    text = page(traced)
+    assert "\n3 runs: 3 from commit aaaaaaa.\n" in text
+    assert "not run by run" not in text
+    text = page([*traced, *records("ablation", "no imitation", [0.9], [0.9])])
+    assert "4 runs: 3 from commit aaaaaaa, 1 from code that they do not name." in text
     assert "not run by run" in text
 
 
@@ -91,9 +106,15 @@ def test_an_idea_can_help_early_and_not_in_the_end() -> None:
     base = records("main", "the paper's options", [0.95, 0.96, 0.97], [0.90, 0.91, 0.92])
     without = records("ablation", "no imitation", [0.96, 0.96, 0.96], [0.80, 0.811, 0.819])
     early, late = verdicts([*base, *without], PRESET)
-    assert early.startswith("- Imitation acceleration, after a tenth of the slots: helps.")
-    assert late.startswith("- Imitation acceleration, final: shown neither to help nor to cost.")
-    assert "Standard deviation over seeds: 0.0100 with the idea, 0.0000 without." in late
+    assert (early["idea"], early["stage"]) == (
+        "Imitation acceleration",
+        "after a tenth of the slots",
+    )
+    assert early["change"].verdict == "helps"
+    assert late["change"].verdict == "shown neither to help nor to cost"
+    assert late["deviations"] == pytest.approx([0.01, 0.0])
+    line = next(one for one in page([*base, *without]).splitlines() if "acceleration, final" in one)
+    assert "Standard deviation over seeds: 0.0100 with the idea, 0.0000 without." in line
 
 
 def test_p_values_are_corrected_for_all_comparisons() -> None:
@@ -108,31 +129,21 @@ def test_p_values_are_corrected_for_all_comparisons() -> None:
 def test_a_goal_that_needs_admission_is_not_credited_to_the_vote() -> None:
     voting = records("main", "price-posting agents, no admission", [0.98, 0.982], [0.9, 0.9])
     admitting = records("main", "price-posting agents", [0.996, 0.997], [0.9, 0.9])
-    first, *lines = page.goals([*voting, *admitting], [PRESET])
-    assert first == "\nAn NRR of 0.99 is reached with admission only on paper-30x2.\n"
-    assert "the vote alone reaches 0.9810" in "".join(lines)
+    found = goals([*voting, *admitting], [PRESET])
+    assert found["reached"] == {"with admission only": [PRESET]}
+    assert found["best"][PRESET][0].startswith("0.9810")
     voted = [record | {"variant": "the paper's options"} for record in admitting]
-    assert "by the vote alone on paper-30x2" in page.goals(voted, [PRESET])[0]
+    assert goals(voted, [PRESET])["reached"] == {"by the vote alone": [PRESET]}
 
 
-def test_readme_shows_the_chief_rows_of_the_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rules = dict.fromkeys(("all local", "nearest server", "optimum"), Estimate(0.5, 0.4, 0.6))
-    monkeypatch.setattr(page, "rules_reached", lambda _: rules)
-    readme = tmp_path / "README.md"
-    readme.write_text("No marks.\n")
-    with pytest.raises(ValueError, match="must hold the line"):
-        page.write_page([], Plan(seeds=5), tmp_path / "docs", readme=readme)
-    assert not (tmp_path / "docs").exists()
-    readme.write_text(f"Before.\n{page.BEGIN}old\n{page.END}\nAfter.\n")
+def test_a_cell_of_fewer_seeds_says_so() -> None:
     base = records("main", "the paper's options", [0.95, 0.96, 0.97], [0.90, 0.91, 0.92])
-    written = page.write_page(base, Plan(seeds=5), tmp_path / "docs", readme=readme)
-    table, text = written.read_text(), readme.read_text()
-    assert "| the paper's options | 0.9600 ± 0.0248 (3 seeds) |\n" in table
-    assert text.startswith("Before.\n<!-- dirs")
-    assert text.endswith("<!-- end of dirs -->\nAfter.\n")
-    rows = [line for line in text.splitlines() if line.startswith("| *")]
-    assert rows == ["| *all local* | 0.5000 ± 0.1000 |"]
-    assert "| *nearest server* | 0.5000 ± 0.1000 |" in table
-    assert json.loads(written.with_suffix(".json").read_text())["runs"] == base
+    assert "| the paper's options | 0.9600 ± 0.0248 (3 seeds) |\n" in page(base)
+
+
+def test_the_page_in_docs_is_that_of_the_raw_figures() -> None:
+    figures = pages.RESULTS / "dirs-results.json"
+    content = page_content(*read_page(figures), Plan())
+    link = "../reproduction/results/dirs-results.json"
+    written = (pages.DOCS / "dirs-results.md").read_text(encoding="utf-8")
+    assert written == pages.render("variants.md.j2", raw=link, **content)

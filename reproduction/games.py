@@ -7,40 +7,31 @@ runs to begin anew.
 
 from __future__ import annotations
 
-import os
+import argparse
+import dataclasses
+import importlib
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import DummyVecEnv
 
-import argparse  # noqa: E402
-import dataclasses  # noqa: E402
-import importlib  # noqa: E402
-import itertools  # noqa: E402
-import json  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable, Iterable, Sequence  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-import gymnasium  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from stable_baselines3.common.utils import set_random_seed  # noqa: E402
-from stable_baselines3.common.vec_env import DummyVecEnv  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # for `examples`, which is not installed
-
-from baselines.learners import MADDPG  # noqa: E402
-from examples.cooperative_games import Regulator, TeamGame  # noqa: E402
-from mec_bench.cli import complain, count  # noqa: E402
-from mec_bench.system import system  # noqa: E402
-from mec_gym.files import around, read_object, require_folder, write_whole  # noqa: E402  # noqa: E402
-
-Decide = Callable[[NDArray[Any]], NDArray[Any]]
+from baselines.learners import MADDPG
+from examples.cooperative_games import Regulator, TeamGame
+from mec_bench.cli import complain, count
+from mec_bench.system import system
+from mec_gym.files import around, read_object, require_folder, write_whole
+from reproduction import pages
 
 COPIES, BATCH, NOISE = 4, 64, 0.3
 """Copies of a game, played at once with one gradient step each time; batch size; exploration."""
@@ -68,8 +59,8 @@ def main() -> None:
     parser.add_argument("--steps", type=count, help="train for so many steps instead (a test)")
     parser.add_argument("--runs", type=Path, default=Path("runs/maddpg-games"), help="for runs")
     parser.add_argument("--table", action="store_true", help="train nothing, show what there is")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs/algorithms/maddpg.md")
-    parser.add_argument("--json", type=Path, default=ROOT / "docs/maddpg-games.json")
+    parser.add_argument("--page", type=Path, default=pages.DOCS / "algorithms/maddpg.md")
+    parser.add_argument("--json", type=Path, default=pages.RESULTS / "maddpg-games.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
     with complain(status=2):
@@ -302,51 +293,44 @@ def _commit(folder: Path) -> str:
 
 # -- the page -------------------------------------------------------------------------------------
 
-BEGIN, END = "<!-- games: written by `reproduction/maddpg_games.py` -->\n", "<!-- end of games -->"
-
-CAPTION = """
-Shares of the optimum after training: 1 is perfect, 0 is doing nothing; the mean, and in brackets
-each training seed. {copies} copies of a game are played at once, and each time there is one
-gradient step with a batch of {batch}; noise {noise}. In the team the discount is {team_gamma:g},
-learning starts after {team[learning_starts]} steps, and `tau` is {team[tau]}; in the regulator they
-are {regulator_gamma}, {regulator[learning_starts]} and {regulator[tau]}. MADDPG has no
-`level_noise`, and networks of {pi} (actors) and {qf} (critic).
-"""
+BEGIN, END = "<!-- games: written by `reproduction/games.py` -->\n", "<!-- end of games -->"
 
 
 def _write(records: list[dict[str, Any]], page: Path, figures: Path) -> None:
-    raw = {"format": "mec-gym/maddpg-games", "version": 2, "selfish": _selfish(), "runs": records}
+    raw = {"format": "mec-gym/maddpg-games", "version": 2, "selfish": selfish(), "runs": records}
     write_whole(figures, json.dumps(raw, indent=1) + "\n")
     before, after = around(page, BEGIN, END)
-    caption = CAPTION.format(
+    write_whole(page, f"{before}{BEGIN}{table(records)}{END}{after}")
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """Return the table of runs, with its caption."""
+    steps = STEPS | {record["game"]: record["steps"] for record in records}
+    runs: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for record in records:
+        runs.setdefault((record["who"], record["learning_rate"]), []).append(record)
+    return pages.render(
+        "games.md.j2",
+        heads=[f"{game}, {steps[game]:,} steps" for game in GAMES],
+        rows=[
+            [
+                f"{who}, learning rate {rate:g}",
+                *(_cell([one["share"] for one in mine if one["game"] == game]) for game in GAMES),
+            ]
+            for (who, rate), mine in runs.items()
+        ],
+        selfish=_shown(selfish()),
+        commits=sorted({record["commit"][:7] for record in records if record["who"] != OURS}),
+        games={game: {"gamma": GAMMA[game], **PATIENCE[game]} for game in GAMES},
         copies=COPIES,
         batch=BATCH,
         noise=NOISE,
-        team_gamma=GAMMA["team"],
-        regulator_gamma=GAMMA["regulator"],
-        pi=" × ".join(map(str, NETWORKS["pi"])),
-        qf=" × ".join(map(str, NETWORKS["qf"])),
-        **PATIENCE,
+        networks={key: " × ".join(map(str, sizes)) for key, sizes in NETWORKS.items()},
+        theirs=THEIRS,
     )
-    commits = sorted({record["commit"][:7] for record in records if record["who"] != OURS})
-    note = f"{THEIRS} is that of commit {', '.join(commits)}.\n" if commits else ""
-    write_whole(page, f"{before}{BEGIN}{_table(records)}{caption}{note}{END}{after}")
 
 
-def _table(records: list[dict[str, Any]]) -> str:
-    steps = STEPS | {record["game"]: record["steps"] for record in records}
-    heads = [f"{game}, {steps[game]:,} steps" for game in GAMES]
-    lines = [f"| share of the optimum | {' | '.join(heads)} |", "|---" * 3 + "|"]
-    rows = dict.fromkeys((record["who"], record["learning_rate"]) for record in records)
-    for who, rate in rows:
-        mine = [r for r in records if (r["who"], r["learning_rate"]) == (who, rate)]
-        cells = [_cell([r["share"] for r in mine if r["game"] == game]) for game in GAMES]
-        lines.append(f"| {who}, learning rate {rate:g} | {' | '.join(cells)} |")
-    lines.append(f"| each agent minding its own business | {_shown(_selfish())} | |")
-    return "\n".join(lines) + "\n"
-
-
-def _selfish() -> float:
+def selfish() -> float:
     """Return what the team gets where every agent plays as if it were alone."""
     return TeamGame.share_of_optimum(lambda signals: signals * TeamGame.selfish_rules())
 

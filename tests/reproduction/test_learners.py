@@ -1,44 +1,42 @@
-"""Scripts that write pages of results say what the figures bear, and no more."""
+"""The page of learners and README say what the figures bear, and no more."""
 
 from __future__ import annotations
 
 import json
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mec_bench import compare
 from mec_bench.results import EXAMPLE
 from mec_bench.tables import score_sheet
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def learners_page() -> dict[str, Any]:
-    return runpy.run_path(str(ROOT / "reproduction/learners_page.py"))
+from mec_gym.files import read_figures
+from reproduction import learners, pages
 
 
-def test_the_budget_of_tuning_is_that_on_record(learners_page: dict[str, Any]) -> None:
-    said = learners_page["_tuning"]()
-    for name in learners_page["TUNED"]:
-        file = ROOT / f"baselines/settings/{name.replace(':', '-')}.json"
-        trials = json.loads(file.read_text())["trials"]
-        assert said.startswith(f"{len({one['trial'] for one in trials})} trials of one seed")
-        for one in trials:
-            assert f"{one['slots']:,} slots of {one['scenario']}" in said
+def test_the_budget_of_tuning_is_that_on_record() -> None:
+    trials, places = learners.budget_of_tuning()
+    for name in learners.TUNED:
+        found = json.loads((learners.SETTINGS / f"{name.replace(':', '-')}.json").read_text())
+        assert len({one["trial"] for one in found["trials"]}) == trials
+        assert {(one["scenario"], one["slots"]) for one in found["trials"]} == set(places)
 
 
-def test_results_of_several_commits_are_said_to_agree_in_law_only(
-    learners_page: dict[str, Any],
-) -> None:
+def test_results_of_several_commits_are_said_to_agree_in_law_only() -> None:
     system = replace(EXAMPLE.system, commit="b" * 40, modified=False)
-    other = replace(EXAMPLE, label="greedy", system=system)
-    assert "not run by run" in learners_page["_warned"]([EXAMPLE, other])
-    assert "not run by run" not in learners_page["_warned"]([EXAMPLE])
+    ours, other = (replace(EXAMPLE, label=name) for name in ("local", "greedy"))
+    for results, said in (([ours], False), ([ours, replace(other, system=system)], True)):
+        content = learners.content(learners.collected(results))
+        page = pages.render("learners.md.j2", raw="learners.json", **content)
+        assert ("agree in law, not run by run" in page) is said
+
+
+def test_the_page_in_docs_is_that_of_the_raw_figures() -> None:
+    figures = pages.RESULTS / "learners.json"
+    raw = read_figures(figures, learners.FORMAT, learners.VERSION, "")
+    link = "../reproduction/results/learners.json"
+    page = pages.render("learners.md.j2", raw=link, **learners.content(raw))
+    assert (pages.DOCS / "learners.md").read_text(encoding="utf-8") == page
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -50,7 +48,7 @@ def test_a_table_of_one_map_says_so(own: bool) -> None:
 
 @pytest.fixture(scope="module")
 def seeds_on_unequal() -> dict[str, list[float]]:
-    runs = json.loads((ROOT / "docs/learners.json").read_text())["runs"]
+    runs = json.loads((pages.RESULTS / "learners.json").read_text())["runs"]
     found: dict[str, list[float]] = {}
     for run in runs:
         if run["scenario"] == "unequal-200x10":

@@ -1,0 +1,352 @@
+"""Section V-B, the medium system: Table II and Figs. 3 to 5, from raw results alone."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mec_bench.statistics import half_interval
+from reproduction import drawing, paper
+from reproduction.claims import Claim, Exhibit, between, differences, lower
+from reproduction.jobs import PARTS, REWARD_VARIANTS
+from reproduction.pages import cell, mean
+from reproduction.raw import Raw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# -- Table II: imitation ---------------------------------------------------------------------------
+
+
+def _accuracy(
+    raw: Raw, size: int, loss: str, part: str, *, source: str = "levy", reading: str = "bits"
+) -> dict[int, float]:
+    """Return an accuracy of Table II by seed."""
+    return {
+        seed: row[part][reading]
+        for seed, values in raw.measured("imitation").items()
+        for row in values["rows"]
+        if (row["source"], row["demonstrations"], row["loss"]) == (source, size, loss)
+    }
+
+
+def _lead_of_training(raw: Raw, size: int, loss: str) -> list[float]:
+    """Return the accuracy of bits on seen demonstrations less that on unseen ones, by seed."""
+    return differences(
+        _accuracy(raw, size, loss, "training"), _accuracy(raw, size, loss, "testing")
+    )
+
+
+def _imitation_rows(raw: Raw) -> Iterable[tuple[str, int, str]]:
+    """Return source, number of demonstrations and loss of every row."""
+    for values in itertools.islice(raw.measured("imitation").values(), 1):
+        for row in values["rows"]:
+            yield row["source"], row["demonstrations"], row["loss"]
+
+
+def _sizes(raw: Raw) -> list[int]:
+    """Return the numbers of demonstrations; none where nothing is measured."""
+    return sorted({size for _, size, _ in _imitation_rows(raw)})
+
+
+def _agreement(raw: Raw) -> float:
+    """Return how often two searches of a slot agree on whether a server gets a device."""
+    return mean([one["agreement"]["bits"] for one in raw.measured("imitation").values()])
+
+
+def table2(raw: Raw) -> Exhibit:
+    """Return Table II: accuracy of imitation."""
+    sizes = _sizes(raw)
+    if not sizes:
+        return Exhibit()
+    size = max(sizes)
+    exact, drawn = (
+        mean(_accuracy(raw, size, "L1", "testing", source=source)) for source in ("optimal", "levy")
+    )
+    pairs = {
+        part: [[_accuracy(raw, n, loss, part) for loss in ("LD", "L1")] for n in sizes]
+        for part in ("testing", "training")
+    }
+    numbers = {
+        "rows": list(_imitation_rows(raw)),
+        "accuracy": partial(_accuracy, raw),
+        "size": size,
+        "agreement": _agreement(raw),
+        "limit": _agreement(raw) ** 0.5,
+        "best": max(printed.testing for printed in paper.TABLE_II.values()),
+        "exact": exact,
+        "drawn": drawn,
+        "leads": {
+            part: [(n, mean(b) - mean(a)) for n, (a, b) in zip(sizes, both, strict=True)]
+            for part, both in pairs.items()
+        },
+    }
+    claims: dict[str, Claim] = {
+        f"l1_{part}": [lower(a, b) for a, b in both] for part, both in pairs.items()
+    }
+    if {128, 256, 512} <= set(sizes):
+        few, some, many = (_accuracy(raw, n, "L1", "testing") for n in (128, 256, 512))
+        before, after = ({s: b[s] - a[s] for s in a} for a, b in ((few, some), (some, many)))
+        gaps = [dict(enumerate(_lead_of_training(raw, n, "LD"))) for n in (256, 512)]
+        printed_gaps = [paper.TABLE_II["LD", n] for n in (256, 512)]
+        claims |= {"few_are_enough": [lower(after, before)], "without_l2": [lower(*gaps)]}
+        numbers |= {
+            "gains": [mean(some) - mean(few), mean(many) - mean(some)],
+            "gaps": [mean(one) for one in gaps],
+            "printed_gaps": [one.training - one.testing for one in printed_gaps],
+        }
+    return Exhibit(numbers, claims)
+
+
+# -- Fig. 3: losses --------------------------------------------------------------------------------
+
+_WITHIN = 0.25
+"""Relative: how near a loss has to be to pass for the paper's, which its figure alone shows."""
+
+_FITTED = 0.02
+"""Lead of training over testing accuracy up to which nothing is fitted too closely; the paper's own
+with L_1 is at most a third of that."""
+
+
+def least_loss(agreement: float) -> float:
+    """Return the least mean cross-entropy [nat] of bits that two draws of the label agree on.
+
+    The agreement is the mean of 1 − 2p(1−p) over bits that are 1 with probability p; the entropy of
+    a bit is at least 4p(1−p) ln 2.
+    """
+    return 2 * (1 - agreement) * math.log(2)
+
+
+def fig3(raw: Raw) -> Exhibit:
+    """Return Fig. 3: losses of the agents."""
+    seeds = list(raw.measured("losses").values())
+    numbers: dict[str, Any] = {"within": _WITHIN, "fitted": _FITTED, "measured": bool(seeds)}
+    claims: dict[str, Claim] = {}
+    if seeds:
+        parts = [
+            [[one["losses"][agent][place(one)] for one in seeds] for agent in _agents(seeds)]
+            for place in (_near, lambda one: one["pretraining"] - 1, lambda _: -1)
+        ]
+        near = parts[0]
+        numbers |= {
+            "parts": parts,
+            "near": [mean(one) for one in near],
+            "ends": [mean(one) for one in parts[1]],
+            "means": [mean([mean(one) for one in part]) for part in parts],
+            "least": least_loss(_agreement(raw)),
+            "agreement": _agreement(raw),
+        }
+        low, high = (1 - _WITHIN) * paper.FIG_3_LOSS, (1 + _WITHIN) * paper.FIG_3_LOSS
+        ratios = [[a / b for a, b in zip(one, near[0], strict=True)] for one in near[1:]]
+        claims = {
+            "losses_converge": [between(one, low, high) for one in near],
+            "agents_alike": [between(one, 1 / (1 + _WITHIN), 1 + _WITHIN) for one in ratios],
+        }
+    if _sizes(raw):
+        size = max(_sizes(raw))
+        gaps = _lead_of_training(raw, size, "L1")
+        numbers |= {"size": size, "gap": mean(gaps)}
+        claims["no_overfitting"] = [between(gaps, -math.inf, _FITTED)]
+    if not seeds:
+        return Exhibit(numbers, claims)
+
+    def figure() -> Figure:
+        first = seeds[0]
+        agents = [[one["losses"][agent] for one in seeds] for agent in _agents(seeds)]
+        begun = first["steps"][first["pretraining"] - 1]
+        return drawing.losses(first["steps"], agents, begun, paper.FIG_3_LOSS)
+
+    return Exhibit(numbers, claims, figure)
+
+
+def _agents(seeds: Sequence[Mapping[str, Any]]) -> range:
+    return range(len(seeds[0]["losses"]))
+
+
+def _near(one: Mapping[str, Any]) -> int:
+    """Return the interval nearest to the gradient step of the paper's text."""
+    steps = one["steps"]
+    return min(range(len(steps)), key=lambda k: abs(steps[k] - paper.FIG_3_ITERATIONS))
+
+
+# -- Fig. 4: refinement ----------------------------------------------------------------------------
+
+STARTS = {"random": "random decisions", "imitation": "the ensemble after imitation"}
+_PROPOSED: Mapping[str, Any] = {"method": "levy", "step_scale": 0.01}
+
+
+class _Refined:
+    """The curves of Fig. 4."""
+
+    def __init__(self, raw: Raw) -> None:
+        self.seeds = raw.measured("refinement")
+        curves = next(iter(self.seeds.values()))["curves"]
+        self._scales = {c["step_scale"] for c in curves if c["method"] == "classic-levy"}
+        limits = sorted({one["limit"] for one in curves})
+        self.limits = limits
+        self.cases = list(itertools.product(STARTS, limits))
+
+    def curves(self, start: str, limit: int, kind: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Return generations and objectives of a search, by seed."""
+        wanted = {"start": start, "limit": limit, **kind}
+        return [
+            next(
+                one
+                for one in values["curves"]
+                if {key: one[key] for key in one.keys() - {"generations", "objective"}} == wanted
+            )
+            for values in self.seeds.values()
+        ]
+
+    def ends(self, start: str, limit: int, kind: Mapping[str, Any]) -> dict[int, float]:
+        """Return where a search ends."""
+        curves = self.curves(start, limit, kind)
+        return {seed: one["objective"][-1] for seed, one in zip(self.seeds, curves, strict=True)}
+
+    def classic(self, start: str, limit: int) -> dict[str, Any]:
+        """Return the settings of the classic search with its best η."""
+        kinds = [{"method": "classic-levy", "step_scale": eta} for eta in sorted(self._scales)]
+        return min(kinds, key=lambda kind: mean(self.ends(start, limit, kind)))
+
+
+def _part(name: str | None) -> Mapping[str, Any]:
+    """Return the settings of the proposed search, or of a form of it."""
+    return _PROPOSED if name is None else {"method": "levy", **PARTS[name]}
+
+
+def fig4(raw: Raw) -> Exhibit:
+    """Return Fig. 4: the proposed search against the classic one."""
+    if not raw.measured("refinement"):
+        return Exhibit()
+    refined = _Refined(raw)
+    optimum = [one["optimum"] for one in refined.seeds.values()]
+    rows, parts, pairs = [], [], []
+    for start, limit in refined.cases:
+        classic = refined.classic(start, limit)
+        ours, old = (refined.ends(start, limit, kind) for kind in (_PROPOSED, classic))
+        begun = [one["objective"][0] for one in refined.curves(start, limit, _PROPOSED)]
+        shown = f"{cell(old)} (η = {classic['step_scale']})"
+        rows.append([STARTS[start], limit, cell(begun), cell(ours), shown, cell(optimum)])
+        changes = [differences(refined.ends(start, limit, _part(part)), ours) for part in PARTS]
+        signed = [f"+{cell(change, 3)}".replace("+-", "-") for change in changes]
+        parts.append([STARTS[start], limit, cell(ours), *signed])
+        pairs.append((start, limit, ours, old))
+    causes = {
+        "channel": (None, "without h"),
+        "own_steps": (None, "without (22)"),
+        "shared_steps": ("(22) by the step of (20)", "without (22)"),
+    }
+    compared = {
+        cause: [
+            (start, limit, *(refined.ends(start, limit, _part(one)) for one in both))
+            for start, limit in refined.cases
+        ]
+        for cause, both in causes.items()
+    } | {"proposed": pairs}
+    numbers = {
+        "rows": rows,
+        "parts": list(PARTS),
+        "apart": parts,
+        "cases": {
+            name: [(STARTS[start], limit, mean(a), mean(b)) for start, limit, a, b in cases]
+            for name, cases in compared.items()
+        },
+        "leads": [
+            (limit, [1 - mean(a) / mean(b) for _, other, a, b in pairs if other == limit])
+            for limit in refined.limits
+        ],
+        "starts": list(STARTS.values()),
+    }
+    claims = {
+        f"refined_{name}": [lower(a, b) for *_, a, b in compared[name]]
+        for name in ("proposed", *causes)
+    }
+    return Exhibit(numbers, claims, lambda: drawing.searches(_curves(refined), mean(optimum)))
+
+
+def _curves(refined: _Refined) -> dict[str, list[tuple[list[int], list[list[float]], str]]]:
+    panels = {}
+    for start, words in STARTS.items():
+        panels[words] = [
+            (
+                [generation + 1 for generation in found[0]["generations"]],
+                [one["objective"] for one in found],
+                f"{name}, G_max = {limit}",
+            )
+            for limit in refined.limits
+            for name, kind in (
+                ("proposed", _PROPOSED),
+                ("classic", refined.classic(start, limit)),
+            )
+            for found in [refined.curves(start, limit, kind)]
+        ]
+    return panels
+
+
+# -- Fig. 5: rewards -------------------------------------------------------------------------------
+
+
+def fig5(raw: Raw) -> Exhibit:
+    """Return Fig. 5: average reward during training."""
+    found = {name: seeds for name in REWARD_VARIANTS if (seeds := _rewards(raw, name))}
+    if not found:
+        return Exhibit()
+    first, last = (
+        {
+            name: {s: 1e3 * _tenth(one, end) for s, one in seeds.items()}
+            for name, seeds in found.items()
+        }
+        for end in (False, True)
+    )
+    nrr = {name: [one["nrr"] for one in seeds.values()] for name, seeds in found.items()}
+    numbers: dict[str, Any] = {
+        "rows": [[n, cell(first[n], 3), cell(last[n], 3), cell(nrr[n], 4)] for n in found],
+    }
+    claims: dict[str, Claim] = {}
+    if len(found) == len(REWARD_VARIANTS):
+        imitating, levy, imitating_greedy, greedy = REWARD_VARIANTS
+        claims = {
+            "levy_ends_higher": [
+                lower(last[greedy], last[levy]),
+                lower(last[imitating_greedy], last[imitating]),
+            ],
+            "levy_steps": [],
+            "imitation_is_faster": [lower(first[levy], first[imitating])],
+        }
+        pairs = {"imitating": (imitating, imitating_greedy), "plain": (levy, greedy)}
+        numbers |= {
+            "last": {key: [mean(last[n]) for n in both] for key, both in pairs.items()},
+            "first": [mean(first[n]) for n in (imitating, levy)],
+            "seeds": len(last[levy]),
+            "halves": [half_interval(differences(last[a], last[b])) for a, b in pairs.values()],
+        }
+
+    def figure() -> Figure:
+        by_name = {name: list(seeds.values()) for name, seeds in found.items()}
+        return drawing.rewards(
+            {n: (ones[0]["slots"], [one["rewards"] for one in ones]) for n, ones in by_name.items()}
+        )
+
+    return Exhibit(numbers, claims, figure)
+
+
+def _rewards(raw: Raw, variant: str) -> dict[int, Mapping[str, Any]]:
+    """Return the rewards of a variant of Fig. 5 by seed: budgets change other arguments of it."""
+    switches = ("refinement", "demonstrations")
+    wanted = [REWARD_VARIANTS[variant].get(key) for key in switches]
+    seeds = {
+        int(one["arguments"]["seed"]): one["values"]
+        for one in raw.measurements
+        if one["kind"] == "rewards"
+        and [one["arguments"]["arguments"].get(key) for key in switches] == wanted
+    }
+    return {seed: seeds[seed] for seed in sorted(seeds)}
+
+
+def _tenth(one: Mapping[str, Any], end: bool) -> float:
+    """Return the mean reward of the first or last tenth of training."""
+    count = max(len(one["rewards"]) // 10, 1)
+    return mean(one["rewards"][-count:] if end else one["rewards"][:count])

@@ -1,0 +1,537 @@
+"""Train DIRS in all its variants and write what each reaches: docs/dirs-results.md.
+
+Every figure there comes from here. A run that is already on disk is not repeated, so the script
+can be interrupted; delete the folder of runs to begin anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+import mec_gym
+from baselines import best_discount, mean_prices, posted_prices
+from baselines.regimes import rules, tuned_prices, tuned_quota
+from dirs_agents import DIRS, options
+from mec_bench.cli import complain, count
+from mec_bench.measuring import slot_set_of
+from mec_bench.statistics import half_interval, holm
+from mec_bench.system import system
+from mec_bench.tables import p_value, plus_minus
+from mec_gym import Scenario, Slot
+from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr, slot_set
+from mec_gym.files import read_figures, read_object, require_folder, require_record, write_whole
+from reproduction import pages
+from reproduction.claims import between
+from reproduction.jobs import carry_out
+
+# -- what is trained -------------------------------------------------------------------------------
+
+_PAPERS = ("paper-30x2", "paper-180x8", "paper-200x10")
+PRESETS = (*_PAPERS, "bandlimited-200x10", "unequal-200x10", "relocating-200x10")
+"""Scenarios of the main table."""
+
+MAIN: Mapping[str, dict[str, Any]] = {
+    "the paper's options": options("paper"),
+    "the paper's agents, optimal labels, loss of the vote": options("ensemble"),
+    "price-posting agents": options("prices"),
+    "price-posting agents, no admission": options("prices", policy_kwargs={"admission": False}),
+}
+"""Constructor arguments of the main table's variants."""
+
+BASE, AS_IT_IS = "the paper's options", "as it is"
+"""The variant that ideas are taken from, and what the table of these calls it."""
+
+ABLATIONS: Mapping[str, dict[str, Any]] = {
+    AS_IT_IS: {},
+    "no imitation": {"demonstrations": "none"},
+    "one central network": {"policy": "CentralPolicy"},
+    "classic Lévy search": {"refinement": "classic-levy"},
+    "epsilon-greedy": {"refinement": "epsilon-greedy"},
+    "no refinement": {"refinement": "none"},
+    "f and p searched": {"allocation": "levy"},
+    "demonstrations by solve": {"demonstrations": "optimal"},
+    "labels by solve": {"refinement": "optimal"},
+    "loss of the vote": {"loss": "vote"},
+}
+"""What each variant changes of the paper's options."""
+
+SIZED, SIZES = "unequal-200x10", (50, 200, 800)
+"""The scenario that models of any size are trained on, and other sizes they are measured on."""
+
+_SLOTS = {"paper-30x2": 3000, "paper-180x8": 4000}
+"""T_DRL of Sections V-B and V-C; 5,000, that of V-D, elsewhere."""
+
+_PRICE_SLOTS = 1000
+"""Slots for price-posting agents; the page shows what a tenth of them reaches."""
+
+Record = dict[str, Any]
+"""A run's fields with ``nrr`` by stage, ``seconds`` and ``system``, as its file has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run, of the "main" table or an "ablation"."""
+
+    table: str
+    preset: str
+    variant: str
+    seed: int
+    slots: int
+    arguments: dict[str, Any]
+
+    def __str__(self) -> str:
+        words = f"{self.table} {self.preset} {self.variant} {self.slots} seed {self.seed}"
+        return "-".join("".join(c if c.isalnum() else " " for c in words).split())
+
+    def file(self, folder: Path) -> Path:
+        """Return where what it reached is kept below the folder of all runs."""
+        return folder / f"{self}.json"
+
+    def done(self, folder: Path) -> bool:
+        """Return whether it is there, was made with these arguments, and says what it ran on."""
+        if not self.file(folder).exists():
+            return False
+        found = read_object(self.file(folder))
+        wanted = json.loads(json.dumps(self.arguments))  # as a file shows them
+        return bool(found.get("arguments") == wanted and found.get("system"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the page is about: scenarios and training seeds of both tables, and fewer slots."""
+
+    presets: Sequence[str] = PRESETS
+    seeds: int = 5
+    ablations: Sequence[str] = ("paper-30x2",)
+    ablation_seeds: int = 20
+    slots: int | None = None
+
+    def runs(self) -> list[Run]:
+        """Return every run: the quick ones first, the paper's scenarios, ablations, the others."""
+        priced = [name for name in MAIN if _is_priced(MAIN[name])]
+        slow = [name for name in MAIN if name not in priced]
+        papers = [preset for preset in self.presets if preset in _PAPERS]
+        others = [preset for preset in self.presets if preset not in _PAPERS]
+        off = [name for name in ABLATIONS if name != AS_IT_IS]
+        seeds = range(self.seeds)
+        parts: list[tuple[str, Sequence[str], Sequence[str], range]] = [
+            ("main", self.presets, priced, seeds),
+            ("main", papers, slow, seeds),
+            ("ablation", self.ablations, off, range(self.ablation_seeds)),
+            # The first are in the main table.
+            ("ablation", self.ablations, [AS_IT_IS], range(self.seeds, self.ablation_seeds)),
+            ("main", others, slow, seeds),
+        ]
+        return [
+            self._run(table, preset, variant, seed)
+            for table, presets, variants, wanted in parts
+            for seed in wanted
+            for preset in presets
+            for variant in variants
+        ]
+
+    def _run(self, table: str, preset: str, variant: str, seed: int) -> Run:
+        arguments = MAIN[variant] if table == "main" else options("paper") | ABLATIONS[variant]
+        usual = _PRICE_SLOTS if _is_priced(arguments) else _SLOTS.get(preset, 5000)
+        return Run(
+            table=table,
+            preset=preset,
+            variant=variant,
+            seed=seed,
+            slots=self.slots or usual,
+            arguments=arguments,
+        )
+
+
+def _is_priced(arguments: Mapping[str, Any]) -> bool:
+    return bool(arguments["policy"] == "PricePolicy")
+
+
+def admits(variant: str) -> bool:
+    """Return whether servers send devices home after the vote, a second message."""
+    arguments = MAIN[variant]
+    admission = arguments.get("policy_kwargs", {}).get("admission", True)
+    return bool(_is_priced(arguments) and admission)
+
+
+def read(runs: Iterable[Run], folder: Path) -> list[Record]:
+    """Return what the runs reached that are there; ``ValueError`` names a file that is none."""
+    files = [run.file(folder) for run in runs]
+    found = {file: read_object(file) for file in files if file.exists()}
+    for file, record in found.items():
+        require_record(file, record, [*(one.name for one in fields(Run)), "nrr", "seconds"])
+    return list(found.values())
+
+
+# -- doing it --------------------------------------------------------------------------------------
+
+
+def done(pair: tuple[Run, Path]) -> str:
+    """Do one run and keep what it reached; return a line about it."""
+    run, folder = pair
+    torch.set_num_threads(1)
+    record = dataclasses.asdict(run) | measured(run) | {"system": dataclasses.asdict(system())}
+    write_whole(run.file(folder), json.dumps(record, indent=1) + "\n")
+    return f"{run}: NRR {record['nrr']['final']:.4f} in {record['seconds']['all']:.0f} s"
+
+
+def measured(run: Run) -> Record:
+    """Train once; return what the policy reaches untrained, imitating, early, and in the end."""
+    scenario = Scenario.preset(run.preset)
+    env = gym.make(mec_gym.ENV_ID, scenario=scenario)
+    slots = slot_set_of(scenario)
+    first = run.slots // 10
+    begun = time.perf_counter()
+    model = DIRS(env=env, seed=run.seed, **run.arguments)
+    reached, seconds = {"untrained": _mean_nrr(model, slots)}, {}
+    # A tenth of the slots, then the rest: how fast it learns.
+    for stage, steps in (("imitation", 0), ("tenth", first), ("final", run.slots - first)):
+        beginning = time.perf_counter()
+        model.learn(steps, reset_num_timesteps=stage == "imitation")
+        seconds[stage] = time.perf_counter() - beginning
+        reached[stage] = _mean_nrr(model, slots)
+    record: Record = {
+        "nrr": reached,
+        "seconds": {
+            "imitation": seconds["imitation"],
+            "online": seconds["final"] + seconds["tenth"],
+            "all": time.perf_counter() - begun,
+        },
+    }
+    if model.policy.any_size and run.preset == SIZED:
+        record["sizes"] = {str(size): _transferred(model, size) for size in SIZES}
+    return record
+
+
+def _mean_nrr(model: DIRS, slots: SlotSet) -> float:
+    return float(nrr(slots, decide_with(model)).mean())
+
+
+def _transferred(model: DIRS, size: int) -> dict[str, float]:
+    """Return the NRR of a model in a system of another number of devices, as it is."""
+    scenario = model.scenario.replace(n_devices=size)
+    slots = slot_set_of(scenario)
+    other = DIRS(
+        model.policy_class,  # type: ignore[arg-type]
+        gym.make(mec_gym.ENV_ID, scenario=scenario),
+        policy_kwargs=model.policy_kwargs,
+    )
+    untrained = _mean_nrr(other, slots)
+    other.policy.load_state_dict(model.policy.state_dict())
+    return {"trained": _mean_nrr(other, slots), "untrained": untrained, "gap": slots.gap}
+
+
+# -- rules beside it -------------------------------------------------------------------------------
+
+EVERYTHING = ("greedy", "optimum")
+"""Rules that know all gains."""
+
+POSTED = ("posted prices, no admission", "posted prices")
+"""Rules that on one map, as a learner, know that map."""
+
+
+def rules_reached(scenario: Scenario) -> dict[str, Estimate]:
+    """Return the NRR of every rule, tuned on other slots than it is measured on.
+
+    On one map, a rule's prices are those of each server there.
+    """
+    fixed = scenario.layout == "fixed"
+    tuning = slot_set(scenario, own_layout=fixed, n_layouts=10, slots_per_layout=4, seed=1_000)
+    slots = slot_set_of(scenario)
+    table = dict(rules(tuned_quota(tuning), tuned_prices(tuning)))
+    if fixed:
+        table |= {name: _posting(tuning, dropping=name == POSTED[1]) for name in POSTED}
+    return {name: estimate(nrr(slots, rule)) for name, rule in table.items()}
+
+
+def _posting(tuning: SlotSet, *, dropping: bool) -> Decide:
+    """Return posted prices tuned on slots of one map."""
+    scenario = tuning.scenarios[0]
+    slots = Slot(
+        *(
+            np.concatenate([getattr(one, name) for one in tuning.slots])
+            for name in ("gains", "data_bits", "cycles")
+        )
+    )
+    prices = mean_prices(scenario, slots)
+    prices = prices * best_discount(scenario, slots, prices, dropping=dropping)
+    return lambda one, slot, _layout, _rng: posted_prices(one, slot, prices, dropping=dropping)
+
+
+# -- ideas on and off ------------------------------------------------------------------------------
+
+STAGES = {"tenth": "after a tenth of the slots", "final": "final"}
+"""When the ideas are judged, as records name it: how fast they learn, and how well."""
+
+IDEAS = {
+    "Imitation acceleration": "no imitation",
+    "The ensemble with its vote": "one central network",
+    "The Lévy search of actions": "no refinement",
+}
+"""The paper's three ideas, and what stands in the place of each."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """By how much a switch changes the NRR: mean of pairs, half of its 95 % interval, Holm's p."""
+
+    mean: float
+    half: float
+    p: float
+    n_seeds: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} ± {self.half:.4f}"
+
+    @property
+    def p_text(self) -> str:
+        """As tables show it."""
+        return p_value(self.p).text
+
+    @property
+    def verdict(self) -> str:
+        """What is shown of the idea that is switched off."""
+        if not self.p < 0.05:
+            return "shown neither to help nor to cost"
+        return "helps" if self.mean < 0 else "costs"
+
+
+def ablated(records: Sequence[Record], preset: str) -> dict[str, dict[int, Record]]:
+    """Return the runs of every variant of the ideas by seed; those as it is are in both tables."""
+    found = {name: chosen(records, preset, name, table="ablation") for name in ABLATIONS}
+    found[AS_IT_IS] = chosen(records, preset, BASE) + found[AS_IT_IS]
+    return {name: {run["seed"]: run for run in runs} for name, runs in found.items()}
+
+
+def changes(records: Sequence[Record], preset: str) -> dict[tuple[str, str], Change]:
+    """Return the change that each switch makes at each stage, by variant and stage.
+
+    Paired by seed, without those of fewer than two pairs.
+    """
+    runs, found = ablated(records, preset), {}
+    base = runs.pop(AS_IT_IS)
+    for variant, ones in runs.items():
+        seeds = [seed for seed in ones if seed in base]
+        for stage in STAGES if len(seeds) > 1 else ():
+            found[variant, stage] = [
+                ones[seed]["nrr"][stage] - base[seed]["nrr"][stage] for seed in seeds
+            ]
+    p = holm([between(change, -math.inf, 0.0).p for change in found.values()])
+    return {
+        key: Change(float(np.mean(change)), float(half_interval(change)), corrected, len(change))
+        for (key, change), corrected in zip(found.items(), p, strict=True)
+    }
+
+
+def verdicts(records: Sequence[Record], preset: str) -> list[dict[str, Any]]:
+    """Return of each of the paper's ideas whether it helps, early and in the end."""
+    found, runs = changes(records, preset), ablated(records, preset)
+    return [
+        {
+            "idea": idea,
+            "stage": name,
+            "without": variant,
+            "change": found[variant, stage],
+            "deviations": [
+                float(np.std([run["nrr"][stage] for run in runs[one].values()], ddof=1))
+                for one in (AS_IT_IS, variant)
+            ],
+        }
+        for idea, variant in IDEAS.items()
+        for stage, name in STAGES.items()
+        if (variant, stage) in found
+    ]
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+FORMAT, VERSION = "mec-gym/dirs-results", 2
+
+Rules = Mapping[str, Mapping[str, Estimate]]
+"""What rules reach: by scenario and rule."""
+
+GOAL = 0.99
+"""NRR that is asked for on each scenario of the paper."""
+
+
+def chosen(
+    records: Sequence[Record], preset: str, variant: str, *, table: str = "main"
+) -> list[Record]:
+    """Return the records of a variant on a scenario, one for each seed."""
+    key = (table, preset, variant)
+    return [one for one in records if (one["table"], one["preset"], one["variant"]) == key]
+
+
+def write_page(
+    records: Sequence[Record], rules: Rules, plan: Plan, folder: Path, results: Path
+) -> Path:
+    """Write page and raw figures, of the runs there are."""
+    figures = results / "dirs-results.json"
+    raw = {
+        "format": FORMAT,
+        "version": VERSION,
+        "runs": records,
+        "rules": {
+            preset: {name: dataclasses.asdict(one) for name, one in found.items()}
+            for preset, found in rules.items()
+        },
+    }
+    write_whole(figures, json.dumps(raw, indent=1) + "\n")
+    content = page_content(records, rules, plan)
+    return pages.write_page(folder / "dirs-results.md", figures, "variants.md.j2", **content)
+
+
+def read_page(figures: Path) -> tuple[list[Record], Rules]:
+    """Return the runs and rules of a file of raw figures."""
+    raw = read_figures(figures, FORMAT, VERSION, "reproduction/variants.py")
+    require_record(figures, raw, ["runs", "rules"])
+    rules = {
+        preset: {name: Estimate(**one) for name, one in found.items()}
+        for preset, found in raw["rules"].items()
+    }
+    return raw["runs"], rules
+
+
+def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[str, Any]:
+    """Return what the template shows of runs and of rules, by scenario."""
+    main = [record for record in records if record["table"] == "main"]
+    names = dict.fromkeys(rule for found in rules.values() for rule in found)
+    return {
+        "seeds": plan.seeds,
+        "goal": GOAL,
+        "presets": list(rules),
+        "variants": list(MAIN),
+        "stages": STAGES,
+        "chosen": partial(chosen, records),
+        "rules": sorted(names, key=lambda name: name in EVERYTHING),
+        "everything": EVERYTHING,
+        "estimates": {
+            preset: {name: _shown(one) for name, one in found.items()}
+            for preset, found in rules.items()
+        },
+        "goals": goals(main, list(rules)),
+        "sizes": SIZES,
+        "at_size": lambda runs, size, key: [run["sizes"][str(size)][key] for run in runs],
+        "sized": SIZED,
+        "ablations": [
+            {
+                "preset": preset,
+                "servers": Scenario.preset(preset).n_servers,
+                "runs": {n: list(by.values()) for n, by in ablated(records, preset).items()},
+                "changes": changes(records, preset),
+                "verdicts": verdicts(records, preset),
+            }
+            for preset in plan.ablations
+        ],
+        "commits": pages.commits(record.get("system", {}).get("commit") for record in records),
+    }
+
+
+def _shown(one: Estimate) -> str:
+    return plus_minus(one.mean, (one.high - one.low) / 2)
+
+
+def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, Any]:
+    """Return where the goal is reached by the vote alone or with admission only, and by what."""
+    reached: dict[str, list[str]] = {"by the vote alone": [], "with admission only": [], "not": []}
+    best: dict[str, dict[bool, tuple[float, str]]] = {}
+    for preset in presets:
+        best[preset] = {}
+        for admitting in (False, True):
+            found = [
+                (float(np.mean(finals)), f"{pages.nrr_cell(finals)} ({variant})")
+                for variant in MAIN
+                if admits(variant) == admitting and (finals := _finals(records, preset, variant))
+            ]
+            best[preset][admitting] = max(found, default=(math.nan, "nothing that was measured"))
+        how = "with admission only" if best[preset][True][0] >= GOAL else "not"
+        reached["by the vote alone" if best[preset][False][0] >= GOAL else how].append(preset)
+    return {
+        "reached": {how: names for how, names in reached.items() if names},
+        "best": {preset: [one[key][1] for key in (False, True)] for preset, one in best.items()},
+    }
+
+
+def _finals(records: Sequence[Record], preset: str, variant: str) -> list[float]:
+    return [run["nrr"]["final"] for run in chosen(records, preset, variant)]
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def main() -> int:
+    """Run what is missing, write the page, say what failed."""
+    given = _parser().parse_args()
+    plan = Plan(
+        presets=given.presets,
+        seeds=given.seeds,
+        ablations=given.ablations,
+        ablation_seeds=given.ablation_seeds,
+        slots=given.slots,
+    )
+    with complain(status=2):
+        require_folder(pages.places(given.out)[0])
+        require_folder(given.runs, "--runs")
+        for preset in (*plan.presets, *plan.ablations):
+            Scenario.preset(preset)
+        if given.raw:
+            print("wrote", write_page(*read_page(given.raw), plan, *pages.places(given.out)))
+            return 0
+        wanted = plan.runs()
+        missing = [run for run in wanted if not run.done(given.runs)]
+        print(f"{len(wanted)} runs, {len(missing)} to do", flush=True)
+        if given.list:
+            return 0
+        if given.page or not missing:
+            _write(plan, given)
+            return 0
+    with complain():
+        pairs = [(run, given.runs) for run in missing]
+        failed = carry_out(done, pairs, given.jobs, partial(print, flush=True))
+        for text in failed:
+            print("failed:", text)
+        _write(plan, given)
+    return 1 if failed else 0
+
+
+def _write(plan: Plan, given: argparse.Namespace) -> None:
+    records = read(plan.runs(), given.runs)
+    if not records:
+        raise ValueError(f"{given.runs} holds none of the runs that the page is to show.")
+    main = [record["preset"] for record in records if record["table"] == "main"]
+    rules = {one: rules_reached(Scenario.preset(one)) for one in plan.presets if one in main}
+    print("wrote", write_page(records, rules, plan, *pages.places(given.out)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add, usual = parser.add_argument, Plan()
+    add("--seeds", type=count, default=usual.seeds, help="training seeds per variant")
+    add("--jobs", type=count, default=2, help="runs side by side")
+    add("--presets", nargs="*", default=usual.presets, help="scenarios of the main table")
+    add("--ablations", nargs="*", default=usual.ablations, help="their scenarios")
+    add("--ablation-seeds", type=count, default=usual.ablation_seeds, help="of each")
+    add("--slots", type=count, help="train for so many slots instead (a test)")
+    add("--runs", type=Path, default=Path("runs/dirs-results"), help="for runs")
+    add("--out", type=Path, help="for page and raw figures (docs, reproduction/results)")
+    add("--list", action="store_true", help="say what is missing, and stop")
+    add("--page", action="store_true", help="write the page of the runs there are")
+    add("--raw", type=Path, help="write the page of a dirs-results.json, and stop")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
