@@ -1,4 +1,9 @@
-"""The learners among the baselines: the actor-critic against A2C with its stock distribution."""
+"""The actor-critic against A2C with its stock distribution.
+
+All train on the native vector env with one thread and their own defaults, on one copy and on many:
+a list of distributions is asked for many slots at once there. A2C with the fast distribution
+differs from A2C in nothing else. Slots and gradient steps count.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from stable_baselines3.common.distributions import MultiCategoricalDistribution
 
 from baselines import ActorCritic
 from baselines.learners import BatchedMultiCategorical, OffloadingActorCriticPolicy
-from benchmarks.measure import Row, interleaved, row, shown
+from benchmarks.measure import Row, interleaved, row, shown, threads
 from mec_gym.envs.sb3 import make_sb3_vec_env
 
 PRESET = "paper-200x10"
@@ -22,27 +27,9 @@ COPIES = 16
 
 
 def actor_critic(*, quick: bool) -> list[Row]:
-    """Compare training with Stable-Baselines3's A2C and its list of 200 distributions.
-
-    All train on the native vector env with one thread and their own defaults, on one copy and on
-    many: there a list is asked for many slots at once, and its overhead is shared among them. A2C
-    with the fast distribution differs from A2C in nothing else. Slots and gradient steps count.
-
-    Parameters
-    ----------
-    quick : bool
-        A few slots.
-
-    Returns
-    -------
-    list of Row
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    """Compare training with Stable-Baselines3's A2C and its list of 200 distributions."""
+    with threads(1):
         return [*_training(quick), *_distribution(quick)]
-    finally:
-        torch.set_num_threads(before)
 
 
 def _training(quick: bool) -> list[Row]:

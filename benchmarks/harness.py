@@ -1,4 +1,14 @@
-"""The harness: what it adds to bare training, and what a second job saves."""
+"""The harness: what it adds to bare training, and what a second job saves.
+
+A run is a whole one: settings, frozen slots with their optima, eleven points of the curve, two
+pictures, TensorBoard, four checkpoints, the final model and what it reaches.
+
+Two turns of the same training differ by more than the goal. So the goal is one within a run: its
+whole time over its time without the harness, which is everything outside of ``learn``, and inside
+of it callbacks, the logger and other threads; the median of the turns. Beside it stand whole runs
+over bare ones that take turns with them, the best of each, by the process's own time and by the
+clock, which holds the waits for the disk, too.
+"""
 
 from __future__ import annotations
 
@@ -24,27 +34,7 @@ _FEW: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size"
 
 
 def overhead(*, quick: bool) -> list[Row]:
-    """Compare :func:`mec_bench.train` with the bare ``learn`` of an equal model.
-
-    Ours is a whole run: settings, frozen slots with their optima, eleven points of the curve, two
-    pictures, TensorBoard, four checkpoints, the final model and what it reaches. DIRS has its
-    defaults, demonstrations and pre-training included, for as many slots as in the paper.
-
-    Turns of one and the same training differ by more than the goal. So the goal is one within a
-    run: all of its time over what is left without the harness's, which is everything outside of
-    ``learn``, in there callbacks and the logger, and other threads; the median of the turns. Beside
-    it stand whole runs over bare ones that take turns with them, the best of each, by the process's
-    own time and by the clock, which holds the waits for the disk, too.
-
-    Parameters
-    ----------
-    quick : bool
-        A few slots.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare :func:`mec_bench.train` with the bare ``learn`` of an equal model."""
     rows = []
     for preset, slots, rounds in (("paper-200x10", 5_000, 3), ("paper-30x2", 3_000, 8)):
         settings = Settings(
@@ -90,10 +80,7 @@ def overhead(*, quick: bool) -> list[Row]:
 
 @contextlib.contextmanager
 def _learning(algorithm: type) -> Iterator[list[float]]:
-    """Measure this thread's own seconds in ``learn``, without callbacks and the logger.
-
-    The thread that writes TensorBoard's file is the harness's, too.
-    """
+    """Measure this thread's own seconds in ``learn``, without callbacks and the logger."""
     spent, aside, depth = [0.0], [0.0], [0]
 
     def timed(method: Callable[..., Any], into: list[float]) -> Callable[..., Any]:
@@ -139,17 +126,7 @@ def _seconds(action: Callable[[], object]) -> tuple[float, float]:
 
 
 def jobs(*, quick: bool) -> list[Row]:
-    """Compare a matrix of 20 short runs with two jobs and with one.
-
-    Parameters
-    ----------
-    quick : bool
-        Four runs.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare a matrix of 20 short runs with two jobs and with one."""
     count = 4 if quick else 20
     runs = [
         Settings(

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import importlib.metadata
+import json
 import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
 
-# Before NumPy loads its libraries.
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_variable] = "1"
-
-import argparse  # noqa: E402
-import dataclasses  # noqa: E402
-import importlib.metadata  # noqa: E402
-import json  # noqa: E402
-import platform  # noqa: E402
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-from benchmarks import (  # noqa: E402
+from benchmarks import (
     actor_critic,
     environments,
     harness,
@@ -26,7 +21,7 @@ from benchmarks import (  # noqa: E402
     scaling,
     solvers,
 )
-from mec_bench.system import system  # noqa: E402
+from mec_bench.system import system
 
 SUITES = {
     "single step": environments.single_step,

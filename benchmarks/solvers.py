@@ -23,17 +23,7 @@ from mec_gym.optimum import load_problem
 
 
 def allocation(*, quick: bool) -> list[Row]:
-    """Compare the closed form with a convex solver, and with the paper's Lévy search.
-
-    Parameters
-    ----------
-    quick : bool
-        The small preset only.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare the closed form with a convex solver, and with the paper's Lévy search."""
     rows = []
     for name in ("paper-30x2",) if quick else ("paper-30x2", "paper-200x10"):
         sample = slot_set(Scenario.preset(name), n_layouts=1, slots_per_layout=1)
@@ -150,17 +140,7 @@ class _Offloading(Problem):  # type: ignore[misc]
 
 
 def optimum(*, quick: bool) -> list[Row]:
-    """Compare the solver with differential evolution, and with a linear assignment.
-
-    Parameters
-    ----------
-    quick : bool
-        A thousand evaluations, one seed.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare the solver with differential evolution, and with a linear assignment."""
     evaluations, seeds = (1_000, 1) if quick else (100_000, 3)
     rows = []
     for name in ("paper-200x10", "bandlimited-200x10", "unequal-200x10"):
@@ -189,17 +169,7 @@ def optimum(*, quick: bool) -> list[Row]:
 
 
 def batches(*, quick: bool) -> list[Row]:
-    """Compare optima of many slots in one call with a call for each.
-
-    Parameters
-    ----------
-    quick : bool
-        Four slots.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare optima of many slots in one call with a call for each."""
     count = 4 if quick else 200
     rows = []
     for name in ("paper-30x2", "paper-200x10", "unequal-200x10"):
