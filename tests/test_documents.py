@@ -120,7 +120,7 @@ SAID = {
     "README.md": ("optimal", "True"),
     "docs/guide.md": ("29 of 30 can execute locally", "Estimate(mean="),
     "docs/algorithms/actor_critic.md": ("Estimate(mean=",),
-    "docs/experiments.md": ("greedy 0.9",),
+    "docs/training.md": ("greedy 0.9",),
     "docs/bring-your-own.md": ("CrossEntropy",),
 }
 """What the snippets of a page print, among other things."""
