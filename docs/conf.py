@@ -47,6 +47,7 @@ api_packages = ["mec_gym", "dirs_agents", "baselines", "mec_bench"]
 api_elsewhere = {"mec_gym.envs.offloading.MultiMECEnv": "environment"}
 
 viewcode_follow_imported_members = False  # `reference` names the module that defines
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings give type, shape and unit; signatures stay readable
 numpydoc_show_class_members = False  # autodoc lists them

@@ -183,6 +183,14 @@ def write_pages(app: Sphinx) -> None:
             path.write_text(text, encoding="utf-8")
 
 
+def leave_out(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """Drop the docstring of what has a page of its own: the page says it."""
+    if name in app.config.api_elsewhere:
+        del lines[:]
+
+
 def note_home(app: Sphinx, doctree: nodes.document) -> None:
     """Give what stands under a public name an anchor under its module's name, too.
 
@@ -297,6 +305,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_config_value("api_elsewhere", {}, "env")
     app.add_config_value("pages_of_files", {}, "env")
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-process-docstring", leave_out, priority=100)
     app.connect("doctree-read", note_home, priority=400)
     app.add_transform(LinksToFiles)
     app.add_post_transform(NamesOfCode)
