@@ -34,13 +34,14 @@ def actor_critic(*, quick: bool) -> list[Row]:
 
 def _training(quick: bool) -> list[Row]:
     rows = []
+    few: dict[str, Any] = {"batch_size": 2 * COPIES} if quick else {}
     for copies in (1, COPIES):
+        env = partial(make_sb3_vec_env, PRESET, n_envs=copies)
+        same: dict[str, Any] = {"seed": 0, "device": "cpu"}
         models: dict[str, Any] = {
-            "actor-critic": ActorCritic(env=_env(copies), seed=0, device="cpu", **_few(quick)),
-            "A2C with the fast distribution": A2C(
-                OffloadingActorCriticPolicy, _env(copies), seed=0, device="cpu"
-            ),
-            "A2C": A2C("MlpPolicy", _env(copies), seed=0, device="cpu"),
+            "actor-critic": ActorCritic(env=env(), **same, **few),
+            "A2C with the fast distribution": A2C(OffloadingActorCriticPolicy, env(), **same),
+            "A2C": A2C("MlpPolicy", env(), **same),
         }
         rates = dict.fromkeys(models, 0.0)
         for _ in range(1 if quick else 10):
@@ -54,14 +55,6 @@ def _training(quick: bool) -> list[Row]:
             goal = ">= 20" if (copies, name) == (1, "actor-critic") and not quick else ""
             rows.append(row(label, f"{ours:.3g} / s", f"{theirs:.3g} / s", ours / theirs, goal))
     return rows
-
-
-def _few(quick: bool) -> dict[str, Any]:
-    return {"batch_size": 2 * COPIES} if quick else {}
-
-
-def _env(copies: int) -> Any:
-    return make_sb3_vec_env(PRESET, n_envs=copies)
 
 
 def _slots_per_second(model: Any) -> float:

@@ -30,19 +30,23 @@ from mec_bench.matrix import run_matrix
 from mec_bench.training import Watch, make_env
 from mec_gym import Scenario
 
-_FEW: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size": 8}
+
+def _settings(preset: str, slots: int, *, quick: bool, seed: int = 0) -> Settings:
+    few: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size": 8}
+    return Settings(
+        algorithm="dirs",
+        scenario=Scenario.preset(preset),
+        timesteps=20 if quick else slots,
+        seed=seed,
+        arguments=few if quick else {},
+    )
 
 
 def overhead(*, quick: bool) -> list[Row]:
     """Compare :func:`mec_bench.train` with the bare ``learn`` of an equal model."""
     rows = []
     for preset, slots, rounds in (("paper-200x10", 5_000, 3), ("paper-30x2", 3_000, 8)):
-        settings = Settings(
-            algorithm="dirs",
-            scenario=Scenario.preset(preset),
-            timesteps=20 if quick else slots,
-            arguments=_FEW if quick else {},
-        )
+        settings = _settings(preset, slots, quick=quick)
         chosen = algorithm("dirs", settings.arguments)
 
         def bare(chosen: Any = chosen, settings: Settings = settings) -> None:
@@ -98,7 +102,8 @@ def _learning(algorithm: type) -> Iterator[list[float]]:
         return wrapped
 
     parts = [(algorithm, "learn", spent), (Logger, "record", aside), (Logger, "dump", aside)]
-    parts += [(BaseCallback, name, aside) for name in _CALLED]
+    called = ("training_start", "rollout_start", "step", "rollout_end", "training_end")
+    parts += [(BaseCallback, f"on_{name}", aside) for name in called]
     parts += [(Watch, "on_pretraining_step", aside)]
     with contextlib.ExitStack() as undo:
         for owner, name, into in parts:
@@ -106,16 +111,6 @@ def _learning(algorithm: type) -> Iterator[list[float]]:
             setattr(owner, name, timed(getattr(owner, name), into))
         yield spent
     spent[0] -= aside[0]
-
-
-_CALLED = (
-    "on_training_start",
-    "on_rollout_start",
-    "on_step",
-    "on_rollout_end",
-    "on_training_end",
-)
-"""What algorithms call of a callback."""
 
 
 def _seconds(action: Callable[[], object]) -> tuple[float, float]:
@@ -128,16 +123,7 @@ def _seconds(action: Callable[[], object]) -> tuple[float, float]:
 def jobs(*, quick: bool) -> list[Row]:
     """Compare a matrix of 20 short runs with two jobs and with one."""
     count = 4 if quick else 20
-    runs = [
-        Settings(
-            algorithm="dirs",
-            scenario=Scenario.preset("paper-30x2"),
-            timesteps=20 if quick else 1_000,
-            seed=seed,
-            arguments=_FEW if quick else {},
-        )
-        for seed in range(count)
-    ]
+    runs = [_settings("paper-30x2", 1_000, quick=quick, seed=seed) for seed in range(count)]
     times = {}
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +95,7 @@ def docstring(name: str) -> str:
     module, path, thing = found(name)
     if not path or inspect.isclass(thing) or inspect.isfunction(thing):
         return inspect.getdoc(thing) or ""
-    for owner in (module, *(m for m in importlib.sys.modules if m.startswith(f"{module}."))):
+    for owner in (module, *(m for m in sys.modules if m.startswith(f"{module}."))):
         if getattr(importlib.import_module(owner), path[0], None) is thing:
             comments = ModuleAnalyzer.for_module(owner)
             comments.analyze()
