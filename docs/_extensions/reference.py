@@ -33,25 +33,32 @@ FOLDER = "api/generated"
 
 
 def found(name: str) -> tuple[str, list[str], Any]:
-    """Return module, path in it and thing that a dotted name stands for, or raise LookupError."""
-    parts = name.split(".")
-    for split in range(len(parts), 0, -1):
-        module = ".".join(parts[:split])
-        try:
-            thing: Any = importlib.import_module(module)
-        except ImportError:
-            continue
-        parent, _, last = module.rpartition(".")
-        twin = getattr(importlib.import_module(parent), last) if parent else None
-        if split == len(parts) and inspect.isfunction(twin):  # of a module of the same name
-            return parent, [last], twin
-        try:
-            for part in parts[split:]:
-                thing = getattr(thing, part)
-        except AttributeError:
-            break
-        return module, parts[split:], thing
-    raise LookupError(name)
+    """Return module, path in it and thing that a dotted name stands for, or raise LookupError.
+
+    Where a package has a function and a module of one name, what follows it is in the module.
+    """
+    module, *rest = name.split(".")
+    thing: Any = importlib.import_module(module)
+    path: list[str] = []
+    for place, part in enumerate(rest, start=1):
+        inner = getattr(thing, part, None)
+        last = place == len(rest)
+        if not path and (inner is None or not (last or inspect.isclass(inner))):
+            try:
+                thing = importlib.import_module(f"{module}.{part}")
+            except ImportError:
+                pass
+            else:
+                module = f"{module}.{part}"
+                continue
+        if inner is None:
+            raise LookupError(name)
+        if inspect.ismodule(inner):
+            module = inner.__name__
+        else:
+            path.append(part)
+        thing = inner
+    return module, path, thing
 
 
 def documented_name(name: str) -> str:
