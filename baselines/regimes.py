@@ -102,7 +102,7 @@ def measure_regime(
         name=scenario.name,
         nrr={name: estimate(nrr(sample, rule)) for name, rule in rules(size, prices).items()},
         quota=size,
-        optimum=estimate(sample.optimum),
+        optimum=estimate(sample.lower_bound),
         offloaded=float(np.mean(sample.offloaded)),
         gap=sample.gap,
         n_layouts=n_layouts,

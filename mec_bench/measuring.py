@@ -90,7 +90,7 @@ def slot_set_of(
 
     Examples
     --------
-    >>> slot_set_of(Scenario.preset("paper-30x2"), layouts=1, slots_per_layout=2).optimum.shape
+    >>> slot_set_of(Scenario.preset("paper-30x2"), layouts=1, slots_per_layout=2).lower_bound.shape
     (1, 2)
     """
     return slot_set(
@@ -142,7 +142,7 @@ def _frozen(scenario: Scenario, layouts: int, slots_per_layout: int) -> FrozenSl
         own_layout=scenario.layout == "fixed",
         gap=drawn.gap,
     )
-    return FrozenSlots(scenario, together, drawn.optimum, evaluation)
+    return FrozenSlots(scenario, together, drawn.lower_bound, evaluation)
 
 
 def decisions_of(model: Any, scenario: Scenario) -> Decisions:

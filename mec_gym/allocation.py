@@ -16,6 +16,14 @@ Transmit power [A-3]
 
     which is x = 1 + W0((k − 1)/e), W0 being Lambert's function, and p = (e^x − 1)/g.
 
+Its evaluation [A-4]
+    SciPy's ``lambertw`` is complex-valued, loses digits near its branch point, which is where
+    weak links are, and knows no tensors. What [A-3] needs of x is u = (e^x − 1)/k: as
+    k = φ_T g / φ_E, the power is u φ_T / φ_E. Here u v is a piecewise polynomial in
+    v = sqrt(ln(1 + k)), a variable that reaches no further than 17 and in which u v varies
+    slowly, from sqrt(2) at k = 0 to 0.06 at k = 1e121. The polynomials are fitted on first use
+    to a solution by iteration.
+
 :func:`allocate` is that optimum. The paper's own way, a Lévy search over f and p, stands in
 ``mec_gym.allocation_search`` for comparison.
 """
@@ -25,12 +33,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mec_gym.model.arrays import Array, chosen, entry_of_choice, sum_by_server
+import numpy as np
+from numpy.typing import NDArray
+
+from mec_gym.model.arrays import Array, chosen, entry_of_choice, like, namespace_of, sum_by_server
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.slot import Slot
-from mec_gym.model.stationary import stationary_power
 from mec_gym.scenario import Scenario
+
+PIECES_PER_UNIT = 1024
+LARGEST_V = 17
+DEGREE = 3
+"""Small pieces of low degree cost the least time; the error is that of rounding, below 3e-15."""
+_LOWER_POWERS = tuple(range(1, DEGREE + 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +64,11 @@ class Allocation:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> Allocation(np.ones(1), np.ones(1), np.zeros(1)).power_w
-    array([1.])
+    >>> from mec_gym import Scenario, Slot, evaluate
+    >>> scenario, slot = Scenario(n_devices=2, n_servers=1), Slot([[1e-6], [1e-6]], 8e5, 1e9)
+    >>> by_hand = Allocation(power_w=1.0, frequency_hz=[4e9, 6e9], capacity_price=None)
+    >>> evaluate(scenario, slot, [1, 1], by_hand).latency_s.round(2)
+    array([0.29, 0.21])
     """
 
     power_w: Array
@@ -102,31 +120,7 @@ def allocate(scenario: Scenario, slot: Slot, assignment: Any) -> Allocation:
 def optimal_allocation(
     constants: Constants, snr_per_w: Array, root: Array, assignment: Array
 ) -> Allocation:
-    """Return the optimal allocation for checked input; the core of :func:`allocate`.
-
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers.
-    snr_per_w : array, shape (..., N), [1/W]
-        h / σ² of each device's link to the server it uses; any legal number for local devices.
-    root : array, shape (..., N), [sqrt(cycle/s)]
-        s_i of :func:`root_work`.
-    assignment : integer array, shape (..., N)
-        0 = local, j = server j.
-
-    Returns
-    -------
-    Allocation
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> scenario = Scenario(n_devices=1, n_servers=1)
-    >>> c = constants_of(scenario, np.zeros(1))
-    >>> optimal_allocation(c, np.full(1, 1e6), np.full(1, 3e4), np.array([1])).frequency_hz
-    array([1.e+10])
-    """
+    """Return the optimal allocation for checked input; arguments as :func:`optimal_resources`."""
     xp = constants.xp
     power, share, root_price = optimal_resources(constants, snr_per_w, root, assignment)
     local = assignment == 0
@@ -140,30 +134,12 @@ def optimal_allocation(
 def optimal_resources(
     constants: Constants, snr_per_w: Array, root: Array, assignment: Array
 ) -> tuple[Array, Array, Array]:
-    """Return power, CPU share and root of the CPU's price, optimal; local devices unread.
+    """Return power, CPU share and root of the CPU's price, optimal: eqs. (6) and (7) hold.
 
-    Shares use up a server's speed, eq. (6); powers keep eq. (7).
-
-    Parameters
-    ----------
-    constants, snr_per_w, root, assignment
-        As for :func:`optimal_allocation`.
-
-    Returns
-    -------
-    power_w : array, shape (..., N), [W]
-    share_hz : array, shape (..., N), [cycle/s]
-        Entries of local devices are positive and mean nothing, in both.
-    root_price : array, shape (..., M + 1), [sqrt(s/cycle)]
-        L_j / F_j^max, the root of [A-2], which divides s_i into a share, [A-1]; entry 0 means
-        nothing.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> c = constants_of(Scenario(n_devices=1, n_servers=1), np.zeros(1))
-    >>> optimal_resources(c, np.full(1, 1e6), np.full(1, 3e4), np.array([1]))[1]
-    array([1.e+10])
+    `snr_per_w`, (..., N) [1/W], is h / σ² of each device's link to the server it uses; `root` is
+    s_i, (..., N) [sqrt(cycle/s)]. Powers [W] and shares [cycle/s] have shape (..., N); those of
+    local devices are positive and mean nothing. The price, (..., M + 1) [sqrt(s/cycle)], is L_j /
+    F_j^max, the root of [A-2], which divides s_i into a share, [A-1]; its entry 0 means nothing.
     """
     xp = constants.xp
     power = optimal_power(constants, snr_per_w)
@@ -179,50 +155,15 @@ def optimal_resources(
 
 
 def root_work(constants: Constants, cycles: Array) -> Array:
-    r"""Return s_i = sqrt(φ_T F_i), a task's weight on a server's CPU.
-
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers.
-    cycles : array, shape (..., N), [cycle]
-        F_i.
-
-    Returns
-    -------
-    array, shape (..., N), [sqrt(cycle/s)]
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> c = constants_of(Scenario(n_devices=1, n_servers=1), np.zeros(1))
-    >>> root_work(c, np.array([4.0]))
-    array([2.])
-    """
+    """Return s_i = sqrt(φ_T F_i), a task's weight on a CPU, shape (..., N) [sqrt(cycle/s)]."""
     return constants.xp.sqrt(constants.weight_latency * cycles)
 
 
 def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
-    r"""Return the power that minimises (φ_T + φ_E p) D / r over 0 < p <= P^max, eq. (7).
+    """Return the power [W] that minimises (φ_T + φ_E p) D / r over 0 < p <= P^max, eq. (7).
 
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers.
-    snr_per_w : array, shape (..., N), [1/W]
-        g = h / σ² of each device's link.
-
-    Returns
-    -------
-    array, shape (..., N), [W]
-        P^max where φ_E = 0; 0 where φ_T = 0, the place of the infimum.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> c = constants_of(Scenario(n_devices=1, n_servers=1, weight_energy=0.0), np.zeros(1))
-    >>> optimal_power(c, np.array([1e6]))
-    array([1.5])
+    `snr_per_w` (..., N) is g = h / σ² [1/W]. P^max where φ_E = 0; 0, the place of the infimum,
+    where φ_T = 0.
     """
     xp = constants.xp
     # (e^x − 1)/g of [A-3] is (e^x − 1)/k times φ_T/φ_E.
@@ -232,3 +173,92 @@ def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
     if constants.always_timed:
         return power
     return xp.where(constants.weight_latency > 0.0, power, xp.zeros_like(power))
+
+
+# -- the stationary power -------------------------------------------------------------------------
+
+
+def stationary_power(ratio: Array) -> Array:
+    """Return (e^x − 1)/k for the x > 0 that solves x e^x − (e^x − 1) = k, [A-4].
+
+    k = φ_T g / φ_E, 0 < k <= 1e121, at least one axis; times φ_T / φ_E the result is the stationary
+    power. Within 3e-15 relative in double precision.
+    """
+    xp = namespace_of(ratio)
+    if xp is not np and xp.finfo(ratio.dtype).max < 1e121:
+        # In single precision a ratio may overflow; a power limit clips what it stands for.
+        ratio = xp.clip(ratio, max=1e37)
+    pieces, table = _table(ratio)
+    v = xp.sqrt(xp.log1p(ratio))
+    place = v * pieces
+    if xp is np:
+        piece = place.astype(np.intp)
+        coefficients = table.take(piece, axis=1)
+    else:
+        piece = xp.astype(place, xp.int64)
+        coefficients = xp.take(table, xp.reshape(piece, (-1,)), axis=1)
+        coefficients = xp.reshape(coefficients, (-1, *piece.shape))
+    place -= piece
+    value = coefficients[0]
+    for power in _LOWER_POWERS:
+        value *= place
+        value += coefficients[power]
+    value /= v
+    return value
+
+
+_TABLES: dict[tuple[Any, Any], tuple[Array, ...]] = {}
+
+
+def _table(reference: Array) -> tuple[Array, ...]:
+    """Return pieces per unit and the coefficients of all pieces, in the kind of `reference`."""
+    device = None if isinstance(reference, np.ndarray) else reference.device
+    table = _TABLES.get((reference.dtype, device))
+    if table is None:
+        # NumPy meets an array without axes faster than a Python float.
+        table = tuple(like(reference, part) for part in (float(PIECES_PER_UNIT), _fitted()))
+        _TABLES[reference.dtype, device] = table
+    return table
+
+
+def _fitted() -> NDArray[np.float64]:
+    """Return the coefficients of each piece, highest power first, shape (DEGREE + 1, pieces)."""
+    nodes = 0.5 - 0.5 * np.cos(np.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))
+    v = (np.arange(LARGEST_V * PIECES_PER_UNIT)[:, None] + nodes) / PIECES_PER_UNIT
+    k = np.expm1(v**2)
+    x = solved_by_iteration(k)
+    # Far up, e^x would multiply the rounding of x; there the equation itself gives e^x − 1.
+    large = x > 2.0
+    power = np.where(large, (1.0 - x / k) / np.where(large, x - 1.0, 1.0), 0.0)
+    power[~large] = np.expm1(x[~large]) / k[~large]
+    return np.asarray(np.linalg.solve(np.vander(nodes), (power * v).T), dtype=np.float64)
+
+
+def solved_by_iteration(k: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve x e^x − (e^x − 1) = k, 0 < k <= 1e121, slowly: all that the table rests on.
+
+    Newton's method on G(x) = x + ln(q/k), q = x + e^-x − 1, G' = 1 − (e^-x − 1)/q: the equation's
+    logarithm, concave, and free of overflow. Below k = 4.5e-4 q cancels; there the series of W0
+    about its branch point (Corless et al., "On the Lambert W function", Adv. Comput. Math. 5, 1996)
+    is exact to 1e-15 with ten terms.
+    """
+    small = k < 4.5e-4
+    root = np.sqrt(2.0 * np.where(small, k, 0.0))
+    series = root * np.polynomial.polynomial.polyval(root, _branch_series(10))
+    k = np.where(small, 1.0, k)
+    x = 1.5 * np.log1p(np.sqrt(k))
+    for _ in range(8):
+        m = np.expm1(-x)
+        q = x + m
+        x = x - (x + np.log(q / k)) * q / (q - m)
+    return np.where(small, series, x)
+
+
+def _branch_series(terms: int) -> list[float]:
+    """Return the coefficients of 1 + W0((k-1)/e) in powers of sqrt(2k), from the first power."""
+    mu, alpha = [-1.0, 1.0], [2.0, -1.0]
+    for k in range(2, terms + 1):
+        alpha.append(sum(mu[j] * mu[k + 1 - j] for j in range(2, k)))
+        ratio = (k - 1) / (k + 1)
+        mu.append(ratio * (mu[k - 2] / 2 + alpha[k - 2] / 4) - alpha[k] / 2 - mu[k - 1] / (k + 1))
+    return mu[1:]

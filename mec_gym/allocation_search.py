@@ -20,6 +20,7 @@ from mec_gym.model.constants import constants_of
 from mec_gym.model.slot import Slot
 from mec_gym.outcome import settle
 from mec_gym.scenario import Scenario
+from mec_gym.validation import require_integer
 
 SMALLEST_FRACTION = 1e-6
 """Least share of a server and least fraction of P^max that the search visits."""
@@ -27,29 +28,12 @@ SMALLEST_FRACTION = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """Where a search ended.
+    """Where a search ended."""
 
-    Attributes
-    ----------
-    allocation : Allocation
-        The best found; feasible.
-    objective : float, [1]
-        Σ Φ_i under it.
-    history : ndarray, shape (generations + 1,), [1]
-        Best objective after each generation, the random start first.
-    evaluations : int
-        How many allocations were priced.
-
-    Examples
-    --------
-    >>> SearchResult(Allocation(None, None, None), 1.0, np.ones(1), 1).objective
-    1.0
-    """
-
-    allocation: Allocation
-    objective: float
-    history: NDArray[np.float64]
-    evaluations: int
+    allocation: Allocation  # the best found; feasible
+    objective: float  # Σ Φ_i under it
+    history: NDArray[np.float64]  # best objective, (generations + 1,), the random start first
+    evaluations: int  # how many allocations were priced
 
 
 def allocate_by_levy_search(
@@ -114,14 +98,12 @@ def allocate_by_levy_search(
     True
     """
     for name, size in (("population", population), ("generations", generations)):
-        if size < 1:
-            raise ValueError(f"{name} must be >= 1; got {size}.")
+        require_integer(name, size, 1)
     if slot.batch_shape:
         raise ValueError(f"slot must be one slot; got batch shape {slot.batch_shape}.")
     choice = checked_assignment(scenario, slot, assignment)
     choices = np.broadcast_to(choice, (1, population, scenario.n_devices))
-    batch = Slot.trusted(slot.gains[None], slot.data_bits[None], slot.cycles[None])
-    problem = FractionProblem(scenario, batch)
+    problem = FractionProblem(scenario, slot[None])
     best = problem.random(choices, rng)
     cost = problem.objective(choices, best)
     history = [cost.min()]
@@ -148,69 +130,26 @@ def allocate_by_levy_search(
 class FractionProblem:
     """Problem (13) over fractions of the servers' speeds and of P^max: f and p of the vector (19).
 
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        Gains and tasks, NumPy arrays with one batch axis.
-
-    Notes
-    -----
-    Fractions have shape (B, P, 2, N): row 0 CPU shares, row 1 powers, of P candidates in each of B
-    slots.
-
-    Examples
-    --------
-    >>> slots = Slot(gains=[[[1e-6], [1e-6]]], data_bits=8e5, cycles=1e9)
-    >>> problem = FractionProblem(Scenario(n_devices=2, n_servers=1), slots)
-    >>> both = np.ones((1, 3, 2), dtype=np.int64)
-    >>> problem.objective(both, problem.random(both, np.random.default_rng(0))).shape
-    (1, 3)
+    For slots with one batch axis. Assignments have shape (B, P, N); fractions (B, P, 2, N), row 0
+    CPU shares, row 1 powers, of P candidates in each of B slots.
     """
 
     def __init__(self, scenario: Scenario, slots: Slot) -> None:
         self.scenario = scenario
         self._constants = constants_of(scenario, slots.gains)
-        self._slots = Slot.trusted(
-            *[array[:, None] for array in (slots.gains, slots.data_bits, slots.cycles)]
-        )
+        self._slots = slots[:, None]
 
     def random(
         self, assignment: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Return random feasible fractions.
-
-        Parameters
-        ----------
-        assignment : ndarray, shape (B, P, N), int64
-            0 = local, j = server j.
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        ndarray, shape (B, P, 2, N), [1]
-        """
+        """Return random feasible fractions."""
         shape = (*assignment.shape[:-1], 2, assignment.shape[-1])
         return self.repaired(assignment, rng.uniform(SMALLEST_FRACTION, 1.0, shape))
 
     def repaired(
         self, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Bring fractions back to eqs. (6) and (7), after eq. (18) in Algorithm 4, line 4.
-
-        Parameters
-        ----------
-        assignment : ndarray, shape (B, P, N), int64
-            0 = local, j = server j.
-        fractions : ndarray, shape (B, P, 2, N), [1]
-            Any numbers.
-
-        Returns
-        -------
-        ndarray, shape (B, P, 2, N), [1]
-        """
+        """Bring any fractions back to eqs. (6) and (7), after eq. (18) in Algorithm 4, line 4."""
         legal = np.clip(fractions, SMALLEST_FRACTION, 1.0)
         share = np.ascontiguousarray(legal[..., 0, :])
         used = sum_by_server(np, share, assignment, self.scenario.n_servers)
@@ -220,19 +159,7 @@ class FractionProblem:
     def decoded(
         self, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the powers and CPU speeds that fractions stand for.
-
-        Parameters
-        ----------
-        assignment : ndarray, shape (..., N), int64
-            0 = local, j = server j.
-        fractions : ndarray, shape (..., 2, N), [1]
-            As above.
-
-        Returns
-        -------
-        power_w, frequency_hz : ndarray, shape (..., N), [W], [cycle/s]
-        """
+        """Return the powers [W] and CPU speeds [cycle/s], (..., N), that fractions stand for."""
         c = self._constants
         local = assignment == 0
         speed = c.frequency_by_choice[assignment] * fractions[..., 0, :]
@@ -243,19 +170,7 @@ class FractionProblem:
     def objective(
         self, assignment: NDArray[np.int64], fractions: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return Σ Φ_i of every candidate.
-
-        Parameters
-        ----------
-        assignment : ndarray, shape (B, P, N), int64
-            0 = local, j = server j.
-        fractions : ndarray, shape (B, P, 2, N), [1]
-            Feasible.
-
-        Returns
-        -------
-        ndarray, shape (B, P), [1]
-        """
+        """Return Σ Φ_i of every candidate, shape (B, P)."""
         slots = self._slots
         links = np.broadcast_to(slots.gains, (*assignment.shape, self.scenario.n_servers))
         wide = Slot.trusted(links, slots.data_bits, slots.cycles)

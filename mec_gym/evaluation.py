@@ -24,6 +24,7 @@ from mec_gym.model.world import World
 from mec_gym.optimum import solve
 from mec_gym.outcome import evaluate
 from mec_gym.scenario import Scenario
+from mec_gym.validation import require_integer
 
 Decide = Callable[[Scenario, Slot, Layout, np.random.Generator], NDArray[np.int64]]
 """A policy for measuring: the decisions for a batch of slots of one layout."""
@@ -33,14 +34,16 @@ Decide = Callable[[Scenario, Slot, Layout, np.random.Generator], NDArray[np.int6
 class SlotSet:
     """Slots of several layouts of one scenario, the same for everyone who asks.
 
+    With `own_layout` of :func:`slot_set` there are batches of slots of one map in place of layouts.
+
     Attributes
     ----------
     scenarios : tuple of Scenario
         One per layout, that layout fixed.
     slots : tuple of Slot
         One batch of slots per layout.
-    optimum : ndarray, shape (layouts, slots), [1]
-        Lower bound of each slot; its optimum where the solver is exact.
+    lower_bound : ndarray, shape (layouts, slots), [1]
+        No decision has a smaller objective; the optimum where the solver is exact.
     offloaded : ndarray, shape (layouts, slots), [1]
         Share of devices that the solver's decision offloads.
     gap : float, [1]
@@ -48,33 +51,23 @@ class SlotSet:
 
     Examples
     --------
-    >>> slot_set(Scenario.preset("paper-30x2"), n_layouts=2, slots_per_layout=3).optimum.shape
+    >>> slot_set(Scenario.preset("paper-30x2"), n_layouts=2, slots_per_layout=3).lower_bound.shape
     (2, 3)
     """
 
     scenarios: tuple[Scenario, ...]
     slots: tuple[Slot, ...]
-    optimum: NDArray[np.float64]
+    lower_bound: NDArray[np.float64]
     offloaded: NDArray[np.float64]
     gap: float
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its confidence interval.
+    """A mean over all slots with the ends of its 95 % interval, Student's t over means of layouts.
 
-    Attributes
-    ----------
-    mean : float
-        Over all slots.
-    low, high : float
-        Ends of the 95 % interval by Student's t over the means of layouts; NaN for one layout. On
-        one map its "layouts" are batches of slots, and the interval says nothing about other maps.
-
-    Examples
-    --------
-    >>> Estimate(0.9, 0.8, 1.0).mean
-    0.9
+    The ends are NaN for one layout. On one map the interval is over batches of slots, and says
+    nothing about other maps.
     """
 
     mean: float
@@ -90,7 +83,7 @@ def slot_set(
     seed: int = 0,
     own_layout: bool = False,
 ) -> SlotSet:
-    """Return frozen slots of a scenario with their optima.
+    """Return frozen slots of a scenario with lower bounds, the optima where tasks are equal.
 
     Parameters
     ----------
@@ -101,8 +94,8 @@ def slot_set(
     seed : int
         Other seeds, other slots: tune on one, judge on another.
     own_layout : bool
-        Stay on the scenario's own map, the one that its env shows: for a policy that was trained
-        there. Every "layout" is then the same map with other slots: a batch of slots.
+        Stay on the scenario's own map, the one that its env shows, for a policy that was trained
+        there: `n_layouts` batches of slots of that map.
 
     Returns
     -------
@@ -118,10 +111,8 @@ def slot_set(
     >>> slot_set(Scenario.preset("paper-30x2"), n_layouts=1, slots_per_layout=2).gap
     0.0
     """
-    if min(n_layouts, slots_per_layout) < 1:
-        raise ValueError(
-            f"n_layouts and slots_per_layout must be >= 1; got {n_layouts} and {slots_per_layout}."
-        )
+    require_integer("n_layouts", n_layouts, 1)
+    require_integer("slots_per_layout", slots_per_layout, 1)
     scenarios: list[Scenario] = []
     for index in range(n_layouts):
         if not (own_layout and scenarios):
@@ -140,7 +131,7 @@ def slot_set(
     return SlotSet(
         scenarios=tuple(scenarios),
         slots=tuple(together[index] for index in range(n_layouts)),
-        optimum=optimum.lower_bound,
+        lower_bound=optimum.lower_bound,
         offloaded=(optimum.assignment > 0).mean(-1),
         gap=float(optimum.gap.max()),
     )
@@ -190,7 +181,7 @@ def nrr(slots: SlotSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]
         evaluate(one, slot, decide(one, slot, fixed_layout(one), rng)).objective
         for one, slot in zip(slots.scenarios, slots.slots, strict=True)
     ]
-    return np.asarray(slots.optimum / np.stack(objectives))
+    return np.asarray(slots.lower_bound / np.stack(objectives))
 
 
 class Predictor(Protocol):
@@ -203,22 +194,7 @@ class Predictor(Protocol):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
-        """Return actions for a batch of observations, and a state.
-
-        Parameters
-        ----------
-        observation : ndarray, shape (B, ...)
-            Of the env.
-        state, episode_start
-            Of recurrent policies.
-        deterministic : bool
-            Without exploration.
-
-        Returns
-        -------
-        actions : ndarray
-        state
-        """
+        """Return actions for a batch of observations, and the state of a recurrent policy."""
 
 
 def decide_with(model: Predictor, observation: str = "db") -> Decide:

@@ -1,18 +1,29 @@
-"""Canonical forms of scenario fields: one type for each, checked, hashable, ready for JSON."""
+"""Fields of scenarios: one canonical type for each, checked and hashable, and their file format.
+
+The format is strict JSON with a format name and a version.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mec_gym.sites import read_positions
-from mec_gym.validation import real_array, require_choice, require_positive
+from mec_gym.validation import (
+    real_array,
+    refuse_where,
+    require_choice,
+    require_known,
+    require_positive,
+)
 
 PerDevice = float | tuple[float, ...]
 PerServer = float | tuple[float, ...]
@@ -57,8 +68,11 @@ class Uniform:
 
     Examples
     --------
-    >>> Uniform(4e5, 1.2e6).high
-    1200000.0
+    >>> from mec_gym import Scenario
+    >>> scenario = Scenario.preset("paper-30x2", cycles=Uniform(5e8, 1.5e9))
+    >>> import gymnasium as gym
+    >>> gym.make("mec_gym/MultiMEC-v0", scenario=scenario).observation_space.shape  # a task column
+    (30, 3)
     """
 
     low: float
@@ -76,29 +90,7 @@ class Uniform:
 
 
 def canonical_number(name: str, value: object) -> float:
-    """Return a field that is one number.
-
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    TypeError
-        For what is not one real number.
-
-    Examples
-    --------
-    >>> canonical_number("noise_w", 1)
-    1.0
-    """
+    """Return a field that is one number."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
@@ -110,31 +102,7 @@ def canonical_number(name: str, value: object) -> float:
 
 
 def canonical_integer(name: str, value: object, *, least: int) -> int:
-    """Return a field that is a whole number.
-
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came.
-    least : int
-        The smallest legal value.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is not an integer, or below `least`.
-
-    Examples
-    --------
-    >>> canonical_integer("n_devices", np.int64(3), least=1)
-    3
-    """
+    """Return a field that is a whole number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an int; got {type(value).__name__} {value!r}.")
     if value < least:
@@ -145,33 +113,7 @@ def canonical_integer(name: str, value: object, *, least: int) -> int:
 def canonical_entries(
     name: str, value: Any, size: int, size_name: str
 ) -> float | tuple[float, ...]:
-    """Return a field that is one number, or one for each device or server.
-
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came.
-    size : int
-        How many entries an array must have.
-    size_name : str
-        The field that says so.
-
-    Returns
-    -------
-    float or tuple of float
-
-    Raises
-    ------
-    TypeError, ValueError
-        For other shapes or types.
-
-    Examples
-    --------
-    >>> canonical_entries("max_power_w", [1, 2], 2, "n_devices")
-    (1.0, 2.0)
-    """
+    """Return a field that is one number, or one for each device or server."""
     if isinstance(value, numbers.Real) or np.ndim(value) == 0:
         return canonical_number(name, value)
     try:
@@ -189,28 +131,7 @@ def canonical_entries(
 def canonical_task(name: str, value: Any, size: int) -> float | tuple[float, ...] | Uniform:
     """Return a task field: a Uniform, one number, or one for each device.
 
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came; a mapping ``{"uniform": [low, high]}`` is how JSON writes a Uniform.
-    size : int
-        N.
-
-    Returns
-    -------
-    float, tuple of float or Uniform
-
-    Raises
-    ------
-    TypeError, ValueError
-        For other shapes or types.
-
-    Examples
-    --------
-    >>> canonical_task("cycles", {"uniform": [1, 2]}, 5)
-    Uniform(low=1.0, high=2.0)
+    JSON writes a Uniform as ``{"uniform": [low, high]}``.
     """
     if isinstance(value, Uniform):
         return value
@@ -228,29 +149,7 @@ def canonical_task(name: str, value: Any, size: int) -> float | tuple[float, ...
 
 
 def canonical_area(name: str, value: Any) -> tuple[float, float]:
-    """Return a field that is a width and a height.
-
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came.
-
-    Returns
-    -------
-    tuple of two float, [m]
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is not a pair of numbers.
-
-    Examples
-    --------
-    >>> canonical_area("area_m", [50, 40])
-    (50.0, 40.0)
-    """
+    """Return a field that is a width and a height."""
     if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
         raise ValueError(f"{name} must be (width, height) [m]; got {value!r}.")
     width, height = (canonical_number(name, side) for side in value)
@@ -260,34 +159,9 @@ def canonical_area(name: str, value: Any) -> tuple[float, float]:
 def canonical_positions(
     name: str, value: Any, names: tuple[str, ...], rows: int, area_m: tuple[float, float]
 ) -> Positions:
-    """Return a field of positions: the name of a law, or pairs inside the area.
+    """Return a field of positions [m]: the name of a law, or pairs inside the area.
 
-    Parameters
-    ----------
-    name : str
-        The field.
-    value : object
-        What came; a path names a CSV table with columns x and y.
-    names : tuple of str
-        The laws.
-    rows : int
-        How many pairs there must be.
-    area_m : (float, float), [m]
-        Width and height of the area.
-
-    Returns
-    -------
-    str or tuple of (float, float), [m]
-
-    Raises
-    ------
-    TypeError, ValueError, FileNotFoundError
-        For other shapes, positions outside the area, or a table that cannot be read.
-
-    Examples
-    --------
-    >>> canonical_positions("device_positions", [[1, 2]], ("uniform",), 1, (50.0, 50.0))
-    ((1.0, 2.0),)
+    A path names a CSV table with columns x and y.
     """
     if isinstance(value, str) and value in names:
         return value
@@ -303,10 +177,63 @@ def canonical_positions(
         )
     slack = 1e-9 * math.hypot(*area_m)
     inside = (array >= -slack) & (array <= np.array(area_m) + slack)
-    if not inside.all():
-        row, column = (int(i) for i in np.argwhere(~inside)[0])
-        raise ValueError(
-            f"{name} must lie inside the area of {area_m} [m]; "
-            f"got {float(array[row, column])!r} at index ({row}, {column})."
-        )
+    refuse_where(~inside, name, f"must lie inside the area of {area_m} [m]", array)
     return tuple((float(x), float(y)) for x, y in array)
+
+
+# -- the file format ------------------------------------------------------------------------------
+
+FORMAT = "mec-gym/scenario"
+VERSION = 1
+
+
+def fields_as_json(values: Mapping[str, Any]) -> str:
+    """Return canonical fields as JSON."""
+    plain = {
+        field: {"uniform": [value.low, value.high]} if isinstance(value, Uniform) else value
+        for field, value in values.items()
+    }
+    return json.dumps({"format": FORMAT, "version": VERSION} | plain, indent=1)
+
+
+def read_fields(source: str | os.PathLike[str], fields: Iterable[str]) -> dict[str, Any]:
+    """Return the fields that JSON text (it begins with a bracket), or a file of it, holds."""
+    inline = isinstance(source, str) and (not source.strip() or source.lstrip()[0] in "{[")
+    where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
+    try:
+        text = str(source) if inline else Path(source).read_text(encoding="utf-8")
+        values = json.loads(text, object_pairs_hook=_without_repetition)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where} is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise ValueError(f"{where} is not valid JSON: nested too deeply.") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} must be an object; got {type(values).__name__}.")
+    return checked_fields(values, fields, where)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"scenario JSON gives {', '.join(twice)} more than once.")
+    return values
+
+
+def checked_fields(mapping: Mapping[str, Any], fields: Iterable[str], where: str) -> dict[str, Any]:
+    """Return the fields of a mapping, which may name the format and the version."""
+    values = dict(mapping)
+    kind, version = values.pop("format", FORMAT), values.pop("version", VERSION)
+    if kind != FORMAT:
+        raise ValueError(f"{where} must have format {FORMAT!r}; got {kind!r}.")
+    if version != VERSION or isinstance(version, bool):
+        raise ValueError(
+            f"{where} has version {version!r}; this release reads version {VERSION}. "
+            "Install the mec-gym release that wrote it, or a later one."
+        )
+    require_known("Scenario field", values, fields)
+    missing = [field for field in ("n_devices", "n_servers") if field not in values]
+    if missing:
+        raise ValueError(f"{where} lacks {' and '.join(missing)}.")
+    return values

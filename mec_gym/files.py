@@ -16,26 +16,7 @@ PARTIAL = ".partial-"
 
 
 def require_folder(path: Path, name: str = "--out") -> None:
-    """Raise unless a folder is there, or can be made.
-
-    Parameters
-    ----------
-    path : Path
-        Asked for before any work, which would be lost without it.
-    name : str
-        What the caller calls it.
-
-    Raises
-    ------
-    NotADirectoryError
-        If a file stands in its place or above it.
-    PermissionError
-        If nobody lets this process write there.
-
-    Examples
-    --------
-    >>> require_folder(Path("runs"))
-    """
+    """Raise unless a folder is there or can be made: asked before work that needs it."""
     there = next(one for one in (path, *path.absolute().parents) if os.path.lexists(one))
     if not there.is_dir():
         raise NotADirectoryError(
@@ -52,27 +33,7 @@ def require_folder(path: Path, name: str = "--out") -> None:
 def write_whole(path: Path, text: str, *, lasting: bool = True) -> None:
     """Write a file that is complete or, if anything goes wrong, as it was before.
 
-    Parameters
-    ----------
-    path : Path
-        Of the file.
-    text : str
-        Its content.
-    lasting : bool
-        Wait until the disk has it, so that it outlives a power failure, too.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or the folder cannot be written to.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_whole(Path(folder, "a"), "b")
-    ...     Path(folder, "a").read_text()
-    'b'
+    `lasting` waits until the disk has it, so that it outlives a power failure, too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, lasting=lasting) as partial:
@@ -83,26 +44,7 @@ def write_whole(path: Path, text: str, *, lasting: bool = True) -> None:
 def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
     """Lend a path to write to, which takes a file's place if nothing goes wrong.
 
-    Parameters
-    ----------
-    path : Path
-        Of the file in the end.
-    lasting : bool
-        As for :func:`write_whole`.
-
-    Yields
-    ------
-    Path
-        Beside it, with the same suffix: algorithms add their own where there is none.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with replacing(Path(folder, "a.txt")) as partial:
-    ...         _ = partial.write_text("b")
-    ...     [file.name for file in Path(folder).iterdir()]
-    ['a.txt']
+    It lies beside the file and has its suffix: algorithms add their own where there is none.
     """
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
@@ -118,30 +60,7 @@ def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
 
 
 def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the object that a JSON file holds.
-
-    Parameters
-    ----------
-    path : path
-        Of the file.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    OSError
-        For a file that is not there or cannot be read.
-    ValueError
-        For one that holds anything else, naming it.
-
-    Examples
-    --------
-    >>> read_object(__file__)
-    Traceback (most recent call last):
-    ValueError: ...files.py must be JSON: ...
-    """
+    """Return the object that a JSON file holds, or refuse the file by name."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except RecursionError:
@@ -154,28 +73,7 @@ def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def require_record(path: str | os.PathLike[str], record: dict[str, Any], keys: list[str]) -> None:
-    """Raise ``ValueError`` unless a file that work leaves behind holds what it should.
-
-    Parameters
-    ----------
-    path : path
-        Of the file.
-    record : dict
-        What it holds.
-    keys : list of str
-        What it must hold; more does no harm.
-
-    Raises
-    ------
-    ValueError
-        Names the file, what it lacks, and the way out.
-
-    Examples
-    --------
-    >>> require_record("a.json", {"seed": 0}, ["seed", "nrr"])
-    Traceback (most recent call last):
-    ValueError: a.json is not what a run leaves behind, it lacks nrr. Delete it ...
-    """
+    """Raise ``ValueError`` unless what a run leaves behind has all its keys; more does no harm."""
     lacking = [key for key in keys if key not in record]
     if lacking:
         raise ValueError(
@@ -187,37 +85,7 @@ def require_record(path: str | os.PathLike[str], record: dict[str, Any], keys: l
 def read_figures(
     path: str | os.PathLike[str], form: str, version: int, writer: str
 ) -> dict[str, Any]:
-    """Return the raw figures of a page, without their format and version.
-
-    Parameters
-    ----------
-    path : path
-        Of the file.
-    form : str
-        Its format.
-    version : int
-        The one that is read.
-    writer : str
-        What writes it, for the message.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    OSError, ValueError
-        As :func:`read_object`, and for another format or version.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.json").write_text("{}")
-    ...     read_figures(Path(folder, "a.json"), "mec-gym/a", 1, "scripts/a.py")
-    Traceback (most recent call last):
-    ValueError: ...a.json must have the format 'mec-gym/a', version 1; got None, version None. ...
-    """
+    """Return a page's raw figures, of this format and version; `writer` writes them."""
     content = read_object(path)
     found = (content.pop("format", None), content.pop("version", None))
     if found != (form, version):
@@ -229,35 +97,7 @@ def read_figures(
 
 
 def around(path: Path, begin: str, end: str) -> tuple[str, str]:
-    """Return what stands before and after a part that a script writes into a file.
-
-    Parameters
-    ----------
-    path : Path
-        Of the file.
-    begin, end : str
-        The marks that the part stands between.
-
-    Returns
-    -------
-    before, after : str
-        Without the marks.
-
-    Raises
-    ------
-    OSError
-        For a file that is not there or cannot be read.
-    ValueError
-        For one without the marks.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.md").write_text("a [b] c")
-    ...     around(Path(folder, "a.md"), "[", "]")
-    ('a ', ' c')
-    """
+    """Return what stands before and after the part between two marks that a script writes anew."""
     before, begun, rest = path.read_text(encoding="utf-8").partition(begin)
     _, ended, after = rest.partition(end)
     if not begun or not ended:
@@ -290,7 +130,7 @@ def _pack(file: Any, members: Mapping[str, bytes]) -> None:
 
 
 def read_zip(source: Any, *, largest: int = 2**34) -> dict[str, bytes]:
-    """Return the members of a zip archive, from a path (with or without ".zip") or a binary file.
+    """Return the members of a zip archive, a path (with or without ".zip") or a binary file.
 
     ``ValueError`` for one that is damaged, encrypted, or unpacks to more than `largest` bytes.
     """

@@ -1,7 +1,8 @@
 r"""Lévy flight steps by Mantegna's algorithm.
 
 The paper's appendix on Lévy flights is not part of its text; this is the form that codes of the
-field use. A step is ``d = u / |v|^(1/β)`` with u ~ N(0, σ_u²), v ~ N(0, 1) and
+field use (R. N. Mantegna, Phys. Rev. E 49, 4677, 1994). A step is ``d = u / |v|^(1/β)`` with
+u ~ N(0, σ_u²), v ~ N(0, 1) and
 
     σ_u = [ Γ(1+β) sin(πβ/2) / ( Γ((1+β)/2) β 2^((β−1)/2) ) ]^(1/β).
 """
@@ -22,36 +23,10 @@ _LONGEST = 1e300
 def levy_steps(
     rng: np.random.Generator, shape: int | tuple[int, ...], *, beta: float = 1.5
 ) -> NDArray[np.float64]:
-    r"""Draw Lévy flight steps d, [L-1], the random part of eq. (18).
+    """Draw Lévy flight steps d, [L-1], the random part of eq. (18): signed, symmetric about 0.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness; two normal draws a step.
-    shape : int or tuple of int
-        Shape of the result.
-    beta : float, [1]
-        Stability index β; 0 < β < 2. Small: rare, long flights. Large: local search.
-
-    Returns
-    -------
-    ndarray, shape `shape`, [1]
-        Signed steps, symmetric about 0.
-
-    Raises
-    ------
-    ValueError
-        If `beta` is outside (0, 2), where the formula does not hold.
-
-    References
-    ----------
-    R. N. Mantegna, "Fast, accurate algorithm for numerical simulation of Lévy stable stochastic
-    processes", Phys. Rev. E 49, 4677 (1994).
-
-    Examples
-    --------
-    >>> levy_steps(np.random.default_rng(0), 3).shape
-    (3,)
+    The stability index β lies in (0, 2), where the formula holds: a small one makes rare, long
+    flights, a large one searches locally.
     """
     sigma = mantegna_sigma(beta)
     u = rng.normal(0.0, sigma, shape)
@@ -63,28 +38,7 @@ def levy_steps(
 
 
 def mantegna_sigma(beta: float) -> float:
-    """Return the standard deviation σ_u of Mantegna's numerator.
-
-    Parameters
-    ----------
-    beta : float, [1]
-        Stability index; 0 < β < 2.
-
-    Returns
-    -------
-    float
-        σ_u; it is 1 in the limit β → 1.
-
-    Raises
-    ------
-    ValueError
-        If `beta` is outside (0, 2).
-
-    Examples
-    --------
-    >>> mantegna_sigma(1.0)
-    1.0
-    """
+    """Return σ_u, 1 in the limit β → 1; ``ValueError`` for β outside (0, 2)."""
     if not 0.0 < beta < 2.0:
         raise ValueError(f"beta must lie strictly between 0 and 2 [1]; got {beta!r}.")
     top = math.gamma(1.0 + beta) * math.sin(math.pi * beta / 2.0)
@@ -98,31 +52,10 @@ def mantegna_sigma(beta: float) -> float:
 class LevyTail:
     r"""P(\|d\| > x) of a Lévy step, [L-3], for searches that only compare steps with thresholds.
 
-    Of the steps of Algorithm 4, line 3, the search looks at nothing else.
-
-    A comparison γ\|d\| > x has two outcomes: drawing it by its probability costs one uniform number
-    and a look into a table in place of two normal numbers and a power.
-
-    Parameters
-    ----------
-    beta : float, [1]
-        Stability index β; 0 < β < 2.
-
-    Raises
-    ------
-    ValueError
-        If `beta` is outside (0, 2).
-
-    Notes
-    -----
-    P(\|d\| > x) = E_v[erfc(x v^(1/β) / (σ_u √2))] over a half-normal v, by quadrature at 2,048
-    places of ln x and linear between them: within 2e-4 of the law of :func:`levy_steps`.
-
-    Examples
-    --------
-    >>> tail = LevyTail(1.5)
-    >>> float(tail(np.array(1e-9))), float(tail(np.array(1e30)))
-    (1.0, 0.0)
+    Algorithm 4, line 3, uses its steps for nothing else: drawing γ\|d\| > x by its
+    probability takes one uniform number and a look into a table, not two normal numbers and a
+    power. P(\|d\| > x) = E_v[erfc(x v^(1/β) / (σ_u √2))] over a half-normal v, by quadrature at
+    2,048 places of ln x and linear between them: within 2e-4 of the law of :func:`levy_steps`.
     """
 
     def __init__(self, beta: float) -> None:
@@ -134,32 +67,12 @@ class LevyTail:
         self._table, self._rise = _tail_table(beta, self._start, self._per_neper)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """Return ``P(|d| > x)``.
-
-        Parameters
-        ----------
-        x : ndarray, any shape, [1]
-            x > 0.
-
-        Returns
-        -------
-        ndarray, shape of `x`
-        """
+        """Return ``P(|d| > x)`` for x > 0 of any shape."""
         with np.errstate(divide="ignore"):
             return np.asarray(self.of_log(np.log(x, dtype=np.float64)))
 
     def of_log(self, log_x: NDArray[Any]) -> NDArray[Any]:
-        """Return ``P(|d| > x)`` where ln x is at hand.
-
-        Parameters
-        ----------
-        log_x : float ndarray, any shape
-            ln x.
-
-        Returns
-        -------
-        ndarray, shape and dtype of `log_x`
-        """
+        """Return ``P(|d| > x)`` where ln x is at hand, in its shape and dtype."""
         place = np.asarray((log_x - self._start) * self._per_neper)
         np.maximum(place, 0.0, out=place)  # np.clip costs more where there are few
         np.minimum(place, _PLACES - 1.0, out=place)

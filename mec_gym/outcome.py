@@ -21,7 +21,7 @@ from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.cost import computing_time, uplink, weighted_cost
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
-from mec_gym.validation import LARGEST, real_array, require_choice
+from mec_gym.validation import LARGEST, real_array, require_choice, require_within
 
 TOLERANCE = 1e-9
 """Relative excess over eqs. (6) and (7) that counts as rounding.
@@ -162,40 +162,15 @@ def evaluate(
 
 
 class Work(NamedTuple):
-    """What follows from a slot's cycles alone.
+    """What follows from a slot's cycles alone."""
 
-    Attributes
-    ----------
-    root : array, shape (..., N), [sqrt(cycle/s)]
-        s_i of [A-1].
-    local_time_s, local_energy_j : array, shape (..., N), [s], [J]
-        T_i and E_i of local execution, eqs. (8) and (9).
-    """
-
-    root: Array
-    local_time_s: Array
-    local_energy_j: Array
+    root: Array  # s_i of [A-1], (..., N) [sqrt(cycle/s)]
+    local_time_s: Array  # of local execution, (..., N), eq. (8)
+    local_energy_j: Array  # of local execution, (..., N), eq. (9)
 
 
 def work_of(constants: Constants, cycles: Array) -> Work:
-    """Return what follows from a slot's cycles alone.
-
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers.
-    cycles : array, shape (..., N), [cycle]
-        F_i.
-
-    Returns
-    -------
-    Work
-
-    Examples
-    --------
-    >>> work_of(constants_of(Scenario(n_devices=1, n_servers=1), np.zeros(1)), np.array([1e9]))[1:]
-    (array([1.]), array([1.]))
-    """
+    """Return what follows from a slot's cycles F_i, shape (..., N) [cycle]."""
     time = computing_time(constants.xp, cycles, constants.local_frequency_hz, running=True)
     return Work(root_work(constants, cycles), time, constants.local_power_w * time)
 
@@ -203,27 +178,7 @@ def work_of(constants: Constants, cycles: Array) -> Work:
 def price(constants: Constants, slot: Slot, assignment: Array, work: Work | None = None) -> Costs:
     """Return what a checked decision costs under the optimal allocation, eq. (11); no checks.
 
-    Parameters
-    ----------
-    constants : Constants
-        The scenario's numbers, in the slot's namespace.
-    slot : Slot
-        Gains and tasks.
-    assignment : integer array, shape (..., N)
-        With the full batch shape.
-    work : Work, optional
-        Of the slot's cycles, where the caller has it.
-
-    Returns
-    -------
-    Costs
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=1, n_servers=1)
-    >>> slot = Slot([[1e-6]], 8e5, 1e9)
-    >>> price(constants_of(scenario, slot.gains), slot, np.array([0]))[2]
-    array([2.])
+    `assignment` (..., N) has the full batch shape; `work` is of the slot's cycles, where known.
     """
     snr = chosen(constants.xp, slot.gains, assignment) / constants.noise
     work = work_of(constants, slot.cycles) if work is None else work
@@ -238,26 +193,8 @@ def settle(
 ) -> Costs:
     """Return what a checked decision costs under given powers and shares: eqs. (1), (7)-(10).
 
-    Under the optimal ones it is Algorithm 1, line 10.
-
-    Parameters
-    ----------
-    constants, slot, assignment
-        As for :func:`price`.
-    power_w, share_hz : array, shape (..., N), [W], [cycle/s]
-        Of offloading devices; entries of local devices are not read.
-
-    Returns
-    -------
-    Costs
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=1, n_servers=1)
-    >>> slot = Slot([[1e-6]], 8e5, 1e9)
-    >>> c, one = constants_of(scenario, slot.gains), np.ones(1)
-    >>> settle(c, slot, np.array([1]), one, 1e9 * one)[0].round(2)
-    array([1.04])
+    `power_w` and `share_hz` are those of offloading devices, (..., N); entries of local devices are
+    not read. Under the optimal ones it is Algorithm 1, line 10.
     """
     snr = chosen(constants.xp, slot.gains, assignment) / constants.noise
     work = work_of(constants, slot.cycles)
@@ -342,14 +279,8 @@ def _checked_allocation(
                 f"got shape {tuple(values.shape)}."
             ) from None
         filled[name] = xp.where(local, own, values)
-        # Written so that NaN fails.
-        bad = as_numpy(~((filled[name] >= 0.0) & (filled[name] <= LARGEST)))
-        if bad.any():
-            first = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(
-                f"allocation.{name} must be finite and >= 0, at most 1e30 [{unit}]; "
-                f"got {float(filled[name][first])!r} at index {first}."
-            )
+        requirement = f"must be finite and >= 0, at most 1e30 [{unit}]"
+        require_within(f"allocation.{name}", as_numpy(filled[name]), 0.0, LARGEST, requirement)
     return Allocation(filled["power_w"], filled["frequency_hz"], allocation.capacity_price)
 
 

@@ -19,22 +19,7 @@ BAND_NOISE = "ours: 1e-12 W/Hz over the bandwidth of 1 MHz, Table I read as a de
 
 @dataclass(frozen=True)
 class Preset:
-    """One named scenario: what it is for, its parameters, and where each comes from.
-
-    Attributes
-    ----------
-    about : str
-        One sentence for tables.
-    parameters : mapping
-        Scenario fields.
-    sources : mapping
-        The source of each parameter, under the same keys.
-
-    Examples
-    --------
-    >>> PRESETS["paper-30x2"].sources["n_devices"]
-    'paper, section V-B'
-    """
+    """One named scenario: what it is for, its parameters, and where each comes from."""
 
     about: str
     parameters: Mapping[str, Any]

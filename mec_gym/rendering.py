@@ -7,8 +7,10 @@ and is scaled down in the end, which smooths all edges. A colour stands for a se
 
 from __future__ import annotations
 
+import copy
 import math
 import os
+from collections import deque
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -17,6 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
+
+from mec_gym.model.arrays import sum_by_server
+from mec_gym.model.layout import Layout
+from mec_gym.model.slot import Slot
+from mec_gym.scenario import Scenario
 
 _Size = tuple[int, int]
 _Color = tuple[int, ...]
@@ -29,6 +36,7 @@ _LOCAL, _BEST, _EXCESS = (150, 154, 160), (128, 146, 178), (238, 241, 247)
 _HUES = bytes.fromhex("0072b2e69f00009e73d55e0056b4e9aa33775e3c996b4c1eee6677003f5c")
 _SHADES = (0.0, 0.35, -0.3, 0.18, -0.15)
 _MOST_ROWS = 10
+KEPT_SLOTS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +57,8 @@ class Frame:
         Cost of the slot, the least possible one (None: not known), sums over the devices.
     history : tuple of (float, float or None)
         Objective and optimum of the latest decided slots, the newest last; 100 are drawn.
-
-    Examples
-    --------
-    >>> place = np.array([[10.0, 10.0]])
-    >>> frame = Frame("demo", (50.0, 50.0), place, place, np.array([1]), np.ones(1), np.ones(1),
-    ...               objective=2.5, optimum=2.0, latency_s=3.0, energy_j=0.5, slot=0)
-    >>> frame.history
-    ()
+    lower_bound : float or None, [1]
+        What NRR divides by the objective; the optimum by default.
     """
 
     title: str
@@ -72,6 +74,7 @@ class Frame:
     energy_j: float
     slot: int
     history: tuple[tuple[float, float | None], ...] = ()
+    lower_bound: float | None = None
 
 
 def draw(frame: Frame, size: _Size = DESIGN) -> NDArray[np.uint8]:
@@ -110,26 +113,9 @@ def draw(frame: Frame, size: _Size = DESIGN) -> NDArray[np.uint8]:
 
 
 class Window:
-    """A window on the screen that shows one frame after another.
+    """A window on the screen that shows one frame after another, at most `fps` in a second.
 
-    Parameters
-    ----------
-    size : tuple of int, [pixel]
-        Width and height.
-    fps : float, [1/s]
-        Most frames in a second, for which :meth:`show` waits; 0 for no limit.
-    caption : str
-        Title of the window.
-
-    Attributes
-    ----------
-    dismissed : bool
-        Whether the person has closed the window. From then on :meth:`show` does nothing.
-
-    Examples
-    --------
-    >>> Window(fps=10).dismissed
-    False
+    Once the person has closed it, it is `dismissed`: :meth:`show` does nothing.
     """
 
     def __init__(self, size: _Size = DESIGN, fps: float = 4, caption: str = "mec-gym") -> None:
@@ -138,19 +124,7 @@ class Window:
         self._clock: Any = None
 
     def show(self, frame: Frame) -> None:
-        """Show `frame`; the first call, and the first after :meth:`close`, opens the window.
-
-        Parameters
-        ----------
-        frame : Frame
-            What to show.
-
-        Examples
-        --------
-        >>> window = Window()
-        >>> window.dismissed = True
-        >>> window.show(frame=None)
-        """
+        """Show `frame`; the first call, and the first after :meth:`close`, opens the window."""
         if self.dismissed:
             return
         picture = draw(frame, self.size)
@@ -170,15 +144,103 @@ class Window:
             self._clock.tick(self.fps)
 
     def close(self) -> None:
-        """Close the window, if it is open.
-
-        Examples
-        --------
-        >>> Window().close()
-        """
+        """Close the window, if it is open."""
         if self._clock is not None:
             self._clock = None
             _pygame().display.quit()
+
+
+class Picture:
+    """What an env keeps for its picture: the last decided slot and the recent objectives."""
+
+    def __init__(self, scenario: Scenario, render_mode: str) -> None:
+        self._scenario = scenario
+        self._human = render_mode == "human"
+        self._window: Window | None = None
+        self._history: deque[tuple[float, float | None]] = deque(maxlen=KEPT_SLOTS)
+        self._slots = 0
+        self._slot: Slot | None = None
+        self._layout: Layout | None = None
+        self._assignment: NDArray[np.int64] | None = None
+        self._info: dict[str, Any] | None = None
+
+    def begin(self, slot: Slot, layout: Layout, info: dict[str, Any]) -> None:
+        """Take up an episode: its first slot, and no decision yet."""
+        self._history.clear()
+        self._slots = 0
+        self._assignment = None
+        self._info = copy.deepcopy(info)
+        self.remember(slot, layout)
+        self._show()
+
+    def remember(self, slot: Slot, layout: Layout) -> None:
+        """Keep the slot that is about to be decided."""
+        self._slot, self._layout = slot, layout
+
+    def decided(self, assignment: NDArray[np.int64], info: dict[str, Any]) -> None:
+        """Keep the decision of the slot last remembered."""
+        self._slots += 1
+        self._assignment = assignment.copy()
+        self._info = copy.deepcopy(info)
+        self._history.append((info["objective"], info.get("optimum")))
+        self._show()
+
+    def frame(self) -> Frame:
+        """Return what is to be drawn."""
+        if self._slot is None or self._layout is None or self._info is None:
+            raise RuntimeError("there is nothing to draw before the first reset().")
+        n_servers = self._scenario.n_servers
+        decided = self._assignment is not None
+        load = np.zeros(n_servers)
+        if self._assignment is not None:
+            work = sum_by_server(np, self._slot.cycles, self._assignment, n_servers)[1:]
+            load = work / self._scenario.server_frequencies_hz
+        return Frame(
+            title=self._scenario.name,
+            area_m=self._scenario.area_m,
+            device_positions_m=self._layout.device_positions_m,
+            server_positions_m=self._layout.server_positions_m,
+            assignment=self._assignment,
+            server_load=load,
+            devices_per_server=self._info["devices_per_server"],
+            # Before a decision the info describes all-local execution, which nobody chose.
+            objective=self._info["objective"] if decided else math.nan,
+            optimum=self._info.get("optimum"),
+            latency_s=self._info["latency_s"] if decided else math.nan,
+            energy_j=self._info["energy_j"] if decided else math.nan,
+            slot=self._slots,
+            history=tuple(self._history),
+            lower_bound=self._info.get("lower_bound"),
+        )
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Return the picture, or show it in human mode."""
+        if not self._human:
+            return draw(self.frame())
+        self._show()
+        return None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window:
+            self._window.close()
+            self._window = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A window belongs to its process; a copy opens its own.
+        return {**self.__dict__, "_window": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Picture:
+        twin = Picture.__new__(Picture)
+        memo[id(self)] = twin
+        twin.__dict__.update(self.__getstate__())
+        twin._history = deque(self._history, maxlen=KEPT_SLOTS)
+        return twin
+
+    def _show(self) -> None:
+        if self._human:
+            self._window = self._window or Window()
+            self._window.show(self.frame())
 
 
 def _pygame() -> ModuleType:
@@ -406,8 +468,9 @@ class _Painter:
         slot = self.text(f"slot {frame.slot}", box.right, box.y + 9, 17, align=1, room=110)
         self.text(frame.title, box.x, box.y + 9, 23, _INK, room=box.width - slot - 12)
         self.box(_Box(box.x, box.y + 27, box.width, 1), _FAINT)
-        known = frame.optimum is not None and frame.objective != 0
-        ratio = float(frame.optimum or 0) / float(frame.objective) if known else None
+        least = frame.optimum if frame.lower_bound is None else frame.lower_bound
+        known = least is not None and frame.objective != 0
+        ratio = float(least or 0) / float(frame.objective) if known else None
         sent = None if self.undecided else int(np.count_nonzero(self.assignment))
         tiles = (
             ("objective", _number(frame.objective, 5), ""),

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym import scenario_json
 from mec_gym.fields import (
     PER_DEVICE_FIELDS,
     POSITIVE_UNITS,
@@ -30,6 +29,9 @@ from mec_gym.fields import (
     canonical_number,
     canonical_positions,
     canonical_task,
+    checked_fields,
+    fields_as_json,
+    read_fields,
 )
 from mec_gym.presets import PRESETS
 from mec_gym.sites import project, read_sites
@@ -38,6 +40,7 @@ from mec_gym.validation import (
     require_known,
     require_nonnegative,
     require_positive,
+    require_within,
     suggestion,
 )
 
@@ -171,14 +174,9 @@ class Scenario:
             )
 
     def _check_powers(self) -> None:
-        exponent = self.per_device("power_exponent")
-        bad = ~((exponent >= 1.0) & (exponent <= 10.0))
-        if bad.any():
-            index = int(np.argmax(bad))
-            raise ValueError(
-                f"power_exponent must lie in [1, 10] [1], eq. (7); "
-                f"got {float(exponent[index])!r} for device {index}."
-            )
+        require_within(
+            "power_exponent", self.power_exponent, 1.0, 10.0, "must lie in [1, 10] [1], eq. (7)"
+        )
         require_positive(
             "local execution power switched_capacitance * local_frequency_hz ** power_exponent",
             self.local_power_w,
@@ -210,23 +208,7 @@ class Scenario:
     # -- derived values -------------------------------------------------------------------------
 
     def per_device(self, field: str) -> NDArray[np.float64]:
-        """Return a per-device field as an array of shape (N,).
-
-        Parameters
-        ----------
-        field : str
-            A per-device field, or ``data_bits``/``cycles`` where they are not a Uniform.
-
-        Returns
-        -------
-        ndarray, shape (N,)
-            A fresh array in the field's unit.
-
-        Examples
-        --------
-        >>> Scenario(n_devices=2, n_servers=1).per_device("max_power_w")
-        array([1.5, 1.5])
-        """
+        """Return a per-device field as a new array of shape (N,), in the unit of the field."""
         return np.array(np.broadcast_to(getattr(self, field), (self.n_devices,)), dtype=np.float64)
 
     @property
@@ -256,17 +238,7 @@ class Scenario:
 
     @classmethod
     def presets(cls) -> tuple[str, ...]:
-        """Return the names of the presets.
-
-        Returns
-        -------
-        tuple of str
-
-        Examples
-        --------
-        >>> "paper-200x10" in Scenario.presets()
-        True
-        """
+        """Return the names of the presets."""
         return tuple(PRESETS)
 
     @classmethod
@@ -279,10 +251,6 @@ class Scenario:
             One of :meth:`presets`.
         **overrides
             Scenario fields that replace the preset's.
-
-        Returns
-        -------
-        Scenario
 
         Raises
         ------
@@ -311,10 +279,6 @@ class Scenario:
         **overrides
             Scenario fields that replace those of `scenario`.
 
-        Returns
-        -------
-        Scenario
-
         Raises
         ------
         TypeError, ValueError, FileNotFoundError
@@ -328,7 +292,7 @@ class Scenario:
         if isinstance(scenario, Scenario):
             found = scenario
         elif isinstance(scenario, Mapping):
-            found = cls(**scenario_json.checked(scenario, cls.fields(), "scenario"))
+            found = cls(**checked_fields(scenario, cls.fields(), "scenario"))
         elif isinstance(scenario, str) and scenario in PRESETS:
             found = cls.preset(scenario)
         elif isinstance(scenario, (str, os.PathLike)):
@@ -358,7 +322,7 @@ class Scenario:
         Parameters
         ----------
         servers_csv, devices_csv : path
-            CSV tables with a latitude and a longitude column, in degrees.
+            CSV tables with a column latitude or lat, and one longitude, lon, lng or long [degree].
         **fields
             Any other Scenario field. `n_devices` and `n_servers` may be given to keep the first
             so many rows of each table.
@@ -393,17 +357,7 @@ class Scenario:
 
     @classmethod
     def fields(cls) -> tuple[str, ...]:
-        """Return the names of all fields.
-
-        Returns
-        -------
-        tuple of str
-
-        Examples
-        --------
-        >>> Scenario.fields()[:2]
-        ('n_devices', 'n_servers')
-        """
+        """Return the names of all fields."""
         return tuple(field.name for field in dataclasses.fields(cls))
 
     def replace(self, **changes: Any) -> Scenario:
@@ -413,10 +367,6 @@ class Scenario:
         ----------
         **changes
             Scenario fields.
-
-        Returns
-        -------
-        Scenario
 
         Raises
         ------
@@ -455,7 +405,7 @@ class Scenario:
         >>> Scenario.from_json(scenario.to_json()) == scenario
         True
         """
-        text = scenario_json.written(self._values())
+        text = fields_as_json(self._values())
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
@@ -469,10 +419,6 @@ class Scenario:
         source : str or path
             JSON text (it begins with a bracket) or the path of a file.
 
-        Returns
-        -------
-        Scenario
-
         Raises
         ------
         ValueError
@@ -485,7 +431,7 @@ class Scenario:
         >>> Scenario.from_json('{"n_devices": 5, "n_servers": 1}').n_devices
         5
         """
-        return cls(**scenario_json.read(source, cls.fields()))
+        return cls(**read_fields(source, cls.fields()))
 
     def _values(self) -> dict[str, Any]:
         return {field: getattr(self, field) for field in self.fields()}

@@ -34,30 +34,11 @@ SMALLEST_SIDE_M = 1.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sites:
-    """Places on Earth, in the order of the table that they come from.
+    """Places on Earth in WGS 84 coordinates, north and east positive, as in their table."""
 
-    Attributes
-    ----------
-    path : str
-        The table's file, for messages.
-    latitude_deg, longitude_deg : ndarray, shape (K,), [degree]
-        WGS 84 coordinates; north and east are positive. Read-only.
-
-    Raises
-    ------
-    ValueError
-        If the coordinates are not two vectors of the same length of at least 1.
-
-    Examples
-    --------
-    >>> sites = Sites("by hand", [-37.81, -37.82], [144.97, 144.96])
-    >>> len(sites)
-    2
-    """
-
-    path: str
-    latitude_deg: NDArray[np.float64]
-    longitude_deg: NDArray[np.float64]
+    path: str  # the table's, for messages
+    latitude_deg: NDArray[np.float64]  # (K,), read-only
+    longitude_deg: NDArray[np.float64]  # (K,), read-only
 
     def __post_init__(self) -> None:
         for field in ("latitude_deg", "longitude_deg"):
@@ -75,31 +56,7 @@ class Sites:
         return int(self.latitude_deg.size)
 
     def first(self, n: int | None, name: str) -> Sites:
-        """Return the first `n` sites.
-
-        Parameters
-        ----------
-        n : int or None
-            How many to keep; None keeps all.
-        name : str
-            What the caller calls `n`, for messages.
-
-        Returns
-        -------
-        Sites
-
-        Raises
-        ------
-        TypeError
-            If `n` is neither an int nor None.
-        ValueError
-            If `n` is less than 1 or the table has fewer rows.
-
-        Examples
-        --------
-        >>> Sites("by hand", [-37.81, -37.82], [144.97, 144.96]).first(1, "n_servers").latitude_deg
-        array([-37.81])
-        """
+        """Return the first `n` sites, all for None; `name` is what the caller calls `n`."""
         if n is None:
             return self
         if isinstance(n, bool) or not isinstance(n, numbers.Integral):
@@ -113,36 +70,12 @@ class Sites:
 
 
 def read_sites(path: str | os.PathLike[str]) -> Sites:
-    r"""Read the sites of a CSV table with a latitude and a longitude column.
+    """Read the sites of a CSV table with a latitude and a longitude column, in degrees.
 
-    Parameters
-    ----------
-    path : path
-        UTF-8 text whose first line names the columns: ``latitude`` or ``lat``, and ``longitude``,
-        ``lon``, ``lng`` or ``long``, in any case. Other columns are ignored, and so is a row's
-        being longer or shorter than the header, as long as it has both coordinates.
-
-    Returns
-    -------
-    Sites
-        In the order of the rows.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        For a missing column, an empty table or a wrong coordinate; names the line and column.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     table = pathlib.Path(folder, "servers.csv")
-    ...     _ = table.write_text("SITE_ID,LATITUDE,LONGITUDE\n7,-37.81517,144.97476\n")
-    ...     sites = read_sites(table)
-    >>> sites.latitude_deg, sites.longitude_deg
-    (array([-37.81517]), array([144.97476]))
+    UTF-8 text whose first line names the columns: ``latitude`` or ``lat``, and ``longitude``,
+    ``lon``, ``lng`` or ``long``, in any case. Other columns are ignored, and so is a row's being
+    longer or shorter than the header, as long as it has both coordinates. A refusal names line and
+    column.
     """
     table = _read_table(path, _GEOGRAPHIC)
     latitude, longitude = table.values.T
@@ -157,41 +90,16 @@ def read_sites(path: str | os.PathLike[str]) -> Sites:
         else:
             cure = "Correct the value."
         requirement = ("must lie in [-90, 90] [degree]", "must lie in [-180, 180] [degree]")[column]
-        raise table.error(row, column, requirement, float(table.values[row, column]), cure)
+        got = float(table.values[row, column])
+        line, header = table.lines[row], table.header[column]
+        raise _cell_error(table.path, line, header, requirement, got, cure)
     return Sites(table.path, latitude, longitude)
 
 
 def read_positions(path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    r"""Read the positions of a CSV table with an x and a y column, in metres.
+    """Read the positions of a CSV table with columns x (or x_m) and y (or y_m): (K, 2) [m].
 
-    Parameters
-    ----------
-    path : path
-        UTF-8 text whose first line names the columns: ``x`` or ``x_m``, and ``y`` or ``y_m``, in
-        any case. Other columns are ignored.
-
-    Returns
-    -------
-    ndarray, shape (K, 2), [m]
-        In the order of the rows.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        For a missing column, an empty table or a wrong coordinate; names the line and column.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     table = pathlib.Path(folder, "devices.csv")
-    ...     _ = table.write_text("x,y\n10,20\n30,5.5\n")
-    ...     positions = read_positions(table)
-    >>> positions
-    array([[10. , 20. ],
-           [30. ,  5.5]])
+    A refusal names line and column.
     """
     return _read_table(path, _PLANAR).values
 
@@ -201,57 +109,21 @@ def read_positions(path: str | os.PathLike[str]) -> NDArray[np.float64]:
 
 @dataclasses.dataclass(frozen=True)
 class Plane:
-    """Sites on a plane whose origin is the south-west corner of all of them.
+    """Sites on a plane whose origin is the south-west corner of all of them."""
 
-    Attributes
-    ----------
-    device_positions_m, server_positions_m : tuple of (float, float), [m]
-        East and north of the origin, in the order of the tables.
-    area_m : (float, float), [m]
-        Width and height of the smallest area, of at least 1 m by 1 m, that holds all sites.
-
-    Examples
-    --------
-    >>> Plane(((0.0, 3.0),), ((4.0, 0.0),), (4.0, 3.0)).area_m
-    (4.0, 3.0)
-    """
-
-    device_positions_m: Pairs
+    device_positions_m: Pairs  # east and north of the origin, in the order of the table
     server_positions_m: Pairs
-    area_m: tuple[float, float]
+    area_m: tuple[float, float]  # of the smallest area, at least 1 m by 1 m, that holds all sites
 
 
 def project(servers: Sites, devices: Sites) -> Plane:
     """Return servers and devices on one local plane, in metres.
 
     The projection is equirectangular around the mean latitude of all sites, with the radii of
-    curvature that the WGS 84 ellipsoid has there. Its relative error is about half the
-    north-south extent over the Earth's radius, times the tangent of the latitude: below 0.2 % for
-    10 km at latitudes up to 60 degrees.
-
-    Parameters
-    ----------
-    servers, devices : Sites
-        Sites of one region.
-
-    Returns
-    -------
-    Plane
-
-    Raises
-    ------
-    ValueError
-        If a site is farther than 200 km from the middle of the servers.
-
-    Examples
-    --------
-    >>> servers = Sites("servers.csv", [-37.81, -37.82], [144.95, 144.97])
-    >>> devices = Sites("devices.csv", [-37.815], [144.96])
-    >>> plane = project(servers, devices)
-    >>> plane.area_m
-    (1761.1, 1109.9)
-    >>> plane.device_positions_m
-    ((880.6, 555.0),)
+    curvature that the WGS 84 ellipsoid has there. Its relative error is about half the north-south
+    extent over the Earth's radius, times the tangent of the latitude: below 0.2 % for 10 km at
+    latitudes up to 60 degrees. ``ValueError`` for a site farther than 200 km from the middle of the
+    servers.
     """
     latitude = np.radians(np.concatenate([servers.latitude_deg, devices.latitude_deg]))
     longitude = np.concatenate([servers.longitude_deg, devices.longitude_deg])
@@ -331,13 +203,6 @@ class _Table:
     lines: tuple[int, ...]
     values: NDArray[np.float64]
 
-    def error(self, row: int, column: int, requirement: str, got: object, cure: str) -> ValueError:
-        """Return the refusal of one cell."""
-        return _cell_error(self.path, self.lines[row], self.header[column], requirement, got, cure)
-
-
-_Row = tuple[int, list[str]]
-
 
 def _cell_error(
     path: str, line: int, header: str, requirement: str, got: object, cure: str
@@ -376,9 +241,9 @@ def _read_table(path: str | os.PathLike[str], columns: _Columns) -> _Table:
     return _Table(name, titles, tuple(line for line, _ in rows[1:]), values)
 
 
-def _read_rows(path: str) -> list[_Row]:
+def _read_rows(path: str) -> list[tuple[int, list[str]]]:
     """Return every record with its 1-based line, cells stripped, without blank ones at the end."""
-    rows: list[_Row] = []
+    rows: list[tuple[int, list[str]]] = []
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)

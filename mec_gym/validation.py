@@ -19,31 +19,11 @@ Within [1e-30, 1e30] no intermediate of the model over- or underflows a double, 
 never produces a NaN.
 """
 
+# -- arrays ---------------------------------------------------------------------------------------
+
 
 def real_array(name: str, value: Any) -> np.ndarray:
-    """Return `value` as a float64 array, or refuse it by name.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : array_like
-        Real numbers; text, complex numbers and ragged lists are refused.
-
-    Returns
-    -------
-    ndarray, float64
-
-    Raises
-    ------
-    TypeError
-        For what is not an array of real numbers.
-
-    Examples
-    --------
-    >>> real_array("gains", [1, 2])
-    array([1., 2.])
-    """
+    """Return `value` as a float64 array; ``TypeError`` for text, complex numbers, ragged lists."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):
@@ -55,160 +35,44 @@ def real_array(name: str, value: Any) -> np.ndarray:
     return array.astype(np.float64, copy=False)
 
 
-def require_positive(name: str, value: Any, *, unit: str) -> None:
-    """Raise ``ValueError`` unless every entry of `value` lies in [1e-30, 1e30].
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : array_like
-        Numbers of any shape.
-    unit : str
-        The unit of `value`, for the message.
-
-    Raises
-    ------
-    ValueError
-        Names the argument, the requirement and the first offending entry.
-
-    Examples
-    --------
-    >>> require_positive("bandwidth_hz", 1e6, unit="Hz")
-    """
-    _require(name, value, SMALLEST, f"must be finite, > 0 and within [1e-30, 1e30] [{unit}]")
-
-
-def require_nonnegative(name: str, value: Any, *, unit: str) -> None:
-    """Raise ``ValueError`` unless every entry of `value` is 0 or lies in [1e-30, 1e30].
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : array_like
-        Numbers of any shape.
-    unit : str
-        The unit of `value`, for the message.
-
-    Raises
-    ------
-    ValueError
-        Names the argument, the requirement and the first offending entry.
-
-    Examples
-    --------
-    >>> require_nonnegative("weight_energy", 0.0, unit="1/J")
-    """
-    array = np.asarray(value, dtype=np.float64)
-    requirement = f"must be 0 or within [1e-30, 1e30] [{unit}]"
-    _require(name, np.where(array == 0.0, 1.0, array), SMALLEST, requirement, shown=array)
-
-
-def _require(
-    name: str, value: Any, low: float, requirement: str, *, shown: np.ndarray | None = None
-) -> None:
-    array = np.asarray(value, dtype=np.float64)
-    # Written so that NaN fails: every comparison with NaN is False.
-    bad = ~((array >= low) & (array <= LARGEST))
-    if not np.any(bad):
+def refuse_where(bad: np.ndarray, name: str, requirement: str, value: np.ndarray) -> None:
+    """Raise ``ValueError`` if `bad` holds anywhere; name the first such entry of `value`."""
+    if not bad.any():
         return
     first = tuple(int(i) for i in np.argwhere(bad)[0])
     where = f" at index {first}" if first else ""
-    count = f" ({int(bad.sum())} of {array.size} entries)" if array.size > 1 else ""
-    got = float((array if shown is None else shown)[first])
-    raise ValueError(f"{name} {requirement}; got {got!r}{where}{count}.")
+    count = f" ({int(bad.sum())} of {bad.size} entries)" if bad.size > 1 else ""
+    raise ValueError(f"{name} {requirement}; got {value[first].item()!r}{where}{count}.")
 
 
-def require_widths(net_arch: Any, name: str = "net_arch") -> tuple[int, ...]:
-    """Return a network's hidden widths, or raise ``ValueError``.
-
-    Parameters
-    ----------
-    net_arch : list or tuple of int
-        Each at least 1.
-    name : str
-        Of the argument.
-
-    Returns
-    -------
-    tuple of int
-
-    Raises
-    ------
-    ValueError
-        Says what is required and what came.
-
-    Examples
-    --------
-    >>> require_widths([80, 60])
-    (80, 60)
-    """
-    if not isinstance(net_arch, (list, tuple)):
-        raise ValueError(f"{name} must be a list of hidden widths; got {net_arch!r}.")
-    for width in net_arch:
-        require_integer(f"each width in {name}", width, 1)
-    return tuple(map(int, net_arch))
+def require_within(name: str, value: Any, low: float, high: float, requirement: str) -> None:
+    """Raise ``ValueError`` unless every entry of `value`, of any shape, lies in [low, high]."""
+    array = np.asarray(value)
+    # Written so that NaN fails: every comparison with NaN is False.
+    if array.size and low <= float(array.min()) and float(array.max()) <= high:
+        return
+    array = array.astype(np.float64, copy=False)
+    refuse_where(~((array >= low) & (array <= high)), name, requirement, array)
 
 
-def dict_of(name: str, value: Any) -> dict[str, Any]:
-    """Return a dict of named arguments, empty for None, or refuse what is none.
+def require_positive(name: str, value: Any, *, unit: str) -> None:
+    """Raise ``ValueError`` unless every entry of `value` lies in [1e-30, 1e30]."""
+    requirement = f"must be finite, > 0 and within [1e-30, 1e30] [{unit}]"
+    require_within(name, value, SMALLEST, LARGEST, requirement)
 
-    Parameters
-    ----------
-    name : str
-        What the caller calls it.
-    value : mapping or None
-        Arguments by name.
 
-    Returns
-    -------
-    dict
-        A copy.
+def require_nonnegative(name: str, value: Any, *, unit: str) -> None:
+    """Raise ``ValueError`` unless every entry of `value` is 0 or lies in [1e-30, 1e30]."""
+    array = np.asarray(value, dtype=np.float64)
+    bad = (array != 0.0) & ~((array >= SMALLEST) & (array <= LARGEST))
+    refuse_where(bad, name, f"must be 0 or within [1e-30, 1e30] [{unit}]", array)
 
-    Raises
-    ------
-    TypeError
-        For anything else.
 
-    Examples
-    --------
-    >>> dict_of("policy_kwargs", [80, 60])
-    Traceback (most recent call last):
-    TypeError: policy_kwargs must be a dict of arguments by name; got [80, 60].
-    """
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a dict of arguments by name; got {value!r}.")
-    return dict(value)
+# -- arguments ------------------------------------------------------------------------------------
 
 
 def require_bool(name: str, value: Any) -> bool:
-    """Return a switch as a bool, or refuse what is none: ``bool("no")`` would be True.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : bool or numpy.bool
-        Neither 0 nor 1, nor text.
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-
-    Examples
-    --------
-    >>> require_bool("resample", "no")
-    Traceback (most recent call last):
-    TypeError: resample must be True or False (true or false on a command line); got 'no'.
-    """
+    """Return a switch as a bool; ``TypeError`` for 0, 1 or text: ``bool("no")`` would be True."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     raise TypeError(
@@ -217,21 +81,7 @@ def require_bool(name: str, value: Any) -> bool:
 
 
 def require_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raise ``ValueError`` unless `value` is an integer within its limits.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : object
-        What was given; no bool, no float.
-    least, most : int
-        Ends; no upper end by default.
-
-    Raises
-    ------
-    ValueError
-        Names the argument, the limits and what came.
+    """Raise ``ValueError`` unless `value` is an integer, no bool, within its limits.
 
     Examples
     --------
@@ -246,23 +96,7 @@ def require_integer(name: str, value: Any, least: int, most: int | None = None) 
 
 
 def require_number(name: str, value: Any, interval: str, *, unit: str = "") -> None:
-    """Raise ``ValueError`` unless `value` is a real number in an interval.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : object
-        What was given; no bool, no NaN.
-    interval : str
-        As mathematics writes it: "[0, 1)", "(0, inf)".
-    unit : str
-        Of `value`, for the message.
-
-    Raises
-    ------
-    ValueError
-        Names the argument, the interval and what came.
+    """Raise ``ValueError`` unless `value` is a number in an interval as mathematics writes it.
 
     Examples
     --------
@@ -281,24 +115,13 @@ def require_number(name: str, value: Any, interval: str, *, unit: str = "") -> N
         raise ValueError(f"{name} must be a number in {shown}; got {value!r}.")
 
 
-def plain(value: Any) -> Any:
-    """Return a NumPy number as Python's, which files and other libraries take, and all else as is.
-
-    Parameters
-    ----------
-    value : object
-        What was given.
-
-    Returns
-    -------
-    object
-
-    Examples
-    --------
-    >>> plain(np.int64(3)), plain("3")
-    (3, '3')
-    """
-    return value.item() if isinstance(value, np.generic) else value
+def require_widths(net_arch: Any, name: str = "net_arch") -> tuple[int, ...]:
+    """Return a network's hidden widths, each at least 1, or raise ``ValueError``."""
+    if not isinstance(net_arch, (list, tuple)):
+        raise ValueError(f"{name} must be a list of hidden widths; got {net_arch!r}.")
+    for width in net_arch:
+        require_integer(f"each width in {name}", width, 1)
+    return tuple(map(int, net_arch))
 
 
 LARGEST_SEED = 2**32 - 1
@@ -306,54 +129,23 @@ LARGEST_SEED = 2**32 - 1
 
 
 def plain_seed(seed: Any) -> int | None:
-    """Return a seed as Python's integer, or raise ``ValueError``.
-
-    Parameters
-    ----------
-    seed : int, optional
-        None for no seed at all.
-
-    Returns
-    -------
-    int or None
-
-    Raises
-    ------
-    ValueError
-        Says what is required and what came.
-
-    Examples
-    --------
-    >>> plain_seed(np.int64(3)), plain_seed(None)
-    (3, None)
-    """
+    """Return a seed as Python's integer, None for no seed at all, or raise ``ValueError``."""
     if seed is None:
         return None
     require_integer("seed", seed, 0, LARGEST_SEED)
     return int(seed)
 
 
+def plain(value: Any) -> Any:
+    """Return a NumPy number as Python's, which files and other libraries take; all else as is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+# -- names ----------------------------------------------------------------------------------------
+
+
 def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Raise ``ValueError`` unless `value` is one of `choices`.
-
-    Parameters
-    ----------
-    name : str
-        What the caller calls the argument.
-    value : object
-        What was given.
-    choices : iterable of str
-        The legal values.
-
-    Raises
-    ------
-    ValueError
-        Lists the choices and suggests the nearest.
-
-    Examples
-    --------
-    >>> require_choice("layout", "fixed", ("fixed", "redrawn"))
-    """
+    """Raise ``ValueError`` unless `value` is one of `choices`; suggest the nearest."""
     known = list(choices)
     if not (isinstance(value, str) and value in known):
         listed = ", ".join(repr(choice) for choice in known)
@@ -363,19 +155,7 @@ def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
 
 
 def suggestion(given: object, known: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the nearest of `known`, or an empty string.
-
-    Parameters
-    ----------
-    given : object
-        What the caller wrote.
-    known : iterable of str
-        The names that exist.
-
-    Returns
-    -------
-    str
-        Text to append to an error message.
+    """Return text for a message that suggests the nearest of the known names, if one is near.
 
     Examples
     --------
@@ -387,26 +167,7 @@ def suggestion(given: object, known: Iterable[str]) -> str:
 
 
 def require_known(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise ``TypeError`` when `given` holds a name that is not in `known`.
-
-    Parameters
-    ----------
-    what : str
-        What the names are, e.g. "Scenario field".
-    given : iterable of str
-        The names that the caller used.
-    known : iterable of str
-        The names that exist.
-
-    Raises
-    ------
-    TypeError
-        Names each unknown one with its nearest known neighbour.
-
-    Examples
-    --------
-    >>> require_known("Scenario field", ["noise_w"], ["noise_w", "area_m"])
-    """
+    """Raise ``TypeError`` that names every unknown name with its nearest known neighbour."""
     names = list(known)
     unknown = [name for name in given if name not in names]
     if unknown:
@@ -414,20 +175,20 @@ def require_known(what: str, given: Iterable[str], known: Iterable[str]) -> None
         raise TypeError(f"unknown {what}: {listed}.")
 
 
+def dict_of(name: str, value: Any) -> dict[str, Any]:
+    """Return a copy of a dict of named arguments, empty for None; ``TypeError`` for all else."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict of arguments by name; got {value!r}.")
+    return dict(value)
+
+
 def constructor_parameters(cls: type[Any]) -> tuple[dict[str, inspect.Parameter], bool]:
-    """Return a constructor's parameters, and whether it takes others that no signature shows.
+    """Return the parameters that a constructor takes by name, and whether it takes yet others.
 
-    Parameters
-    ----------
-    cls : type
-        ``**kwargs`` are taken to go to the next class's constructor.
-
-    Returns
-    -------
-    parameters : dict of str to inspect.Parameter
-        Those that can be given by name, of `cls` and of those that it hands ``**kwargs`` to.
-    takes_others : bool
-        Whether ``**kwargs`` go further than can be seen.
+    ``**kwargs`` are taken to go to the next class's constructor. They may go further than can be
+    seen.
 
     Examples
     --------
@@ -440,14 +201,12 @@ def constructor_parameters(cls: type[Any]) -> tuple[dict[str, inspect.Parameter]
     (['part', 'size'], False)
     """
     found: dict[str, inspect.Parameter] = {}
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     for ancestor in cls.__mro__:
         if ancestor is object or "__init__" not in vars(ancestor):
             continue
         own = list(inspect.signature(vars(ancestor)["__init__"]).parameters.values())[1:]
-        found = {p.name: p for p in own if p.kind in _NAMED} | found
+        found = {p.name: p for p in own if p.kind in named} | found
         if not any(p.kind is p.VAR_KEYWORD for p in own):
             return found, False
     return found, True
-
-
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

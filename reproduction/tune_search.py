@@ -145,7 +145,7 @@ def measured(
     result = {}
     for name, slots in sets.items():
         rows = itertools.islice(
-            zip(slots.scenarios, slots.slots, slots.optimum, strict=True), n_slots
+            zip(slots.scenarios, slots.slots, slots.lower_bound, strict=True), n_slots
         )
         found = float(
             np.mean(

@@ -51,8 +51,8 @@ def test_a_seed_names_the_result(case) -> None:  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"population": 0}, "population must be >= 1"),
-        ({"generations": 0}, "generations must be >= 1"),
+        ({"population": 0}, "population must be an integer >= 1"),
+        ({"generations": 0}, "generations must be an integer >= 1"),
         ({"beta": 2.0}, "beta must lie strictly between 0 and 2"),
     ],
 )

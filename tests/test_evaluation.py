@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from mec_gym import Scenario, evaluate, solve
-from mec_gym.evaluation import estimate, nrr, slot_set
+from mec_gym.envs.offloading import MultiMECEnv
+from mec_gym.evaluation import SlotSet, estimate, nrr, slot_set
 
 
 def test_a_set_is_frozen_and_another_seed_is_another_set() -> None:
@@ -40,6 +41,16 @@ def test_nrr_is_bound_over_objective() -> None:
     np.testing.assert_array_equal(values, nrr(slots, decide, seed=5))
 
 
+@pytest.mark.parametrize("preset", ["paper-30x2", "unequal-200x10"])
+def test_nrr_is_the_same_in_info_and_on_frozen_slots(preset: str) -> None:
+    env = MultiMECEnv(preset, optimum=True)
+    env.reset(seed=1)
+    slot, choice = env.slot, np.ones(env.scenario.n_devices, dtype=np.int64)
+    bound, none = np.array([[solve(env.scenario, slot).lower_bound]]), np.zeros((1, 1))
+    slots = SlotSet((env.scenario,), (slot[None],), bound, none, 0.0)
+    assert env.step(choice)[4]["nrr"] == nrr(slots, lambda *_: choice[None]).item()
+
+
 def test_the_interval_is_students_over_layouts() -> None:
     values = np.random.default_rng(0).normal(0.9, 0.01, (8, 5))
     ours = estimate(values)
@@ -63,5 +74,5 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 
 @pytest.mark.parametrize("sizes", [{"n_layouts": 0}, {"slots_per_layout": 0}])
 def test_sizes_must_be_positive(sizes: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must be >= 1"):
+    with pytest.raises(ValueError, match="must be an integer >= 1"):
         slot_set(Scenario.preset("paper-30x2"), **sizes)

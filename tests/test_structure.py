@@ -108,6 +108,38 @@ def test_hints_to_install_an_extra_say_how_in_a_clone_too(name: str) -> None:
         assert hints == re.findall(r'pip install "\.\[(\w+)\]"', text), path
 
 
+def test_the_picture_of_the_layers_shows_the_contracts() -> None:
+    pytest.importorskip("tomllib")
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import layers
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+    found = layers.layers((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert {package for row in layers.ROWS for package in row} == {*PACKAGES, "reproduction"}
+    assert all(found[package] for package in PACKAGES), "a package without a contract of layers"
+    assert layers.PICTURE.read_text(encoding="utf-8") == layers.picture(found)
+
+
+def test_readme_leads_to_files_of_the_repository() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = re.search(
+        r'^Repository = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M
+    )
+    assert project
+    raw = project[1].replace("https://github.com", "https://raw.githubusercontent.com")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    ours = [
+        re.sub(rf"^(?:{project[1]}/(?:blob|tree)|{raw})/main/", "", link)
+        for link in links
+        if link.startswith((project[1], raw))
+    ]
+    assert len(ours) > 10
+    assert all(link.startswith("https://") for link in links), "a package index needs whole links"
+    for path in ours:
+        assert (ROOT / path).exists(), path
+
+
 def test_versions_agree() -> None:
     def stated(file: str, pattern: str) -> list[str]:
         text = (ROOT / file).read_text(encoding="utf-8")

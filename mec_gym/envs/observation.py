@@ -37,37 +37,12 @@ TASKS = ("data_bits", "cycles")
 class ObservationCoder:
     """Turns slots of one scenario into observations and back.
 
-    Columns 0...M-1 hold the gains; a further column holds data_bits, then one cycles, each where
-    it is drawn per slot (a Uniform).
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    kind : {"db", "raw", "flat"}
-        "db": gains as (10 log10(h) + 70)/10 [O-1], tasks scaled to [-1, 1] by the ends of their
-        range [O-2].
-        "raw": gains, bits and cycles as they are. "flat": "db" as one vector, row by row.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Of one observation.
-    n_columns : int
-        M plus the number of task columns.
-    task_scales : dict of str to (float, float)
-        The task columns in order, what is drawn per slot, each with the middle of its range and
-        half its width, in the task's unit, which [O-2] scales by.
-
-    Raises
-    ------
-    ValueError
-        For an unknown kind.
-
-    Examples
-    --------
-    >>> ObservationCoder(Scenario.preset("unequal-200x10"), "db").shape
-    (200, 12)
+    Columns 0...M-1 hold the gains; a further column holds data_bits, then one cycles, each where it
+    is drawn per slot (a Uniform). Kind "db" has gains as (10 log10(h) + 70)/10 [O-1] and tasks
+    scaled to [-1, 1] by the ends of their range [O-2]; "raw" gains, bits and cycles as they are;
+    "flat" is "db" as one vector, row by row. `shape` is that of one observation, `n_columns` M plus
+    the number of task columns, and `task_scales` has for each task column, in order, the middle of
+    its range and half its width, in the task's unit.
     """
 
     def __init__(self, scenario: Scenario, kind: str = "db") -> None:
@@ -82,35 +57,13 @@ class ObservationCoder:
         self.shape = (rows * self.n_columns,) if kind == "flat" else (rows, self.n_columns)
 
     def space(self) -> Box:
-        """Return a new Box of the observations.
-
-        Returns
-        -------
-        gymnasium.spaces.Box
-            float32, with the finite bounds of the model's range.
-
-        Examples
-        --------
-        >>> ObservationCoder(Scenario.preset("paper-30x2"), "flat").space().shape
-        (60,)
-        """
+        """Return a new Box of the observations, float32, with the ends of the model's range."""
         bounds = [np.tile(end, (self.scenario.n_devices, 1)) for end in self._ends(self.n_servers)]
         low, high = (bound.reshape(self.shape) for bound in bounds)
         return Box(low, high, dtype=np.float32)
 
     def column_space(self) -> Box:
-        """Return a new Box of what one server sees: its gains, then each task column.
-
-        Returns
-        -------
-        gymnasium.spaces.Box
-            float32, shape (N · (1 + T),).
-
-        Examples
-        --------
-        >>> ObservationCoder(Scenario.preset("unequal-200x10")).column_space().shape
-        (600,)
-        """
+        """Return a new Box of what one server sees: its gains, then each task column."""
         low, high = (np.repeat(end, self.scenario.n_devices) for end in self._ends(1))
         return Box(low, high, dtype=np.float32)
 
@@ -127,25 +80,7 @@ class ObservationCoder:
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
     def encode(self, slot: Slot) -> NDArray[np.float32]:
-        """Return the observations of a batch of slots.
-
-        Parameters
-        ----------
-        slot : Slot
-            NumPy arrays with any batch shape.
-
-        Returns
-        -------
-        ndarray, shape (...,) + self.shape, float32
-            A new array.
-
-        Examples
-        --------
-        >>> slot = Slot(gains=[[1e-7, 1e-6]], data_bits=8e5, cycles=1e9)
-        >>> ObservationCoder(Scenario(n_devices=1, n_servers=2, server_positions=[[0, 0], [9, 9]]),
-        ...                  "db").encode(slot)
-        array([[0., 1.]], dtype=float32)
-        """
+        """Return new observations, (..., *shape) float32, of a batch of slots."""
         gains: NDArray[np.float32] = slot.gains.astype(np.float32)
         if self.kind != "raw":
             # In single precision from here: the result has no more digits, and it is faster.
@@ -171,28 +106,9 @@ class ObservationCoder:
         return coded
 
     def decode(self, observation: Any) -> Slot:
-        """Return the slot that an observation shows.
+        """Return the slot that an observation, (..., *shape), shows.
 
-        Parameters
-        ----------
-        observation : array_like, shape (...,) + self.shape
-            From :meth:`encode` or the env.
-
-        Returns
-        -------
-        Slot
-            Gains within 5e-6 relative (float32 keeps seven digits of the decibels).
-
-        Raises
-        ------
-        ValueError
-            If the shape does not fit, or an entry is not finite.
-
-        Examples
-        --------
-        >>> coder = ObservationCoder(Scenario.preset("paper-30x2"), "raw")
-        >>> float(coder.decode(np.full((30, 2), 1e-6)).gains[0, 0])
-        1e-06
+        Gains within 5e-6 relative: float32 keeps seven digits of the decibels.
         """
         values = np.asarray(observation, dtype=np.float64)
         if values.shape[values.ndim - len(self.shape) :] != self.shape:
@@ -219,42 +135,12 @@ class ObservationCoder:
 
 
 def units_of_gains(gains: Array) -> Array:
-    """Return gains as entries of a "db" observation, [O-1].
-
-    Parameters
-    ----------
-    gains : array, any shape, [1]
-        A NumPy array or a torch tensor.
-
-    Returns
-    -------
-    array, [10 dB]
-
-    Examples
-    --------
-    >>> units_of_gains(np.array([1e-6, 1e-5])).round(6)
-    array([1., 2.])
-    """
+    """Return gains, an array or tensor, as entries of a "db" observation, [O-1]."""
     return namespace_of(gains).log(gains) * float(_PER_NEPER) + float(_OFFSET)
 
 
 def gains_of_units(units: Array) -> Array:
-    """Return the gains that entries of a "db" observation stand for, the inverse of [O-1].
-
-    Parameters
-    ----------
-    units : array, any shape, [10 dB]
-        A NumPy array or a torch tensor.
-
-    Returns
-    -------
-    array, [1]
-
-    Examples
-    --------
-    >>> gains_of_units(np.array([0.0])).round(9)
-    array([1.e-07])
-    """
+    """Return the gains that entries of a "db" observation stand for, the inverse of [O-1]."""
     return namespace_of(units).exp((units - float(_OFFSET)) / float(_PER_NEPER))
 
 

@@ -12,11 +12,10 @@ from gymnasium.spaces import MultiDiscrete
 from numpy.typing import NDArray
 
 from mec_gym.envs.observation import ObservationCoder
-from mec_gym.envs.picture import Picture
 from mec_gym.envs.simulator import Simulator
 from mec_gym.model.slot import Slot
 from mec_gym.outcome import Outcome, evaluate
-from mec_gym.rendering import Frame
+from mec_gym.rendering import Frame, Picture
 from mec_gym.scenario import Scenario
 from mec_gym.validation import require_choice, require_known
 
@@ -62,8 +61,9 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
 
     **Info**, with the same keys and types after ``reset`` and every ``step``: latency_s and
     energy_j (sums over devices), objective, n_offloaded, devices_per_server (shape (M,)), and
-    with ``optimum=True`` optimum, lower_bound and nrr = optimum / objective. They describe the
-    decision just taken; after ``reset``, all-local execution of the first slot.
+    with ``optimum=True`` optimum, lower_bound and nrr = lower_bound / objective, where the bound is
+    the optimum if tasks are equal. They describe the decision just taken; after ``reset``,
+    all-local execution of the first slot.
 
     **Version history.** v0: first release.
 
@@ -120,9 +120,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         )
         self._shape = (self.scenario.n_devices,)
         self.observation_space = self._simulator.coder.space()
-        self.action_space = MultiDiscrete(
-            np.full(self.scenario.n_devices, self.scenario.n_servers + 1)
-        )
+        self.action_space = assignment_space(self.scenario)
         self._picture = Picture(self.scenario, render_mode) if render_mode else None
 
     # -- the Gymnasium interface ----------------------------------------------------------------
@@ -143,16 +141,12 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         -------
         observation : ndarray, float32
         info : dict
-
-        Examples
-        --------
-        >>> MultiMECEnv("paper-30x2").reset(seed=0)[1]["objective"]
-        60.0
+            Of all-local execution of the first slot.
         """
         super().reset(seed=seed)
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:
-            self._picture.begin(self._simulator, info)
+            self._picture.begin(self._simulator.slot, self._simulator.world.layout(), info)
         return observation, info
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -168,9 +162,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         observation : ndarray, float32
             Of the next slot.
         reward : float
-        terminated : bool
-            Always False.
-        truncated : bool
+        terminated, truncated : bool
             Always False; a time limit is a wrapper's.
         info : dict
 
@@ -181,17 +173,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
             stays as it was.
         RuntimeError
             Before the first ``reset``.
-
-        Examples
-        --------
-        >>> env = MultiMECEnv("paper-30x2")
-        >>> _ = env.reset(seed=0)
-        >>> env.step([0] * 30)[4]["n_offloaded"]
-        0
         """
         assignment = self._simulator.checked(action, self._shape)
         if self._picture:
-            self._picture.remember(self._simulator)
+            self._picture.remember(self._simulator.slot, self._simulator.world.layout())
         observation, reward, info = self._simulator.step(assignment, [self.np_random])
         if self._picture:
             self._picture.decided(assignment, info)
@@ -209,13 +194,6 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         ------
         gymnasium.error.DependencyNotInstalled
             Without pygame-ce.
-
-        Examples
-        --------
-        >>> env = MultiMECEnv("paper-30x2", render_mode="rgb_array")
-        >>> _ = env.reset(seed=0)
-        >>> env.render().dtype
-        dtype('uint8')
         """
         if self._picture is None:
             gym.logger.warn('render() needs a render_mode: gym.make(..., render_mode="rgb_array").')
@@ -232,16 +210,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     def frame(self) -> Frame:
         """Return what :meth:`render` draws, for :func:`mec_gym.rendering.draw` at another size.
 
-        Of an env from ``gymnasium.make`` it is ``env.unwrapped.frame()``.
-
-        Returns
-        -------
-        Frame
-
-        Raises
-        ------
-        RuntimeError
-            Without a render mode, or before the first reset.
+        Of an env from ``gymnasium.make`` it is ``env.unwrapped.frame()``. It needs a render mode
+        and a reset.
 
         Examples
         --------
@@ -259,7 +229,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
 
     @property
     def slot(self) -> Slot:
-        """The current slot: what the next action will be priced in. Read-only, and for good."""
+        """The current slot, in which the next action will be priced; read-only, never changed."""
         return read_only(self._simulator.slot)
 
     @property
@@ -278,24 +248,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         return self._simulator.world.layout().server_positions_m.copy()
 
     def evaluate(self, assignments: Any) -> Outcome:
-        """Price candidate decisions in the current slot, without any side effect.
-
-        Parameters
-        ----------
-        assignments : integer array_like, shape (N,) or (K, N)
-            0 = local, j = server j.
-
-        Returns
-        -------
-        Outcome
-            With batch shape () or (K,).
-
-        Raises
-        ------
-        TypeError, ValueError
-            As :func:`mec_gym.evaluate`.
-        RuntimeError
-            Before the first ``reset``.
+        """Price candidate decisions, (N,) or (K, N), in the current slot, without any side effect.
 
         Examples
         --------
@@ -307,27 +260,16 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         return evaluate(self.scenario, self.slot, assignments)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return which choices are legal, in the form that sb3-contrib's MaskablePPO wants.
+        """Return which choices are legal, shape (N · (M + 1),), as MaskablePPO wants it.
 
-        Returns
-        -------
-        ndarray, shape (N · (M + 1),), bool
-            Local execution is illegal where eq. (7) forbids it; all else is legal.
-
-        Examples
-        --------
-        >>> bool(MultiMECEnv("paper-30x2").action_masks().all())
-        True
+        Local execution is illegal where eq. (7) forbids it; all else is legal.
         """
         return legal_choices(self.scenario)
 
     def get_state(self) -> dict[str, Any]:
         """Return all that the env's future depends on, its generator included.
 
-        Returns
-        -------
-        dict
-            For :meth:`set_state`; plain arrays, numbers and strings, safe to pickle.
+        Plain arrays, numbers and strings, safe to pickle.
 
         Examples
         --------
@@ -346,23 +288,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state, to continue exactly as from there.
+        """Go back to a state of an env of an equal scenario, to continue exactly as from there.
 
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state` of an env of an equal scenario. The step count of a time limit
-            lives in its wrapper; pickle or deep-copy the wrapped env to keep that too.
-
-        Raises
-        ------
-        ValueError
-            If the state is of another scenario.
-
-        Examples
-        --------
-        >>> env = MultiMECEnv("paper-30x2")
-        >>> env.set_state(env.get_state())
+        The step count of a time limit lives in its wrapper; pickle or deep-copy the wrapped env to
+        keep that too.
         """
         require_own_state(self.scenario, state, ("world", "generator"))
         self._simulator.set_state(state["world"])
@@ -370,73 +299,27 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
 
 
 def read_only(slot: Slot) -> Slot:
-    """Return a slot that shares its arrays with another and cannot be written to.
-
-    Parameters
-    ----------
-    slot : Slot
-        NumPy arrays.
-
-    Returns
-    -------
-    Slot
-
-    Examples
-    --------
-    >>> read_only(Slot([[1e-6]], 8e5, 1e9)).gains.flags.writeable
-    False
-    """
+    """Return a slot that shares its arrays with another and cannot be written to."""
     views = [array.view() for array in (slot.gains, slot.data_bits, slot.cycles)]
     for view in views:
         view.flags.writeable = False
     return Slot.trusted(*views)
 
 
+def assignment_space(scenario: Scenario) -> MultiDiscrete:
+    """Return a new space of assignments: a choice 0...M for each of N devices."""
+    return MultiDiscrete(np.full(scenario.n_devices, scenario.n_servers + 1))
+
+
 def legal_choices(scenario: Scenario) -> NDArray[np.bool_]:
-    """Return the flat mask of legal choices, device by device.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-
-    Returns
-    -------
-    ndarray, shape (N · (M + 1),), bool
-        False only for local execution where eq. (7) forbids it.
-
-    Examples
-    --------
-    >>> legal_choices(Scenario(n_devices=1, n_servers=1, max_power_w=0.5))
-    array([False,  True])
-    """
+    """Return the flat mask of legal choices, device by device: local ones where eq. (7) allows."""
     masks = np.ones((scenario.n_devices, scenario.n_servers + 1), dtype=bool)
     masks[:, 0] = scenario.can_execute_locally
     return masks.ravel()
 
 
 def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Raise ``ValueError`` unless a state was taken from such an env of an equal scenario.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        Of the env that is to take the state.
-    state : mapping
-        From ``get_state``.
-    keys : sequence of str
-        What the state of this kind of env holds.
-
-    Raises
-    ------
-    ValueError
-        Names what is missing, or the fields that differ.
-
-    Examples
-    --------
-    >>> env = MultiMECEnv("paper-30x2")
-    >>> require_own_state(env.scenario, env.get_state(), ["world", "generator"])
-    """
+    """Raise ``ValueError`` unless a state has these keys and is of an equal scenario."""
     missing = [key for key in ("scenario", *keys) if key not in state]
     if missing:
         raise ValueError(

@@ -27,6 +27,7 @@ except ModuleNotFoundError as error:
 from mec_gym.envs.offloading import ENV_ID, MAX_EPISODE_STEPS, MultiMECEnv
 from mec_gym.envs.scores import vote
 from mec_gym.scenario import Scenario
+from mec_gym.validation import require_within
 
 __all__ = ["MultiMECParallelEnv", "env", "parallel_env", "raw_env"]
 
@@ -102,65 +103,17 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         self._cycles = 0
 
     def observation_space(self, agent: str) -> Box:
-        """Return an agent's observation space, the same object at every call.
-
-        Parameters
-        ----------
-        agent : str
-            ``mec_0`` ... ``mec_{M-1}``.
-
-        Returns
-        -------
-        gymnasium.spaces.Box
-
-        Examples
-        --------
-        >>> MultiMECParallelEnv("paper-30x2").observation_space("mec_0").shape
-        (30,)
-        """
+        """Return an agent's observation space, the same object at every call."""
         return self._observation_spaces[agent]
 
     def action_space(self, agent: str) -> Box:
-        """Return an agent's action space, the same object at every call.
-
-        Parameters
-        ----------
-        agent : str
-            ``mec_0`` ... ``mec_{M-1}``.
-
-        Returns
-        -------
-        gymnasium.spaces.Box
-
-        Examples
-        --------
-        >>> MultiMECParallelEnv("paper-30x2").action_space("mec_0").shape
-        (30,)
-        """
+        """Return an agent's action space, the same object at every call."""
         return self._action_spaces[agent]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Observation], dict[str, dict[str, Any]]]:
-        """Begin an episode.
-
-        Parameters
-        ----------
-        seed : int, optional
-            Restarts the env's randomness; without it the stream goes on.
-        options : dict, optional
-            Not used; anything is accepted.
-
-        Returns
-        -------
-        observations, infos : dict
-            By agent.
-
-        Examples
-        --------
-        >>> sorted(MultiMECParallelEnv("paper-30x2").reset(seed=0)[0])
-        ['mec_0', 'mec_1']
-        """
+        """Begin an episode; return observations and infos by agent."""
         self._state, info = self._central.reset(seed=seed)
         self.agents = list(self.possible_agents)
         self._cycles = 0
@@ -177,29 +130,9 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
     ]:
         """Vote, price the decision in the current slot and move on to the next.
 
-        Parameters
-        ----------
-        actions : mapping
-            Scores of shape (N,) in [0, 1] for every live agent.
-
-        Returns
-        -------
-        observations, rewards, terminations, truncations, infos : dict
-            By agent. Empty once the episode is over.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For a missing agent, or scores of another shape or outside [0, 1]; the env stays as
-            it was.
-
-        Examples
-        --------
-        >>> env = MultiMECParallelEnv("paper-30x2")
-        >>> _ = env.reset(seed=0)
-        >>> rewards = env.step({agent: np.ones(30, dtype=np.float32) for agent in env.agents})[1]
-        >>> rewards["mec_0"] == rewards["mec_1"]
-        True
+        Scores of shape (N,) in [0, 1] for every live agent. What it returns is by agent, and empty
+        once the episode is over. ``TypeError`` or ``ValueError`` for a missing agent or other
+        scores; the env stays as it was.
         """
         if not self.agents:
             return {}, {}, {}, {}, {}
@@ -221,25 +154,7 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         return results
 
     def state(self) -> Observation:
-        """Return the central env's observation of the current slot, as a vector.
-
-        Returns
-        -------
-        ndarray, shape (N · (M + T),), float32
-            In ``state_space``, row by row.
-
-        Raises
-        ------
-        RuntimeError
-            Before the first ``reset``.
-
-        Examples
-        --------
-        >>> env = MultiMECParallelEnv("paper-30x2")
-        >>> _ = env.reset(seed=0)
-        >>> env.state().shape
-        (60,)
-        """
+        """Return the central env's observation of the current slot, a vector in ``state_space``."""
         if not self._state.size:
             raise RuntimeError("there is no state before the first reset().")
         return self._state.ravel().copy()
@@ -263,13 +178,7 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
             row = np.asarray(actions[agent], dtype=np.float64)
             if row.shape != shape:
                 raise ValueError(f"action of {agent} must have shape {shape}; got {row.shape}.")
-            bad = ~((row >= 0.0) & (row <= 1.0))
-            if bad.any():
-                index = int(np.argmax(bad))
-                raise ValueError(
-                    f"action of {agent} must hold scores within [0, 1]; "
-                    f"got {float(row[index])!r} for device {index}."
-                )
+            require_within(f"action of {agent}", row, 0.0, 1.0, "must hold scores within [0, 1]")
             rows.append(row)
         return np.stack(rows)
 
@@ -292,62 +201,17 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
 
 
 def parallel_env(scenario: Any = "paper-200x10", **kwargs: Any) -> MultiMECParallelEnv:
-    """Return the env with agents that act at once; :func:`mec_gym.parallel_env` is this.
-
-    Parameters
-    ----------
-    scenario, **kwargs
-        As for :class:`MultiMECParallelEnv`.
-
-    Returns
-    -------
-    MultiMECParallelEnv
-
-    Examples
-    --------
-    >>> parallel_env("paper-30x2", max_cycles=3).max_cycles
-    3
-    """
+    """Return the env with agents that act at once; :func:`mec_gym.parallel_env` is this."""
     return MultiMECParallelEnv(scenario, **kwargs)
 
 
 def raw_env(scenario: Any = "paper-200x10", **kwargs: Any) -> AECEnv[str, Any, Any]:
-    """Return the env with agents that act in turn (AEC), without PettingZoo's guards.
-
-    Parameters
-    ----------
-    scenario, **kwargs
-        As for :func:`mec_gym.parallel_env`.
-
-    Returns
-    -------
-    pettingzoo.AECEnv
-
-    Examples
-    --------
-    >>> raw_env("paper-30x2", max_cycles=3).possible_agents
-    ['mec_0', 'mec_1']
-    """
+    """Return the env with agents that act in turn (AEC), without PettingZoo's guards."""
     return parallel_to_aec(parallel_env(scenario, **kwargs))
 
 
 def env(scenario: Any = "paper-200x10", **kwargs: Any) -> AECEnv[str, Any, Any]:
-    """Return the AEC env behind PettingZoo's usual guards.
-
-    Parameters
-    ----------
-    scenario, **kwargs
-        As for :func:`mec_gym.parallel_env`.
-
-    Returns
-    -------
-    pettingzoo.AECEnv
-
-    Examples
-    --------
-    >>> env("paper-30x2", max_cycles=3).possible_agents
-    ['mec_0', 'mec_1']
-    """
+    """Return the AEC env behind PettingZoo's usual guards."""
     return wrappers.OrderEnforcingWrapper(raw_env(scenario, **kwargs))
 
 

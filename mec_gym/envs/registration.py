@@ -13,14 +13,7 @@ if TYPE_CHECKING:
 
 
 def register() -> None:
-    """Register the env with Gymnasium; a second call does nothing.
-
-    Examples
-    --------
-    >>> register()
-    >>> ENV_ID in gym.registry
-    True
-    """
+    """Register the env with Gymnasium; a second call does nothing."""
     if ENV_ID not in gym.registry:
         gym.register(
             id=ENV_ID,

@@ -7,7 +7,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
@@ -27,7 +26,7 @@ except ModuleNotFoundError as error:
         'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
     ) from error
 
-from mec_gym.envs.offloading import ENV_ID
+from mec_gym.envs.offloading import ENV_ID, assignment_space
 from mec_gym.envs.scores import VectorScoreAction, score_space, voted
 from mec_gym.envs.vector import MultiMECVectorEnv
 
@@ -69,13 +68,7 @@ class SB3VecEnv(VecEnv):
         super().__init__(venv.num_envs, venv.single_observation_space, venv.single_action_space)
 
     def reset(self) -> NDArray[Any]:
-        """Begin an episode in every copy.
-
-        Returns
-        -------
-        ndarray, shape (B, ...)
-            Observations; the infos are in ``reset_infos``.
-        """
+        """Begin an episode in every copy; the infos are in ``reset_infos``."""
         seeded = any(seed is not None for seed in self._seeds)
         # Gymnasium's annotation forgets the lists that its vector envs take.
         seeds: Any = list(self._seeds) if seeded else None
@@ -86,24 +79,14 @@ class SB3VecEnv(VecEnv):
         return np.asarray(observations)
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Keep the actions for :meth:`step_wait`.
-
-        Parameters
-        ----------
-        actions : ndarray, shape (B, ...)
-            One action per copy.
-        """
+        """Keep the actions for :meth:`step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step every copy; copies at their time limit begin anew.
 
-        Returns
-        -------
-        observations, rewards, dones : ndarray
-            Rewards in float32, as Stable-Baselines3's own envs.
-        infos : list of dict
-            An ended copy's has ``terminal_observation`` and ``TimeLimit.truncated``.
+        Rewards are float32, as of Stable-Baselines3's own envs. An ended copy's info has
+        ``terminal_observation`` and ``TimeLimit.truncated``.
         """
         observations, rewards, terminated, truncated, infos = self.venv.step(self._actions)
         dones = np.asarray(terminated | truncated)
@@ -140,50 +123,17 @@ class SB3VecEnv(VecEnv):
         self.venv.close()
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
-        """Return one picture per copy.
-
-        Returns
-        -------
-        sequence of ndarray or None
-        """
+        """Return one picture per copy."""
         frames: Any = self.venv.render()
         return [None] * self.num_envs if frames is None else list(frames)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """Return an attribute of the vector env, which the copies share.
-
-        Parameters
-        ----------
-        attr_name : str
-            Its name.
-        indices : int or iterable of int, optional
-            Copies; all by default.
-
-        Returns
-        -------
-        list
-            The same value for every copy.
-        """
+        """Return an attribute of the vector env, which the copies share."""
         value = getattr(self.venv.unwrapped, attr_name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set an attribute of the vector env, for all copies at once.
-
-        Parameters
-        ----------
-        attr_name : str
-            Its name.
-        value : object
-            Its new value.
-        indices : None
-            The copies share their attributes.
-
-        Raises
-        ------
-        ValueError
-            If `indices` does not name every copy.
-        """
+        """Set an attribute of the vector env, for all copies at once."""
         if len(list(self._get_indices(indices))) != self.num_envs:
             raise ValueError("the copies share their attributes; set_attr needs indices=None.")
         setattr(self.venv.unwrapped, attr_name, value)
@@ -195,26 +145,9 @@ class SB3VecEnv(VecEnv):
         indices: VecEnvIndices = None,
         **method_kwargs: Any,
     ) -> list[Any]:
-        """Call a method of the vector env and return each copy's row of the result.
+        """Call a method of the vector env, such as "action_masks", and return each copy's row.
 
-        Parameters
-        ----------
-        method_name : str
-            E.g. "action_masks".
-        *method_args, **method_kwargs
-            For the method.
-        indices : int or iterable of int, optional
-            Copies; all by default.
-
-        Returns
-        -------
-        list
-            ``result[index]`` for every copy.
-
-        Raises
-        ------
-        TypeError
-            If the method does not give one row per copy.
+        ``TypeError`` if the method does not give one row per copy.
         """
         result = getattr(self.venv.unwrapped, method_name)(*method_args, **method_kwargs)
         if not isinstance(result, (np.ndarray, tuple, list)) or len(result) != self.num_envs:
@@ -226,19 +159,7 @@ class SB3VecEnv(VecEnv):
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """Return False for every copy: a native batch has no wrappers around single copies.
-
-        Parameters
-        ----------
-        wrapper_class : type
-            Any.
-        indices : int or iterable of int, optional
-            Copies; all by default.
-
-        Returns
-        -------
-        list of bool
-        """
+        """Return False for every copy: a native batch has no wrappers around single copies."""
         return [False for _ in self._get_indices(indices)]
 
     def _get_indices(self, indices: VecEnvIndices) -> Iterable[int]:
@@ -322,64 +243,30 @@ class ScoreVecEnv(VecEnvWrapper):
     """
 
     def __init__(self, venv: VecEnv) -> None:
-        self.scenario: Scenario = _coders_of(venv)[0].scenario
-        _require_assignments(venv, self.scenario)
+        self.scenario, _ = world_of(venv, plain=False)
         size = (self.scenario.n_servers, self.scenario.n_devices)
         super().__init__(venv, action_space=score_space(*size))
 
     def reset(self) -> NDArray[Any]:
-        """Begin an episode in every copy.
-
-        Returns
-        -------
-        ndarray, shape (B, ...)
-            Observations.
-        """
+        """Begin an episode in every copy."""
         return np.asarray(self.venv.reset())
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Vote, and keep the assignments for :meth:`step_wait`.
-
-        Parameters
-        ----------
-        actions : float ndarray, shape (B, M · N), [1]
-            Scores in [0, 1].
-        """
+        """Vote, and keep the assignments for :meth:`step_wait`."""
         self.venv.step_async(voted(actions, self.scenario, (self.num_envs,)))
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Step every copy.
-
-        Returns
-        -------
-        observations, rewards, dones, infos
-            As the env's.
-        """
+        """Step every copy."""
         return self.venv.step_wait()
 
 
+_HOW = f'gymnasium.make("{ENV_ID}", scenario=...) or mec_gym.envs.sb3.make_sb3_vec_env(...)'
+
+
 def vectorised(env: Any) -> Any:
-    """Return a vector env of Gymnasium's as what Stable-Baselines3 takes, and all else as it is.
+    """Return a vector env of Gymnasium's as what Stable-Baselines3 takes, other envs as they are.
 
-    Parameters
-    ----------
-    env : object
-        What a caller gives an algorithm as its env.
-
-    Returns
-    -------
-    object
-        Episode returns are logged: ``VecMonitor`` is around a vector env of Gymnasium's.
-
-    Raises
-    ------
-    TypeError
-        For what is no env at all.
-
-    Examples
-    --------
-    >>> vectorised(gym.make_vec("mec_gym/MultiMEC-v0", num_envs=3, scenario="paper-30x2")).num_envs
-    3
+    Around a vector env is ``VecMonitor``, which logs episode returns. ``TypeError`` for no env.
     """
     if isinstance(env, VectorEnv):
         return VecMonitor(SB3VecEnv(env))
@@ -388,18 +275,17 @@ def vectorised(env: Any) -> Any:
     return env
 
 
-_HOW = f'gymnasium.make("{ENV_ID}", scenario=...) or mec_gym.envs.sb3.make_sb3_vec_env(...)'
-
-
-def world_of(env: VecEnv) -> tuple[Scenario, str]:
+def world_of(env: VecEnv, *, plain: bool = True, assignments: bool = True) -> tuple[Scenario, str]:
     """Return the scenario of an env and the kind of its observations, or refuse the env.
-
-    For algorithms that read slots out of observations.
 
     Parameters
     ----------
     env : VecEnv
-        Of MultiMEC envs, in any wrappers that leave observations and actions as they are.
+        Of MultiMEC envs, in any wrappers.
+    plain : bool
+        Refuse wrappers that change observations: for algorithms that read slots out of them.
+    assignments : bool
+        Refuse other actions than assignments.
 
     Returns
     -------
@@ -418,13 +304,6 @@ def world_of(env: VecEnv) -> tuple[Scenario, str]:
     >>> world_of(make_sb3_vec_env("paper-30x2"))[1]
     'db'
     """
-    coders = _coders_of(env)
-    _require_plain_observations(env, coders[0])
-    _require_assignments(env, coders[0].scenario)
-    return coders[0].scenario, coders[0].kind
-
-
-def _coders_of(env: VecEnv) -> list[Any]:
     # Not by trying: a worker process dies of an attribute that is not there.
     if not env.has_attr("coder"):
         raise TypeError(
@@ -433,12 +312,16 @@ def _coders_of(env: VecEnv) -> list[Any]:
         )
     coders = env.get_attr("coder")
     _require_one_world(coders)
-    return coders
+    if plain:
+        _require_plain_observations(env, coders[0])
+    scenario: Scenario = coders[0].scenario
+    if assignments:
+        _require_assignments(env, scenario)
+    return scenario, coders[0].kind
 
 
 def _require_assignments(env: VecEnv, scenario: Scenario) -> None:
-    actions = MultiDiscrete(np.full(scenario.n_devices, scenario.n_servers + 1))
-    if env.action_space != actions:
+    if env.action_space != assignment_space(scenario):
         raise TypeError(
             f"env must take assignments, MultiDiscrete([{scenario.n_servers + 1}] * "
             f"{scenario.n_devices}); got {env.action_space}. Leave out ScoreAction, scores=True or "
@@ -453,7 +336,7 @@ def _require_one_world(coders: list[Any]) -> None:
         if not same:
             raise ValueError(
                 "the copies of env must share one scenario and one kind of observations; copy "
-                f"{copy} differs from copy 0. Use one policy for each."
+                f"{copy} differs from copy 0. Use one model for each."
             )
 
 

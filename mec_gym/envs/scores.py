@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mec_gym.model.arrays import as_numpy, namespace_of
 from mec_gym.scenario import Scenario
+from mec_gym.validation import refuse_where, require_within
 
 THRESHOLD = 0.5
 """A device follows its highest score if it is at least this; below, it executes locally."""
@@ -59,8 +60,8 @@ def vote(scores: Any, can_execute_locally: Any = True) -> Any:
     top = xp.max(array, axis=-2)
     mark = xp.max((array == top[..., None, :]) * _marks(xp, array), axis=-2)
     if not mark.all():
-        first = tuple(int(i) for i in np.argwhere(np.isnan(as_numpy(array)))[0])
-        raise ValueError(f"scores must not be NaN; got nan at index {first}.")
+        plain = as_numpy(array)
+        refuse_where(np.isnan(plain), "scores", "must not be NaN", plain)
     follows = top >= THRESHOLD
     may_stay = np.asarray(can_execute_locally, dtype=bool)
     if not may_stay.all():
@@ -77,52 +78,14 @@ def _marks(xp: Any, scores: Any) -> Any:
 
 
 def score_space(n_servers: int, n_devices: int) -> Box:
-    """Return the space of scores, [0, 1]^(M·N).
-
-    Parameters
-    ----------
-    n_servers, n_devices : int
-        M and N.
-
-    Returns
-    -------
-    Box
-
-    Examples
-    --------
-    >>> score_space(2, 30).shape
-    (60,)
-    """
+    """Return the space of scores, [0, 1]^(M·N)."""
     return Box(0.0, 1.0, (n_servers * n_devices,), np.float32)
 
 
 def voted(action: Any, scenario: Scenario, batch: tuple[int, ...]) -> NDArray[np.int64]:
-    """Check scores in the form of actions, and vote.
+    """Check scores in the form of actions, (batch..., M · N), and vote: (batch..., N).
 
-    Parameters
-    ----------
-    action : float array_like, shape (batch..., M · N), [1]
-        Entry j·N + i is the score that server j + 1 gives device i.
-    scenario : Scenario
-        The system.
-    batch : tuple of int
-        Shape before the last axis.
-
-    Returns
-    -------
-    ndarray, shape (batch..., N), int64
-        0 = local, j = server j.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For another dtype or shape, or scores outside [0, 1].
-
-    Examples
-    --------
-    >>> from mec_gym import Scenario
-    >>> voted(np.zeros(60), Scenario.preset("paper-30x2"), ()).sum()
-    np.int64(0)
+    Entry j·N + i is the score that server j + 1 gives device i.
     """
     size = scenario.n_servers * scenario.n_devices
     scores = np.asarray(action)
@@ -133,14 +96,7 @@ def voted(action: Any, scenario: Scenario, batch: tuple[int, ...]) -> NDArray[np
             f"action must have shape {(*batch, size)}: the scores of server 1 for all devices, "
             f"then those of server 2, ...; got shape {scores.shape}."
         )
-    # Written so that NaN fails.
-    bad = ~((scores >= 0.0) & (scores <= 1.0))
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"action must hold scores within [0, 1]; got {float(scores[first])!r} at index {first} "
-            f"({int(bad.sum())} of {scores.size} entries)."
-        )
+    require_within("action", scores, 0.0, 1.0, "must hold scores within [0, 1]")
     scores = scores.reshape(*batch, scenario.n_servers, scenario.n_devices)
     return np.asarray(vote(scores, scenario.can_execute_locally))
 
@@ -179,17 +135,7 @@ class ScoreAction(
         self.action_space = score_space(self._scenario.n_servers, self._scenario.n_devices)
 
     def action(self, action: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-        """Return the assignment that the scores lead to.
-
-        Parameters
-        ----------
-        action : float array, shape (M · N,), [1]
-            Scores in [0, 1].
-
-        Returns
-        -------
-        ndarray, shape (N,), int64
-        """
+        """Return the assignment that the scores lead to."""
         return voted(action, self._scenario, ())
 
 
@@ -220,15 +166,5 @@ class VectorScoreAction(VectorActionWrapper):  # not generic before Gymnasium 1.
         self.action_space = batch_space(self.single_action_space, env.num_envs)
 
     def actions(self, actions: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-        """Return the assignments that the scores lead to.
-
-        Parameters
-        ----------
-        actions : float array, shape (B, M · N), [1]
-            Scores in [0, 1].
-
-        Returns
-        -------
-        ndarray, shape (B, N), int64
-        """
+        """Return the assignments that the scores lead to."""
         return voted(actions, self._scenario, (self.num_envs,))

@@ -18,33 +18,17 @@ from mec_gym.model.world import World
 from mec_gym.optimum import solve
 from mec_gym.outcome import Work, price, work_of
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_choice
+from mec_gym.validation import require_bool, require_choice
 
 REWARDS = ("reciprocal", "relative", "negative")
 
 
 class Simulator:
-    """One copy of a scenario, or a batch of copies, priced and moved on together.
+    """One copy of a scenario, or a batch of `n_copies`, priced and moved on together.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    n_copies : int, optional
-        B. Without it there is one copy and no batch axis.
-    reward : {"reciprocal", "relative", "negative"}
-        1/ΣΦ (the paper), objective of all-local / objective, or −objective per device.
-    observation : {"db", "raw", "flat"}
-        See :class:`~mec_gym.envs.observation.ObservationCoder`.
-    optimum : bool
-        Whether info holds the optimum of every slot.
-
-    Examples
-    --------
-    >>> simulator = Simulator(Scenario.preset("paper-30x2"), 2)
-    >>> rngs = [np.random.default_rng(seed) for seed in (0, 1)]
-    >>> simulator.reset(rngs)[1]["objective"].shape
-    (2,)
+    The reward is 1/ΣΦ (Section III of the paper), the objective of all-local execution / objective,
+    or −objective per device. With `optimum` the info holds the optimum of every slot. Without
+    `n_copies` nothing has a batch axis.
     """
 
     def __init__(
@@ -57,8 +41,6 @@ class Simulator:
         optimum: bool = False,
     ) -> None:
         require_choice("reward", reward, REWARDS)
-        if not isinstance(optimum, (bool, np.bool_)):
-            raise TypeError(f"optimum must be a bool; got {optimum!r}.")
         self.scenario = scenario
         self._batch = () if n_copies is None else (n_copies,)
         self.n_copies = 1 if n_copies is None else n_copies
@@ -66,7 +48,7 @@ class Simulator:
         self.world = World(scenario, n_copies)
         self._n_servers = scenario.n_servers
         self._reward = reward
-        self._with_optimum = bool(optimum)
+        self._with_optimum = require_bool("optimum", optimum)
         self._constants = constants_of(scenario, np.empty(0))
         self._work: Work | None = None
         if not isinstance(scenario.cycles, Uniform):
@@ -79,31 +61,7 @@ class Simulator:
     # -- decisions ------------------------------------------------------------------------------
 
     def checked(self, action: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
-        """Return an action as int64 with the given shape, or refuse it.
-
-        Parameters
-        ----------
-        action : integer array_like
-            0 = local, j = server j.
-        shape : tuple of int
-            The shape that is required.
-
-        Returns
-        -------
-        ndarray, int64
-
-        Raises
-        ------
-        TypeError
-            If the entries are not integers.
-        ValueError
-            If the shape or an entry does not fit, or eq. (7) forbids local execution.
-
-        Examples
-        --------
-        >>> Simulator(Scenario.preset("paper-30x2")).checked([0] * 30, (30,)).dtype
-        dtype('int64')
-        """
+        """Return an action as int64 of the given shape, or refuse it; eq. (7) included."""
         try:
             array = np.asarray(action)
         except ValueError:
@@ -124,20 +82,9 @@ class Simulator:
         return checked
 
     def local_assignment(self) -> NDArray[np.int64]:
-        """Return all-local execution of the current slots.
+        """Return all-local execution of the current slots, shape ([B,] N).
 
         Devices that cannot execute locally, eq. (7), use the server with their best gain.
-
-        Returns
-        -------
-        ndarray, shape ([B,] N), int64
-
-        Examples
-        --------
-        >>> simulator = Simulator(Scenario.preset("paper-30x2"))
-        >>> _ = simulator.reset([np.random.default_rng(0)])
-        >>> int(simulator.local_assignment().sum())
-        0
         """
         assignment = np.zeros((*self._batch, self.scenario.n_devices), dtype=np.int64)
         if self._must_offload.size:
@@ -157,25 +104,9 @@ class Simulator:
     def reset(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin episodes; info describes all-local execution of the first slot.
+        """Begin episodes of `copies`, all by default; the others keep their slot.
 
-        Parameters
-        ----------
-        rngs : sequence of numpy.random.Generator
-            One per copy.
-        copies : sequence of int, optional
-            The copies to reset; all by default. The others keep their slot.
-
-        Returns
-        -------
-        observation : ndarray, shape ([B,] ...), float32
-        info : dict of numbers or ndarray, shape ([B,] ...)
-            Of every copy, reset or not; a batch axis only where the simulator has one.
-
-        Examples
-        --------
-        >>> Simulator(Scenario.preset("paper-30x2")).reset([np.random.default_rng(0)])[0].shape
-        (30, 2)
+        Returns observations and info of all copies; info describes all-local execution.
         """
         self.world.reset(rngs, copies)
         self._bounds = None
@@ -189,33 +120,10 @@ class Simulator:
         rngs: Sequence[np.random.Generator],
         restart: Sequence[int] = (),
     ) -> tuple[NDArray[np.float32], Any, dict[str, Any]]:
-        """Price a decision in the current slot and draw the next.
+        """Price a checked decision, shape ([B,] N), in the current slot and draw the next.
 
-        Parameters
-        ----------
-        assignment : ndarray, shape ([B,] N), int64
-            Checked; rows of copies in `restart` are not read.
-        rngs : sequence of numpy.random.Generator
-            One per copy.
-        restart : sequence of int
-            Copies that begin an episode instead.
-
-        Returns
-        -------
-        observation : ndarray, shape ([B,] ...), float32
-            Of the slot that comes next.
-        reward : float or ndarray, shape ([B])
-            For the decision just priced; 0 for a copy that began anew.
-        info : dict of numbers or ndarray, shape ([B,] ...)
-            Figures of the decision just priced.
-
-        Examples
-        --------
-        >>> simulator = Simulator(Scenario.preset("paper-30x2"))
-        >>> rngs = [np.random.default_rng(0)]
-        >>> _ = simulator.reset(rngs)
-        >>> simulator.step(np.zeros(30, dtype=np.int64), rngs)[2]["objective"]
-        60.0
+        Copies in `restart` begin an episode instead; their rows are not read, and their reward is
+        0. Return the next slot's observations, the rewards, and the figures of the decision.
         """
         info, reward = self._priced(assignment)
         self._bounds = None
@@ -255,7 +163,7 @@ class Simulator:
             # Fresh objects at every call; a float is one anyway.
             info["optimum"] = best if self._batch == () else best.copy()
             info["lower_bound"] = bound if self._batch == () else bound.copy()
-            info["nrr"] = best / info["objective"]
+            info["nrr"] = bound / objective
         return info, self._rewarded(objective)
 
     def _rewarded(self, objective: Any) -> Any:
@@ -276,32 +184,10 @@ class Simulator:
     # -- state ----------------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
-        """Return the state of all copies, generators apart.
-
-        Returns
-        -------
-        dict
-            For :meth:`set_state`.
-
-        Examples
-        --------
-        >>> sorted(Simulator(Scenario.preset("paper-30x2")).get_state())
-        ['layouts', 'slot']
-        """
+        """Return the state of all copies, generators apart."""
         return self.world.get_state()
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state.
-
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state`.
-
-        Examples
-        --------
-        >>> simulator = Simulator(Scenario.preset("paper-30x2"))
-        >>> simulator.set_state(simulator.get_state())
-        """
+        """Go back to a state."""
         self.world.set_state(state)
         self._bounds = None

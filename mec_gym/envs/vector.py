@@ -8,7 +8,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import MultiDiscrete
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -18,13 +17,16 @@ from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.offloading import (
     ARGUMENTS,
     RENDER_MODES,
+    assignment_space,
     legal_choices,
     read_only,
     require_own_state,
 )
-from mec_gym.envs.picture import Picture
 from mec_gym.envs.simulator import Simulator
+from mec_gym.fields import canonical_integer
+from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
+from mec_gym.rendering import Picture
 from mec_gym.scenario import Scenario
 from mec_gym.validation import require_choice, require_known
 
@@ -76,15 +78,12 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         render_mode: str | None = None,
         **overrides: Any,
     ) -> None:
-        if isinstance(num_envs, bool) or not isinstance(num_envs, (int, np.integer)):
-            raise TypeError(f"num_envs must be an int; got {num_envs!r}.")
         max_episode_steps = None if max_episode_steps == -1 else max_episode_steps
-        for name, number in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
-            if number is not None and number < 1:
-                raise ValueError(f"{name} must be >= 1; got {number}.")
+        if max_episode_steps is not None:
+            canonical_integer("max_episode_steps", max_episode_steps, least=1)
         if render_mode is not None:
             require_choice("render_mode", render_mode, RENDER_MODES[:1])
-        self.num_envs = int(num_envs)
+        self.num_envs = canonical_integer("num_envs", num_envs, least=1)
         known = (*ARGUMENTS, "max_episode_steps", "autoreset_mode", *Scenario.fields())
         require_known("argument", overrides, known)
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
@@ -100,9 +99,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             self.scenario, self.num_envs, reward=reward, observation=observation, optimum=optimum
         )
         self.single_observation_space = self._simulator.coder.space()
-        self.single_action_space = MultiDiscrete(
-            np.full(self.scenario.n_devices, self.scenario.n_servers + 1)
-        )
+        self.single_action_space = assignment_space(self.scenario)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._rngs: list[np.random.Generator] = []
@@ -163,17 +160,6 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             Of all copies.
         infos : dict
             Arrays, each with a mask ``_key`` of the copies that were reset.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For seeds of another length or a mask of another type, shape or dtype.
-
-        Examples
-        --------
-        >>> envs = MultiMECVectorEnv(2, "paper-30x2")
-        >>> envs.reset(seed=[5, 7])[0].shape
-        (2, 30, 2)
         """
         seeds = _seed_list(seed, self.num_envs)
         mask = _reset_mask(options, self.num_envs)
@@ -185,41 +171,18 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self._elapsed[mask] = 0
         self._ended[mask] = False
         infos = _masked(info, mask)
-        for index in copies if self._pictures else ():
-            self._pictures[index].begin(self._simulator, _row(info, index), index)
+        self._begin_pictures(copies, info)
         return observations, infos
 
     def step(
         self, actions: Any
     ) -> tuple[NDArray[np.float32], Arrays, Arrays, Arrays, dict[str, Any]]:
-        """Price one decision per copy and move on.
+        """Price one decision per copy, (B, N), and move on.
 
-        Parameters
-        ----------
-        actions : integer array_like, shape (B, N)
-            0 = local, j = server j.
-
-        Returns
-        -------
-        observations : ndarray, shape (B, ...), float32
-        rewards : ndarray, shape (B,), float64
-        terminations, truncations : ndarray, shape (B,), bool
-        infos : dict
-            As ``SyncVectorEnv``: arrays with masks, and in SAME_STEP mode final_obs, final_info.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For actions that do not fit; the copies stay as they were.
-        RuntimeError
-            Before the first ``reset``, or for an ended copy with autoreset DISABLED.
-
-        Examples
-        --------
-        >>> envs = MultiMECVectorEnv(2, "paper-30x2")
-        >>> _ = envs.reset(seed=0)
-        >>> envs.step(np.zeros((2, 30), dtype=int))[1].shape
-        (2,)
+        Returns what ``SyncVectorEnv`` returns: infos are arrays with masks, and in SAME_STEP mode
+        there are final_obs and final_info. ``TypeError`` or ``ValueError`` for actions that do not
+        fit: the copies stay as they were. ``RuntimeError`` before the first ``reset``, or for an
+        ended copy with autoreset DISABLED.
         """
         shape = (self.num_envs, self.scenario.n_devices)
         restart = self._ended & (self._mode is AutoresetMode.NEXT_STEP)
@@ -234,7 +197,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
                 "reset(options={'reset_mask': ...}) or choose another autoreset_mode."
             )
         for index, picture in enumerate(self._pictures):
-            picture.remember(self._simulator, index)
+            picture.remember(*self._seen(index))
         restarted = [int(index) for index in np.flatnonzero(restart)]
         observations, rewards, info = self._simulator.step(assignment, self._rngs, restarted)
         self._elapsed += 1
@@ -265,28 +228,14 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         }
         self._elapsed[ended] = 0
         self._ended[ended] = False
-        for index in copies if self._pictures else ():
-            self._pictures[index].begin(self._simulator, _row(begun, index), index)
+        self._begin_pictures(copies, begun)
         infos: dict[str, Any] = {"final_obs": final_obs, "_final_obs": ended.copy()}
         infos |= {"final_info": _masked(final, ended), "_final_info": ended.copy()}
         infos |= _masked(merged, np.ones(self.num_envs, dtype=bool))
         return observations, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """Draw the slot that each copy decided last.
-
-        Returns
-        -------
-        tuple of ndarray, shape (H, W, 3), uint8
-            None without a render mode.
-
-        Examples
-        --------
-        >>> envs = MultiMECVectorEnv(2, "paper-30x2", render_mode="rgb_array")
-        >>> _ = envs.reset(seed=0)
-        >>> len(envs.render())
-        2
-        """
+        """Draw the slot that each copy decided last; None without a render mode."""
         if not self._pictures:
             gym.logger.warn("render() needs render_mode='rgb_array'.")
             return None
@@ -297,9 +246,17 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     ) -> None:
         for index, picture in enumerate(self._pictures):
             if restart[index]:
-                picture.begin(self._simulator, _row(info, index), index)
+                self._begin_pictures([index], info)
             else:
                 picture.decided(assignment[index], _row(info, index))
+
+    def _begin_pictures(self, copies: Sequence[int], info: dict[str, Arrays]) -> None:
+        for index in copies if self._pictures else ():
+            self._pictures[index].begin(*self._seen(index), _row(info, index))
+
+    def _seen(self, index: int) -> tuple[Slot, Layout]:
+        """Return the slot and the layout of one copy."""
+        return self._simulator.slot[index], self._simulator.world.layout(index)
 
     # -- beyond the interface -------------------------------------------------------------------
 
@@ -314,33 +271,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         return self._simulator.coder
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return which choices are legal in each copy.
-
-        Returns
-        -------
-        ndarray, shape (B, N · (M + 1)), bool
-
-        Examples
-        --------
-        >>> MultiMECVectorEnv(2, "paper-30x2").action_masks().shape
-        (2, 90)
-        """
+        """Return which choices are legal in each copy, shape (B, N · (M + 1))."""
         return np.tile(legal_choices(self.scenario), (self.num_envs, 1))
 
     def get_state(self) -> dict[str, Any]:
-        """Return all that the copies' future depends on, generators included.
-
-        Returns
-        -------
-        dict
-            For :meth:`set_state`.
-
-        Examples
-        --------
-        >>> envs = MultiMECVectorEnv(2, "paper-30x2")
-        >>> _ = envs.reset(seed=0)
-        >>> envs.set_state(envs.get_state())
-        """
+        """Return all that the copies' future depends on, generators included."""
         return {
             "scenario": self.scenario.to_json(),
             "world": self._simulator.get_state(),
@@ -350,23 +285,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state, to continue exactly as from there.
-
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state` of a vector env of an equal scenario and as many copies.
-
-        Raises
-        ------
-        ValueError
-            If the scenario or the number of copies differs.
-
-        Examples
-        --------
-        >>> envs = MultiMECVectorEnv(2, "paper-30x2")
-        >>> envs.set_state(envs.get_state())
-        """
+        """Go back to a state of an equal scenario and as many copies."""
         require_own_state(self.scenario, state, ("world", "generators", "elapsed", "ended"))
         if len(state["generators"]) != self.num_envs:
             raise ValueError(

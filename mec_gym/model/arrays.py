@@ -19,45 +19,12 @@ Array = Any
 
 
 def namespace_of(array: Array) -> Any:
-    """Return the array-API namespace of an array.
-
-    Parameters
-    ----------
-    array : array
-        A NumPy array or a torch tensor.
-
-    Returns
-    -------
-    module
-        NumPy itself for NumPy arrays (NumPy 2 follows the standard, without a wrapper's cost).
-
-    Examples
-    --------
-    >>> namespace_of(np.zeros(2)).__name__
-    'numpy'
-    """
+    """Return the array-API namespace of an array: NumPy itself, or torch's through a wrapper."""
     return np if isinstance(array, np.ndarray) else array_namespace(array)
 
 
 def like(reference: Array, value: Any) -> Array:
-    """Return `value` as an array of the same kind, dtype and device as `reference`.
-
-    Parameters
-    ----------
-    reference : array
-        Decides namespace, dtype and device.
-    value : array_like
-        Numbers.
-
-    Returns
-    -------
-    array
-
-    Examples
-    --------
-    >>> like(np.zeros(2), [1, 2])
-    array([1., 2.])
-    """
+    """Return `value` as an array of the same kind, dtype and device as `reference`."""
     xp = namespace_of(reference)
     if xp is np:
         return np.asarray(value, dtype=reference.dtype)
@@ -65,23 +32,7 @@ def like(reference: Array, value: Any) -> Array:
 
 
 def as_numpy(array: Array) -> NDArray[Any]:
-    """Return an array of any namespace and device as a NumPy array.
-
-    Parameters
-    ----------
-    array : array
-        A NumPy array or a torch tensor.
-
-    Returns
-    -------
-    ndarray
-        Shares memory where it can.
-
-    Examples
-    --------
-    >>> as_numpy(np.ones(1))
-    array([1.])
-    """
+    """Return an array of any namespace and device as a NumPy array."""
     if isinstance(array, np.ndarray):
         return array
     if hasattr(array, "detach"):  # a tensor, which may record gradients
@@ -90,74 +41,22 @@ def as_numpy(array: Array) -> NDArray[Any]:
 
 
 def contiguous(array: Array) -> Array:
-    """Return an array whose entries lie in memory in the order of its axes.
-
-    Parameters
-    ----------
-    array : array
-        A NumPy array or a torch tensor.
-
-    Returns
-    -------
-    array
-        Itself where it is so already.
-
-    Examples
-    --------
-    >>> contiguous(np.zeros((2, 3)).T).flags.c_contiguous
-    True
-    """
+    """Return an array whose entries lie in memory in the order of its axes; itself if they do."""
     return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array.contiguous()
 
 
 def pick(xp: Any, values: Array, index: Array) -> Array:
-    """Return ``values[index]`` for one-dimensional `values` and an index of any shape.
-
-    Parameters
-    ----------
-    xp : module
-        Array namespace of both.
-    values : array, shape (S,)
-        What is picked from.
-    index : integer array, any shape
-        Positions in `values`.
-
-    Returns
-    -------
-    array, shape of `index`
-
-    Examples
-    --------
-    >>> pick(np, np.array([5.0, 7.0]), np.array([[1, 0]]))
-    array([[7., 5.]])
-    """
+    """Return ``values[index]`` for `values` of shape (S,) and an integer index of any shape."""
     if xp is np:
         return values.take(index)
     return xp.reshape(xp.take(values, xp.reshape(index, (-1,)), axis=0), index.shape)
 
 
 def chosen(xp: Any, table: Array, assignment: Array) -> Array:
-    """Return each device's entry in the column of the server it uses.
+    """Return each device's entry in the column of the server it uses, shape (..., N).
 
-    Parameters
-    ----------
-    xp : module
-        Array namespace of both.
-    table : array, shape (..., N, M)
-        One entry per link.
-    assignment : integer array, shape (..., N)
-        0 = local, j = server j. Batch axes broadcast against those of `table`.
-
-    Returns
-    -------
-    array, shape (..., N)
-        ``table[..., i, assignment[i] - 1]``; for a local device some entry of the table, which
-        callers do not read.
-
-    Examples
-    --------
-    >>> chosen(np, np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([2, 1]))
-    array([2., 3.])
+    From `table` (..., N, M) and `assignment` (..., N), 0 = local, j = server j, whose batch axes
+    broadcast. The entry of a local device is some entry of the table, which callers do not read.
     """
     if xp is np:
         # Choice 0 meets the entry before its row, in row 0 the last of all: NumPy counts so.
@@ -177,31 +76,10 @@ def chosen(xp: Any, table: Array, assignment: Array) -> Array:
 
 
 def sum_by_server(xp: Any, values: Array | None, assignment: Array, n_servers: int) -> Array:
-    """Sum a per-device quantity over the devices of each server, or count the devices.
+    """Sum a per-device quantity by choice, or count the devices for None; shape (..., M + 1).
 
-    Parameters
-    ----------
-    xp : module
-        Array namespace of both.
-    values : array, shape (..., N), or None
-        What is summed; must have the batch axes of `assignment`. None counts.
-    assignment : integer array, shape (..., N)
-        0 = local, j = server j.
-    n_servers : int
-        M.
-
-    Returns
-    -------
-    array, shape (..., M + 1)
-        Entry 0 is the sum over local devices, entry j that of server j. Each sum runs in the
-        order of the devices, so a batch has the same bits as its members alone.
-
-    Examples
-    --------
-    >>> sum_by_server(np, np.array([1.0, 2.0, 4.0]), np.array([2, 0, 2]), 2)
-    array([2., 0., 5.])
-    >>> sum_by_server(np, None, np.array([2, 0, 2]), 2)
-    array([1, 0, 2])
+    `values` and `assignment` have shape (..., N). Entry 0 is the sum over local devices, entry j
+    that of server j, in the order of the devices: a batch has the bits of its members alone.
     """
     bins = n_servers + 1
     if xp is np and assignment.ndim == 1:
@@ -221,28 +99,7 @@ def sum_by_server(xp: Any, values: Array | None, assignment: Array, n_servers: i
 
 
 def replaced(xp: Any, array: Array, mask: Array, values: Array) -> Array:
-    """Return `array` with `values` where `mask` holds; may write into `array` itself.
-
-    Parameters
-    ----------
-    xp : module
-        Array namespace of all.
-    array : array
-        The caller's own, which it gives away.
-    mask : bool array, shape of `array`
-        Where to replace.
-    values : array
-        Broadcasts to the shape of `array`.
-
-    Returns
-    -------
-    array
-
-    Examples
-    --------
-    >>> replaced(np, np.array([1.0, 2.0]), np.array([False, True]), np.array(9.0))
-    array([1., 9.])
-    """
+    """Return `array` with `values` where `mask` holds; may overwrite `array` itself."""
     if xp is np:
         # Half of the time of where(), which looks for a common shape and type first.
         np.copyto(array, values, where=mask)
@@ -251,26 +108,7 @@ def replaced(xp: Any, array: Array, mask: Array, values: Array) -> Array:
 
 
 def entry_of_choice(xp: Any, table: Array, assignment: Array) -> Array:
-    """Return the entry of a per-choice table that belongs to each device's choice.
-
-    Parameters
-    ----------
-    xp : module
-        Array namespace of both.
-    table : array, shape (..., M + 1)
-        One entry per choice, 0 = local.
-    assignment : integer array, shape (..., N)
-        Same batch axes.
-
-    Returns
-    -------
-    array, shape (..., N)
-
-    Examples
-    --------
-    >>> entry_of_choice(np, np.array([5.0, 7.0]), np.array([1, 0, 1]))
-    array([7., 5., 7.])
-    """
+    """Return each device's entry, (..., N), of a table with one entry per choice, (..., M + 1)."""
     if xp is np and table.ndim == 1:
         return table.take(assignment)
     *batch, bins = table.shape

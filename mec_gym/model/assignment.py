@@ -9,40 +9,16 @@ import numpy as np
 from mec_gym.model.arrays import Array, as_numpy, namespace_of
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
+from mec_gym.validation import refuse_where
 
 
 def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
-    """Return `assignment` as an integer array of the slot's kind, or refuse it.
+    """Return a decision as an int64 array of the slot's kind, shape (..., N), or refuse it.
 
-    One entry per device is one choice per device: eqs. (4) and (5) hold by construction.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        Gives N, M and which devices can execute locally.
-    slot : Slot
-        Must have the scenario's sizes; its batch axes must broadcast with the assignment's.
-    assignment : integer array_like, shape (..., N)
-        0 = local, j = server j.
-
-    Returns
-    -------
-    integer array, shape (..., N)
-        With the batch axes of slot and assignment broadcast.
-
-    Raises
-    ------
-    TypeError
-        If the entries are not integers.
-    ValueError
-        If a size, an entry or the batch axes do not fit, or eq. (7) forbids local execution.
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=2, n_servers=1)
-    >>> slot = Slot(gains=np.ones((2, 1)), data_bits=1.0, cycles=1.0)
-    >>> checked_assignment(scenario, slot, [0, 1])
-    array([0, 1])
+    One entry per device, 0 = local, j = server j, is one choice per device: eqs. (4) and (5) hold
+    by construction. The batch axes of slot and assignment are broadcast. ``TypeError`` for entries
+    that are no integers; ``ValueError`` for sizes or entries that do not fit, or for local
+    execution that eq. (7) forbids.
     """
     require_sizes(scenario, slot)
     xp = namespace_of(slot.gains)
@@ -75,26 +51,7 @@ def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array
 
 
 def require_sizes(scenario: Scenario, slot: Slot) -> None:
-    """Raise ``ValueError`` unless the slot has the scenario's N and M.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        A slot that should belong to it.
-
-    Raises
-    ------
-    TypeError
-        If one is not what it should be.
-    ValueError
-        Names both sizes.
-
-    Examples
-    --------
-    >>> require_sizes(Scenario(n_devices=1, n_servers=1), Slot([[1e-6]], 8e5, 1e9))
-    """
+    """Raise unless `scenario` is a Scenario and `slot` a Slot with its N and M."""
     if not isinstance(scenario, Scenario):
         raise TypeError(
             f"scenario must be a Scenario; got {type(scenario).__name__} {scenario!r:.60}. "
@@ -111,32 +68,10 @@ def require_sizes(scenario: Scenario, slot: Slot) -> None:
 
 
 def require_in_range(assignment: np.ndarray, scenario: Scenario) -> None:
-    """Raise ``ValueError`` for a choice out of 0...M, or a local one that eq. (7) forbids.
-
-    Parameters
-    ----------
-    assignment : integer array, shape (..., N)
-        0 = local, j = server j.
-    scenario : Scenario
-        Gives M and the power limits.
-
-    Raises
-    ------
-    ValueError
-        Names the first offending entry.
-
-    Examples
-    --------
-    >>> require_in_range(np.array([0, 1]), Scenario(n_devices=2, n_servers=1))
-    """
+    """Raise ``ValueError`` for a choice outside 0...M, or a local one that eq. (7) forbids."""
     outside = (assignment < 0) | (assignment > scenario.n_servers)
-    if outside.any():
-        first = tuple(int(i) for i in np.argwhere(outside)[0])
-        raise ValueError(
-            f"assignment entries must lie in 0...{scenario.n_servers} (0 = local, j = server j); "
-            f"got {int(assignment[first])} at index {first} "
-            f"({int(outside.sum())} of {assignment.size} entries)."
-        )
+    requirement = f"must lie in 0...{scenario.n_servers} (0 = local, j = server j)"
+    refuse_where(outside, "assignment entries", requirement, assignment)
     forbidden = (assignment == 0) & ~scenario.can_execute_locally
     if forbidden.any():
         first = tuple(int(i) for i in np.argwhere(forbidden)[0])

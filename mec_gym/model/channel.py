@@ -20,29 +20,10 @@ def path_gain(
     reference_gain: float,
     min_distance_m: float,
 ) -> NDArray[np.float64]:
-    r"""Return the gain of every link without fading, [M-2], eq. (3) with l_ij = 1.
+    """Return the gain of every link without fading, shape (N, M), [M-2], eq. (3) with l_ij = 1.
 
-    β0 / ((X_j − x_i)² + (Y_j − y_i)²), with the distance never below `min_distance_m`.
-
-    Parameters
-    ----------
-    device_positions_m : shape (N, 2), [m]
-        (x_i, y_i).
-    server_positions_m : shape (M, 2), [m]
-        (X_j, Y_j).
-    reference_gain : float, [1]
-        β0, the gain at 1 m.
-    min_distance_m : float, [m]
-        Least distance.
-
-    Returns
-    -------
-    ndarray, shape (N, M), [1]
-
-    Examples
-    --------
-    >>> path_gain(np.zeros((1, 2)), np.array([[0.0, 10.0]]), reference_gain=1e-4, min_distance_m=1)
-    array([[1.e-06]])
+    β0 / ((X_j − x_i)² + (Y_j − y_i)²), from positions of shape (N, 2) and (M, 2) [m]; β0 is the
+    gain at 1 m, and no distance counts as less than `min_distance_m`.
     """
     offset = device_positions_m[:, None, :] - server_positions_m[None, :, :]
     squared = np.maximum((offset**2).sum(axis=-1), min_distance_m**2)
@@ -50,52 +31,14 @@ def path_gain(
 
 
 def spectral_nats(xp: Any, power_w: Array, snr_per_w: Array) -> Array:
-    r"""Return ln(1 + p h / σ²), the spectral efficiency of eq. (2) in nats.
-
-    Parameters
-    ----------
-    xp : module
-        Array namespace.
-    power_w : array, [W]
-        Transmission power p.
-    snr_per_w : array, [1/W]
-        h / σ², the signal-to-noise ratio of one watt.
-
-    Returns
-    -------
-    array, [nat/s/Hz]
-        ``log1p`` keeps it exact for the weakest links.
-
-    Examples
-    --------
-    >>> float(spectral_nats(np, np.float64(1e-20), np.float64(1.0)))
-    1e-20
-    """
+    """Return ln(1 + p h / σ²) of eq. (2) [nat/s/Hz], exact for the weakest links; h/σ² [1/W]."""
     return xp.log1p(power_w * snr_per_w)
 
 
 def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bps_per_nat: Any) -> Array:
-    r"""Return the offloading rate r = B log2(1 + p h / σ²), [M-1], eq. (2).
+    """Return the offloading rate r = B log2(1 + p h / σ²) [bit/s], [M-1], eq. (2).
 
-    Parameters
-    ----------
-    xp : module
-        Array namespace.
-    power_w : array, [W]
-        Transmission power p.
-    snr_per_w : array, [1/W]
-        h / σ².
-    bps_per_nat : float or array without axes, [bit/s per nat/s/Hz]
-        B / ln 2.
-
-    Returns
-    -------
-    array, [bit/s]
-
-    Examples
-    --------
-    >>> rate_bps(np, np.array([1.0]), np.array([3.0]), bps_per_nat=1e6 / LN2)
-    array([2000000.])
+    p [W], h / σ² [1/W]; `bps_per_nat` is B / ln 2.
     """
     rate = spectral_nats(xp, power_w, snr_per_w)
     rate *= bps_per_nat

@@ -15,51 +15,23 @@ from mec_gym.scenario import Scenario
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """What the physics needs of a scenario.
-
-    Attributes
-    ----------
-    n_devices, n_servers : int
-        N and M.
-    bps_per_nat, noise : array without axes, or float
-        B / ln 2 [bit/s per nat/s/Hz] and σ² [W] of eq. (2).
-    weight_latency, weight_energy : array, shape (N,)
-        φ_T [1/s] and φ_E [1/J] of eq. (10).
-    max_power_w : array, shape (N,), [W]
-        P_i^max of eq. (7).
-    local_frequency_hz : array, shape (N,), [cycle/s]
-        f_i0 of eq. (8).
-    local_power_w : array, shape (N,), [W]
-        p_i^E of eq. (7).
-    server_frequency_hz : array, shape (M,), [cycle/s]
-        F_j^max of eq. (6).
-    frequency_by_choice : array, shape (M + 1,), [cycle/s]
-        The same behind a 1 for choice 0, so that an assignment indexes it.
-    weight_ratio : array, shape (N,), [J/s]
-        φ_T / φ_E; 1e60 where φ_E = 0 and 1e-60 where φ_T = 0, the ends of what can occur.
-    local_choice : int or integer array without axes
-        0, in the form that compares fastest with an assignment.
-    price_floor : array without axes
-        Far below L_j / F_j^max wherever that is not 0.
-    always_timed : bool
-        Whether every φ_T > 0, so that no infimum at zero power can occur.
-    """
+    """What the physics needs of a scenario, as arrays of one kind."""
 
     n_devices: int
     n_servers: int
-    bps_per_nat: Any
-    noise: Any
-    weight_latency: Array
-    weight_energy: Array
-    max_power_w: Array
-    local_frequency_hz: Array
-    local_power_w: Array
-    server_frequency_hz: Array
-    frequency_by_choice: Array
-    weight_ratio: Array
-    local_choice: Any
-    price_floor: Array
-    always_timed: bool
+    bps_per_nat: Any  # B / ln 2 [bit/s per nat/s/Hz], eq. (2)
+    noise: Any  # σ² [W], eq. (2)
+    weight_latency: Array  # φ_T, (N,) [1/s], eq. (10)
+    weight_energy: Array  # φ_E, (N,) [1/J], eq. (10)
+    max_power_w: Array  # P_i^max, (N,) [W], eq. (7)
+    local_frequency_hz: Array  # f_i0, (N,) [cycle/s], eq. (8)
+    local_power_w: Array  # p_i^E, (N,) [W], eq. (7)
+    server_frequency_hz: Array  # F_j^max, (M,) [cycle/s], eq. (6)
+    frequency_by_choice: Array  # the same behind a 1 for choice 0: an assignment indexes it
+    weight_ratio: Array  # φ_T / φ_E, (N,) [J/s]; 1e60 where φ_E = 0, 1e-60 where φ_T = 0
+    local_choice: Any  # 0, in the form that compares fastest with an assignment
+    price_floor: Array  # far below L_j / F_j^max wherever that is not 0
+    always_timed: bool  # whether every φ_T > 0: no infimum at zero power can occur
 
     @cached_property
     def xp(self) -> Any:
@@ -72,25 +44,7 @@ class Constants:
 
 
 def constants_of(scenario: Scenario, reference: Array) -> Constants:
-    """Return the constants of `scenario` in the kind, dtype and device of `reference`.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    reference : array
-        A float array, usually the gains of the slot at hand.
-
-    Returns
-    -------
-    Constants
-        Cached on the scenario.
-
-    Examples
-    --------
-    >>> constants_of(Scenario.preset("paper-30x2"), np.zeros(1)).server_frequency_hz
-    array([1.5e+10, 1.5e+10])
-    """
+    """Return a scenario's constants in the kind, dtype and device of a float array; cached."""
     xp = namespace_of(reference)
     key = (xp.__name__, str(reference.dtype), "cpu" if xp is np else str(reference.device))
     cache: dict[tuple[str, str, str], Constants] = scenario.__dict__.setdefault("_constants", {})

@@ -17,36 +17,10 @@ def uplink(
     bps_per_nat: Any,
     audible: bool = False,
 ) -> tuple[Array, Array]:
-    r"""Return time D/r and energy p D/r of a transmission, [M-3], eqs. (1) and (9).
+    """Return time D/r [s] and energy p D/r [J] of a transmission, [M-3], eqs. (1) and (9).
 
-    Parameters
-    ----------
-    xp : module
-        Array namespace.
-    power_w : array, [W]
-        Transmission power p >= 0.
-    snr_per_w : array, [1/W]
-        h / σ².
-    data_bits : array, [bit]
-        D.
-    bps_per_nat : float or array without axes, [bit/s per nat/s/Hz]
-        B / ln 2.
-    audible : bool
-        Promise that every p > 0, which spares the search for zeros.
-
-    Returns
-    -------
-    time_s : array, [s]
-        T^Tr of eq. (1); infinite at p = 0.
-    energy_j : array, [J]
-        p T^Tr of eq. (9); at p = 0 its limit D ln2 σ² / (B h).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> bits = np.array([2e6])
-    >>> uplink(np, np.array([1.0]), np.array([3.0]), bits, bps_per_nat=1e6 / np.log(2))
-    (array([1.]), array([1.]))
+    p >= 0 [W], h / σ² [1/W], D [bit]; `bps_per_nat` is B / ln 2. At p = 0 the time is infinite and
+    the energy its limit, D ln2 σ² / (B h). `audible` promises that every p > 0.
     """
     rate = rate_bps(xp, power_w, snr_per_w, bps_per_nat=bps_per_nat)
     if audible or not (silent := rate == 0.0).any():
@@ -69,32 +43,10 @@ def weighted_cost(
     *,
     finite: bool = False,
 ) -> Array:
-    r"""Return Φ_i = φ_T T_i + φ_E E_i, [M-6], eq. (10).
+    """Return Φ_i = φ_T T_i + φ_E E_i [1], [M-6], eq. (10); T [s], E [J], φ_T [1/s], φ_E [1/J].
 
-    Parameters
-    ----------
-    xp : module
-        Array namespace.
-    latency_s : array, [s]
-        T_i; may be infinite where φ_T = 0.
-    energy_j : array, [J]
-        E_i.
-    weight_latency, weight_energy : array, [1/s], [1/J]
-        φ_T and φ_E.
-    finite : bool
-        Promise that every latency is finite.
-
-    Returns
-    -------
-    array, [1]
-        A latency without weight costs nothing, infinite or not.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> inf = np.array([np.inf])
-    >>> weighted_cost(np, inf, np.array([2.0]), np.array([0.0]), np.array([1.0]))
-    array([2.])
+    A latency without weight costs nothing, infinite or not; `finite` promises that none is
+    infinite.
     """
     if not finite:
         latency_s = xp.where(weight_latency > 0.0, latency_s, xp.zeros_like(latency_s))
@@ -104,29 +56,9 @@ def weighted_cost(
 
 
 def computing_time(xp: Any, cycles: Array, frequency_hz: Array, *, running: bool = False) -> Array:
-    r"""Return F / f, the time of a computation, [M-4], in eqs. (1) and (8).
+    """Return F / f [s], the time of a computation, [M-4], in eqs. (1) and (8).
 
-    Parameters
-    ----------
-    xp : module
-        Array namespace.
-    cycles : array, [cycle]
-        F.
-    frequency_hz : array, [cycle/s]
-        f >= 0, the CPU speed that works on the task.
-    running : bool
-        Promise that every f > 0, which spares the search for zeros.
-
-    Returns
-    -------
-    array, [s]
-        Infinite where f = 0.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> computing_time(np, np.array([1e9, 1e9]), np.array([2e9, 0.0]))
-    array([0.5, inf])
+    F [cycle], f >= 0 [cycle/s]; infinite where f = 0. `running` promises that every f > 0.
     """
     if running or not (idle := frequency_hz == 0.0).any():
         return cycles / frequency_hz

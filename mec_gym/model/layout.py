@@ -22,26 +22,11 @@ LEVY_SCALE = 1 / 50
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Positions, and the gains that follow from them.
+    """Positions, and the gains that follow from them."""
 
-    Attributes
-    ----------
-    device_positions_m : ndarray, shape (N, 2), [m]
-        (x_i, y_i).
-    server_positions_m : ndarray, shape (M, 2), [m]
-        (X_j, Y_j).
-    path_gains : ndarray, shape (N, M), [1]
-        Eq. (3) without fading.
-
-    Examples
-    --------
-    >>> Layout(np.zeros((1, 2)), np.zeros((1, 2)), np.ones((1, 1))).path_gains
-    array([[1.]])
-    """
-
-    device_positions_m: NDArray[np.float64]
-    server_positions_m: NDArray[np.float64]
-    path_gains: NDArray[np.float64]
+    device_positions_m: NDArray[np.float64]  # (x_i, y_i), shape (N, 2)
+    server_positions_m: NDArray[np.float64]  # (X_j, Y_j), shape (M, 2)
+    path_gains: NDArray[np.float64]  # eq. (3) without fading, shape (N, M)
 
     @property
     def distances_m(self) -> NDArray[np.float64]:
@@ -53,21 +38,7 @@ class Layout:
 def fixed_layout(scenario: Scenario) -> Layout:
     """Return the one layout of a scenario with ``layout="fixed"``, drawn from `layout_seed`.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-
-    Returns
-    -------
-    Layout
-        The same object at every call: every env, copy and seed of the scenario shares the map.
-
-    Examples
-    --------
-    >>> scenario = Scenario.preset("paper-30x2")
-    >>> fixed_layout(scenario) is fixed_layout(scenario)
-    True
+    The same object at every call: every env, copy and seed of the scenario shares the map.
     """
     found: Layout | None = scenario.__dict__.get("_layout")
     if found is None:
@@ -81,22 +52,8 @@ def fixed_layout(scenario: Scenario) -> Layout:
 def draw_layout(scenario: Scenario, rng: np.random.Generator) -> Layout:
     """Draw positions by the scenario's laws: devices first, then servers.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    rng : numpy.random.Generator
-        Source of randomness; given positions draw nothing.
-
-    Returns
-    -------
-    Layout
-
-    Examples
-    --------
-    >>> layout = draw_layout(Scenario.preset("paper-200x10"), np.random.default_rng(0))
-    >>> layout.server_positions_m.shape
-    (10, 2)
+    Uniform, Gaussian or Lévy devices (Table III of the paper); servers at the k-means centres of
+    the devices. Given positions draw nothing.
     """
     devices = _device_positions(scenario, rng)
     if isinstance(scenario.server_positions, str):

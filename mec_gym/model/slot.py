@@ -69,22 +69,7 @@ class Slot:
 
     @classmethod
     def trusted(cls, gains: Array, data_bits: Array, cycles: Array) -> Slot:
-        """Return a Slot of arrays that are known to be right, without looking at them.
-
-        Parameters
-        ----------
-        gains, data_bits, cycles : array
-            As for the constructor, of one kind and with full shapes.
-
-        Returns
-        -------
-        Slot
-
-        Examples
-        --------
-        >>> Slot.trusted(np.ones((2, 1)), np.ones(2), np.ones(2)).n_devices
-        2
-        """
+        """Return a Slot of arrays of one kind and full shapes, without any check."""
         slot = object.__new__(cls)
         # A frozen dataclass forbids attributes, not the entries behind them.
         fields = slot.__dict__

@@ -25,29 +25,11 @@ _LARGEST_FADING = 100.0
 
 
 class World:
-    """Layouts and slots of one copy of a scenario, or of `n_copies` independent ones.
+    """Layouts and slots of one copy of a scenario, or of a batch of independent copies.
 
-    Draws the fading l_ij of eq. (3) and what tasks and layouts have at random.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The system.
-    n_copies : int, optional
-        B. Without it there is one copy and no batch axis.
-
-    Attributes
-    ----------
-    slot : Slot
-        The current slots, batch shape (B,) or (). New arrays at every draw: a slot that a
-        caller keeps never changes.
-
-    Examples
-    --------
-    >>> world = World(Scenario.preset("paper-30x2"), 2)
-    >>> world.reset([np.random.default_rng(seed) for seed in (0, 1)])
-    >>> world.slot.gains.shape
-    (2, 30, 2)
+    Draws the fading l_ij of eq. (3), and tasks and layouts where they are random. Without
+    `n_copies` there is no batch axis. Every draw makes new arrays: a `slot` that a caller keeps
+    never changes.
     """
 
     def __init__(self, scenario: Scenario, n_copies: int | None = None) -> None:
@@ -73,27 +55,7 @@ class World:
         self.slot: Slot | None = None
 
     def layout(self, copy: int = 0) -> Layout:
-        """Return the layout that a copy is in.
-
-        Parameters
-        ----------
-        copy : int
-            Index of the copy.
-
-        Returns
-        -------
-        Layout
-
-        Raises
-        ------
-        RuntimeError
-            Before the first reset of a world whose layouts are redrawn.
-
-        Examples
-        --------
-        >>> World(Scenario.preset("paper-30x2")).layout().server_positions_m[0]
-        array([10., 10.])
-        """
+        """Return the layout of a copy; ``RuntimeError`` where none has been drawn yet."""
         if not self._layouts:
             raise RuntimeError("layout='redrawn' has no layout before the first reset.")
         return self._layouts[copy]
@@ -103,16 +65,7 @@ class World:
     ) -> None:
         """Begin an episode: a new layout where layouts are redrawn, and a first slot.
 
-        Parameters
-        ----------
-        rngs : sequence of numpy.random.Generator
-            One per copy of the world.
-        copies : sequence of int, optional
-            The copies to reset; all by default.
-
-        Examples
-        --------
-        >>> World(Scenario.preset("paper-30x2")).reset([np.random.default_rng(0)])
+        One generator per copy of the world; `copies` are those to reset, all by default.
         """
         if self.scenario.layout == "redrawn":
             if not self._layouts:
@@ -126,24 +79,7 @@ class World:
     def advance(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int] | None = None
     ) -> None:
-        """Draw the next slot.
-
-        Parameters
-        ----------
-        rngs : sequence of numpy.random.Generator
-            One per copy of the world.
-        copies : sequence of int, optional
-            The copies that move on; all by default. The others keep their slot.
-
-        Examples
-        --------
-        >>> world, rng = World(Scenario.preset("paper-30x2")), np.random.default_rng(0)
-        >>> world.reset([rng])
-        >>> first = world.slot
-        >>> world.advance([rng])
-        >>> world.slot is first
-        False
-        """
+        """Draw the next slot of `copies` (all by default); the others keep theirs."""
         if copies is not None and not len(copies):
             return
         chosen = range(self.n_copies) if copies is None else copies
@@ -208,29 +144,14 @@ class World:
         return values
 
     def _stack_path_gains(self) -> NDArray[np.float64]:
-        """Return the gains without fading, inside the model's range.
-
-        Shape (N, M) where there is no batch axis; else (1, N, M), or (B, N, M) where layouts
-        differ.
-        """
+        """Return the gains without fading, in range: (N, M); of a batch (1, N, M) or (B, N, M)."""
         layouts = self._layouts[:1] if self.scenario.layout == "fixed" else self._layouts
         gains = np.stack([layout.path_gains for layout in layouts])
         gains = np.clip(gains, SMALLEST, LARGEST / _LARGEST_FADING)
         return np.asarray(gains if self._batch else gains[0])
 
     def get_state(self) -> dict[str, Any]:
-        """Return what the future depends on, randomness apart: slots and layouts.
-
-        Returns
-        -------
-        dict
-            For :meth:`set_state`; holds copies.
-
-        Examples
-        --------
-        >>> World(Scenario.preset("paper-30x2")).get_state()["slot"] is None
-        True
-        """
+        """Return copies of slots and layouts: all that the future depends on but the generators."""
         slot = self.slot
         return {
             "slot": None
@@ -245,18 +166,7 @@ class World:
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state.
-
-        Parameters
-        ----------
-        state : mapping
-            From :meth:`get_state` of a world of the same scenario and number of copies.
-
-        Examples
-        --------
-        >>> world = World(Scenario.preset("paper-30x2"))
-        >>> world.set_state(world.get_state())
-        """
+        """Go back to a state of a world of the same scenario and number of copies."""
         if state["layouts"] is not None:
             self._layouts = [Layout(*map(np.array, arrays)) for arrays in state["layouts"]]
             if self._layouts:

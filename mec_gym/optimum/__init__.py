@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from mec_gym.optimum.admission import paying
-from mec_gym.optimum.costs import choice_costs, load_problem, load_problems
-from mec_gym.optimum.problem import LoadProblems
-from mec_gym.optimum.solution import Optimum, solve
+from mec_gym.optimum.problem import LoadProblems, paying
+from mec_gym.optimum.solution import Optimum, choice_costs, load_problem, load_problems, solve
 
 __all__ = [
     "LoadProblems",

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym.optimum.dual import Priced, at_prices, dual_bounds
-from mec_gym.optimum.newton import maximise_dual
+from mec_gym.optimum.dual import Priced, at_prices, dual_bounds, maximise_dual
 from mec_gym.optimum.problem import LoadProblem, LoadProblems, normal_form
 from mec_gym.optimum.search import restart, search, tighten
 from mec_gym.optimum.transport import transport
@@ -46,43 +45,16 @@ CORE_STATES = 2000
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """An assignment and a proven bound; of a batch of problems, each with an axis in front.
+    """An assignment and a proven bound; of a batch of problems, each with an axis in front."""
 
-    Attributes
-    ----------
-    assignment : ndarray, shape (..., N)
-        0 = local, j = server j.
-    objective : float or ndarray, shape (B,), [1]
-        The problem's objective of the assignment.
-    lower_bound : float or ndarray, shape (B,), [1]
-        At most the optimum, up to rounding; equal to `objective` where `exact`.
-    prices : ndarray, shape (..., M), [1/sqrt(cycle)]
-        Dual prices λ_j >= 0 of root work behind the bound.
-    exact : bool or ndarray, shape (B,)
-        Whether the assignment is proven optimal.
-    """
-
-    assignment: NDArray[np.int64]
-    objective: Any
-    lower_bound: Any
-    prices: NDArray[np.float64]
-    exact: Any
+    assignment: NDArray[np.int64]  # (..., N): 0 = local, j = server j
+    objective: Any  # of the assignment
+    lower_bound: Any  # at most the optimum, up to rounding; the objective where exact
+    prices: NDArray[np.float64]  # (..., M) [1/sqrt(cycle)]: dual prices λ_j >= 0 behind the bound
+    exact: Any  # whether the assignment is proven optimal
 
     def put(self, rows: NDArray[Any], other: Solution) -> None:
-        """Overwrite the solutions of some problems of a batch.
-
-        Parameters
-        ----------
-        rows : bool or integer ndarray
-            Which ones, as an index of the batch axis.
-        other : Solution
-            Of these, in order.
-
-        Examples
-        --------
-        >>> one = minimise_all(LoadProblem(np.ones((1, 2)), np.ones(1), np.ones(1)).alone())
-        >>> one.put(np.array([0]), one)
-        """
+        """Overwrite the solutions of some problems of a batch, `rows` of its axis."""
         for name in ("assignment", "objective", "lower_bound", "prices", "exact"):
             getattr(self, name)[rows] = getattr(other, name)
 
@@ -91,22 +63,6 @@ def minimise(problem: LoadProblem) -> Solution:
     """Return the optimum, or the best assignment found with a lower bound.
 
     Exact where the tasks that are not free are equal, and for tiny problems; often elsewhere.
-
-    Parameters
-    ----------
-    problem : LoadProblem
-        The problem.
-
-    Returns
-    -------
-    Solution
-
-    Examples
-    --------
-    >>> problem = LoadProblem(np.array([[2.0, 0.5], [3.0, 0.5]]), np.ones(2), np.ones(1))
-    >>> solution = minimise(problem)
-    >>> solution.assignment, solution.objective, solution.exact
-    (array([0, 1]), 3.5, True)
     """
     found = minimise_all(problem.alone())
     return Solution(
@@ -119,24 +75,7 @@ def minimise(problem: LoadProblem) -> Solution:
 
 
 def minimise_all(problems: LoadProblems) -> Solution:
-    """Return :func:`minimise` of every problem of a batch, the same numbers as one by one.
-
-    Parameters
-    ----------
-    problems : LoadProblems
-        The problems.
-
-    Returns
-    -------
-    Solution
-        With a batch axis.
-
-    Examples
-    --------
-    >>> problems = LoadProblems(np.zeros((3, 2, 2)), np.ones((3, 2)), np.ones(1))
-    >>> minimise_all(problems).objective
-    array([0., 0., 0.])
-    """
+    """Return :func:`minimise` of every problem of a batch, the same numbers as one by one."""
     _, devices, choices = problems.cost.shape
     works = problems.root_work > 0.0
     every, some = np.asarray(works.all(axis=-1)), np.asarray(works.any(axis=-1))

@@ -1,4 +1,4 @@
-"""The offloading decision as an assignment problem with a quadratic load cost, alone or many."""
+r"""The offloading decision as an assignment problem with a quadratic load cost, alone or many."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mec_gym.model.arrays import Array, namespace_of
+from mec_gym.validation import LARGEST
+
 EQUAL_TOLERANCE = 1e-12
 """Relative difference up to which root works count as equal: rounding of the square roots."""
 
@@ -18,28 +21,11 @@ LEAST_CURVATURE = 1e-200
 
 @dataclass(frozen=True, eq=False)
 class LoadProblem:
-    r"""Minimise Σ_i cost[i, a_i] + Σ_j L_j² / F_j over a, with L_j = Σ s_i over the i on server j.
+    """Minimise Σ_i cost[i, a_i] + Σ_j L_j² / F_j over a; L_j = Σ s_i over the i on server j."""
 
-    Attributes
-    ----------
-    cost : ndarray, shape (N, M + 1), [1]
-        What each choice costs a device, not negative. Column 0 local, infinite for a device that
-        cannot run its task locally; column j server j, finite.
-    root_work : ndarray, shape (N,), [sqrt(cycle)]
-        s_i = sqrt(φ_T F_i), not negative.
-    server_frequency : ndarray, shape (M,), [cycle/s]
-        F_j, positive.
-
-    Examples
-    --------
-    >>> problem = LoadProblem(np.array([[2.0, 0.5], [2.0, 0.5]]), np.ones(2), np.ones(1))
-    >>> problem.objective(np.array([[0, 0], [0, 1], [1, 1]]))
-    array([4. , 3.5, 5. ])
-    """
-
-    cost: NDArray[np.float64]
-    root_work: NDArray[np.float64]
-    server_frequency: NDArray[np.float64]
+    cost: NDArray[np.float64]  # (N, M + 1) >= 0: column 0 local (infinite: forbidden), j server j
+    root_work: NDArray[np.float64]  # s_i = sqrt(φ_T F_i), (N,) [sqrt(cycle/s)], not negative
+    server_frequency: NDArray[np.float64]  # F_j, (M,) [cycle/s], positive
 
     @property
     def n_devices(self) -> int:
@@ -57,56 +43,15 @@ class LoadProblem:
         return bool(self.alone().equal_tasks[0])
 
     def alone(self) -> LoadProblems:
-        """Return the problem as a batch of one.
-
-        Returns
-        -------
-        LoadProblems
-
-        Examples
-        --------
-        >>> LoadProblem(np.ones((2, 3)), np.ones(2), np.ones(2)).alone().cost.shape
-        (1, 2, 3)
-        """
+        """Return the problem as a batch of one."""
         return LoadProblems(self.cost[None], self.root_work[None], self.server_frequency)
 
     def loads(self, assignment: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the root work that an assignment puts on each server.
-
-        Parameters
-        ----------
-        assignment : integer ndarray, shape (N,)
-            0 = local, j = server j.
-
-        Returns
-        -------
-        ndarray, shape (M,), [sqrt(cycle)]
-            L_j.
-
-        Examples
-        --------
-        >>> LoadProblem(np.ones((2, 3)), np.array([1.0, 2.0]), np.ones(2)).loads(np.array([2, 2]))
-        array([0., 3.])
-        """
+        """Return the root work L_j that an assignment (N,) puts on each server, shape (M,)."""
         return np.asarray(self._batch_loads(assignment[None])[0])
 
     def objective(self, assignment: NDArray[Any]) -> Any:
-        """Return the value of one assignment or of several.
-
-        Parameters
-        ----------
-        assignment : integer ndarray, shape (N,) or (K, N)
-            0 = local, j = server j.
-
-        Returns
-        -------
-        float or ndarray, shape (K,), [1]
-
-        Examples
-        --------
-        >>> LoadProblem(np.ones((1, 2)), np.ones(1), np.full(1, 4.0)).objective(np.array([1]))
-        1.25
-        """
+        """Return the value of one assignment (N,) or of several (K, N)."""
         batch = np.atleast_2d(assignment)
         chosen = self.cost[np.arange(self.n_devices), batch]
         loads = self._batch_loads(batch)
@@ -122,49 +67,17 @@ class LoadProblem:
         return loads.astype(np.float64, copy=False).reshape(len(batch), width)[:, 1:]
 
     def part(self, devices: NDArray[Any]) -> LoadProblem:
-        """Return the problem of some of the devices alone.
-
-        Parameters
-        ----------
-        devices : bool or integer ndarray
-            Which ones, as an index of the device axis.
-
-        Returns
-        -------
-        LoadProblem
-
-        Examples
-        --------
-        >>> LoadProblem(np.ones((3, 2)), np.ones(3), np.ones(1)).part(np.array([0, 2])).n_devices
-        2
-        """
+        """Return the problem of some of the devices alone."""
         return LoadProblem(self.cost[devices], self.root_work[devices], self.server_frequency)
 
 
 @dataclass(frozen=True, eq=False)
 class LoadProblems:
-    r"""Σ_i cost[i, a_i] + Σ_j L_j² / F_j, [S-1], of a batch of slots.
+    """Σ_i cost[i, a_i] + Σ_j L_j² / F_j, [S-1], of a batch of slots."""
 
-    Attributes
-    ----------
-    cost : ndarray, shape (B, N, M + 1), [1]
-        What each choice costs a device, computation at the servers apart. Column 0 local,
-        infinite for a device that cannot execute locally.
-    root_work : ndarray, shape (B, N), [sqrt(cycle/s)]
-        s_i.
-    server_frequency : ndarray, shape (M,), [cycle/s]
-        F_j^max.
-
-    Examples
-    --------
-    >>> problems = LoadProblems(np.ones((3, 2, 2)), np.ones((3, 2)), np.ones(1))
-    >>> problems.objective(np.zeros((3, 5, 2), dtype=int)).shape
-    (3, 5)
-    """
-
-    cost: NDArray[np.float64]
-    root_work: NDArray[np.float64]
-    server_frequency: NDArray[np.float64]
+    cost: NDArray[np.float64]  # (B, N, M + 1), as in a LoadProblem
+    root_work: NDArray[np.float64]  # (B, N)
+    server_frequency: NDArray[np.float64]  # (M,)
 
     @cached_property
     def equal_tasks(self) -> NDArray[np.bool_]:
@@ -180,23 +93,7 @@ class LoadProblems:
         return LoadProblem(self.cost[index], self.root_work[index], self.server_frequency)
 
     def at(self, slots: NDArray[Any]) -> LoadProblems:
-        """Return the problems of some of the slots.
-
-        Parameters
-        ----------
-        slots : bool or integer ndarray
-            Which ones, as an index of the batch axis.
-
-        Returns
-        -------
-        LoadProblems
-
-        Examples
-        --------
-        >>> problems = LoadProblems(np.ones((3, 5, 2)), np.ones((3, 5)), np.ones(1))
-        >>> problems.at(np.array([0, 2])).cost.shape
-        (2, 5, 2)
-        """
+        """Return the problems of some of the slots."""
         return LoadProblems(self.cost[slots], self.root_work[slots], self.server_frequency)
 
     @cached_property
@@ -208,10 +105,7 @@ class LoadProblems:
 
     @cached_property
     def _bins(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """By the number of candidates P: each one's first bin (B, P, 1), and s_i for all of them.
-
-        A search prices as many candidates in every generation.
-        """
+        """By the number of candidates P: each one's first bin (B, P, 1), and s_i of all."""
         return {}
 
     def _bins_of(self, candidates: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -224,17 +118,9 @@ class LoadProblems:
         return found
 
     def objective(self, assignment: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the objective of P decisions in every slot: the fitness of Algorithm 4, line 6.
+        """Return the objective of P decisions in every slot: fitness of Algorithm 4, line 6.
 
-        Parameters
-        ----------
-        assignment : ndarray, shape (B, P, N), int64
-            0 = local, j = server j; not checked.
-
-        Returns
-        -------
-        ndarray, shape (B, P), [1]
-            As :func:`mec_gym.evaluate`, up to rounding.
+        Assignments (B, P, N), not checked; (B, P), as :func:`mec_gym.evaluate` up to rounding.
         """
         batch, candidates, _ = assignment.shape
         bins = self.cost.shape[-1]
@@ -246,72 +132,26 @@ class LoadProblems:
 
 
 class NormalForm(NamedTuple):
-    r"""Problems in units that suit arithmetic: minimise Σ excess + Σ_j curvature_j ℓ_j².
+    """Problems in units that suit arithmetic: minimise Σ excess + Σ_j curvature_j ℓ_j².
 
-    ℓ_j = L_j / unit, and of every device's costs the least is subtracted, which keeps the
-    digits of devices with small costs beside those with large ones.
-
-    Of one problem, or of a batch with one more axis in front of everything.
-
-    Attributes
-    ----------
-    excess : ndarray, shape (..., M + 1, N), [1]
-        Cost above the device's least; choices first, so that reductions over them are fast.
-    size : ndarray, shape (..., N), [1]
-        s_i / max s, in [0, 1].
-    curvature : ndarray, shape (..., M), [1]
-        (max s)² / F_j, positive.
-    unit : float or ndarray, shape (B,), [sqrt(cycle)]
-        max s. A price λ_j of root work is the price p_j = λ_j · unit of ℓ_j.
-    base : float or ndarray, shape (B,), [1]
-        Σ of the devices' least costs, which the objective has on top.
+    ℓ_j = L_j / unit, and of every device's costs the least is subtracted, which keeps the digits of
+    devices with small costs beside those with large ones. Of one problem, or of a batch with one
+    more axis in front of everything.
     """
 
-    excess: NDArray[np.float64]
-    size: NDArray[np.float64]
-    curvature: NDArray[np.float64]
-    unit: Any
-    base: Any
+    excess: NDArray[np.float64]  # (..., M + 1, N): choices first, so that reductions are fast
+    size: NDArray[np.float64]  # (..., N): s_i / max s, in [0, 1]
+    curvature: NDArray[np.float64]  # (..., M): (max s)² / F_j, positive
+    unit: Any  # max s; a price λ_j of root work is the price p_j = λ_j · unit of ℓ_j
+    base: Any  # Σ of the devices' least costs, which the objective has on top
 
     def at(self, index: Any) -> NormalForm:
-        """Return one problem of a batch, or some of them.
-
-        Parameters
-        ----------
-        index : int, slice or ndarray
-            Of the batch axis.
-
-        Returns
-        -------
-        NormalForm
-
-        Examples
-        --------
-        >>> form = normal_form(LoadProblem(np.ones((2, 3)), np.ones(2), np.ones(2)).alone())
-        >>> form.at(0).excess.shape
-        (3, 2)
-        """
+        """Return one problem of a batch, or some of them."""
         return NormalForm(*(field[index] for field in self))
 
 
 def normal_form(problem: LoadProblem | LoadProblems) -> NormalForm:
-    """Return the normal form of problems in which some root work is positive.
-
-    Parameters
-    ----------
-    problem : LoadProblem or LoadProblems
-        N >= 1 and max s > 0, each.
-
-    Returns
-    -------
-    NormalForm
-
-    Examples
-    --------
-    >>> form = normal_form(LoadProblem(np.array([[3.0, 2.0]]), np.array([2.0]), np.ones(1)))
-    >>> form.excess.ravel(), form.size, form.curvature, form.unit
-    (array([1., 0.]), array([1.]), array([4.]), np.float64(2.0))
-    """
+    """Return the normal form of problems, each with N >= 1 and some root work positive."""
     unit = problem.root_work.max(axis=-1)
     units = unit[..., None]
     cost = np.ascontiguousarray(np.swapaxes(problem.cost, -1, -2))
@@ -319,3 +159,50 @@ def normal_form(problem: LoadProblem | LoadProblems) -> NormalForm:
     curvature = np.maximum(units * (units / problem.server_frequency), LEAST_CURVATURE)
     size = problem.root_work / units
     return NormalForm(cost - least[..., None, :], size, curvature, unit, least.sum(axis=-1))
+
+
+def paying(saving: Array, root_work: Array, server_frequency: Any, offered: Array) -> Array:
+    """Return which of the devices that are offered to a server it keeps, shape (..., N), [P-2].
+
+    A server that serves the set K gains Σ_K w_i − (Σ_K s_i)²/F over their local execution. It keeps
+    the devices with the largest saving per root work, w_i / s_i, as many as make that largest. All
+    of it is known at the server: no other gains take part. The set is never worse than all that is
+    offered. Where all s_i are equal none is better. Elsewhere none is better by more than max s_i²
+    / (4 F): if the last device could be split, some such set plus a part of the next device would
+    be optimal, and between the ends of the part the value bends by no more than that.
+
+    Parameters
+    ----------
+    saving : array, shape (..., N), [1]
+        w_i = c_i0 − c_ij: local cost less uplink cost. Infinite: keep whatever it costs.
+    root_work : array, shape (..., N), [sqrt(cycle/s)]
+        s_i >= 0, of any unit that fits `server_frequency`.
+    server_frequency : array, broadcasts to (...), [cycle/s]
+        F_j^max.
+    offered : bool array, shape (..., N)
+        Which devices the decision sends here.
+
+    Examples
+    --------
+    >>> paying(np.array([1.0, 1.0, 0.1]), np.ones(3), np.array(4.0), np.array([True, True, True]))
+    array([ True,  True, False])
+    """
+    xp = namespace_of(saving)
+    must = offered & (saving > LARGEST)
+    per_work = xp.where(
+        offered, saving / xp.clip(root_work, min=1e-30), xp.full_like(saving, -float("inf"))
+    )
+    order = xp.argsort(-per_work, axis=-1, stable=True)
+    place = xp.argsort(order, axis=-1, stable=True)
+    gain = xp.where(offered & ~must, saving, xp.zeros_like(saving))
+    work = xp.where(offered, root_work, xp.zeros_like(saving))
+    load = xp.cumulative_sum(xp.take_along_axis(work, order, axis=-1), axis=-1)
+    total = xp.cumulative_sum(xp.take_along_axis(gain, order, axis=-1), axis=-1)
+    total = total - load * load / server_frequency[..., None]
+    # Those that must be served come first in the order: the set ends no earlier than they do.
+    n_must = xp.sum(xp.astype(must, place.dtype), axis=-1)
+    too_early = xp.sort(place, axis=-1) < n_must[..., None] - 1
+    total = xp.where(too_early, xp.full_like(total, -float("inf")), total)
+    worth = (xp.max(total, axis=-1) > 0) | (n_must > 0)
+    last = xp.where(worth, xp.argmax(total, axis=-1), -xp.ones_like(n_must))
+    return offered & (place <= last[..., None])

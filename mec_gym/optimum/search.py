@@ -51,40 +51,14 @@ KICK_SCALE = 0.1
 
 
 class Tightened(NamedTuple):
-    """What the enumeration found.
+    """What the enumeration found."""
 
-    Attributes
-    ----------
-    choice : ndarray, shape (N,)
-        The best assignment known.
-    proven : float, [1]
-        No assignment has a smaller excess; infinite if the one known is optimal.
-    """
-
-    choice: NDArray[np.int64]
-    proven: float
+    choice: NDArray[np.int64]  # (N,): the best assignment known
+    proven: float  # no assignment has a smaller excess; infinite if the one known is optimal
 
 
 def search(priced: Priced) -> NDArray[np.int64]:
-    """Return an assignment that no move in reach improves, starting from the best choices.
-
-    Parameters
-    ----------
-    priced : Priced
-        The problem at good prices.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-
-    Examples
-    --------
-    >>> from mec_gym.optimum.dual import at_prices
-    >>> from mec_gym.optimum.problem import NormalForm
-    >>> form = NormalForm(np.array([[9.0, 9.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0, 0.0)
-    >>> search(at_prices(form, np.array([4.0])))
-    array([1, 1])
-    """
+    """Return an assignment (N,) that no move in reach improves, starting from the best choices."""
     start = priced.regret.argmin(axis=0)
     excess = priced.excess(start)
     moves = _Moves(priced, start, excess)
@@ -95,33 +69,9 @@ def search(priced: Priced) -> NDArray[np.int64]:
 def restart(
     priced: Priced, choice: NDArray[np.int64], *, times: int, enough: float
 ) -> NDArray[np.int64]:
-    """Search again from the best assignment, a few moves at random made first.
+    """Search again from the best assignment, a few moves at random made first; return the best.
 
-    The random numbers are the same in every call.
-
-    Parameters
-    ----------
-    priced : Priced
-        The problem at good prices.
-    choice : ndarray, shape (N,)
-        An assignment.
-    times : int
-        How often.
-    enough : float, [1]
-        Excess at which not to go on.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        The best assignment found; `choice` if none is better.
-
-    Examples
-    --------
-    >>> from mec_gym.optimum.dual import at_prices
-    >>> from mec_gym.optimum.problem import NormalForm
-    >>> form = NormalForm(np.array([[9.0, 9.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0, 0.0)
-    >>> restart(at_prices(form, np.array([4.0])), np.array([1, 1]), times=3, enough=0.0)
-    array([1, 1])
+    At most `times`, until the excess is `enough`. The random numbers are the same in every call.
     """
     best, excess = choice, priced.excess(choice)
     if not excess > enough:
@@ -141,13 +91,7 @@ def restart(
 
 
 class _Moves:
-    """An assignment and the moves of single devices that the search considers.
-
-    Attributes
-    ----------
-    choice : ndarray, shape (N,)
-        The assignment.
-    """
+    """An assignment, `choice`, and the moves of single devices that the search considers."""
 
     def __init__(self, priced: Priced, choice: NDArray[np.int64], limit: float) -> None:
         self._priced = priced
@@ -276,33 +220,10 @@ def tighten(priced: Priced, choice: NDArray[np.int64], *, states: int, size: int
     """Enumerate the assignments better than one known, as far as a number of states allows.
 
     Devices are decided one after another, those first whose second choice costs most. A partial
-    assignment is dropped if its regrets and the load error that the devices left can no longer
-    mend reach the known excess. Where more than `states` remain, those that promise least are
-    dropped too, and the least of their bounds is all that the enumeration proves.
-
-    Parameters
-    ----------
-    priced : Priced
-        The problem at good prices.
-    choice : ndarray, shape (N,)
-        The best assignment known.
-    states : int
-        Partial assignments kept at most.
-    size : int
-        Choices in question, over all devices, beyond which nothing is tried.
-
-    Returns
-    -------
-    Tightened
-
-    Examples
-    --------
-    >>> from mec_gym.optimum.dual import at_prices
-    >>> from mec_gym.optimum.problem import NormalForm
-    >>> form = NormalForm(np.array([[9.0, 9.0], [0.0, 0.0]]), np.ones(2), np.ones(1), 1.0, 0.0)
-    >>> priced = at_prices(form, np.array([3.0]))
-    >>> tighten(priced, np.array([0, 1]), states=100, size=100)
-    Tightened(choice=array([1, 1]), proven=inf)
+    assignment is dropped if its regrets and the load error that the devices left can no longer mend
+    reach the known excess. Where more than `states` remain, those that promise least are dropped
+    too, and the least of their bounds is all that the enumeration proves. Nothing is tried if more
+    than `size` choices are in question, over all devices.
     """
     best, proven = priced.excess(choice), math.inf
     core = _core(priced, best, size)

@@ -27,40 +27,16 @@ from mec_gym.optimum.problem import NormalForm
 
 
 class Flow(NamedTuple):
-    """Optimal assignments of equal tasks and the prices that prove them.
+    """Optimal assignments of equal tasks and the prices that prove them."""
 
-    Attributes
-    ----------
-    assignment : ndarray, shape (B, N)
-        0 = local, j = server j.
-    price : ndarray, shape (B, M), [1]
-        p_j: what one more device on server j would cost.
-    """
-
-    assignment: NDArray[np.int64]
-    price: NDArray[np.float64]
+    assignment: NDArray[np.int64]  # (B, N): 0 = local, j = server j
+    price: NDArray[np.float64]  # (B, M): what one more device on server j would cost
 
 
 def transport(form: NormalForm, price: NDArray[np.float64]) -> Flow:
-    """Return the optima of a batch of problems with equal tasks.
+    """Return the optima of a batch of problems with equal tasks, all sizes being 1.
 
-    Parameters
-    ----------
-    form : NormalForm
-        Of a batch, all sizes equal to 1.
-    price : ndarray, shape (B, M), [1]
-        Prices >= 0 to start from; the nearer to optimal, the faster.
-
-    Returns
-    -------
-    Flow
-
-    Examples
-    --------
-    >>> excess, one = np.array([[[1.0, 3.0], [0.0, 0.0]]]), np.ones((1, 1))
-    >>> form = NormalForm(excess, np.ones((1, 2)), one, one[0], np.zeros(1))
-    >>> transport(form, np.zeros((1, 1))).assignment
-    array([[0, 1]])
+    The prices to start from are (B, M), >= 0; the nearer to optimal, the faster.
     """
     repair = _Repair(form, price)
     while repair.step():
@@ -78,12 +54,8 @@ class _Paths(NamedTuple):
 class _Repair:
     """Flows under repair: every device at its best choice, every server wanting its best count.
 
-    Problems take their steps together, each those that it takes alone.
-
-    Attributes
-    ----------
-    choice : ndarray, shape (B, N)
-        The node each device sends its unit to.
+    `choice`, (B, N), is the node each device sends its unit to. Problems take their steps together,
+    each those that it takes alone.
     """
 
     def __init__(self, form: NormalForm, price: NDArray[np.float64]) -> None:
@@ -147,11 +119,7 @@ class _Repair:
         return reach
 
     def certify(self) -> NDArray[np.float64]:
-        """Return the servers' prices afresh: the least cost of the residual paths to the sink.
-
-        They exist because the residual graph of an optimal flow has no negative cycle. A price
-        is the sum of few costs, free of the rounding that the updates have left.
-        """
+        """Return the servers' prices afresh: the least cost of the residual paths to the sink."""
         arcs = self._arcs(slice(None))
         price = arcs[:, :, 0].copy()
         price[:, 0] = 0.0
@@ -201,7 +169,7 @@ class _Repair:
         return least
 
     def _least_moves_from(self, row: int, node: int) -> NDArray[np.float64]:
-        """Return one row of it."""
+        """Return one row of :meth:`_least_moves`."""
         moves = self._cost[row, self.choice[row] == node]
         moves -= moves[:, node].copy()[:, None]
         least: NDArray[np.float64] = moves.min(axis=0, initial=np.inf)
@@ -218,11 +186,7 @@ class _Repair:
 def _shortest_paths(
     arcs: NDArray[np.float64], price: NDArray[np.float64], excess: NDArray[np.int64]
 ) -> _Paths:
-    """Bellman-Ford over reduced costs, all nodes of all problems at once.
-
-    Reduced costs are >= 0 but for rounding; cut off at 0, updates that strictly shorten cannot
-    close a cycle.
-    """
+    """Bellman-Ford over reduced costs, all nodes of all problems at once."""
     reduced = np.maximum(arcs + price[:, None] - price[:, :, None], 0.0)
     length = np.where(excess > 0, 0.0, np.inf)
     before = np.full(length.shape, -1)

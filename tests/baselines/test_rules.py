@@ -37,7 +37,7 @@ def slots() -> SlotSet:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rule_is_legal_and_never_beats_the_bound(name: str, slots: SlotSet) -> None:
     rule = rules(quota_size=2)[name]
-    for one, slot, bound in zip(slots.scenarios, slots.slots, slots.optimum, strict=True):
+    for one, slot, bound in zip(slots.scenarios, slots.slots, slots.lower_bound, strict=True):
         decision = rule(one, slot, fixed_layout(one), np.random.default_rng(0))
         assert decision.shape == (4, 7)
         # 1e-12: sums of seven costs in another order.

@@ -203,7 +203,7 @@ def test_info_and_rewards_equal_evaluate(scenario: Scenario, optimum: bool) -> N
                 found = mec_gym.solve(scenario, slot)
                 assert info["optimum"] == found.objective
                 assert info["lower_bound"] == found.lower_bound
-                assert info["nrr"] == found.objective / info["objective"]
+                assert info["nrr"] == found.lower_bound / info["objective"]
                 assert found.lower_bound <= found.objective <= info["objective"] * (1 + 1e-9)
         objective = float(outcome.objective)
         assert steps["reciprocal"][1] == 1.0 / objective

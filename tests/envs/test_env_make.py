@@ -126,7 +126,7 @@ def test_every_scenario_field_is_a_keyword() -> None:
         ({"noise_w": -1.0}, ValueError, "noise_w must be"),
         ({"reward": "reciprocl"}, ValueError, "did you mean 'reciprocal'"),
         ({"observation": "decibel"}, ValueError, "observation must be one of"),
-        ({"optimum": 1}, TypeError, "optimum must be a bool"),
+        ({"optimum": 1}, TypeError, "optimum must be True or False"),
     ],
 )
 def test_mistakes_are_named(

@@ -233,7 +233,7 @@ def test_messages_name_agent_and_device() -> None:
     env = parallel_env(SMALL)
     env.reset(seed=0)
     good = {agent: np.zeros(5) for agent in env.agents}
-    with pytest.raises(ValueError, match=r"mec_2.*got 2.0 for device 3"):
+    with pytest.raises(ValueError, match=r"mec_2.*got 2.0 at index \(3,\)"):
         env.step(good | {"mec_2": np.array([0, 0, 0, 2.0, 0])})
     with pytest.raises(ValueError, match=r"missing \['mec_1'\]"):
         env.step({"mec_0": good["mec_0"], "mec_2": good["mec_2"]})

@@ -21,7 +21,7 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from mec_gym.envs.sb3 import SB3VecEnv, ScoreVecEnv, make_sb3_vec_env
+from mec_gym.envs.sb3 import SB3VecEnv, ScoreVecEnv, make_sb3_vec_env, world_of
 
 ID = "mec_gym/MultiMEC-v0"
 SMALL = Scenario(n_devices=4, n_servers=2, name="small")
@@ -313,3 +313,18 @@ def test_score_vec_env_refuses_what_it_cannot_vote_on() -> None:
     ]:
         with pytest.raises(error, match=message):
             scored.step(scores)
+
+
+def test_what_an_algorithm_cannot_work_with_is_refused() -> None:
+    plain, scored, normal = flat(TASKS), flat(TASKS, scores=True), VecNormalize(flat(TASKS))
+    assert world_of(plain) == world_of(normal, plain=False) == (TASKS, "flat")
+    assert world_of(scored, assignments=False) == (TASKS, "flat")
+    with pytest.raises(TypeError, match="must take assignments"):
+        world_of(scored)
+    with pytest.raises(ValueError, match="VecNormalize"):
+        world_of(normal)
+    mixed = DummyVecEnv([lambda name=name: gym.make(ID, scenario=name) for name in (SMALL, FORCED)])
+    with pytest.raises(ValueError, match="copy 1 differs"):
+        world_of(mixed, plain=False)
+    with pytest.raises(TypeError, match="must be a MultiMEC env"):
+        world_of(DummyVecEnv([lambda: gym.make("CartPole-v1")]), plain=False, assignments=False)

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from mec_gym import Allocation, Scenario, Slot, allocate, evaluate
-from mec_gym.allocation import optimal_power
+from mec_gym.allocation import PIECES_PER_UNIT, optimal_power, solved_by_iteration, stationary_power
 from mec_gym.model.constants import constants_of
-from mec_gym.model.stationary import PIECES_PER_UNIT, solved_by_iteration, stationary_power
 from tests.model.reference_loops import random_case
 
 EPS = float(np.finfo(np.float64).eps)

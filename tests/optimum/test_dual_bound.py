@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mec_gym.optimum.dual import dual_bound
-from mec_gym.optimum.newton import maximise_dual, uniform_price
+from mec_gym.optimum.dual import dual_bound, maximise_dual, uniform_price
 from mec_gym.optimum.problem import LoadProblem, normal_form
 
 

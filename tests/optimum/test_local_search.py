@@ -8,8 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from mec_gym.optimum.dual import Priced, at_prices, dual_bound
-from mec_gym.optimum.newton import maximise_dual
+from mec_gym.optimum.dual import Priced, at_prices, dual_bound, maximise_dual
 from mec_gym.optimum.problem import LoadProblem, NormalForm, normal_form
 from mec_gym.optimum.search import restart, search, tighten
 

@@ -10,10 +10,9 @@ import pytest
 
 from mec_gym import Scenario, Slot, solve
 from mec_gym.evaluation import slot_set
-from mec_gym.optimum import newton, solution
+from mec_gym.optimum import dual, solution
 from mec_gym.optimum.assign import minimise, minimise_all
-from mec_gym.optimum.dual import dual_bound, dual_bounds
-from mec_gym.optimum.newton import maximise_dual, uniform_price
+from mec_gym.optimum.dual import dual_bound, dual_bounds, maximise_dual, uniform_price
 from mec_gym.optimum.problem import LoadProblem, LoadProblems, normal_form
 
 FIELDS = ("assignment", "objective", "lower_bound", "prices", "exact")
@@ -76,13 +75,13 @@ def test_the_batch_takes_different_roads(monkeypatch: pytest.MonkeyPatch) -> Non
     # Else the tests above would not see problems that leave the batch at different times.
     problems = random_batch(5, 25, 4, ("scaled",) * 30)
     sizes = []
-    steps = newton._newton_together
+    steps = dual._newton_together
 
     def noted(form: Any, price: Any, temperature: Any) -> Any:
         sizes.append(len(price))
         return steps(form, price, temperature)
 
-    monkeypatch.setattr(newton, "_newton_together", noted)
+    monkeypatch.setattr(dual, "_newton_together", noted)
     maximise_dual(normal_form(problems), mismatch=4.0)
     assert sizes[0] == 30
     assert len(set(sizes)) > 2

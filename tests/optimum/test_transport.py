@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from mec_gym.optimum.dual import dual_bound
-from mec_gym.optimum.newton import maximise_dual
+from mec_gym.optimum.dual import dual_bound, maximise_dual
 from mec_gym.optimum.problem import LoadProblem, normal_form
 from mec_gym.optimum.transport import transport
 

@@ -203,7 +203,9 @@ def test_weights() -> None:
 
 def test_local_execution_has_a_power_in_range() -> None:
     for wrong in (0.99, 10.01, math.nan):
-        with pytest.raises(ValueError, match=r"power_exponent must lie in \[1, 10\].* device 2"):
+        with pytest.raises(
+            ValueError, match=r"power_exponent must lie in \[1, 10\].* at index \(2,\)"
+        ):
             small(power_exponent=[1.0, 10.0, wrong], local_frequency_hz=1.0)
     for fields in (
         {"local_frequency_hz": 1e30, "power_exponent": 10.0, "switched_capacitance": 1e30},
