@@ -38,7 +38,10 @@ def found(name: str) -> tuple[str, list[str], Any]:
     Where a package has a function and a module of one name, what follows it is in the module.
     """
     module, *rest = name.split(".")
-    thing: Any = importlib.import_module(module)
+    try:
+        thing: Any = importlib.import_module(module)
+    except (ImportError, ValueError):  # a neighbour's bare name; nothing
+        raise LookupError(name) from None
     path: list[str] = []
     for place, part in enumerate(rest, start=1):
         inner = getattr(thing, part, None)
