@@ -1,4 +1,9 @@
-"""The learners among the baselines: the actor-critic against A2C with its stock distribution."""
+"""The actor-critic against A2C with its stock distribution.
+
+All train on the native vector env with one thread and their own defaults, on one copy and on many:
+a list of distributions is asked for many slots at once there. A2C with the fast distribution
+differs from A2C in nothing else. Slots and gradient steps count.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from stable_baselines3.common.distributions import MultiCategoricalDistribution
 
 from baselines import ActorCritic
 from baselines.learners import BatchedMultiCategorical, OffloadingActorCriticPolicy
-from benchmarks.measure import Row, interleaved, row, shown
+from benchmarks.measure import Row, interleaved, row, shown, threads
 from mec_gym.envs.sb3 import make_sb3_vec_env
 
 PRESET = "paper-200x10"
@@ -22,38 +27,21 @@ COPIES = 16
 
 
 def actor_critic(*, quick: bool) -> list[Row]:
-    """Compare training with Stable-Baselines3's A2C and its list of 200 distributions.
-
-    All train on the native vector env with one thread and their own defaults, on one copy and on
-    many: there a list is asked for many slots at once, and its overhead is shared among them. A2C
-    with the fast distribution differs from A2C in nothing else. Slots and gradient steps count.
-
-    Parameters
-    ----------
-    quick : bool
-        A few slots.
-
-    Returns
-    -------
-    list of Row
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    """Compare training with Stable-Baselines3's A2C and its list of 200 distributions."""
+    with threads(1):
         return [*_training(quick), *_distribution(quick)]
-    finally:
-        torch.set_num_threads(before)
 
 
 def _training(quick: bool) -> list[Row]:
     rows = []
+    few: dict[str, Any] = {"batch_size": 2 * COPIES} if quick else {}
     for copies in (1, COPIES):
+        env = partial(make_sb3_vec_env, PRESET, n_envs=copies)
+        same: dict[str, Any] = {"seed": 0, "device": "cpu"}
         models: dict[str, Any] = {
-            "actor-critic": ActorCritic(env=_env(copies), seed=0, device="cpu", **_few(quick)),
-            "A2C with the fast distribution": A2C(
-                OffloadingActorCriticPolicy, _env(copies), seed=0, device="cpu"
-            ),
-            "A2C": A2C("MlpPolicy", _env(copies), seed=0, device="cpu"),
+            "actor-critic": ActorCritic(env=env(), **same, **few),
+            "A2C with the fast distribution": A2C(OffloadingActorCriticPolicy, env(), **same),
+            "A2C": A2C("MlpPolicy", env(), **same),
         }
         rates = dict.fromkeys(models, 0.0)
         for _ in range(1 if quick else 10):
@@ -67,14 +55,6 @@ def _training(quick: bool) -> list[Row]:
             goal = ">= 20" if (copies, name) == (1, "actor-critic") and not quick else ""
             rows.append(row(label, f"{ours:.3g} / s", f"{theirs:.3g} / s", ours / theirs, goal))
     return rows
-
-
-def _few(quick: bool) -> dict[str, Any]:
-    return {"batch_size": 2 * COPIES} if quick else {}
-
-
-def _env(copies: int) -> Any:
-    return make_sb3_vec_env(PRESET, n_envs=copies)
 
 
 def _slots_per_second(model: Any) -> float:

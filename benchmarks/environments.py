@@ -17,17 +17,7 @@ from mec_gym.envs.vector import MultiMECVectorEnv
 
 
 def single_step(*, quick: bool) -> list[Row]:
-    """Compare ``step`` with drawing 2,000 exponentials and taking their logarithm.
-
-    Parameters
-    ----------
-    quick : bool
-        Fewer repeats.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare ``step`` with drawing 2,000 exponentials and taking their logarithm."""
     rng = np.random.default_rng(0)
     rows = []
     for name in ("paper-200x10", "bandlimited-200x10", "unequal-200x10"):
@@ -53,17 +43,7 @@ def single_step(*, quick: bool) -> list[Row]:
 
 
 def vector_step(*, quick: bool) -> list[Row]:
-    """Compare the native vector env with 64 single envs in SyncVectorEnv.
-
-    Parameters
-    ----------
-    quick : bool
-        Fewer copies and repeats.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare the native vector env with 64 single envs in SyncVectorEnv."""
     copies = 8 if quick else 64
     rows = []
     for name, goal in (("paper-30x2", ">= 10"), ("paper-200x10", ">= 2"), ("unequal-200x10", "")):
@@ -88,17 +68,7 @@ def vector_step(*, quick: bool) -> list[Row]:
 
 
 def memory(*, quick: bool) -> list[Row]:
-    """Measure how memory grows over a million steps.
-
-    Parameters
-    ----------
-    quick : bool
-        Twenty thousand steps instead.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Measure how memory grows over a million steps."""
     steps = 20_000 if quick else 1_000_000
     copies = 64
     env = MultiMECVectorEnv(copies, "paper-30x2", max_episode_steps=100)

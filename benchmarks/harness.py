@@ -1,4 +1,14 @@
-"""The harness: what it adds to bare training, and what a second job saves."""
+"""The harness: what it adds to bare training, and what a second job saves.
+
+A run is a whole one: settings, frozen slots with their optima, eleven points of the curve, two
+pictures, TensorBoard, four checkpoints, the final model and what it reaches.
+
+Two turns of the same training differ by more than the goal. So the goal is one within a run: its
+whole time over its time without the harness, which is everything outside of ``learn``, and inside
+of it callbacks, the logger and other threads; the median of the turns. Beside it stand whole runs
+over bare ones that take turns with them, the best of each, by the process's own time and by the
+clock, which holds the waits for the disk, too.
+"""
 
 from __future__ import annotations
 
@@ -21,39 +31,23 @@ from mec_bench.training import make_env
 from mec_bench.watching import Watch
 from mec_gym import Scenario
 
-_FEW: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size": 8}
+
+def _settings(preset: str, slots: int, *, quick: bool, seed: int = 0) -> Settings:
+    few: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size": 8}
+    return Settings(
+        algorithm="dirs",
+        scenario=Scenario.preset(preset),
+        timesteps=20 if quick else slots,
+        seed=seed,
+        arguments=few if quick else {},
+    )
 
 
 def overhead(*, quick: bool) -> list[Row]:
-    """Compare :func:`mec_bench.train` with the bare ``learn`` of an equal model.
-
-    Ours is a whole run: settings, frozen slots with their optima, eleven points of the curve, two
-    pictures, TensorBoard, four checkpoints, the final model and what it reaches. DIRS has its
-    defaults, demonstrations and pre-training included, for as many slots as in the paper.
-
-    Turns of one and the same training differ by more than the goal. So the goal is one within a
-    run: all of its time over what is left without the harness's, which is everything outside of
-    ``learn``, in there callbacks and the logger, and other threads; the median of the turns. Beside
-    it stand whole runs over bare ones that take turns with them, the best of each, by the process's
-    own time and by the clock, which holds the waits for the disk, too.
-
-    Parameters
-    ----------
-    quick : bool
-        A few slots.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare :func:`mec_bench.train` with the bare ``learn`` of an equal model."""
     rows = []
     for preset, slots, rounds in (("paper-200x10", 5_000, 3), ("paper-30x2", 3_000, 8)):
-        settings = Settings(
-            algorithm="dirs",
-            scenario=Scenario.preset(preset),
-            timesteps=20 if quick else slots,
-            arguments=_FEW if quick else {},
-        )
+        settings = _settings(preset, slots, quick=quick)
         chosen = algorithm("dirs", settings.arguments)
 
         def bare(chosen: Any = chosen, settings: Settings = settings) -> None:
@@ -91,10 +85,7 @@ def overhead(*, quick: bool) -> list[Row]:
 
 @contextlib.contextmanager
 def _learning(algorithm: type) -> Iterator[list[float]]:
-    """Measure this thread's own seconds in ``learn``, without callbacks and the logger.
-
-    The thread that writes TensorBoard's file is the harness's, too.
-    """
+    """Measure this thread's own seconds in ``learn``, without callbacks and the logger."""
     spent, aside, depth = [0.0], [0.0], [0]
 
     def timed(method: Callable[..., Any], into: list[float]) -> Callable[..., Any]:
@@ -112,7 +103,8 @@ def _learning(algorithm: type) -> Iterator[list[float]]:
         return wrapped
 
     parts = [(algorithm, "learn", spent), (Logger, "record", aside), (Logger, "dump", aside)]
-    parts += [(BaseCallback, name, aside) for name in _CALLED]
+    called = ("training_start", "rollout_start", "step", "rollout_end", "training_end")
+    parts += [(BaseCallback, f"on_{name}", aside) for name in called]
     parts += [(Watch, "on_pretraining_step", aside)]
     with contextlib.ExitStack() as undo:
         for owner, name, into in parts:
@@ -120,16 +112,6 @@ def _learning(algorithm: type) -> Iterator[list[float]]:
             setattr(owner, name, timed(getattr(owner, name), into))
         yield spent
     spent[0] -= aside[0]
-
-
-_CALLED = (
-    "on_training_start",
-    "on_rollout_start",
-    "on_step",
-    "on_rollout_end",
-    "on_training_end",
-)
-"""What algorithms call of a callback."""
 
 
 def _seconds(action: Callable[[], object]) -> tuple[float, float]:
@@ -140,28 +122,9 @@ def _seconds(action: Callable[[], object]) -> tuple[float, float]:
 
 
 def jobs(*, quick: bool) -> list[Row]:
-    """Compare a matrix of 20 short runs with two jobs and with one.
-
-    Parameters
-    ----------
-    quick : bool
-        Four runs.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare a matrix of 20 short runs with two jobs and with one."""
     count = 4 if quick else 20
-    runs = [
-        Settings(
-            algorithm="dirs",
-            scenario=Scenario.preset("paper-30x2"),
-            timesteps=20 if quick else 1_000,
-            seed=seed,
-            arguments=_FEW if quick else {},
-        )
-        for seed in range(count)
-    ]
+    runs = [_settings("paper-30x2", 1_000, quick=quick, seed=seed) for seed in range(count)]
     times = {}
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,17 @@
-"""DIRS: training and decisions against DDPG, gradient steps and search against bare work."""
+"""DIRS: training and decisions against DDPG, gradient steps and search against bare work.
+
+Training is DIRS in full with its defaults, demonstrations and pre-training included. DDPG is
+Stable-Baselines3's with its own defaults, but a buffer that fits memory, on the same single env
+with :class:`ScoreAction`: a slot's env costs it less than a hundredth of its gradient step. Its
+time per slot is measured once it learns, before DIRS and after it; the better counts.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,30 +22,15 @@ from numpy.typing import NDArray
 from stable_baselines3 import DDPG
 
 import mec_gym
-from benchmarks.measure import Row, interleaved, row, shown
+from benchmarks.measure import Row, interleaved, row, shown, threads
 from dirs_agents import DIRS, LevySearch, demonstration_slots, levy_search
 from mec_gym import Scenario, ScoreAction, Slot, evaluate
 from mec_gym.levy import levy_steps
 from mec_gym.optimum import load_problem
 
 PRESET = "paper-200x10"
-THREADS = (1, 2)
-"""Threads of PyTorch: the first is the benchmarks' setting, the others are for information."""
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[str]:
-    """Let PyTorch use so many threads; the value is what a row's label says about it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield "" if count == THREADS[0] else f", {count} threads"
-    finally:
-        torch.set_num_threads(before)
-
-
-def _thread_counts() -> list[int]:
-    return [count for count in THREADS if count <= (os.cpu_count() or 1)]
+THREADS = [count for count in (1, 2) if count <= (os.cpu_count() or 1)]
+"""Threads of PyTorch: one is the benchmarks' setting, two are for information."""
 
 
 def _env(**kwargs: Any) -> gym.Env[Any, Any]:
@@ -59,26 +49,11 @@ class _TimedDIRS(DIRS):
 
 
 def training(*, quick: bool) -> list[Row]:
-    """Compare training with Stable-Baselines3's DDPG over the same number of slots.
-
-    DIRS runs in full with its defaults, demonstrations and pre-training included. DDPG has its own
-    defaults, but a buffer that fits memory, on the same single env with :class:`ScoreAction`: a
-    slot's env costs it less than a hundredth of its gradient step. Its time per slot is measured
-    once it learns, before DIRS and after it; the better counts, for all slots.
-
-    Parameters
-    ----------
-    quick : bool
-        A few slots.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare training with Stable-Baselines3's DDPG over the same number of slots."""
     slots, measured = (20, 2) if quick else (5_000, 150)
     few: dict[str, Any] = {"n_demonstrations": 4, "pretrain_steps": 2, "batch_size": 8}
     few["demonstration_generations"] = 5
-    with _threads(THREADS[0]):
+    with threads(1):
         env = ScoreAction(_env(observation="flat"))
         less: dict[str, Any] = {"learning_starts": 2, "batch_size": 8} if quick else {}
         ddpg = DDPG("MlpPolicy", env, buffer_size=20 if quick else 20_000, seed=0, **less)
@@ -112,17 +87,7 @@ def _seconds(model: Any, slots: int) -> float:
 
 
 def gradient_step(*, quick: bool) -> list[Row]:
-    """Compare a gradient step of all agents with the bare matrix products that it contains.
-
-    Parameters
-    ----------
-    quick : bool
-        A small batch.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare a gradient step of all agents with the bare matrix products that it contains."""
     batch = 8 if quick else 256
     model = DIRS("EnsemblePolicy", _env(), demonstrations="none", batch_size=batch, seed=0).learn(0)
     observations, _ = demonstration_slots(model.scenario, 2 * batch, 0)
@@ -144,8 +109,8 @@ def gradient_step(*, quick: bool) -> list[Row]:
                 torch.bmm(values[layer + 1], weight.transpose(1, 2))
 
     rows = []
-    for count in _thread_counts():
-        with _threads(count) as note:
+    for count in THREADS:
+        with threads(count) as note:
             times = interleaved(
                 {"ours": (partial(model._train, 1), 1), "bare": (products, 1)},
                 rounds=2 if quick else 60,
@@ -157,17 +122,7 @@ def gradient_step(*, quick: bool) -> list[Row]:
 
 
 def inference(*, quick: bool) -> list[Row]:
-    """Compare a decision with DDPG's, and a batch of decisions with single ones.
-
-    Parameters
-    ----------
-    quick : bool
-        A small batch and few repeats.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare a decision with DDPG's, and a batch of decisions with single ones."""
     batch = 8 if quick else 1024
     flat = ScoreAction(_env(observation="flat"))
     ddpg = DDPG("MlpPolicy", flat, buffer_size=1, seed=0)
@@ -191,8 +146,8 @@ def inference(*, quick: bool) -> list[Row]:
         actions[name] = (partial(model.predict, one, deterministic=True), calls)
         actions[f"{name} batch"] = (partial(model.predict, observations, deterministic=True), 1)
     rows = []
-    for count in _thread_counts():
-        with _threads(count) as note, torch.inference_mode():
+    for count in THREADS:
+        with threads(count) as note, torch.inference_mode():
             times = interleaved(actions, rounds=1 if quick else 12)
         plain = not note and not quick
         ours, theirs = times["EnsemblePolicy"], times["ddpg"]
@@ -209,17 +164,7 @@ def inference(*, quick: bool) -> list[Row]:
 
 
 def search(*, quick: bool) -> list[Row]:
-    """Compare the Lévy search with a plain loop over slots and candidates.
-
-    Parameters
-    ----------
-    quick : bool
-        A small budget.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare the Lévy search with a plain loop over slots and candidates."""
     scenario = Scenario.preset(PRESET)
     _, slots = demonstration_slots(scenario, 2 if quick else 64, 0)
     start = np.zeros(slots.data_bits.shape, dtype=np.int64)

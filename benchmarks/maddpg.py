@@ -1,50 +1,30 @@
-"""MADDPG: a gradient step of all agents against one of Stable-Baselines3's DDPG."""
+"""MADDPG: a gradient step of all agents against one of Stable-Baselines3's DDPG.
+
+DDPG's actor is as wide as all of MADDPG's actors together, its critic as wide as all critics. Both
+have the same batch and env; Adam's steps aside, the same optimiser; and replay buffers of one
+minibatch.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import gymnasium as gym
-import torch
 from stable_baselines3 import DDPG
 
 import mec_gym
 from baselines.learners import MADDPG
-from benchmarks.measure import Action, Row, interleaved, row, shown
+from benchmarks.measure import Action, Row, interleaved, row, shown, threads
 
 PRESET = "paper-200x10"
 
 
 def gradient_step(*, quick: bool) -> list[Row]:
-    """Compare gradient steps of MADDPG and of DDPG with networks of equal total width.
-
-    DDPG's actor is as wide as all of MADDPG's actors together, its critic as wide as all critics.
-    Both have the same batch, env, optimiser settings aside from Adam's one pass instead of many,
-    and replay buffers that hold one minibatch.
-
-    Parameters
-    ----------
-    quick : bool
-        A small system and batch.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare gradient steps of MADDPG and of DDPG with networks of equal total width."""
     scenario, batch = ("paper-30x2", 8) if quick else (PRESET, 64)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return [
-            _against_ddpg(scenario, batch, critics, others)
-            for critics, others in (
-                ("shared", "replay"),
-                ("shared", "policy"),
-                ("per-agent", "replay"),
-            )
-        ]
-    finally:
-        torch.set_num_threads(threads)
+    kinds = (("shared", "replay"), ("shared", "policy"), ("per-agent", "replay"))
+    with threads(1):
+        return [_against_ddpg(scenario, batch, critics, others) for critics, others in kinds]
 
 
 def _against_ddpg(scenario: str, batch: int, critics: str, others: str) -> Row:

@@ -1,31 +1,20 @@
-"""A row of the report, and interleaved timing."""
+"""A row of the report, interleaved timing, and PyTorch's threads."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+import torch
 
 Action = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison.
-
-    Attributes
-    ----------
-    name : str
-        What is measured.
-    ours, reference : str
-        Both figures with their units.
-    ratio : float
-        What the goal is about.
-    goal : str
-        E.g. ">= 10"; empty where there is none.
-    met : bool or None
-        None where there is no goal.
-    """
+    """One comparison."""
 
     name: str
     ours: str
@@ -36,19 +25,7 @@ class Row:
 
 
 def row(name: str, ours: str, reference: str, ratio: float, goal: str = "") -> Row:
-    """Return a Row that knows whether its goal is met.
-
-    Parameters
-    ----------
-    name, ours, reference, ratio
-        As in Row.
-    goal : str
-        ">= x", "<= x" or empty.
-
-    Returns
-    -------
-    Row
-    """
+    """Return a Row that knows whether its goal is met."""
     if not goal:
         return Row(name, ours, reference, ratio)
     sign, limit = goal.split()
@@ -57,20 +34,7 @@ def row(name: str, ours: str, reference: str, ratio: float, goal: str = "") -> R
 
 
 def interleaved(actions: dict[str, tuple[Action, int]], *, rounds: int) -> dict[str, float]:
-    """Time several actions in turns and return the best mean of each, which noise spares.
-
-    Parameters
-    ----------
-    actions : dict
-        Name: (what to call, how many times a round).
-    rounds : int
-        How often each has its turn.
-
-    Returns
-    -------
-    dict of str to float, [s]
-        Time of one call.
-    """
+    """Time several actions in turns and return the best mean of each, which noise spares."""
     best = dict.fromkeys(actions, float("inf"))
     for _ in range(rounds):
         for name, (action, calls) in actions.items():
@@ -82,18 +46,19 @@ def interleaved(actions: dict[str, tuple[Action, int]], *, rounds: int) -> dict[
 
 
 def shown(seconds: float) -> str:
-    """Return a time with three digits and a unit.
-
-    Parameters
-    ----------
-    seconds : float, [s]
-        A time.
-
-    Returns
-    -------
-    str
-    """
+    """Return a time with three digits and a unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
+
+
+@contextlib.contextmanager
+def threads(count: int = 1) -> Iterator[str]:
+    """Let PyTorch use `count` threads; the value is what a row's label says about them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield "" if count == 1 else f", {count} threads"
+    finally:
+        torch.set_num_threads(before)

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
 
-# Before NumPy loads its libraries.
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_variable] = "1"
-
-import argparse  # noqa: E402
-import dataclasses  # noqa: E402
-import importlib.metadata  # noqa: E402
-import json  # noqa: E402
-import platform  # noqa: E402
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-from benchmarks import (  # noqa: E402
-    actor_critic,
-    environments,
-    harness,
-    learning,
-    maddpg,
-    scaling,
-    solvers,
-)
-from mec_bench.system import system  # noqa: E402
+from benchmarks import actor_critic, environments, harness, learning, maddpg, scaling, solvers
+from mec_bench.system import system
 
 SUITES = {
     "single step": environments.single_step,
@@ -55,28 +41,12 @@ each has a loop that prices as the search itself does: what is left there comes 
 candidates at once, and from drawing comparisons with thresholds in place of steps.""",
 }
 """What a reader needs to know of a suite's reference."""
-PACKAGES = (
-    "numpy",
-    "scipy",
-    "gymnasium",
-    "cvxpy",
-    "clarabel",
-    "pymoo",
-    "torch",
-    "stable-baselines3",
-)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+PACKAGES = ("numpy", "scipy", "gymnasium", "cvxpy", "clarabel", "pymoo")
+PACKAGES += ("torch", "stable-baselines3")
 
 
 def _page(raw: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in raw["versions"].items())
     lines = [
         "# Benchmarks",
         "",
@@ -84,9 +54,7 @@ def _page(raw: dict[str, Any]) -> str:
         "turns in one process, with one thread where nothing else is said; the best of many turns",
         "counts. Ratios are what to compare: times are those of one machine.",
         "",
-        f"Machine: {raw['machine']}. Python {raw['python']}, "
-        + ", ".join(f"{name} {version}" for name, version in raw["versions"].items())
-        + ".",
+        f"Machine: {raw['machine']}. Python {raw['python']}, {versions}.",
     ]
     for suite, rows in raw["results"].items():
         lines += ["", f"## {suite[0].upper()}{suite[1:]}", ""]
@@ -129,7 +97,7 @@ def main() -> None:
         "format": "mec-gym/benchmarks",
         "version": 1,
         "quick": options.quick,
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "machine": f"{system().processor}, {system().cores} cores",
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }

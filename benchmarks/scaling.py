@@ -57,17 +57,7 @@ def _measured(scenario: Scenario, *, slots: int) -> tuple[float, float]:
 
 
 def presets(*, quick: bool) -> list[Row]:
-    """Measure the gap on every preset, and metro with unequal tasks.
-
-    Parameters
-    ----------
-    quick : bool
-        Two slots, without metro.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Measure the gap on every preset, and metro with unequal tasks."""
     scenarios = [Scenario.preset(name) for name in Scenario.presets()]
     unequal = {"data_bits": Uniform(4e5, 1.2e6), "cycles": Uniform(5e8, 1.5e9)}
     scenarios.append(
@@ -85,20 +75,7 @@ def presets(*, quick: bool) -> list[Row]:
 
 
 def plot(path: Path, *, quick: bool) -> dict[str, list[tuple[int, int, float, float]]]:
-    """Draw time and gap against N and M.
-
-    Parameters
-    ----------
-    path : path
-        The PNG to write.
-    quick : bool
-        Small sizes only.
-
-    Returns
-    -------
-    dict
-        By kind: (N, M, seconds, gap).
-    """
+    """Draw time and gap against N and M."""
     by_n = [(n, 10) for n in ((50, 100) if quick else (50, 100, 200, 500, 1000, 2000, 5000, 10000))]
     by_m = [(1000, m) for m in ((2,) if quick else (2, 5, 10, 20, 50, 100))]
     figure, axes = plt.subplots(2, 2, figsize=(9, 6), sharex="col", layout="constrained")

@@ -23,17 +23,7 @@ from mec_gym.optimum import load_problem
 
 
 def allocation(*, quick: bool) -> list[Row]:
-    """Compare the closed form with a convex solver, and with the paper's Lévy search.
-
-    Parameters
-    ----------
-    quick : bool
-        The small preset only.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare the closed form with a convex solver, and with the paper's Lévy search."""
     rows = []
     for name in ("paper-30x2",) if quick else ("paper-30x2", "paper-200x10"):
         sample = slot_set(Scenario.preset(name), n_layouts=1, slots_per_layout=1)
@@ -44,14 +34,9 @@ def allocation(*, quick: bool) -> list[Row]:
         budgets = ((5, 10),) if quick else ((5, 10), (20, 1000))
         for population, generations in budgets:
             begun = time.perf_counter()
-            found = allocate_by_levy_search(
-                scenario,
-                slot,
-                choice,
-                np.random.default_rng(0),
-                population=population,
-                generations=generations,
-            )
+            budget = {"population": population, "generations": generations}
+            rng = np.random.default_rng(0)
+            found = allocate_by_levy_search(scenario, slot, choice, rng, **budget)
             seconds = time.perf_counter() - begun
             label = (
                 f"Lévy search of f and p, {name}, P={population}, G={generations}: "
@@ -90,6 +75,7 @@ def _against_clarabel(name: str, scenario: Scenario, slot: Slot, *, quick: bool)
     each = times["all"] / count
     call = f"allocate, {name}, {count} decisions in a call, per decision"
     alone = f"allocate, {name}, one decision a call"
+    same = f"allocate, {name}, largest relative difference of the optima"
     return [
         row(f"{call}, speed-up over cvxpy", shown(each), shown(wall), wall / each, ">= 1000"),
         row(
@@ -99,13 +85,7 @@ def _against_clarabel(name: str, scenario: Scenario, slot: Slot, *, quick: bool)
             inside / each,
         ),
         row(f"{alone}, speed-up over cvxpy", shown(times["one"]), shown(wall), wall / times["one"]),
-        row(
-            f"allocate, {name}, largest relative difference of the optima",
-            f"{checked} decisions",
-            "cvxpy",
-            worst,
-            "<= 1e-6",
-        ),
+        row(same, f"{checked} decisions", "cvxpy", worst, "<= 1e-6"),
     ]
 
 
@@ -150,17 +130,7 @@ class _Offloading(Problem):  # type: ignore[misc]
 
 
 def optimum(*, quick: bool) -> list[Row]:
-    """Compare the solver with differential evolution, and with a linear assignment.
-
-    Parameters
-    ----------
-    quick : bool
-        A thousand evaluations, one seed.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare the solver with differential evolution, and with a linear assignment."""
     evaluations, seeds = (1_000, 1) if quick else (100_000, 3)
     rows = []
     for name in ("paper-200x10", "bandlimited-200x10", "unequal-200x10"):
@@ -189,17 +159,7 @@ def optimum(*, quick: bool) -> list[Row]:
 
 
 def batches(*, quick: bool) -> list[Row]:
-    """Compare optima of many slots in one call with a call for each.
-
-    Parameters
-    ----------
-    quick : bool
-        Four slots.
-
-    Returns
-    -------
-    list of Row
-    """
+    """Compare optima of many slots in one call with a call for each."""
     count = 4 if quick else 200
     rows = []
     for name in ("paper-30x2", "paper-200x10", "unequal-200x10"):

@@ -21,17 +21,13 @@ extensions = [
     "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_copybutton",
-    # Ours, in docs/_extensions.
-    "api_pages",
-    "mathml",
-    "repository_links",
+    "reference",  # ours, in docs/_extensions
 ]
 
 # -- sources --------------------------------------------------------------------------------------
 
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_extensions"]
-myst_enable_extensions = ["dollarmath"]
 # Files of the repository that a page here shows; links to them lead to the page.
 pages_of_files = {
     "README.md": "index",
@@ -50,7 +46,8 @@ api_packages = ["mec_gym", "dirs_agents", "baselines", "mec_bench"]
 # Objects that a page written by hand documents.
 api_elsewhere = {"mec_gym.envs.offloading.MultiMECEnv": "environment"}
 
-viewcode_follow_imported_members = False  # api_pages names the module that defines
+viewcode_follow_imported_members = False  # `reference` names the module that defines
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings give type, shape and unit; signatures stay readable
 numpydoc_show_class_members = False  # autodoc lists them
@@ -63,7 +60,6 @@ numpydoc_xref_param_type = False
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(abc|gymnasium|numpy|pettingzoo|stable_baselines3|torch)(\..+)?"),
-    (r"py:(class|obj)", r"mec_bench\.pool\.(Item|Value)"),  # type variables have no page
 ]
 
 # -- HTML -----------------------------------------------------------------------------------------
@@ -72,9 +68,9 @@ html_theme = "furo"
 html_title = f"mec_gym {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(ROOT / "docs" / "_static" / "scorer.js")
 html_copy_source = False
 pygments_dark_style = "a11y-dark"
 html_show_sourcelink = False
-html_math_renderer = "mathml"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

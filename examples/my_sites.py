@@ -1,7 +1,7 @@
 """A scenario of my own: base stations and users from two CSV files with latitude and longitude.
 
 python examples/my_sites.py
-python scripts/train.py --algo dirs:prices --scenario my-sites.json --timesteps 1000
+mec-gym train --algo dirs:prices --scenario my-sites.json --timesteps 1000
 """
 
 from pathlib import Path

@@ -152,13 +152,12 @@ def test_the_site_is_built_without_a_warning(site: Site) -> None:
 @pytest.mark.parametrize(
     ("word", "page"),
     [
-        ("admission", "algorithms/dirs"),
-        ("imitation", "algorithms/dirs"),
-        ("quota", "algorithms/rules"),
+        ("gamma", "guide"),
+        ("observation", "guide"),
+        ("optimum", "guide"),
         ("quasi-convex", "model"),
-        ("nrr", "environment"),
-        ("lambertw", "model"),
         ("melbourne", "tour"),
+        ("quota", "algorithms/rules"),
     ],
 )
 def test_search_finds_words(site: Site, word: str, page: str) -> None:
@@ -166,9 +165,22 @@ def test_search_finds_words(site: Site, word: str, page: str) -> None:
     script = (site.folder / "searchindex.js").read_text(encoding="utf-8")
     index = json.loads(script.removeprefix("Search.setIndex(").removesuffix(")"))
     for part in word.split("-"):
-        numbers = index["terms"].get(stem(part), [])
-        found = [index["docnames"][n] for n in ([numbers] if isinstance(numbers, int) else numbers)]
+        found: set[str] = set()
+        for kind in ("terms", "titleterms"):
+            numbers = index[kind].get(stem(part), [])
+            numbers = [numbers] if isinstance(numbers, int) else numbers
+            found |= {index["docnames"][number] for number in numbers}
         assert page in found
+
+
+@pytest.mark.slow
+def test_search_puts_guides_first(site: Site) -> None:
+    scorer = (DOCS / "_static" / "scorer.js").read_text(encoding="utf-8")
+    assert scorer in (site.folder / "_static" / "language_data.js").read_text(encoding="utf-8")
+    named = re.search(r"const first = \[(.*?)\].*?const guides = \[(.*?)\]", scorer, re.S)
+    assert named
+    pages = re.findall(r'"([\w-]+)"', "".join(named.groups()))
+    assert [page for page in pages if not (DOCS / f"{page}.md").exists()] == []
 
 
 @pytest.mark.slow
@@ -204,7 +216,8 @@ def test_no_link_inside_the_site_is_broken(site: Site) -> None:
 
 @pytest.mark.slow
 def test_links_to_files_of_the_repository_lead_to_what_shows_them(site: Site) -> None:
-    assert "../_modules/dirs_agents/dirs.html" in links_in_text(site, "algorithms/dirs.html")
+    loop = "../api/generated/dirs_agents.html#dirs_agents.DIRS.learn"
+    assert loop in links_in_text(site, "algorithms/dirs.html")
     assert "../benchmarks.html" in links_in_text(site, "decisions/0006-step-speed.html")
     data = links_in_text(site, "dirs-results.html")
     assert any(re.fullmatch(r"_downloads/\w+/dirs-results\.json", link) for link in data)
@@ -214,25 +227,3 @@ def test_links_to_files_of_the_repository_lead_to_what_shows_them(site: Site) ->
 def test_no_page_loads_anything_from_a_network(site: Site) -> None:
     loaded = {url for page in site.pages.values() for url in page.loaded}
     assert {url for url in loaded if urlsplit(url).scheme or url.startswith("//")} == set()
-
-
-@pytest.mark.slow
-def test_formulas_are_mathml(tmp_path: Path) -> None:
-    for needed in ("sphinx", "myst_parser"):
-        pytest.importorskip(needed)
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "conf.py").write_text(
-        f"import sys; sys.path.insert(0, {str(DOCS / '_extensions')!r})\n"
-        "extensions = ['myst_parser', 'mathml']\n"
-        "myst_enable_extensions = ['dollarmath']\n"
-        "html_math_renderer = 'mathml'\n"
-    )
-    (source / "index.md").write_text("# Title\n\nA price $\\lambda_j$:\n\n$$\\frac{a}{b}$$\n")
-    site = built(source, tmp_path)
-    assert site.output == ""
-    text = (site.folder / "index.html").read_text(encoding="utf-8")
-    assert re.search(r"<msub>\s*<mi>λ</mi>\s*<mi>j</mi>", text)
-    assert "<mfrac>" in text
-    loaded = {url for page in site.pages.values() for url in page.loaded}
-    assert not any(urlsplit(url).scheme for url in loaded)

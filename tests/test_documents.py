@@ -1,12 +1,17 @@
 """Documents say what is true: names exist, links lead somewhere, snippets run."""
 
+import ast
 import importlib
 import inspect
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from mec_gym import Scenario
+from mec_gym.envs.offloading import MultiMECEnv
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -117,10 +122,10 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 SAID = {
-    "README.md": ("optimal", "True"),
+    "README.md": ("optimal",),
     "docs/guide.md": ("29 of 30 can execute locally", "Estimate(mean="),
     "docs/algorithms/actor_critic.md": ("Estimate(mean=",),
-    "docs/experiments.md": ("greedy 0.9",),
+    "docs/training.md": ("greedy 0.9",),
     "docs/bring-your-own.md": ("CrossEntropy",),
 }
 """What the snippets of a page print, among other things."""
@@ -138,16 +143,13 @@ def test_the_snippets_of_a_page_run(
     pytest.importorskip("stable_baselines3")
     pytest.importorskip("pettingzoo")
     monkeypatch.syspath_prepend(ROOT)
-    # README reads an example's tables by their path in a clone, and writes nothing.
-    monkeypatch.chdir(ROOT if page.name == "README.md" else tmp_path)
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for snippet in snippets(page):
         exec(compile(snippet, page.name, "exec"), names)
     printed = capsys.readouterr().out
     for words in SAID.get(str(page.relative_to(ROOT)), ()):
         assert words in printed
-    if page.name == "README.md":
-        assert names["s"].n_servers == 4
     if page.name == "dirs.md":
         assert names["model"].num_timesteps == 200
         assert names["served"].any()
@@ -155,3 +157,66 @@ def test_the_snippets_of_a_page_run(
         whole, halfway = names["DIRS"](env=env, **names["settings"]).learn(20), names["halfway"]
         for name, weight in whole.policy.state_dict().items():
             assert weight.equal(halfway.policy.state_dict()[name]), name
+
+
+# -- the environment's page -----------------------------------------------------------------------
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the rows of the first table below a heading of the environment's page."""
+    page = (ROOT / "docs/environment.md").read_text(encoding="utf-8")
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line[2:-2].split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in rows[1:]]
+
+
+def test_the_arguments_of_the_environment_page_are_those_of_the_class() -> None:
+    parameters = inspect.signature(MultiMECEnv).parameters
+    wanted = {name: one.default for name, one in parameters.items() if name != "overrides"}
+    rows = [row for row in table("Arguments") if row[0].startswith("`")]
+    assert {row[0].strip("`"): ast.literal_eval(row[2].strip("`")) for row in rows} == wanted
+    for row in rows:
+        for choice in re.findall(r'`"(\w+)"`', row[1]):  # each value works
+            MultiMECEnv("paper-30x2", **{row[0].strip("`"): choice})
+
+
+@pytest.mark.parametrize("optimum", [False, True])
+def test_the_info_of_the_environment_page_is_that_of_a_step(optimum: bool) -> None:
+    env = MultiMECEnv("paper-30x2", optimum=optimum)
+    env.reset(seed=0)
+    info = env.step([0] * 30)[4]
+    rows = [row for row in table("Info") if optimum or "optimum=True" not in row[3]]
+    assert [row[0].strip("`") for row in rows] == list(info)
+    shapes = {"()": (), "(M,)": (2,)}
+    assert [np.shape(value) for value in info.values()] == [shapes[row[1]] for row in rows]
+
+
+def test_the_spaces_of_the_environment_page_are_those_of_the_class() -> None:
+    shapes = {"(N,)": (200,), "(N, M + T)": (200, 12), "(N · (M + T),)": (2400,)}
+    for what, space, shape, _ in table("Spaces"):
+        kind = (re.findall(r'"(\w+)"', what) or ["db"])[0]
+        env = MultiMECEnv("unequal-200x10", observation=kind)
+        found = env.action_space if what == "action" else env.observation_space
+        assert found.shape == shapes[shape]
+        assert type(found).__name__ == re.findall(r"`(\w+)`", space)[0]
+
+
+def test_every_preset_has_a_sentence_and_a_picture() -> None:
+    rows = table("Presets")
+    assert [row[0].strip("`") for row in rows] == list(Scenario.presets())
+    for name, picture, sentence in rows:
+        path = ROOT / "docs" / re.findall(r"\((.+)\)", picture)[0]
+        assert path.stem == name.strip("`")
+        assert path.stat().st_size < 60_000
+        assert sentence.endswith(".")
+
+
+def test_the_pictures_of_the_presets_are_what_the_script_draws(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.syspath_prepend(ROOT / "docs/_extensions")
+    script = importlib.import_module("preset_pictures")
+    kept = pygame.image.load(ROOT / "docs/presets/paper-30x2.png")
+    difference = pygame.surfarray.array3d(kept).swapaxes(0, 1) - script.picture("paper-30x2") * 1.0
+    assert np.abs(difference).mean() < 1  # another version of the library smooths otherwise

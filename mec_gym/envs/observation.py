@@ -80,7 +80,7 @@ class ObservationCoder:
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
     def encode(self, slot: Slot) -> NDArray[np.float32]:
-        """Return new observations, (..., *shape) float32, of a batch of slots."""
+        """Return new observations, ``(..., *shape)`` float32, of a batch of slots."""
         gains: NDArray[np.float32] = slot.gains.astype(np.float32)
         if self.kind != "raw":
             # In single precision from here: the result has no more digits, and it is faster.
@@ -106,7 +106,7 @@ class ObservationCoder:
         return coded
 
     def decode(self, observation: Any) -> Slot:
-        """Return the slot that an observation, (..., *shape), shows.
+        """Return the slot that an observation, ``(..., *shape)``, shows.
 
         Gains within 5e-6 relative: float32 keeps seven digits of the decibels.
         """
