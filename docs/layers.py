@@ -5,10 +5,11 @@ python docs/layers.py    (Python 3.11 or later) writes docs/decisions/layers.svg
 
 from __future__ import annotations
 
-import tomllib
 from html import escape
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = Path(__file__).with_name("decisions") / "layers.svg"

@@ -20,9 +20,9 @@ from gymnasium.error import DependencyNotInstalled
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from mec_gym.envs.sb3_state import env_state, set_env_state
 from dirs_agents.state import read_model, write_model
 from mec_bench.run import Run, RunFolder
+from mec_gym.envs.sb3_state import env_state, set_env_state
 from mec_gym.files import replacing, write_whole
 
 _KEPT = 2

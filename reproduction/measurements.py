@@ -18,8 +18,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from dirs_agents import DIRS
-from dirs_agents.labels import demonstrate, demonstration_slots
 from dirs_agents.hyperparameters import demonstration_search
+from dirs_agents.labels import demonstrate, demonstration_slots
 from dirs_agents.levy_search import LevySearch, levy_search
 from mec_bench.measuring import SLOTS_PER_LAYOUT, decisions_of, figures, frozen_slots
 from mec_bench.registry import algorithm

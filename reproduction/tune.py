@@ -25,10 +25,8 @@ import numpy as np
 import torch
 
 import mec_gym
-from baselines.search import evolution
 from baselines.encodings import ENCODINGS
-from baselines.search import swarm
-from baselines.search import STARTS, Algorithm, SearchSettings, search
+from baselines.search import STARTS, Algorithm, SearchSettings, evolution, search, swarm
 from dirs_agents import DIRS, options
 from mec_bench import Settings, algorithm
 from mec_bench.cli import complain, count
