@@ -41,7 +41,7 @@ each has a loop that prices as the search itself does: what is left there comes 
 candidates at once, and from drawing comparisons with thresholds in place of steps.""",
 }
 """What a reader needs to know of a suite's reference."""
-PACKAGES = ("numpy", "scipy", "gymnasium", "cvxpy", "clarabel", "pymoo")
+PACKAGES: tuple[str, ...] = ("numpy", "scipy", "gymnasium", "cvxpy", "clarabel", "pymoo")
 PACKAGES += ("torch", "stable-baselines3")
 
 
