@@ -116,13 +116,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
         admission : bool, optional
             Whether the vote is followed by the servers' admission; as the policy does by default.
             False where the vote is final, as in the PettingZoo env: scores then use full prices.
-
-        Raises
-        ------
-        ValueError
-            For a server outside 1...M, or admission without price-posting agents.
-        TypeError
-            For a central policy, which has no agents.
         """
         if not 1 <= server <= self.scenario.n_servers:
             raise ValueError(f"server must lie in 1...{self.scenario.n_servers}; got {server!r}.")
@@ -146,7 +139,8 @@ class OffloadingAlgorithm(BaseAlgorithm):
         """Write model and training state to a file that runs no code when loaded.
 
         Weights, optimizer, replay buffer, generators and the env's state: enough to continue
-        exactly. The file is complete or, if writing fails, as it was before.
+        exactly. The file is complete or, if writing fails, as it was before; it stays so, too,
+        where a weight is not finite, which raises ``FloatingPointError``.
 
         Parameters
         ----------
@@ -154,13 +148,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
             ``.zip`` is added where no suffix is given.
         exclude : iterable of str, optional
             Parts to leave out: "training" (all but the weights) or "env".
-
-        Raises
-        ------
-        FloatingPointError
-            If a weight is not finite: an earlier file at `path` is kept.
-        TypeError
-            For an unknown part in `exclude`.
         """
         del include
         write_model(path, model_content(self, left_out=set(exclude or ())))
@@ -216,14 +203,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
             If there is no such file.
         TypeError, ValueError
             For a damaged or foreign file, or one for another N or M.
-
-        Examples
-        --------
-        >>> from dirs_agents import DIRS
-        >>> DIRS.load("no-such-model")
-        Traceback (most recent call last):
-        ...
-        FileNotFoundError: there is no model file no-such-model or no-such-model.zip.
         """
         del print_system_info
         content = read_model(path)

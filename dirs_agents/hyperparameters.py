@@ -140,15 +140,6 @@ def options(name: str, **changes: Any) -> dict[str, Any]:
     **changes
         Arguments that replace or add to them.
 
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
-
     Examples
     --------
     >>> options("paper", seed=1)

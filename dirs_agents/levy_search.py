@@ -90,25 +90,12 @@ class LevySearch:
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """Where a search ended.
+    """Where a search ended."""
 
-    Attributes
-    ----------
-    assignment : ndarray, shape (B, N), int64
-        a*, the best decision found in each slot: 0 = local, j = server j.
-    objective : ndarray, shape (B,), [1]
-        Its Σ Φ_i under the optimal allocation.
-    history : ndarray, shape (G + 1, B), [1]
-        Best fitness after each generation, the start first. It never rises. With
-        ``allocation="levy"`` the fitness is that of the searched allocation.
-    evaluations : int
-        How many candidates were priced in each slot.
-    """
-
-    assignment: NDArray[np.int64]
-    objective: NDArray[np.float64]
-    history: NDArray[np.float64]
-    evaluations: int
+    assignment: NDArray[np.int64]  # (B, N): a*, the best decision found in each slot
+    objective: NDArray[np.float64]  # (B,): its Σ Φ_i under the optimal allocation
+    history: NDArray[np.float64]  # (G + 1, B): best fitness so far, with the searched f and p
+    evaluations: int  # how many candidates were priced in each slot
 
 
 def levy_search(
@@ -121,7 +108,8 @@ def levy_search(
     r"""Refine the offloading decision of every slot of a batch, Algorithm 4.
 
     Every candidate starts from a^e, Algorithm 4, line 1; h mutation, Lévy crossover, greedy
-    selection and γ, eqs. (20)-(23), are Algorithm 4, lines 4, 5, 7 and 8.
+    selection and γ, eqs. (20)-(23), are Algorithm 4, lines 4, 5, 7 and 8. The result is never worse
+    than `start` where the allocation is exact.
 
     Parameters
     ----------
@@ -135,16 +123,6 @@ def levy_search(
         Source of randomness.
     settings : LevySearch, optional
         The paper's by default.
-
-    Returns
-    -------
-    Refined
-        Never worse than `start` where the allocation is exact.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `slots` or `start` does not fit the scenario.
 
     Notes
     -----

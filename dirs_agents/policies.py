@@ -35,11 +35,6 @@ class VotingPolicy(BasePolicy):
         The system.
     observation : {"db", "raw", "flat"}
         The env's `observation` argument.
-
-    Attributes
-    ----------
-    bank : nn.Module
-        The agents: columns (B, M, 1 + T, N) in, logits (B, M, N) out; a subclass builds it.
     """
 
     default_loss: ClassVar[str] = "binary"
@@ -47,6 +42,7 @@ class VotingPolicy(BasePolicy):
     """Whether weights fit scenarios with other numbers of devices and servers."""
 
     bank: Any
+    """The agents, columns (B, M, 1 + T, N) in, logits (B, M, N) out; a subclass builds it."""
 
     def __init__(
         self,

@@ -48,11 +48,6 @@ class SlotSet:
         Share of devices that the solver's decision offloads.
     gap : float, [1]
         Largest relative gap between the solver's decision and the bound.
-
-    Examples
-    --------
-    >>> slot_set(Scenario.preset("paper-30x2"), n_layouts=2, slots_per_layout=3).lower_bound.shape
-    (2, 3)
     """
 
     scenarios: tuple[Scenario, ...]
@@ -96,15 +91,6 @@ def slot_set(
     own_layout : bool
         Stay on the scenario's own map, the one that its env shows, for a policy that was trained
         there: `n_layouts` batches of slots of that map.
-
-    Returns
-    -------
-    SlotSet
-
-    Raises
-    ------
-    ValueError
-        For a size below 1.
 
     Examples
     --------
@@ -165,11 +151,6 @@ def nrr(slots: SlotSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]
     ndarray, shape (layouts, slots), [1]
         In (0, 1].
 
-    Raises
-    ------
-    TypeError, ValueError
-        As :func:`mec_gym.evaluate`, for decisions that are not legal.
-
     Examples
     --------
     >>> slots = slot_set(Scenario.preset("paper-30x2"), n_layouts=1, slots_per_layout=2)
@@ -207,10 +188,6 @@ def decide_with(model: Predictor, observation: str = "db") -> Decide:
     observation : {"db", "raw", "flat"}
         The `observation` argument of the env that it was trained on.
 
-    Returns
-    -------
-    callable
-
     Examples
     --------
     >>> class AllLocal:
@@ -235,19 +212,10 @@ def decide_with(model: Predictor, observation: str = "db") -> Decide:
 
 
 def estimate(values: NDArray[np.float64]) -> Estimate:
-    """Return the mean over layouts and slots with its 95 % interval.
+    """Return the mean over layouts and slots, shape (layouts, slots), with its 95 % interval.
 
     Slots of one layout are not independent of each other, layouts are: the interval is Student's
     t over the means of layouts.
-
-    Parameters
-    ----------
-    values : ndarray, shape (layouts, slots)
-        One figure per slot.
-
-    Returns
-    -------
-    Estimate
 
     Examples
     --------
