@@ -30,16 +30,8 @@ class Agent(nn.Module):
     It takes what the PettingZoo env shows to ``mec_{server - 1}``: its gains to all devices, then
     each task column, where tasks vary. Nothing of another server goes in.
 
-    Parameters
-    ----------
-    server : int
-        j, from 1: as in an assignment.
-    bank : nn.Module
-        A bank of networks for this server alone.
-    coder : ColumnCoder
-        Of the system with this server alone.
-    admission : bool
-        Whether the server turns away devices that do not pay.
+    `server` is j, from 1, as in an assignment; `bank` and `coder` are those of a system with this
+    server alone; with `admission` the server turns away devices that do not pay.
 
     Examples
     --------

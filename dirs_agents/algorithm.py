@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import gymnasium as gym
@@ -175,18 +175,17 @@ class OffloadingAlgorithm(BaseAlgorithm):
         force_reset: bool = True,
         **kwargs: Any,
     ) -> SelfAlgorithm:
-        """Read a model that :meth:`save` wrote.
+        """Read a model that :meth:`save` wrote, at `path`.
+
+        ``FileNotFoundError`` if there is none; ``TypeError`` or ``ValueError`` for a damaged or
+        foreign file, or one for another N or M.
 
         Parameters
         ----------
-        path : path
-            Of the file.
         env : as for the constructor, optional
             To train on or to decide in. A model of price-posting agents takes any N and M. If
             anything of the scenario differs, the replay buffer begins empty and the next
             ``learn`` imitates demonstrations of the new one.
-        device : str or torch.device
-            "cpu", "cuda" or "auto".
         custom_objects : dict, optional
             "policy": the class of a policy of your own; "learning_rate": a schedule.
         force_reset : bool
@@ -196,13 +195,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
         **kwargs
             Hyper-parameters that replace the file's. Where demonstrations are half-made and one of
             theirs is replaced, ``learn`` drops them and begins anew; complete ones are kept.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        TypeError, ValueError
-            For a damaged or foreign file, or one for another N or M.
         """
         del print_system_info
         content = read_model(path)
@@ -284,27 +276,19 @@ def _sizes(scenario: Scenario) -> tuple[int, int, tuple[str, ...]]:
 
 
 class Averages:
-    """Means by name since they were last taken, exact across a checkpoint."""
+    """Means by name since they were last taken; `sums`, [total, count], travel in checkpoints."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, list[float]] = {}
+        self.sums: dict[str, list[float]] = {}
 
     def add(self, name: str, value: Any) -> None:
         """Note a value."""
-        entry = self._sums.setdefault(name, [0.0, 0.0])
+        entry = self.sums.setdefault(name, [0.0, 0.0])
         entry[0] += float(value)
         entry[1] += 1.0
 
     def take(self) -> dict[str, float]:
         """Return the means and begin anew."""
-        means = {name: total / count for name, (total, count) in self._sums.items()}
-        self._sums = {}
+        means = {name: total / count for name, (total, count) in self.sums.items()}
+        self.sums = {}
         return means
-
-    def get_state(self) -> dict[str, list[float]]:
-        """Return sums and counts."""
-        return {name: list(entry) for name, entry in self._sums.items()}
-
-    def set_state(self, state: Mapping[str, list[float]]) -> None:
-        """Go back to a state."""
-        self._sums = {name: list(entry) for name, entry in state.items()}

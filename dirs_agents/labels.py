@@ -57,15 +57,9 @@ def demonstrate(
 ) -> NDArray[np.int64]:
     """Return decisions to imitate, shape (B, N), for a batch of slots: Algorithm 2, line 1.
 
-    Parameters
-    ----------
-    scenario, slots, start, rng
-        As for :func:`levy_search`, which begins at the untrained ensemble's decisions.
-    source : {"levy", "exhaustive", "optimal"}
-        Lévy flight search with a small β, the paper's choice; all (M + 1)^N decisions of a tiny
-        slot; :func:`mec_gym.solve`.
-    search : LevySearch, optional
-        Settings of the Lévy search.
+    `source` is "levy", the paper's choice, a search with a small β, from `start` and with the
+    settings `search`, as for :func:`levy_search`; "exhaustive", all (M + 1)^N decisions of a tiny
+    slot; or "optimal", :func:`mec_gym.solve`.
 
     Examples
     --------

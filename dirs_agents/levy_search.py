@@ -7,7 +7,6 @@ ones of problem (13), or, with ``allocation="levy"``, part of the candidate as i
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -38,10 +37,8 @@ class LevySearch:
     method : {"levy", "classic-levy"}
         h mutation and Lévy crossover, eqs. (20)-(23); or eq. (18) alone on real numbers that are
         rounded to choices, the comparison of Fig. 4.
-    population : int
-        P, the candidates that search a slot side by side.
-    generations : int
-        G_max.
+    population, generations : int
+        P, the candidates that search a slot side by side, and G_max.
     beta : float, [1]
         β of the Lévy steps; 0 < β < 2. Large searches locally, small globally.
     threshold : float, [1]
@@ -113,16 +110,12 @@ def levy_search(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        Gains and tasks, one batch axis.
+    scenario, slots : Scenario, Slot
+        The system; gains and tasks with one batch axis.
     start : ndarray, shape (B, N), int
         a^e, the ensemble's decision; every candidate begins there.
-    rng : numpy.random.Generator
-        Source of randomness.
-    settings : LevySearch, optional
-        The paper's by default.
+    rng, settings : numpy.random.Generator, LevySearch
+        Source of randomness; the paper's settings by default.
 
     Notes
     -----
@@ -158,11 +151,8 @@ def levy_search(
     parts = []
     for first in range(0, max(1, len(start)), at_once):
         part = slice(first, first + at_once)
-        few = dataclasses.replace(
-            problems, cost=problems.cost[part], root_work=problems.root_work[part]
-        )
-        search = _SEARCHES[settings.method](scenario, slots[part], few, start[part], rng, settings)
-        parts.append(search.run())
+        problem = (slots[part], problems.at(part), start[part])
+        parts.append(_SEARCHES[settings.method](scenario, *problem, rng, settings).run())
     assignment = np.concatenate([found for found, _ in parts])
     return Refined(
         assignment=assignment,

@@ -92,7 +92,7 @@ class LoadProblems:
         """Return the problem of one slot."""
         return LoadProblem(self.cost[index], self.root_work[index], self.server_frequency)
 
-    def at(self, slots: NDArray[Any]) -> LoadProblems:
+    def at(self, slots: NDArray[Any] | slice) -> LoadProblems:
         """Return the problems of some of the slots."""
         return LoadProblems(self.cost[slots], self.root_work[slots], self.server_frequency)
 
