@@ -30,16 +30,8 @@ class Agent(nn.Module):
     It takes what the PettingZoo env shows to ``mec_{server - 1}``: its gains to all devices, then
     each task column, where tasks vary. Nothing of another server goes in.
 
-    Parameters
-    ----------
-    server : int
-        j, from 1: as in an assignment.
-    bank : nn.Module
-        A bank of networks for this server alone.
-    coder : ColumnCoder
-        Of the system with this server alone.
-    admission : bool
-        Whether the server turns away devices that do not pay.
+    `server` is j, from 1, as in an assignment; `bank` and `coder` are those of a system with this
+    server alone; with `admission` the server turns away devices that do not pay.
 
     Examples
     --------
@@ -75,22 +67,10 @@ class Agent(nn.Module):
         return one
 
     def scores(self, observation: Any) -> NDArray[np.float32]:
-        """Return the agent's scores for one slot or for a batch.
+        """Return the agent's scores in [0, 1] for one slot, (N,), or a batch, (B, N), float32.
 
-        Parameters
-        ----------
-        observation : array_like, shape (N · (1 + T),) or (B, N · (1 + T))
-            Its gains, then each task column.
-
-        Returns
-        -------
-        ndarray, shape (N,) or (B, N), float32, [1]
-            In [0, 1]; at least 0.5 claims the device.
-
-        Raises
-        ------
-        ValueError
-            For another shape.
+        It observes its gains, then each task column, shape ([B,] N · (1 + T)); at least 0.5 claims
+        the device.
         """
         batch = self._checked(observation)
         with torch.inference_mode():
@@ -111,20 +91,10 @@ class Agent(nn.Module):
         return np.asarray(kept.cpu().numpy()[0])
 
     def allocate(self, observation: Any, served: Any) -> Allocation:
-        """Return the optimal powers and CPU shares of the devices served, problem (13).
+        """Return the optimal powers and CPU shares of the K devices served, problem (13).
 
-        Parameters
-        ----------
-        observation : array_like, shape (N · (1 + T),)
-            As for :meth:`scores`.
-        served : bool array_like, shape (N,)
-            Which devices, K of them.
-
-        Returns
-        -------
-        Allocation
-            power_w and frequency_hz, shape (K,), in their order, and this server's capacity_price,
-            shape (1,).
+        `observation` is one of those of :meth:`scores`, `served` bool, shape (N,). Powers and
+        shares have shape (K,), in their order; capacity_price is this server's, shape (1,).
         """
         mask = self._mask("served", served)
         column = self._checked(observation)[0].cpu().numpy()
@@ -140,23 +110,13 @@ class Agent(nn.Module):
         return Allocation(power[mask], share[mask], root_price[1:] ** 2)
 
     def to_onnx(self, path: str | os.PathLike[str], *, step: str = "scores") -> Path:
-        """Write the agent, or its admission step, as an ONNX model.
+        """Write the agent, or its admission step, as an ONNX model, and return the file's path.
 
-        Parameters
-        ----------
-        path : path
-            Of the file.
-        step : {"scores", "admission"}
-            From ``observation``, shape (batch, N · (1 + T)), float32, to ``scores``, shape
-            (batch, N); or from ``observation`` and ``offered``, bool, to ``served``, of one slot,
-            so with a first axis of 1.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            Without the extra: ``pip install "mec-gym[onnx]"``.
-        ValueError
-            For the admission step of a policy that has none.
+        Step "scores" leads from ``observation``, shape (batch, N · (1 + T)), float32, to
+        ``scores``, shape (batch, N); "admission" from ``observation`` and ``offered``, bool, to
+        ``served``, of one slot, so with a first axis of 1. ``ModuleNotFoundError`` without the
+        extra: ``pip install "mec-gym[onnx]"``; ``ValueError`` for the admission step of a policy
+        that has none.
         """
         require_choice("step", step, ("scores", "admission"))
         if step == "admission" and not self.admission:

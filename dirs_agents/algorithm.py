@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import gymnasium as gym
@@ -116,13 +116,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
         admission : bool, optional
             Whether the vote is followed by the servers' admission; as the policy does by default.
             False where the vote is final, as in the PettingZoo env: scores then use full prices.
-
-        Raises
-        ------
-        ValueError
-            For a server outside 1...M, or admission without price-posting agents.
-        TypeError
-            For a central policy, which has no agents.
         """
         if not 1 <= server <= self.scenario.n_servers:
             raise ValueError(f"server must lie in 1...{self.scenario.n_servers}; got {server!r}.")
@@ -146,7 +139,8 @@ class OffloadingAlgorithm(BaseAlgorithm):
         """Write model and training state to a file that runs no code when loaded.
 
         Weights, optimizer, replay buffer, generators and the env's state: enough to continue
-        exactly. The file is complete or, if writing fails, as it was before.
+        exactly. The file is complete or, if writing fails, as it was before; it stays so, too,
+        where a weight is not finite, which raises ``FloatingPointError``.
 
         Parameters
         ----------
@@ -154,13 +148,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
             ``.zip`` is added where no suffix is given.
         exclude : iterable of str, optional
             Parts to leave out: "training" (all but the weights) or "env".
-
-        Raises
-        ------
-        FloatingPointError
-            If a weight is not finite: an earlier file at `path` is kept.
-        TypeError
-            For an unknown part in `exclude`.
         """
         del include
         write_model(path, model_content(self, left_out=set(exclude or ())))
@@ -188,18 +175,17 @@ class OffloadingAlgorithm(BaseAlgorithm):
         force_reset: bool = True,
         **kwargs: Any,
     ) -> SelfAlgorithm:
-        """Read a model that :meth:`save` wrote.
+        """Read a model that :meth:`save` wrote, at `path`.
+
+        ``FileNotFoundError`` if there is none; ``TypeError`` or ``ValueError`` for a damaged or
+        foreign file, or one for another N or M.
 
         Parameters
         ----------
-        path : path
-            Of the file.
         env : as for the constructor, optional
             To train on or to decide in. A model of price-posting agents takes any N and M. If
             anything of the scenario differs, the replay buffer begins empty and the next
             ``learn`` imitates demonstrations of the new one.
-        device : str or torch.device
-            "cpu", "cuda" or "auto".
         custom_objects : dict, optional
             "policy": the class of a policy of your own; "learning_rate": a schedule.
         force_reset : bool
@@ -209,21 +195,6 @@ class OffloadingAlgorithm(BaseAlgorithm):
         **kwargs
             Hyper-parameters that replace the file's. Where demonstrations are half-made and one of
             theirs is replaced, ``learn`` drops them and begins anew; complete ones are kept.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        TypeError, ValueError
-            For a damaged or foreign file, or one for another N or M.
-
-        Examples
-        --------
-        >>> from dirs_agents import DIRS
-        >>> DIRS.load("no-such-model")
-        Traceback (most recent call last):
-        ...
-        FileNotFoundError: there is no model file no-such-model or no-such-model.zip.
         """
         del print_system_info
         content = read_model(path)
@@ -305,27 +276,19 @@ def _sizes(scenario: Scenario) -> tuple[int, int, tuple[str, ...]]:
 
 
 class Averages:
-    """Means by name since they were last taken, exact across a checkpoint."""
+    """Means by name since they were last taken; `sums`, [total, count], travel in checkpoints."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, list[float]] = {}
+        self.sums: dict[str, list[float]] = {}
 
     def add(self, name: str, value: Any) -> None:
         """Note a value."""
-        entry = self._sums.setdefault(name, [0.0, 0.0])
+        entry = self.sums.setdefault(name, [0.0, 0.0])
         entry[0] += float(value)
         entry[1] += 1.0
 
     def take(self) -> dict[str, float]:
         """Return the means and begin anew."""
-        means = {name: total / count for name, (total, count) in self._sums.items()}
-        self._sums = {}
+        means = {name: total / count for name, (total, count) in self.sums.items()}
+        self.sums = {}
         return means
-
-    def get_state(self) -> dict[str, list[float]]:
-        """Return sums and counts."""
-        return {name: list(entry) for name, entry in self._sums.items()}
-
-    def set_state(self, state: Mapping[str, list[float]]) -> None:
-        """Go back to a state."""
-        self._sums = {name: list(entry) for name, entry in state.items()}

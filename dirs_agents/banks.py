@@ -79,9 +79,9 @@ class StackedMLP(nn.Module):
     def single(self, index: int) -> StackedMLP:
         """Return a copy of network `index`, 0...M - 1."""
         one = StackedMLP(1, self.sizes).to(self.weights[0].device)
-        with torch.no_grad():
-            for mine, theirs in zip(one.parameters(), self.parameters(), strict=True):
-                mine.copy_(theirs[index : index + 1])
+        one.load_state_dict(
+            {name: each[index : index + 1] for name, each in self.state_dict().items()}
+        )
         return one
 
 

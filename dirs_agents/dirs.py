@@ -55,23 +55,17 @@ class DIRS(OffloadingAlgorithm):
     demonstrations : {"levy", "exhaustive", "optimal", "none"}
         Where Algorithm 2's decisions come from: the Lévy search with a small β (the paper),
         enumeration of tiny cases, :func:`mec_gym.solve`, or no imitation at all (Fig. 5).
-    n_demonstrations : int
-        Data quantity of Table II.
-    pretrain_steps : int
-        T_D of Algorithm 2.
+    n_demonstrations, pretrain_steps : int
+        Data quantity of Table II, and T_D of Algorithm 2.
     l2_weight : float, [1]
         λ1 of eq. (14); 0 is L_D alone (Table II).
     demonstration_population, demonstration_generations, demonstration_beta : int, int, float
         P, G_max and β, "small", of the demonstrations' :class:`LevySearch`, where the paper prints
         no numbers.
-    buffer_size : int
-        Pairs in the replay buffer.
-    batch_size : int
-        K + S of eqs. (14) and (17), the minibatch.
-    train_interval : int, [slot]
-        φ of Algorithm 1.
-    train_steps : int
-        T_M of Algorithm 3.
+    buffer_size, batch_size : int
+        Pairs in the replay buffer, and K + S of eqs. (14) and (17), the minibatch.
+    train_interval, train_steps : int, [slot], int
+        φ of Algorithm 1, and T_M of Algorithm 3.
     resample : bool
         Whether each of the T_M steps draws a minibatch of its own; Algorithm 3 takes them all on
         one.
@@ -102,12 +96,6 @@ class DIRS(OffloadingAlgorithm):
         As Stable-Baselines3's.
     seed : int, optional
         Of weights, searches, replay and env.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an env that is not mec_gym's, is wrapped so that gains cannot be read, or has another
-        action space; for a hyper-parameter outside its range.
 
     Examples
     --------
@@ -267,26 +255,20 @@ class DIRS(OffloadingAlgorithm):
         """Run Algorithm 1: imitate once, then decide in every slot and train every φ slots.
 
         Algorithm 1, lines 3, 5, 6 and 12 to 14; by way of them Algorithm 3, lines 6 to 11.
+        ``FloatingPointError`` if scores are no longer finite names agent, gradient step and slot.
 
         Parameters
         ----------
         total_timesteps : int, [slot]
             T_DRL, counted over all copies of the env. 0 runs the offline stage alone.
         callback : callback or list of them, optional
-            Stable-Baselines3's; called once per step of the (vector) env. ``on_pretraining_step()``
-            is called between parts of pre-training where one has it, alone or in a list or
-            ``CallbackList``, but not as the child of an ``EventCallback``.
+            Called once per step of the (vector) env. ``on_pretraining_step()`` is called between
+            parts of pre-training where one has it, alone or in a list or ``CallbackList``, but not
+            as the child of an ``EventCallback``.
         log_interval : int, optional, [slot]
             How often figures are logged; None for never.
-        reset_num_timesteps : bool
-            Count from 0 and reset the env, or go on.
-        tb_log_name, progress_bar
-            As Stable-Baselines3's.
-
-        Raises
-        ------
-        FloatingPointError
-            If scores are no longer finite: names agent, gradient step and slot.
+        reset_num_timesteps, tb_log_name, progress_bar
+            As Stable-Baselines3's: count from 0 and reset the env, or go on.
         """
         if self.env is None:
             raise ValueError("learn() needs an env: DIRS.load(path, env=env) or set_env(env).")
@@ -320,7 +302,7 @@ class DIRS(OffloadingAlgorithm):
             # Callbacks read these by name.
             rewards, dones, infos = self._act(decisions)
             # Before callbacks: no checkpoint then holds figures that are logged already.
-            if log_interval and self._passed(log_interval):
+            if log_interval and self.num_timesteps % log_interval < self.n_envs:
                 self.dump_logs()
             callback.update_locals(locals())
             if not callback.on_step():
@@ -343,10 +325,6 @@ class DIRS(OffloadingAlgorithm):
         """Return the copies whose slot t has t mod interval = 0; copy i is in slot t0 + i."""
         first = -self.num_timesteps % interval
         return list(range(first, self.n_envs, interval))
-
-    def _passed(self, interval: int) -> bool:
-        """Return whether the last step crossed a multiple of `interval`."""
-        return self.num_timesteps % interval < self.n_envs
 
     def _decide(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.int64], Tensor]:
         """Let every agent score its devices, and vote."""

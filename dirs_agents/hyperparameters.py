@@ -37,18 +37,6 @@ def check_hyperparameters(model: Any) -> None:
     require_choice("refinement", model.refinement, REFINEMENTS)
     if model.loss is not None:
         require_choice("loss", model.loss, LOSSES)
-    _check_numbers(model)
-    if model.demonstrations != "none" and model.n_demonstrations > model.buffer_size:
-        raise ValueError(
-            f"buffer_size must hold the demonstrations, which are kept; got buffer_size="
-            f"{model.buffer_size} for n_demonstrations={model.n_demonstrations}."
-        )
-    # Refuse the searches' settings now, not after the demonstrations; first what both share.
-    online_search(model)
-    demonstration_search(model)
-
-
-def _check_numbers(model: Any) -> None:
     for name in ("learning_rate", *_LEAST_INTEGERS, *_NUMBERS, *_SEARCHED):
         setattr(model, name, plain(getattr(model, name)))
     model.seed = plain_seed(model.seed)
@@ -59,6 +47,14 @@ def _check_numbers(model: Any) -> None:
     for name, interval in _NUMBERS.items():
         unit = "nat" if name.endswith("_priority") else ""
         require_number(name, getattr(model, name), interval, unit=unit)
+    if model.demonstrations != "none" and model.n_demonstrations > model.buffer_size:
+        raise ValueError(
+            f"buffer_size must hold the demonstrations, which are kept; got buffer_size="
+            f"{model.buffer_size} for n_demonstrations={model.n_demonstrations}."
+        )
+    # Refuse the searches' settings now, not after the demonstrations; first what both share.
+    online_search(model)
+    demonstration_search(model)
 
 
 def require_policy(policy: Any, aliases: Mapping[str, Any]) -> None:
@@ -139,15 +135,6 @@ def options(name: str, **changes: Any) -> dict[str, Any]:
         the vote; price-posting agents, for tasks that differ, layouts that change and any N.
     **changes
         Arguments that replace or add to them.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
 
     Examples
     --------

@@ -30,20 +30,8 @@ def demonstration_slots(
 ) -> tuple[NDArray[np.float32], Slot]:
     """Return observations and slots that the env's world may show, from copies of their own.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        The system; where layouts are redrawn each slot has its own.
-    count, seed : int
-        How many, and of which draw.
-    observation : {"db", "raw", "flat"}
-        The env's `observation` argument.
-
-    Returns
-    -------
-    observations : ndarray, shape (count, ...), float32
-    slots : Slot
-        Batch shape (count,).
+    Both have the batch shape (count,). Where layouts are redrawn each slot has its own.
+    `observation` is the env's argument.
 
     Examples
     --------
@@ -69,20 +57,9 @@ def demonstrate(
 ) -> NDArray[np.int64]:
     """Return decisions to imitate, shape (B, N), for a batch of slots: Algorithm 2, line 1.
 
-    Parameters
-    ----------
-    scenario, slots, start, rng
-        As for :func:`levy_search`, which begins at the untrained ensemble's decisions.
-    source : {"levy", "exhaustive", "optimal"}
-        Lévy flight search with a small β, the paper's choice; all (M + 1)^N decisions of a tiny
-        slot; :func:`mec_gym.solve`.
-    search : LevySearch, optional
-        Settings of the Lévy search.
-
-    Raises
-    ------
-    ValueError
-        For an unknown source, or too many decisions to enumerate.
+    `source` is "levy", the paper's choice, a search with a small β, from `start` and with the
+    settings `search`, as for :func:`levy_search`; "exhaustive", all (M + 1)^N decisions of a tiny
+    slot; or "optimal", :func:`mec_gym.solve`.
 
     Examples
     --------
@@ -153,19 +130,6 @@ def refine(
         Settings of the searches and the budget of "epsilon-greedy".
     epsilon : float, [1]
         ε.
-
-    Raises
-    ------
-    ValueError
-        For an unknown method.
-
-    Examples
-    --------
-    >>> scenario = Scenario(n_devices=4, n_servers=1)
-    >>> slots = Slot(gains=np.full((1, 4, 1), 1e-6), data_bits=8e5, cycles=1e9)
-    >>> start = np.zeros((1, 4), dtype=np.int64)
-    >>> refine(scenario, slots, start, np.random.default_rng(0), method="optimal").assignment
-    array([[1, 1, 1, 1]])
     """
     search = search or LevySearch()
     if method in ("levy", "classic-levy"):

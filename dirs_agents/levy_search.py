@@ -7,7 +7,6 @@ ones of problem (13), or, with ``allocation="levy"``, part of the candidate as i
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -38,10 +37,8 @@ class LevySearch:
     method : {"levy", "classic-levy"}
         h mutation and Lévy crossover, eqs. (20)-(23); or eq. (18) alone on real numbers that are
         rounded to choices, the comparison of Fig. 4.
-    population : int
-        P, the candidates that search a slot side by side.
-    generations : int
-        G_max.
+    population, generations : int
+        P, the candidates that search a slot side by side, and G_max.
     beta : float, [1]
         β of the Lévy steps; 0 < β < 2. Large searches locally, small globally.
     threshold : float, [1]
@@ -90,25 +87,12 @@ class LevySearch:
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """Where a search ended.
+    """Where a search ended."""
 
-    Attributes
-    ----------
-    assignment : ndarray, shape (B, N), int64
-        a*, the best decision found in each slot: 0 = local, j = server j.
-    objective : ndarray, shape (B,), [1]
-        Its Σ Φ_i under the optimal allocation.
-    history : ndarray, shape (G + 1, B), [1]
-        Best fitness after each generation, the start first. It never rises. With
-        ``allocation="levy"`` the fitness is that of the searched allocation.
-    evaluations : int
-        How many candidates were priced in each slot.
-    """
-
-    assignment: NDArray[np.int64]
-    objective: NDArray[np.float64]
-    history: NDArray[np.float64]
-    evaluations: int
+    assignment: NDArray[np.int64]  # (B, N): a*, the best decision found in each slot
+    objective: NDArray[np.float64]  # (B,): its Σ Φ_i under the optimal allocation
+    history: NDArray[np.float64]  # (G + 1, B): best fitness so far, with the searched f and p
+    evaluations: int  # how many candidates were priced in each slot
 
 
 def levy_search(
@@ -121,30 +105,17 @@ def levy_search(
     r"""Refine the offloading decision of every slot of a batch, Algorithm 4.
 
     Every candidate starts from a^e, Algorithm 4, line 1; h mutation, Lévy crossover, greedy
-    selection and γ, eqs. (20)-(23), are Algorithm 4, lines 4, 5, 7 and 8.
+    selection and γ, eqs. (20)-(23), are Algorithm 4, lines 4, 5, 7 and 8. The result is never worse
+    than `start` where the allocation is exact.
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slots : Slot
-        Gains and tasks, one batch axis.
+    scenario, slots : Scenario, Slot
+        The system; gains and tasks with one batch axis.
     start : ndarray, shape (B, N), int
         a^e, the ensemble's decision; every candidate begins there.
-    rng : numpy.random.Generator
-        Source of randomness.
-    settings : LevySearch, optional
-        The paper's by default.
-
-    Returns
-    -------
-    Refined
-        Never worse than `start` where the allocation is exact.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `slots` or `start` does not fit the scenario.
+    rng, settings : numpy.random.Generator, LevySearch
+        Source of randomness; the paper's settings by default.
 
     Notes
     -----
@@ -180,11 +151,8 @@ def levy_search(
     parts = []
     for first in range(0, max(1, len(start)), at_once):
         part = slice(first, first + at_once)
-        few = dataclasses.replace(
-            problems, cost=problems.cost[part], root_work=problems.root_work[part]
-        )
-        search = _SEARCHES[settings.method](scenario, slots[part], few, start[part], rng, settings)
-        parts.append(search.run())
+        problem = (slots[part], problems.at(part), start[part])
+        parts.append(_SEARCHES[settings.method](scenario, *problem, rng, settings).run())
     assignment = np.concatenate([found for found, _ in parts])
     return Refined(
         assignment=assignment,

@@ -20,12 +20,6 @@ def decision_loss(logits: Tensor, assignment: Tensor, kind: str = "binary") -> T
 
     Of logits, shape (B, M, N), before the logistic function, and a*, shape (B, N), int64. In nats,
     summed over devices: shape (B, M) for "binary", (B, 1) for "vote".
-
-    Examples
-    --------
-    >>> loss = decision_loss(torch.zeros(1, 2, 3), torch.tensor([[0, 1, 2]]))
-    >>> bool(torch.allclose(loss, torch.full((1, 2), 3 * torch.log(torch.tensor(2.0)))))
-    True
     """
     if kind == "binary":
         servers = torch.arange(1, logits.shape[1] + 1, device=logits.device)
@@ -44,11 +38,6 @@ def total_loss(losses: Tensor, demonstrated: Tensor, agent_weight: float) -> Ten
     Means of `losses`, shape (B, M), over the demonstrations (the K of L_D) and over the agents' own
     samples (the S of L_A), shape (M,); a kind that the batch lacks adds nothing. `agent_weight` is
     λ2. The optimizer adds λ1 ‖θ‖² of eq. (14): Adam's ``weight_decay`` of 2 λ1 is its gradient.
-
-    Examples
-    --------
-    >>> total_loss(torch.tensor([[1.0], [3.0]]), torch.tensor([True, False]), 0.5)
-    tensor([2.5000])
     """
     own = ~demonstrated
     weights = demonstrated / demonstrated.sum().clamp(min=1)

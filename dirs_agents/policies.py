@@ -25,21 +25,8 @@ _PART = 128
 class VotingPolicy(BasePolicy):
     """What all policies of DIRS share: a score per server and device, then the paper's vote.
 
-    Parameters
-    ----------
-    observation_space, action_space : gymnasium.spaces.Space
-        Of the env.
-    lr_schedule : callable
-        Not used: the algorithm owns the optimizer.
-    scenario : Scenario
-        The system.
-    observation : {"db", "raw", "flat"}
-        The env's `observation` argument.
-
-    Attributes
-    ----------
-    bank : nn.Module
-        The agents: columns (B, M, 1 + T, N) in, logits (B, M, N) out; a subclass builds it.
+    Spaces, `scenario` and `observation` are the env's; `lr_schedule` is not used: the algorithm
+    owns the optimizer.
     """
 
     default_loss: ClassVar[str] = "binary"
@@ -47,6 +34,7 @@ class VotingPolicy(BasePolicy):
     """Whether weights fit scenarios with other numbers of devices and servers."""
 
     bank: Any
+    """The agents, columns (B, M, 1 + T, N) in, logits (B, M, N) out; a subclass builds it."""
 
     def __init__(
         self,
@@ -137,10 +125,7 @@ class VotingPolicy(BasePolicy):
 class EnsemblePolicy(VotingPolicy):
     """The paper's agents: a fully connected network per server over its own column.
 
-    Parameters
-    ----------
-    net_arch : sequence of int, optional
-        Hidden widths, each at least 1; the paper's by default (:func:`paper_widths`).
+    Hidden widths are `net_arch`, each at least 1; the paper's by default (:func:`paper_widths`).
     """
 
     _bank: ClassVar[type[nn.Module]] = EnsembleBank
@@ -198,16 +183,6 @@ class PricePolicy(VotingPolicy):
     markdown : float, [1]
         With admission, scores use this fraction of λ_j: a device too many can be turned away, one
         too few cannot be called back. In (0, 1].
-
-    Examples
-    --------
-    >>> from mec_gym.envs.offloading import MultiMECEnv
-    >>> def weights(scenario):
-    ...     env = MultiMECEnv(scenario)
-    ...     made = PricePolicy(env.observation_space, env.action_space, scenario=env.scenario)
-    ...     return sum(weight.numel() for weight in made.parameters())
-    >>> weights("paper-30x2"), weights("unequal-200x10")
-    (386, 386)
     """
 
     default_loss: ClassVar[str] = "vote"

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from mec_gym.validation import require_integer, require_number
 
+_ARRAYS = ("observations", "assignments", "change", "loss")
+
 
 class Batch(NamedTuple):
     """Samples for one gradient step: K pairs, where they lie, which are demonstrations."""
@@ -30,12 +32,8 @@ class PrioritisedReplay:
 
     Parameters
     ----------
-    capacity : int
-        Pairs in all.
-    observation_shape : tuple of int
-        Of one observation.
-    n_devices, n_servers : int
-        N and M.
+    capacity, observation_shape, n_devices, n_servers : int, tuple of int, int, int
+        Pairs in all, the shape of one observation, N and M.
     exponent : float, [1]
         τ; 0 samples uniformly. The paper does not print it.
     agent_constant, demonstration_constant : float, [nat]
@@ -146,17 +144,9 @@ class PrioritisedReplay:
 
     def get_state(self) -> dict[str, Any]:
         """Return all of it, for an exact continuation."""
-        filled = {name: array[: self.size].copy() for name, array in self._arrays().items()}
+        filled = {name: getattr(self, f"_{name}")[: self.size].copy() for name in _ARRAYS}
         numbers = {"largest": self._largest, "n_demonstrations": self.n_demonstrations}
         return filled | numbers | {"next": self._next}
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {
-            "observations": self._observations,
-            "assignments": self._assignments,
-            "change": self._change,
-            "loss": self._loss,
-        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go back to a state."""
@@ -166,8 +156,8 @@ class PrioritisedReplay:
                 f"the state holds {size} pairs of shape {state['observations'].shape[1:]}; the "
                 f"buffer has room for {self.capacity} of shape {self._observations.shape[1:]}."
             )
-        for name, array in self._arrays().items():
-            array[:size] = state[name]
+        for name in _ARRAYS:
+            getattr(self, f"_{name}")[:size] = state[name]
         self._largest = float(state["largest"])
         self.n_demonstrations = int(state["n_demonstrations"])
         self._next = int(state["next"])

@@ -5,10 +5,10 @@ A file is a zip of JSON and tensors; nothing in it runs when it is loaded.
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
-import zipfile
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mec_gym.envs.sb3_state import env_state, set_env_state
-from mec_gym.files import read_zip, replacing
+from mec_gym.files import read_zip, write_zip
 from mec_gym.validation import require_known
 
 PARTS = ("training", "env")
@@ -71,7 +71,7 @@ def training_state(model: Any, *, with_env: bool) -> dict[str, Any]:
         "optimizer": {str(key): value for key, value in optimizer["state"].items()},
         "replay": model.replay_buffer.get_state(),
         "generator": model.rng.bit_generator.state,
-        "averages": model._averages.get_state(),
+        "averages": copy.deepcopy(model._averages.sums),
         "pretraining": model._pretraining.get_state(),
         "progress_remaining": model._current_progress_remaining,
         "counters": {name: getattr(model, name) for name in _COUNTERS},
@@ -151,7 +151,7 @@ def take_training_state(
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
     if same_world:
         model.replay_buffer.set_state(state["replay"])
-        model._averages.set_state(state["averages"])
+        model._averages.sums = copy.deepcopy(state["averages"])
         if "pretraining" in state:  # older files hold none that is under way
             model._pretraining.set_state(state["pretraining"])
             model._current_progress_remaining = state["progress_remaining"]
@@ -171,24 +171,18 @@ def take_env_state(model: Any, state: Mapping[str, Any]) -> None:
 # -- packing ------------------------------------------------------------------------------------
 
 
-def write_model(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
+def write_model(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Write a nested mapping of numbers, strings, arrays and tensors, whole or not at all.
 
-    Returns the file's path: ``.zip`` is added where no suffix is given.
+    ``.zip`` is added where no suffix is given.
     """
-    target = Path(path)
-    if not target.suffix:
-        target = target.with_suffix(".zip")
-    target.parent.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {}
     document = {"format": FORMAT, "version": VERSION, "content": _split(content, "", tensors)}
     packed = io.BytesIO()
     torch.save(tensors, packed)
-    # Stored, not compressed: weights hardly shrink, and checkpoints should take no time.
-    with replacing(target) as partial, zipfile.ZipFile(partial, "w") as archive:
-        archive.writestr(_DOCUMENT, json.dumps(document, allow_nan=True))
-        archive.writestr(_TENSORS, packed.getvalue())
-    return target
+    members = {_DOCUMENT: json.dumps(document).encode(), _TENSORS: packed.getvalue()}
+    # Weights hardly shrink, and checkpoints should take no time.
+    write_zip(path, members, compressed=False)
 
 
 def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -52,39 +52,23 @@ def allocate_by_levy_search(
 
     Parameters
     ----------
-    scenario : Scenario
-        The system.
-    slot : Slot
-        One slot.
-    assignment : integer array_like, shape (N,)
-        0 = local, j = server j.
+    scenario, slot, assignment
+        As for :func:`mec_gym.allocate`, of one slot.
     rng : numpy.random.Generator
         Source of randomness.
-    population : int
-        P, the solutions that search side by side.
-    generations : int
-        G_max.
+    population, generations : int
+        P, the solutions that search side by side, and G_max.
     beta : float, [1]
         β of the Lévy steps; 0 < β < 2.
     threshold : float, [1]
         th of eq. (22).
     step_scale : float, [1]
-        η of eq. (18), in units of each variable's range.
-
-    Returns
-    -------
-    SearchResult
-
-    Raises
-    ------
-    TypeError, ValueError
-        As :func:`mec_gym.allocate`; for a batch of slots; for sizes below 1 or `beta` outside
-        (0, 2).
+        η of eq. (18), in units of each variable's range; the paper does not print it.
 
     Notes
     -----
-    The paper does not print η; 0.01 of the range is usual. Shares that exceed a server's speed
-    are scaled down together, which keeps eq. (6). Mutation and crossover draw steps of their own.
+    Shares that exceed a server's speed are scaled down together, which keeps eq. (6). Mutation and
+    crossover draw steps of their own.
 
     Examples
     --------

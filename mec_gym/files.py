@@ -108,25 +108,23 @@ def around(path: Path, begin: str, end: str) -> tuple[str, str]:
     return before, after
 
 
-def write_zip(target: Any, members: Mapping[str, bytes]) -> None:
+def write_zip(target: Any, members: Mapping[str, bytes], *, compressed: bool = True) -> None:
     """Write a zip archive of named bytes to a path, whole or not at all, or to a binary file.
 
     ".zip" is added to a path without suffix.
     """
     if hasattr(target, "write"):
-        _pack(target, members)
+        with zipfile.ZipFile(
+            target, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+        ) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
         return
     path = Path(target)
     path = path if path.suffix else path.with_name(path.name + ".zip")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open("wb") as file:
-        _pack(file, members)
-
-
-def _pack(file: Any, members: Mapping[str, bytes]) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
+        write_zip(file, members, compressed=compressed)
 
 
 def read_zip(source: Any, *, largest: int = 2**34) -> dict[str, bytes]:

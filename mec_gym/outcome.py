@@ -102,10 +102,6 @@ def evaluate(
     violations : {"raise", "report"}
         What to do with an allocation that violates eq. (6) or (7).
 
-    Returns
-    -------
-    Outcome
-
     Raises
     ------
     TypeError, ValueError

@@ -41,63 +41,29 @@ KEPT_SLOTS = 100
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """All that one picture shows, for N devices and M servers.
+    """All that one picture shows, for N devices and M servers."""
 
-    Attributes
-    ----------
-    title, slot : str, int
-        Headline, shortened where it is too long, and number of the slot.
-    area_m, device_positions_m, server_positions_m : shape (2,), (N, 2) and (M, 2), [m]
-        Width and height of the map, and places. One outside the map is drawn on its edge.
-    assignment : ndarray of int, shape (N,), or None
-        0 = local, j = server j; None before the first decision.
-    server_load, devices_per_server : ndarray, shape (M,), [s], [1]
-        Computing time of the tasks at each server, or another load >= 0, and their number.
-    objective, optimum, latency_s, energy_j : float, [1], [1], [s], [J]
-        Cost of the slot, the least possible one (None: not known), sums over the devices.
-    history : tuple of (float, float or None)
-        Objective and optimum of the latest decided slots, the newest last; 100 are drawn.
-    lower_bound : float or None, [1]
-        What NRR divides by the objective; the optimum by default.
-    """
-
-    title: str
-    area_m: tuple[float, float]
-    device_positions_m: NDArray[Any]
-    server_positions_m: NDArray[Any]
-    assignment: NDArray[Any] | None
-    server_load: NDArray[Any]
-    devices_per_server: NDArray[Any]
-    objective: float
-    optimum: float | None
-    latency_s: float
-    energy_j: float
-    slot: int
-    history: tuple[tuple[float, float | None], ...] = ()
-    lower_bound: float | None = None
+    title: str  # headline, shortened where it is too long
+    area_m: tuple[float, float]  # width and height of the map; what lies outside is drawn on edge
+    device_positions_m: NDArray[Any]  # (N, 2)
+    server_positions_m: NDArray[Any]  # (M, 2)
+    assignment: NDArray[Any] | None  # (N,): 0 = local, j = server j; None: nothing decided yet
+    server_load: NDArray[Any]  # (M,) [s]: computing time of its tasks, or another load >= 0
+    devices_per_server: NDArray[Any]  # (M,)
+    objective: float  # cost of the slot
+    optimum: float | None  # the least possible one, if known
+    latency_s: float  # sum over the devices
+    energy_j: float  # sum over the devices
+    slot: int  # its number
+    history: tuple[tuple[float, float | None], ...] = ()  # objective, optimum; 100 latest are drawn
+    lower_bound: float | None = None  # what NRR divides by the objective; the optimum by default
 
 
 def draw(frame: Frame, size: _Size = DESIGN) -> NDArray[np.uint8]:
-    """Paint a picture of `frame`.
+    """Return a picture of `frame`, shape (height, width, 3), RGB; equal frames give equal pictures.
 
-    Parameters
-    ----------
-    frame : Frame
-        What to show.
-    size : tuple of int, [pixel]
-        Width and height of the picture.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width, 3)
-        RGB; a new array at every call. Equal frames give equal pictures.
-
-    Raises
-    ------
-    ValueError
-        If a side of `size` is less than 1.
-    gymnasium.error.DependencyNotInstalled
-        If pygame is missing.
+    `size` is its width and height [pixel], each at least 1. Without pygame it raises
+    ``gymnasium.error.DependencyNotInstalled``.
 
     Examples
     --------
@@ -229,13 +195,6 @@ class Picture:
     def __getstate__(self) -> dict[str, Any]:
         # A window belongs to its process; a copy opens its own.
         return {**self.__dict__, "_window": None}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Picture:
-        twin = Picture.__new__(Picture)
-        memo[id(self)] = twin
-        twin.__dict__.update(self.__getstate__())
-        twin._history = deque(self._history, maxlen=KEPT_SLOTS)
-        return twin
 
     def _show(self) -> None:
         if self._human:

@@ -243,19 +243,7 @@ class Scenario:
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Scenario:
-        """Return a named scenario, with any field overridden.
-
-        Parameters
-        ----------
-        name : str
-            One of :meth:`presets`.
-        **overrides
-            Scenario fields that replace the preset's.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For an unknown preset, an unknown field or an invalid value.
+        """Return a named scenario, one of :meth:`presets`, with any field overridden.
 
         Examples
         --------
@@ -272,17 +260,9 @@ class Scenario:
     ) -> Scenario:
         """Return the Scenario that a preset's name, a JSON path, a mapping or itself stands for.
 
-        Parameters
-        ----------
-        scenario : str, path, mapping or Scenario
-            What users pass as ``scenario``; a mapping holds Scenario fields.
-        **overrides
-            Scenario fields that replace those of `scenario`.
-
-        Raises
-        ------
-        TypeError, ValueError, FileNotFoundError
-            When it names nothing known, or a field is wrong.
+        A mapping holds Scenario fields, and so do `overrides`, which replace those of `scenario`.
+        ``TypeError``, ``ValueError`` or ``FileNotFoundError`` when it names nothing known, or a
+        field is wrong.
 
         Examples
         --------
@@ -319,6 +299,8 @@ class Scenario:
     ) -> Scenario:
         """Return a scenario on real sites, read from two tables of latitude and longitude.
 
+        `area_m` and both positions are set, in metres on a local plane.
+
         Parameters
         ----------
         servers_csv, devices_csv : path
@@ -327,19 +309,10 @@ class Scenario:
             Any other Scenario field. `n_devices` and `n_servers` may be given to keep the first
             so many rows of each table.
 
-        Returns
-        -------
-        Scenario
-            With `area_m` and both positions set, in metres on a local plane.
-
         Raises
         ------
         ValueError, FileNotFoundError
             For missing files or columns, empty or swapped coordinates; names the line.
-
-        Examples
-        --------
-        >>> Scenario.from_sites("servers.csv", "users.csv")  # doctest: +SKIP
         """
         servers = read_sites(servers_csv).first(fields.pop("n_servers", None), "n_servers")
         devices = read_sites(devices_csv).first(fields.pop("n_devices", None), "n_devices")
@@ -363,16 +336,6 @@ class Scenario:
     def replace(self, **changes: Any) -> Scenario:
         """Return a copy with some fields changed, validated as a whole.
 
-        Parameters
-        ----------
-        **changes
-            Scenario fields.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an unknown field (with the nearest right one) or an invalid value.
-
         Examples
         --------
         >>> Scenario.preset("paper-30x2").replace(noise_w=1e-6).name
@@ -387,17 +350,7 @@ class Scenario:
         return Scenario(**values)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Return the scenario as JSON, and write it where a path is given.
-
-        Parameters
-        ----------
-        path : path, optional
-            File to write.
-
-        Returns
-        -------
-        str
-            JSON that :meth:`from_json` turns into an equal Scenario.
+        """Return the scenario as JSON, and write it to a file where a path is given.
 
         Examples
         --------
@@ -412,19 +365,10 @@ class Scenario:
 
     @classmethod
     def from_json(cls, source: str | os.PathLike[str]) -> Scenario:
-        """Return the scenario that JSON text, or a file of it, describes.
+        """Return the scenario of JSON text (it begins with a bracket) or of a file of it.
 
-        Parameters
-        ----------
-        source : str or path
-            JSON text (it begins with a bracket) or the path of a file.
-
-        Raises
-        ------
-        ValueError
-            If it is not JSON, of another format or of a later version, or a value is invalid.
-        TypeError
-            For an unknown field, with the nearest right one.
+        ``ValueError`` if it is not JSON, of another format or of a later version, or a value is
+        invalid; ``TypeError`` for an unknown field, with the nearest right one.
 
         Examples
         --------

@@ -41,16 +41,7 @@ SLACK = 1e-9  # relative rounding up to which the optimum may exceed a decision'
 
 
 class ConformanceError(AssertionError):
-    """An environment broke a promise.
-
-    Attributes
-    ----------
-    check : str
-        Which check, of :data:`CHECKS`.
-    message : str
-        What is wrong.
-    seed, step : int or None
-        Where it showed: the seed of the run, and its step counted from 0.
+    """An environment broke a promise: which `check`, what `message`, at which `seed` and `step`.
 
     Examples
     --------
@@ -464,26 +455,11 @@ def _check_optimum(trial: Trial) -> str | None:
 
 
 CHECKS: Mapping[str, Callable[[Any], str | None]] = {
-    check.__name__.removeprefix("_check_"): check
-    for check in (
-        _check_gymnasium,
-        _check_spaces,
-        _check_info,
-        _check_fresh,
-        _check_determinism,
-        _check_reward,
-        _check_evaluate,
-        _check_slot,
-        _check_refusals,
-        _check_masks,
-        _check_state,
-        _check_copies,
-        _check_vector,
-        _check_pettingzoo,
-        _check_optimum,
-    )
+    name.removeprefix("_check_"): check
+    for name, check in list(globals().items())
+    if name.startswith("_check_")
 }
-"""The checks that there are, by name."""
+"""All checks, by name, in the order in which they stand above."""
 
 # -- running them ---------------------------------------------------------------------------------
 
@@ -492,30 +468,17 @@ CHECKS: Mapping[str, Callable[[Any], str | None]] = {
 class Report:
     """What :func:`check_offloading_env` ran; it returns only when all of it passed.
 
-    Attributes
-    ----------
-    scenario : str
-        Its name.
-    checks : tuple of str
-        The checks that ran, of :data:`CHECKS`.
-    skipped : tuple of str
-        Those that do not apply, each with the reason.
-    seeds : tuple of int
-        The seeds that each check ran with.
-    steps : int
-        Steps that were compared in total.
-
     Examples
     --------
     >>> check_offloading_env(checks=["reward"], seeds=[0, 1], steps=5).steps
     10
     """
 
-    scenario: str
-    checks: tuple[str, ...]
-    skipped: tuple[str, ...]
-    seeds: tuple[int, ...]
-    steps: int
+    scenario: str  # its name
+    checks: tuple[str, ...]  # those of CHECKS that ran
+    skipped: tuple[str, ...]  # those that do not apply, each with the reason
+    seeds: tuple[int, ...]  # that each check ran with
+    steps: int  # that were compared in total
 
 
 def check_offloading_env(
@@ -543,10 +506,6 @@ def check_offloading_env(
     **make_kwargs
         As for ``gym.make``: reward, observation, optimum and any Scenario field. For an env
         that ``gym.make`` did not make, what it was made with.
-
-    Returns
-    -------
-    Report
 
     Raises
     ------

@@ -81,14 +81,7 @@ def require_bool(name: str, value: Any) -> bool:
 
 
 def require_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raise ``ValueError`` unless `value` is an integer, no bool, within its limits.
-
-    Examples
-    --------
-    >>> require_integer("batch_size", 0, 1)
-    Traceback (most recent call last):
-    ValueError: batch_size must be an integer >= 1; got 0.
-    """
+    """Raise ``ValueError`` unless `value` is an integer, no bool, within its limits."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         limits = f">= {least}" if most is None else f"within {least}...{most}"
@@ -96,14 +89,7 @@ def require_integer(name: str, value: Any, least: int, most: int | None = None) 
 
 
 def require_number(name: str, value: Any, interval: str, *, unit: str = "") -> None:
-    """Raise ``ValueError`` unless `value` is a number in an interval as mathematics writes it.
-
-    Examples
-    --------
-    >>> require_number("gamma", 1, "[0, 1)")
-    Traceback (most recent call last):
-    ValueError: gamma must be a number in [0, 1); got 1.
-    """
+    """Raise ``ValueError`` unless `value` is a number in an interval as mathematics writes it."""
     low, high = map(float, interval[1:-1].split(","))
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
         value, bool
@@ -155,13 +141,7 @@ def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
 
 
 def suggestion(given: object, known: Iterable[str]) -> str:
-    """Return text for a message that suggests the nearest of the known names, if one is near.
-
-    Examples
-    --------
-    >>> suggestion("bandwith_hz", ["bandwidth_hz", "noise_w"])
-    " (did you mean 'bandwidth_hz'?)"
-    """
+    """Return text for a message that suggests the nearest of the known names, if one is near."""
     near = difflib.get_close_matches(str(given), list(known), n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
@@ -189,16 +169,6 @@ def constructor_parameters(cls: type[Any]) -> tuple[dict[str, inspect.Parameter]
 
     ``**kwargs`` are taken to go to the next class's constructor. They may go further than can be
     seen.
-
-    Examples
-    --------
-    >>> class Small:
-    ...     def __init__(self, size=1): ...
-    >>> class Smaller(Small):
-    ...     def __init__(self, part=1, **kwargs): ...
-    >>> names, more = constructor_parameters(Smaller)
-    >>> sorted(names), more
-    (['part', 'size'], False)
     """
     found: dict[str, inspect.Parameter] = {}
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -150,26 +150,16 @@ def _middle_and_half(law: Uniform) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "db") -> Slot:
-    """Return the Slot that an observation of the env shows.
+    """Return the Slot that an observation of the env, or a batch of them, shows.
 
     Parameters
     ----------
     scenario : Scenario
         The env's scenario.
     observation : array_like
-        One observation or a batch of them.
+        With the batch axes of the Slot; gains come back within 5e-6 relative.
     kind : {"db", "raw", "flat"}
         The env's `observation` argument.
-
-    Returns
-    -------
-    Slot
-        With the batch axes of `observation`; gains within 5e-6 relative.
-
-    Raises
-    ------
-    ValueError
-        For an unknown kind or a shape that does not fit.
 
     Examples
     --------

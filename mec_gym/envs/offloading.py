@@ -128,20 +128,9 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin an episode.
+        """Begin an episode; return an observation, and the info of all-local execution.
 
-        Parameters
-        ----------
-        seed : int, optional
-            Restarts the env's randomness; without it the stream goes on.
-        options : dict, optional
-            Not used; any key is accepted.
-
-        Returns
-        -------
-        observation : ndarray, float32
-        info : dict
-            Of all-local execution of the first slot.
+        A seed restarts the env's randomness, without one the stream goes on. `options` is not used.
         """
         super().reset(seed=seed)
         observation, info = self._simulator.reset([self.np_random])
@@ -150,29 +139,12 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         return observation, info
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Price a decision in the current slot and move on to the next.
+        """Price a decision, (N,) integers, 0 = local, j = server j, and move on to the next slot.
 
-        Parameters
-        ----------
-        action : integer array_like, shape (N,)
-            0 = local, j = server j.
-
-        Returns
-        -------
-        observation : ndarray, float32
-            Of the next slot.
-        reward : float
-        terminated, truncated : bool
-            Always False; a time limit is a wrapper's.
-        info : dict
-
-        Raises
-        ------
-        TypeError, ValueError
-            For an action of another dtype or shape, out of range, or against eq. (7). The env
-            stays as it was.
-        RuntimeError
-            Before the first ``reset``.
+        Returns the next slot's observation, the reward, twice False (a time limit is a wrapper's),
+        and info. ``TypeError`` or ``ValueError`` for an action of another dtype or shape, out of
+        range, or against eq. (7): the env stays as it was. ``RuntimeError`` before the first
+        ``reset``.
         """
         assignment = self._simulator.checked(action, self._shape)
         if self._picture:
@@ -183,17 +155,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         return observation, float(reward), False, False, info
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Draw the slot that was decided last.
+        """Return a picture of the slot that was decided last, shape (H, W, 3), uint8.
 
-        Returns
-        -------
-        ndarray, shape (H, W, 3), uint8, or None
-            None in human mode, where a window shows it, and without a render mode.
-
-        Raises
-        ------
-        gymnasium.error.DependencyNotInstalled
-            Without pygame-ce.
+        None in human mode, where a window shows it, and without a render mode.
+        ``gymnasium.error.DependencyNotInstalled`` without pygame-ce.
         """
         if self._picture is None:
             gym.logger.warn('render() needs a render_mode: gym.make(..., render_mode="rgb_array").')
@@ -212,14 +177,6 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
 
         Of an env from ``gymnasium.make`` it is ``env.unwrapped.frame()``. It needs a render mode
         and a reset.
-
-        Examples
-        --------
-        >>> from mec_gym.rendering import draw
-        >>> env = MultiMECEnv("paper-30x2", render_mode="rgb_array")
-        >>> _ = env.reset(seed=0)
-        >>> draw(env.frame(), size=(320, 200)).shape
-        (200, 320, 3)
         """
         if self._picture is None:
             raise RuntimeError(
@@ -248,15 +205,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         return self._simulator.world.layout().server_positions_m.copy()
 
     def evaluate(self, assignments: Any) -> Outcome:
-        """Price candidate decisions, (N,) or (K, N), in the current slot, without any side effect.
-
-        Examples
-        --------
-        >>> env = MultiMECEnv("paper-30x2")
-        >>> _ = env.reset(seed=0)
-        >>> env.evaluate(np.zeros((5, 30), dtype=int)).objective.shape
-        (5,)
-        """
+        """Price decisions, (N,) or (K, N), in the current slot, without any side effect."""
         return evaluate(self.scenario, self.slot, assignments)
 
     def action_masks(self) -> NDArray[np.bool_]:

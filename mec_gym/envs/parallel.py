@@ -25,6 +25,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from mec_gym.envs.offloading import ENV_ID, MAX_EPISODE_STEPS, MultiMECEnv
+from mec_gym.envs.registration import parallel_env
 from mec_gym.envs.scores import vote
 from mec_gym.scenario import Scenario
 from mec_gym.validation import require_within
@@ -198,11 +199,6 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
             }
             for agent in self.possible_agents
         }
-
-
-def parallel_env(scenario: Any = "paper-200x10", **kwargs: Any) -> MultiMECParallelEnv:
-    """Return the env with agents that act at once; :func:`mec_gym.parallel_env` is this."""
-    return MultiMECParallelEnv(scenario, **kwargs)
 
 
 def raw_env(scenario: Any = "paper-200x10", **kwargs: Any) -> AECEnv[str, Any, Any]:

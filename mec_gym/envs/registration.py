@@ -26,25 +26,10 @@ def register() -> None:
 def parallel_env(
     scenario: Any = "paper-200x10", *, max_cycles: int | None = MAX_EPISODE_STEPS, **kwargs: Any
 ) -> MultiMECParallelEnv:
-    """Return the PettingZoo ParallelEnv: one agent per server.
+    """Return the PettingZoo ParallelEnv: one agent per server, truncated after `max_cycles` slots.
 
-    Parameters
-    ----------
-    scenario : str, path, mapping or Scenario
-        As for ``gym.make``.
-    max_cycles : int, optional
-        Truncate after so many slots; None: never.
-    **kwargs
-        As for ``gym.make``: reward, observation, optimum, render_mode and any Scenario field.
-
-    Returns
-    -------
-    MultiMECParallelEnv
-
-    Raises
-    ------
-    gymnasium.error.DependencyNotInstalled
-        Without PettingZoo.
+    `scenario` and `kwargs` are what ``gym.make`` takes: reward, observation, optimum, render_mode
+    and any Scenario field. Without PettingZoo: ``gymnasium.error.DependencyNotInstalled``.
 
     Examples
     --------

@@ -191,10 +191,6 @@ def make_sb3_vec_env(
     **kwargs
         As for ``gym.make_vec``.
 
-    Returns
-    -------
-    SB3VecEnv
-
     Examples
     --------
     >>> make_sb3_vec_env("paper-30x2", n_envs=2, scores=True).action_space.shape
@@ -219,21 +215,13 @@ class ScoreVecEnv(VecEnvWrapper):
     Parameters
     ----------
     venv : VecEnv
-        Of MultiMEC envs that take assignments, in any wrappers.
-
-    Attributes
-    ----------
-    scenario : Scenario
-        The env's.
+        Of MultiMEC envs of one scenario that take assignments, in any wrappers.
 
     Raises
     ------
-    TypeError
-        If it is not a MultiMEC env or takes other actions than assignments; in ``step``, for
-        actions that are not floats.
-    ValueError
-        If the copies differ in their scenarios; in ``step``, for scores of another shape or
-        outside [0, 1]: the env stays as it was.
+    TypeError, ValueError
+        For another env; in ``step``, for actions that are not floats, of another shape or outside
+        [0, 1]: the env stays as it was.
 
     Examples
     --------
@@ -278,31 +266,9 @@ def vectorised(env: Any) -> Any:
 def world_of(env: VecEnv, *, plain: bool = True, assignments: bool = True) -> tuple[Scenario, str]:
     """Return the scenario of an env and the kind of its observations, or refuse the env.
 
-    Parameters
-    ----------
-    env : VecEnv
-        Of MultiMEC envs, in any wrappers.
-    plain : bool
-        Refuse wrappers that change observations: for algorithms that read slots out of them.
-    assignments : bool
-        Refuse other actions than assignments.
-
-    Returns
-    -------
-    scenario : Scenario
-    kind : {"db", "raw", "flat"}
-
-    Raises
-    ------
-    TypeError
-        If it is not a MultiMEC env, or takes other actions than assignments.
-    ValueError
-        If a wrapper changes observations, or the copies differ in their scenarios.
-
-    Examples
-    --------
-    >>> world_of(make_sb3_vec_env("paper-30x2"))[1]
-    'db'
+    `plain` refuses wrappers that change observations: for algorithms that read slots out of them;
+    `assignments` other actions than assignments. ``TypeError`` for another env or other actions;
+    ``ValueError`` for changed observations, or copies whose scenarios differ.
     """
     # Not by trying: a worker process dies of an attribute that is not there.
     if not env.has_attr("coder"):

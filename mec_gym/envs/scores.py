@@ -107,18 +107,8 @@ class ScoreAction(
 ):
     """Continuous actions for the env: Box [0, 1]^(M·N), voted into an assignment.
 
-    Entry j·N + i is the score that server j + 1 gives device i. See :func:`vote`.
-
-    Parameters
-    ----------
-    env : gymnasium.Env
-        A MultiMEC env.
-
-    Raises
-    ------
-    TypeError, ValueError
-        In ``step``, for scores of another dtype or shape or outside [0, 1]; the env stays as it
-        was.
+    Entry j·N + i is the score that server j + 1 gives device i. See :func:`vote`. ``step`` refuses
+    scores of another dtype or shape or outside [0, 1], and the env stays as it was.
 
     Examples
     --------
@@ -141,16 +131,6 @@ class ScoreAction(
 
 class VectorScoreAction(VectorActionWrapper):  # not generic before Gymnasium 1.4
     """:class:`ScoreAction` for the vector env: actions of shape (B, M·N).
-
-    Parameters
-    ----------
-    env : gymnasium.vector.VectorEnv
-        A MultiMEC vector env.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As :class:`ScoreAction`.
 
     Examples
     --------

@@ -144,22 +144,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin episodes.
+        """Begin episodes; return observations of all copies, shape (B, ...), and infos with masks.
 
-        Parameters
-        ----------
-        seed : int or sequence of int or None, optional
-            An int seeds copy *i* with ``seed + i``; a sequence has one entry per copy.
-        options : dict, optional
-            ``reset_mask``: bool array, shape (B,); only these copies are reset. Other keys are
-            accepted.
-
-        Returns
-        -------
-        observations : ndarray, shape (B, ...), float32
-            Of all copies.
-        infos : dict
-            Arrays, each with a mask ``_key`` of the copies that were reset.
+        An int seeds copy *i* with ``seed + i``; a sequence has one entry per copy.
+        ``options["reset_mask"]``, a bool array of shape (B,), says which copies are reset: all by
+        default. Each array in infos has a mask ``_key`` of the copies that were reset.
         """
         seeds = _seed_list(seed, self.num_envs)
         mask = _reset_mask(options, self.num_envs)

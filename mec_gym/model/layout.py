@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import ClusterError, kmeans2
 from scipy.special import ndtr, ndtri
 
 from mec_gym.levy import levy_steps
@@ -102,6 +101,8 @@ def _kmeans_centres(
             f"positions; got {distinct}. Give server_positions as an array of shape "
             f"({n_servers}, 2) [m]."
         )
+    from scipy.cluster.vq import ClusterError, kmeans2  # slow to import
+
     # k-means++ over distinct points fails only when a cluster runs empty, which is rare.
     for _ in range(100):
         try:

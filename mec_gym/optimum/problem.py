@@ -92,7 +92,7 @@ class LoadProblems:
         """Return the problem of one slot."""
         return LoadProblem(self.cost[index], self.root_work[index], self.server_frequency)
 
-    def at(self, slots: NDArray[Any]) -> LoadProblems:
+    def at(self, slots: NDArray[Any] | slice) -> LoadProblems:
         """Return the problems of some of the slots."""
         return LoadProblems(self.cost[slots], self.root_work[slots], self.server_frequency)
 
@@ -171,16 +171,8 @@ def paying(saving: Array, root_work: Array, server_frequency: Any, offered: Arra
     / (4 F): if the last device could be split, some such set plus a part of the next device would
     be optimal, and between the ends of the part the value bends by no more than that.
 
-    Parameters
-    ----------
-    saving : array, shape (..., N), [1]
-        w_i = c_i0 − c_ij: local cost less uplink cost. Infinite: keep whatever it costs.
-    root_work : array, shape (..., N), [sqrt(cycle/s)]
-        s_i >= 0, of any unit that fits `server_frequency`.
-    server_frequency : array, broadcasts to (...), [cycle/s]
-        F_j^max.
-    offered : bool array, shape (..., N)
-        Which devices the decision sends here.
+    `saving` is w_i = c_i0 − c_ij (..., N) [1], infinite for devices to keep whatever they cost;
+    `root_work` s_i (..., N) [sqrt(cycle/s)]; `server_frequency` F_j^max (...) [cycle/s].
 
     Examples
     --------

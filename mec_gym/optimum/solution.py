@@ -71,6 +71,8 @@ def solve(scenario: Scenario, slot: Slot) -> Optimum:
 
     Exact where all sqrt(φ_T F_i) are equal, at any size, and for tiny slots; elsewhere the best
     assignment found with a lower bound by Lagrangian duality.
+    Scalars for one slot, arrays with the batch shape for a batch. Equal input gives an equal
+    assignment.
 
     Parameters
     ----------
@@ -79,19 +81,10 @@ def solve(scenario: Scenario, slot: Slot) -> Optimum:
     slot : Slot
         Gains and tasks; torch tensors are moved to NumPy.
 
-    Returns
-    -------
-    Optimum
-        Scalars for one slot, arrays with the batch shape for a batch.
-
     Raises
     ------
     TypeError, ValueError
         If `slot` is not a Slot of the scenario's sizes.
-
-    Notes
-    -----
-    Deterministic: equal input gives an equal assignment.
 
     Examples
     --------
