@@ -1,9 +1,9 @@
 """Decision rules, searches and learners to measure any other against.
 
-Every rule is a function of a scenario and a slot (or a batch of slots) that returns an assignment,
-0 = local and j = server j; it never looks at an environment. The classes are the same
-rules, and the paper's learners, as Stable-Baselines3 algorithms; only they need that library, and
-only when they are first used.
+Every rule is a function of a scenario and a slot, or a batch of slots, that returns an assignment,
+an int64 array of shape (..., N), 0 = local and j = server j; it never looks at an environment. The
+classes are the same rules, and the paper's learners, as Stable-Baselines3 algorithms; only they
+need that library, and only when they are first used.
 """
 
 from __future__ import annotations

@@ -52,9 +52,9 @@ class Encoding(ABC):
         return decision, self.encode(decision)
 
     def around(self, vector: Vectors, count: int, rng: np.random.Generator) -> Vectors:
-        """Return vectors, shape (count, size), that share ever less with a given one.
+        """Return vectors, shape (count, size), that share ever less with a given one, the first.
 
-        The first is the vector itself; in the last, one number in five is random.
+        In the last, one number in five is random.
         """
         strays = rng.random((count, self.size)) < 0.2 * np.linspace(0.0, 1.0, count)[:, None]
         return np.where(strays, rng.random((count, self.size)), vector)

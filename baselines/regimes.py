@@ -67,8 +67,8 @@ def tuned_quota(tuning: SlotSet) -> int:
 def tuned_prices(tuning: SlotSet) -> NDArray[np.float64]:
     """Return the prices, shape (M,), that are best on average over layouts to tune on.
 
-    There is one for all servers of equal speed where layouts place them: server 1 of one layout
-    has nothing else in common with server 1 of another.
+    Where layouts place the servers, those of equal speed share one: server 1 of one layout has
+    nothing else in common with server 1 of another.
     """
     pairs = list(zip(tuning.scenarios, tuning.slots, strict=True))
     prices = np.mean([mean_prices(one, slots) for one, slots in pairs], axis=0)

@@ -41,9 +41,8 @@ class SearchSettings:
     encoding : {"floor", "scores", "order", "prices"}
         See :mod:`baselines.encodings`.
     start : {"random", "greedy", "around"}
-        Where the first population is: anywhere; anywhere but for one member, which stands for the
-        greedy decision; or all around the greedy decision. The latter two price the greedy
-        decision before all else.
+        The first population: anywhere; one member at the greedy decision; or all around it. The
+        latter two price the greedy decision before all else.
     population : int
         Members; at least 4.
     options : mapping
@@ -70,24 +69,18 @@ def particle_swarm(
     seed: int = 0,
     settings: SearchSettings | None = None,
 ) -> NDArray[np.int64]:
-    """Return the best decision that particle swarm optimisation finds.
+    """Return the best decision, shape (..., N), that particle swarm optimisation finds.
 
     Parameters
     ----------
-    scenario, slot : Scenario, Slot
-        The system, and one slot or a batch of them.
     max_evaluations : int
         Decisions to price per slot.
     max_milliseconds : float, optional
-        Begin no further generation after so long.
+        Begin no further generation after so long; what is found then depends on the machine.
     seed : int
         Equal seeds find equal decisions, unless time runs out.
     settings : SearchSettings, optional
         Those in baselines/settings/particle_swarm.json by default.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
 
     Raises
     ------
@@ -122,23 +115,7 @@ def differential_evolution(
     seed: int = 0,
     settings: SearchSettings | None = None,
 ) -> NDArray[np.int64]:
-    """Return the best decision that differential evolution finds.
-
-    Parameters
-    ----------
-    scenario, slot, max_evaluations, max_milliseconds, seed
-        As for :func:`particle_swarm`.
-    settings : SearchSettings, optional
-        Those in baselines/settings/differential_evolution.json by default.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
-
-    Raises
-    ------
-    TypeError, ValueError, ModuleNotFoundError
-        As for :func:`particle_swarm`.
+    """Return the best decision that differential evolution finds; see :func:`particle_swarm`.
 
     Examples
     --------
@@ -175,7 +152,7 @@ def evolution(population: NDArray[np.float64], options: Mapping[str, Any]) -> An
 class Found:
     """The best decision, shape (N,), that a search priced, its Σ Φ_i, and how many it priced.
 
-    The greedy decision counts among the evaluations where the search starts from it.
+    The greedy decision counts where the search starts from it.
     """
 
     assignment: NDArray[np.int64]
@@ -193,11 +170,7 @@ def search(
     max_milliseconds: float | None = None,
     seed: int = 0,
 ) -> Found:
-    """Return the best decision that a search prices within its budget, in one slot.
-
-    After `max_milliseconds` no further population begins; what is found then depends on the
-    machine. Else equal seeds find equal decisions.
-    """
+    """Return the best decision that a search prices within its budget, in one slot."""
     require_budget(max_evaluations, max_milliseconds)
     _require_pymoo()
     begun, problem = time.perf_counter(), load_problem(scenario, slot)
@@ -230,10 +203,7 @@ def search(
 def search_all(
     scenario: Scenario, slot: Slot, settings: SearchSettings, algorithm: Algorithm, **budget: Any
 ) -> NDArray[np.int64]:
-    """Return a search's decisions in a batch of slots, shape (..., N).
-
-    Every slot has the whole budget and the same seed.
-    """
+    """Return a search's decisions, shape (..., N), each slot with the whole budget and one seed."""
     decisions = np.empty(slot.gains.shape[:-1], dtype=np.int64)
     for index in np.ndindex(slot.batch_shape):
         found = search(scenario, slot[index], settings, algorithm, **budget)

@@ -197,14 +197,9 @@ class SlotPolicy(BaseAlgorithm):
         """Return decisions, shape (..., N), for one observation or a batch of them, and `state`.
 
         Slots are independent of each other: `state` and `episode_start` are not used.
-        `deterministic` asks for equal decisions for equal observations from a policy that draws.
-
-        Raises
-        ------
-        RuntimeError
-            Before the policy has met an env, or before `learn` has tuned what needs tuning.
-        ValueError
-            For an observation of another shape, or with values that the env never shows.
+        `deterministic` asks a policy that draws for equal decisions for equal observations.
+        ``RuntimeError`` before the policy has met an env or is tuned, ``ValueError`` for an
+        observation of another shape, or with values that the env never shows.
         """
         scenario = self._require_env("predict")
         if self._untuned():
@@ -286,13 +281,8 @@ class SlotPolicy(BaseAlgorithm):
         """Return a policy as :meth:`save` wrote it; without an env it predicts in its scenario.
 
         `**kwargs` are constructor arguments to change; `device`, `custom_objects` and
-        `print_system_info` are not used.
-
-        Raises
-        ------
-        ValueError
-            For a file that is damaged, of something else, of another policy, or of other numbers
-            of devices or servers than the env's.
+        `print_system_info` are not used. ``ValueError`` for a file that is damaged, of something
+        else, of another policy, or of other numbers of devices or servers than the env's.
         """
         scenario, kind, state = _read(path, cls.__name__, {*cls.settings, *cls.learned})
         steps, learned = state.pop("num_timesteps"), {name: state.pop(name) for name in cls.learned}
@@ -354,7 +344,7 @@ def _read(path: Any, algorithm: str, names: Set[str]) -> tuple[Scenario, str, di
 def _require_within(space: Any, observation: Any) -> None:
     """Raise ``ValueError`` unless observations lie within the bounds of their space.
 
-    A normalising wrapper may lead beyond. Observations of another shape are not looked at.
+    Wrappers that normalise may lead beyond. Observations of another shape are not looked at.
     """
     values = np.asarray(observation)
     if values.shape[values.ndim - len(space.shape) :] != space.shape:

@@ -45,55 +45,30 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     view of scores (:class:`~baselines.learners.voting.VoteCritic`), exploration
     (:class:`SharedNoise`), the replay buffer (:class:`SlotReplay`) and defaults for this problem.
 
+    What all learners share, see :mod:`baselines.learners`; other arguments are as in
+    Stable-Baselines3's DDPG.
+
     Parameters
     ----------
     policy : str or type
         "MlpPolicy", a :class:`~baselines.learners.voting.VotePolicy`, or a policy class of
         Stable-Baselines3's TD3.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
-        A MultiMEC env. Where it takes assignments, `predict` returns assignments; where it takes
-        scores already, scores.
+        Where it takes assignments, `predict` returns assignments; where scores, scores.
     learning_rate : float or callable
         Of the critic's Adam.
     actor_rate : float
         The actor's learning rate in shares of the critic's, which it should not outrun.
-    buffer_size : int
-        Slots kept.
     learning_starts : int
         Slots before the first gradient step. They explore like all others: scores drawn evenly,
         as Stable-Baselines3 would, send every device somewhere where there are many servers.
-    batch_size : int
-        Slots per gradient step.
-    tau : float
-        Of the target networks, which are idle where `gamma` is 0.
-    gamma : float
-        Discount. Slots are independent and no decision changes what comes next: with 0 the critic
-        learns the reward of the slot, which is all that a decision can change; any other adds the
-        noise of later slots to its targets.
-    train_freq : int or (int, str)
-        Steps of all copies between two rounds of training.
     gradient_steps : int, optional
-        Of a round; by default one for each copy of the env, so that their number does not change
-        how many there are for a slot. A file keeps any other number.
+        Of a round of training; by default one for each copy of the env, so that how many copies
+        there are does not change the number per slot. A file keeps any other number.
     noise : float
         Standard deviation of :class:`SharedNoise`, where no `action_noise` is given.
-    action_noise : ActionNoise, optional
-        Another exploration.
     replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps
         As in Stable-Baselines3; :class:`SlotReplay` by default.
-    tensorboard_log, policy_kwargs, verbose, seed, device
-        As everywhere in Stable-Baselines3.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an env that is none of MultiMEC, takes neither assignments nor scores or differs in its
-        copies' scenarios; if the buffer exceeds free memory, or a number is out of its range.
-
-    Notes
-    -----
-    Rewards are standardised by the mean and the deviation of what the buffer holds: "reciprocal"
-    and "relative" rewards, which differ by a factor, train alike.
 
     References
     ----------
@@ -104,8 +79,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
     >>> model = DDPG(env=env, learning_starts=10, seed=0).learn(20)
-    >>> action, _ = model.predict(env.reset(seed=1)[0], deterministic=True)
-    >>> action.shape
+    >>> model.predict(env.reset(seed=1)[0], deterministic=True)[0].shape
     (30,)
     """
 
@@ -274,11 +248,10 @@ class SharedNoise(ActionNoise):
 class SlotReplay(ReplayBuffer):
     """Stable-Baselines3's replay buffer, fitted to large slots that are independent.
 
-    Scores are kept in half precision: within 0.0005 of what they were. Next observations are kept
-    only where the discount asks for them. Rewards are sampled standardised: less the mean of all
-    that the buffer holds, by their standard deviation. So a critic's errors, and with them its
-    learning rate, do not depend on the `reward` of the env. Where episodes have no end (the env's
-    only time out), that changes no policy's rank, whatever the discount.
+    Scores are kept in half precision: within 0.0005 of what they were. Rewards are sampled less the
+    mean of all that the buffer holds, by their standard deviation, so that a critic's errors, and
+    with them its learning rate, do not depend on the `reward` of the env. Where episodes have no
+    end (the env's only time out), that changes no policy's rank, whatever the discount.
 
     Without `next_observations` each slot stands for its own successor, which a discount of 0 never
     looks at; ``optimize_memory_usage`` has nothing left to save then and is refused.

@@ -68,27 +68,22 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     for the devices; no agent sees what another does. Critics, used in training only, see the whole
     observation and the actions of all. All actors run as one batched product per layer.
 
+    What all learners share, see :mod:`baselines.learners`; other arguments are as in
+    Stable-Baselines3's TD3.
+
     Parameters
     ----------
     policy : str or type
         "MlpPolicy" or a subclass of :class:`MADDPGPolicy`.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
-        A MultiMEC env that takes assignments or scores, alone or vectorised; with `views`, any env
-        of Box actions.
+        One that takes assignments or scores, with observations other than "raw"; with `views`, any
+        env of Box actions.
     learning_rate : float or callable
         Of the critics. By default it falls from 0.001 to 0 over each :meth:`learn`: all agents
         answer to the same shortage or glut at once, and at a constant rate the number of devices
         that offload goes on swinging.
     actor_rate : float
         The actors' learning rate over the critics'.
-    buffer_size, learning_starts, batch_size, train_freq, gradient_steps
-        As everywhere in Stable-Baselines3, in slots of all copies together.
-    tau : float
-        How fast target networks follow, of 1.
-    gamma : float
-        Discount in [0, 1). Slots are independent of each other and no decision changes what comes
-        next, so rewards of later slots are noise to this one's decision: 0 loses nothing. Target
-        networks only matter beyond 0.
     noise, level_noise : float
         Standard deviations of exploration, in actions scaled to [-1, 1]: of each action on its
         own, and of a shift of all actions of all agents together. See :class:`AgentNoise`.
@@ -107,24 +102,11 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     views : sequence of sequences of int, shape (M, V), optional
         For other envs than MultiMEC: the entries of the flattened observation that each agent
         sees. Agent j's actions are the j-th of M equal parts of the action vector.
-    policy_kwargs, stats_window_size, tensorboard_log, verbose, seed, device
-        As everywhere in Stable-Baselines3; see :class:`MADDPGPolicy`.
-
-    Attributes
-    ----------
-    value_shift, value_scale : float, [reward]
-        What the critics' values are measured from and in.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an env that is neither MultiMEC nor has Box actions, observations "raw", views that do
-        not fit, arguments out of range, or a replay buffer that does not fit into memory.
 
     Notes
     -----
-    Critics learn returns less their mean, in units of their spread: nothing depends on the unit of
-    the reward. Bootstrapped targets take the units into account exactly, at any end of an episode.
+    Critics learn returns less `value_shift`, about their mean, in units of `value_scale`, their
+    spread. Bootstrapped targets take the units into account exactly, at any end of an episode.
 
     References
     ----------
@@ -137,8 +119,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
     >>> model = MADDPG(env=env, learning_starts=10, batch_size=8, seed=0).learn(20)
-    >>> action, _ = model.predict(env.reset(seed=1)[0], deterministic=True)
-    >>> action.shape
+    >>> model.predict(env.reset(seed=1)[0], deterministic=True)[0].shape
     (30,)
     """
 
@@ -256,11 +237,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Explore around the actors from the first slot on: they begin in the middle.
-
-        Uniform scores, as Stable-Baselines3 would draw them, send nearly every device away
-        wherever there are many servers.
-        """
+        """Explore around the actors from the first slot on, as :class:`~baselines.DDPG` does."""
         starts = learning_starts if action_noise is None else 0
         return super()._sample_action(starts, action_noise, n_envs)
 
@@ -387,12 +364,10 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
 
 
 class AgentNoise(ActionNoise):
-    """Gaussian noise in two parts: of each action on its own, and of all actions together.
+    """Gaussian noise in two parts: of each action on its own, `own`, and of all together, `level`.
 
     With N·M scores of independent noise, how many devices offload hardly changes from slot to
     slot, and it is what matters most. The common shift shows it to the critics.
-
-    `own` and `level` are the standard deviations of the two parts.
     """
 
     def __init__(self, n_agents: int, n_actions: int, own: float, level: float) -> None:

@@ -92,19 +92,15 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]:
-        """Return decisions, shape (..., N), for one observation or a batch of them, and `state`.
+        """Return decisions, shape (..., N), or scores, (..., M · N), where the env takes these.
 
-        Where the env takes scores: scores, shape (..., M · N). The policy is deterministic and
-        slots are independent of each other: the other arguments make no difference.
+        The policy is deterministic and slots are independent: the other arguments do not matter.
         """
         scores, state = self.policy.predict(observation, state, episode_start, deterministic)
         return (self.voted(scores) if self.votes else scores), state
 
     def voted(self, scores: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the assignments that scores, shape (..., M · N), lead to, shape (..., N).
-
-        Entry j·N + i is what server j + 1 gives device i.
-        """
+        """Return the assignments, shape (..., N), that scores, (..., M · N), lead to."""
         shape = (*scores.shape[:-1], self.scenario.n_servers, self.scenario.n_devices)
         decision = vote(scores.reshape(shape), self.scenario.can_execute_locally)
         return np.asarray(decision, dtype=np.int64)
@@ -145,9 +141,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
     ) -> Self:
         """Return a model as ``save`` wrote it, without its replay buffer.
 
-        With an env, of as many devices and servers and any number of copies, it goes on learning.
-        `**kwargs` replace the file's arguments. ``TypeError`` or ``ValueError`` for an env that
-        does not fit, an argument that the constructor refuses, or a file of another algorithm.
+        Env, `**kwargs` and refusals are as for :meth:`baselines.ActorCritic.load`.
         """
         changed = cls._changed(kwargs)
         if env is not None:
@@ -262,12 +256,10 @@ class VoteCritic(ContinuousCritic):
 
 
 class VotePolicy(TD3Policy):
-    """Stable-Baselines3's actor and, where `temperature` is given, a :class:`VoteCritic`.
+    """Stable-Baselines3's ``TD3Policy`` with, where `temperature` is given, a :class:`VoteCritic`.
 
     Parameters
     ----------
-    *args, **kwargs
-        As for Stable-Baselines3's ``TD3Policy``.
     n_servers : int
         M; DDPG gives it.
     temperature : float, optional
