@@ -15,15 +15,7 @@ from numpy.typing import ArrayLike
 
 from baselines.prices import best_discount, mean_prices, posted_prices, require_prices
 from baselines.rules import best_quota, greedy, local, optimal, quota, random, remote, tuning_slots
-from baselines.search import (
-    Algorithm,
-    SearchSettings,
-    committed_settings,
-    evolution,
-    require_budget,
-    search_all,
-    swarm,
-)
+from baselines.search import SearchSettings, committed_settings, require_budget, search_all
 from baselines.slot_policy import Assignment, SlotPolicy
 from mec_gym import Scenario, Slot
 from mec_gym.model.layout import fixed_layout
@@ -35,20 +27,6 @@ from mec_gym.validation import (
     require_integer,
     require_number,
 )
-
-__all__ = [
-    "DifferentialEvolution",
-    "GreedyOffloading",
-    "LocalExecution",
-    "Optimal",
-    "ParticleSwarm",
-    "PostedPrices",
-    "QuotaOffloading",
-    "RandomOffloading",
-    "RemoteOffloading",
-    "SearchPolicy",
-    "SlotPolicy",
-]
 
 LARGEST_FADING = 100.0
 """Gains over those without fading stay below this: e^-100 is the probability of one above."""
@@ -376,7 +354,6 @@ class SearchPolicy(SlotPolicy):
 
     settings = ("max_evaluations", "max_milliseconds", "encoding", "start", "population", "options")
     algorithm: ClassVar[str]
-    make: ClassVar[Algorithm]
 
     def __init__(
         self,
@@ -403,15 +380,8 @@ class SearchPolicy(SlotPolicy):
 
     def decide(self, scenario: Scenario, slot: Slot, *, deterministic: bool) -> Assignment:
         """Return the best decision found; the seed alone decides which."""
-        return search_all(
-            scenario,
-            slot,
-            self.search,
-            type(self).make,
-            max_evaluations=self.max_evaluations,
-            max_milliseconds=self.max_milliseconds,
-            seed=self.seed or 0,
-        )
+        budget = (self.max_evaluations, self.max_milliseconds, self.seed or 0)
+        return search_all(scenario, slot, self.search, self.algorithm, *budget)
 
     @property
     def remark(self) -> str:
@@ -442,7 +412,7 @@ class ParticleSwarm(SearchPolicy):
     True
     """
 
-    algorithm, make = "particle_swarm", swarm
+    algorithm = "particle_swarm"
 
 
 class DifferentialEvolution(SearchPolicy):
@@ -457,4 +427,4 @@ class DifferentialEvolution(SearchPolicy):
     True
     """
 
-    algorithm, make = "differential_evolution", evolution
+    algorithm = "differential_evolution"

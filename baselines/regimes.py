@@ -135,19 +135,14 @@ def measure_regime(
 
 def regime_table(regimes: Sequence[Regime]) -> str:
     """Return the regimes as a Markdown table with intervals, one column per scenario."""
-    lines = ["| NRR | " + " | ".join(regime.name for regime in regimes) + " |"]
-    lines.append("|---" * (len(regimes) + 1) + "|")
-    for rule in regimes[0].nrr:
-        cells = [_cell(regime.nrr[rule]) for regime in regimes]
-        lines.append(f"| {rule} | " + " | ".join(cells) + " |")
-    lines.append("| *quota* | " + " | ".join(str(regime.quota) for regime in regimes) + " |")
-    means = [_objective(regime.optimum) for regime in regimes]
-    lines.append("| *mean optimal objective* | " + " | ".join(means) + " |")
-    shares = [f"{regime.offloaded:.2f}" for regime in regimes]
-    lines.append("| *share offloaded at the optimum* | " + " | ".join(shares) + " |")
-    gaps = ["proven" if regime.gap == 0 else f"gap <= {regime.gap:.1e}" for regime in regimes]
-    lines.append("| *optimum* | " + " | ".join(gaps) + " |")
-    return "\n".join(lines)
+    rows = {"NRR": [regime.name for regime in regimes]}
+    rows |= {rule: [_cell(regime.nrr[rule]) for regime in regimes] for rule in regimes[0].nrr}
+    rows["*quota*"] = [str(regime.quota) for regime in regimes]
+    rows["*mean optimal objective*"] = [_objective(regime.optimum) for regime in regimes]
+    rows["*share offloaded at the optimum*"] = [f"{regime.offloaded:.2f}" for regime in regimes]
+    rows["*optimum*"] = ["proven" if r.gap == 0 else f"gap <= {r.gap:.1e}" for r in regimes]
+    head, *lines = (f"| {' | '.join([name, *cells])} |" for name, cells in rows.items())
+    return "\n".join([head, "|---" * (len(regimes) + 1) + "|", *lines])
 
 
 def _cell(result: Estimate) -> str:

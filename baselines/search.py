@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -21,15 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.encodings import ENCODINGS, Encoding
+from baselines.encodings import ENCODINGS
 from mec_gym import Scenario, Slot
 from mec_gym.optimum import load_problem
 from mec_gym.validation import require_choice, require_integer, require_number
 
 STARTS = ("random", "greedy", "around")
-
-Algorithm = Callable[[NDArray[np.float64], Mapping[str, Any]], Any]
-"""Makes a pymoo algorithm from its first population, shape (K, variables), and options."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +92,9 @@ def particle_swarm(
     >>> particle_swarm(scenario, Slot([[1e-6], [1e-6]], 8e5, 1e9), max_evaluations=100)
     array([1, 1])
     """
-    return search_all(
-        scenario,
-        slot,
-        settings or committed_settings("particle_swarm"),
-        swarm,
-        max_evaluations=max_evaluations,
-        max_milliseconds=max_milliseconds,
-        seed=seed,
-    )
+    used = settings or committed_settings("particle_swarm")
+    budget = (max_evaluations, max_milliseconds, seed)
+    return search_all(scenario, slot, used, "particle_swarm", *budget)
 
 
 def differential_evolution(
@@ -123,29 +114,9 @@ def differential_evolution(
     >>> differential_evolution(scenario, Slot([[1e-6], [1e-6]], 8e5, 1e9), max_evaluations=100)
     array([1, 1])
     """
-    return search_all(
-        scenario,
-        slot,
-        settings or committed_settings("differential_evolution"),
-        evolution,
-        max_evaluations=max_evaluations,
-        max_milliseconds=max_milliseconds,
-        seed=seed,
-    )
-
-
-def swarm(population: NDArray[np.float64], options: Mapping[str, Any]) -> Any:
-    """Return pymoo's ``PSO`` with a first population, shape (K, variables), and its options."""
-    from pymoo.algorithms.soo.nonconvex.pso import PSO
-
-    return PSO(pop_size=len(population), sampling=population, **options)
-
-
-def evolution(population: NDArray[np.float64], options: Mapping[str, Any]) -> Any:
-    """Return pymoo's ``DE`` with a first generation, shape (K, variables), and its options."""
-    from pymoo.algorithms.soo.nonconvex.de import DE
-
-    return DE(pop_size=len(population), sampling=population, **options)
+    used = settings or committed_settings("differential_evolution")
+    budget = (max_evaluations, max_milliseconds, seed)
+    return search_all(scenario, slot, used, "differential_evolution", *budget)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,15 +135,13 @@ def search(
     scenario: Scenario,
     slot: Slot,
     settings: SearchSettings,
-    algorithm: Algorithm,
-    *,
+    algorithm: str,
     max_evaluations: int,
     max_milliseconds: float | None = None,
     seed: int = 0,
 ) -> Found:
     """Return the best decision that a search prices within its budget, in one slot."""
     require_budget(max_evaluations, max_milliseconds)
-    _require_pymoo()
     begun, problem = time.perf_counter(), load_problem(scenario, slot)
     encoding = ENCODINGS[settings.encoding](problem)
     rng = np.random.default_rng(seed)
@@ -183,7 +152,7 @@ def search(
         value, left = problem.objective(best), left - 1
         few = 1 if settings.start == "greedy" else len(population)
         population[:few] = encoding.around(vector, few, rng)
-    loop = _Loop(algorithm(population, settings.options), encoding, int(rng.integers(2**31)))
+    loop = _Loop(algorithm, population, settings.options, int(rng.integers(2**31)))
     late = False
     while left > 0 and not late:
         asked = loop.ask()
@@ -201,12 +170,12 @@ def search(
 
 
 def search_all(
-    scenario: Scenario, slot: Slot, settings: SearchSettings, algorithm: Algorithm, **budget: Any
+    scenario: Scenario, slot: Slot, settings: SearchSettings, algorithm: str, *budget: Any
 ) -> NDArray[np.int64]:
     """Return a search's decisions, shape (..., N), each slot with the whole budget and one seed."""
     decisions = np.empty(slot.gains.shape[:-1], dtype=np.int64)
     for index in np.ndindex(slot.batch_shape):
-        found = search(scenario, slot[index], settings, algorithm, **budget)
+        found = search(scenario, slot[index], settings, algorithm, *budget)
         decisions[index] = found.assignment
     return decisions
 
@@ -229,18 +198,30 @@ def require_budget(max_evaluations: Any, max_milliseconds: Any) -> None:
 
 
 class _Loop:
-    """pymoo's ask and tell, in arrays."""
+    """The ask and tell of pymoo's particle swarm or differential evolution, in arrays."""
 
-    def __init__(self, algorithm: Any, encoding: Encoding, seed: int) -> None:
-        from pymoo.core.evaluator import Evaluator
-        from pymoo.core.problem import Problem
-        from pymoo.core.termination import NoTermination
-        from pymoo.problems.static import StaticProblem
-
-        self._problem = Problem(n_var=encoding.size, n_obj=1, xl=0.0, xu=1.0)
+    def __init__(
+        self, name: str, population: NDArray[np.float64], options: Mapping[str, Any], seed: int
+    ) -> None:
+        try:
+            from pymoo.algorithms.soo.nonconvex.de import DE
+            from pymoo.algorithms.soo.nonconvex.pso import PSO
+            from pymoo.core.evaluator import Evaluator
+            from pymoo.core.problem import Problem
+            from pymoo.core.termination import NoTermination
+            from pymoo.problems.static import StaticProblem
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "particle swarm and differential evolution need pymoo: "
+                'pip install "mec-gym[search]", or in a clone pip install ".[search]".',
+                name="pymoo",
+            ) from error
+        kind = {"particle_swarm": PSO, "differential_evolution": DE}[name]
+        size, variables = population.shape
+        self._problem = Problem(n_var=variables, n_obj=1, xl=0.0, xu=1.0)
         self._values, self._evaluator = StaticProblem, Evaluator()
-        self._algorithm = algorithm
-        algorithm.setup(self._problem, termination=NoTermination(), seed=seed)
+        self._algorithm = kind(pop_size=size, sampling=population, **options)
+        self._algorithm.setup(self._problem, termination=NoTermination(), seed=seed)
         self._asked: Any = None
 
     def ask(self) -> NDArray[np.float64]:
@@ -251,14 +232,3 @@ class _Loop:
         priced = self._values(self._problem, F=values[:, None])
         self._evaluator.eval(priced, self._asked)
         self._algorithm.tell(infills=self._asked)
-
-
-def _require_pymoo() -> None:
-    try:
-        import pymoo  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "particle swarm and differential evolution need pymoo: "
-            'pip install "mec-gym[search]", or in a clone pip install ".[search]".',
-            name="pymoo",
-        ) from error

@@ -313,8 +313,9 @@ def _read(path: Any, algorithm: str, names: Set[str]) -> tuple[Scenario, str, di
 
     Its state must hold `names`, "seed" and "num_timesteps".
     """
+    members = read_zip(path, largest=LARGEST)
     try:
-        content = json.loads(read_zip(path, largest=LARGEST)[MEMBER].decode("utf-8"))
+        content = json.loads(members[MEMBER].decode("utf-8"))
     except (KeyError, RecursionError, ValueError) as error:
         raise ValueError(f"{path} is not a saved policy, or damaged: {error}") from error
     if not isinstance(content, dict) or set(content) != FIELDS or content["format"] != FORMAT:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 import stable_baselines3
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
@@ -28,11 +27,8 @@ from baselines.learners.learner import (
     require_off_policy,
     require_policy,
 )
-from baselines.learners.voting import VotePolicy, VotingAlgorithm
+from baselines.learners.voting import VotePolicy, VotingAlgorithm, saturated
 from mec_gym.validation import dict_of
-
-SATURATED = 0.95
-"""A score scaled to [-1, 1] counts as saturated beyond this: tanh is nearly flat there."""
 
 _NUMBERS = {"actor_rate": "[0, inf)", "noise": "[0, inf)", "tau": "(0, 1]", "gamma": "[0, 1]"}
 
@@ -97,20 +93,12 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         gamma: float = 0.0,
         train_freq: int | tuple[int, str] = 4,
         gradient_steps: int | None = None,
-        action_noise: ActionNoise | None = None,
-        replay_buffer_class: Any = None,
-        replay_buffer_kwargs: dict[str, Any] | None = None,
-        optimize_memory_usage: bool = False,
-        n_steps: int = 1,
-        tensorboard_log: str | None = None,
-        policy_kwargs: dict[str, Any] | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: torch.device | str = "auto",
         *,
         actor_rate: float = 0.1,
         noise: float = 0.3,
+        policy_kwargs: dict[str, Any] | None = None,
         _init_setup_model: bool = True,
+        **kwargs: Any,
     ) -> None:
         if _init_setup_model:
             require_env(type(self), env)
@@ -128,17 +116,9 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             gamma,
             train_freq,
             gradient_steps,  # type: ignore[arg-type]  # None until set up
-            action_noise=action_noise,
-            replay_buffer_class=replay_buffer_class,
-            replay_buffer_kwargs=replay_buffer_kwargs,
-            optimize_memory_usage=optimize_memory_usage,
-            n_steps=n_steps,
-            tensorboard_log=tensorboard_log,
             policy_kwargs=dict_of("policy_kwargs", policy_kwargs),
-            verbose=verbose,
-            seed=seed,
-            device=device,
             _init_setup_model=_init_setup_model,
+            **kwargs,
         )
 
     def _setup_model(self) -> None:
@@ -208,7 +188,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         super().train(gradient_steps, batch_size)
         with torch.no_grad():
             scores = self.actor(self.policy.obs_to_tensor(self._last_obs)[0])  # type: ignore[arg-type]
-        self.logger.record("train/saturated", float((scores.abs() > SATURATED).float().mean()))
+        self.logger.record("train/saturated", saturated(scores))
         if isinstance(self.replay_buffer, SlotReplay):
             mean, deviation = self.replay_buffer.reward_scale()
             self.logger.record("train/reward_mean", mean)
@@ -216,16 +196,12 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
 
 class SharedNoise(ActionNoise):
-    """Normal noise on the scores of M servers for N devices, part of it shared.
+    """Normal noise on the scores, within [-1, 1], of M servers for N devices, part of it shared.
 
-    Noise of its own on every score hardly changes what matters: with ten servers some score of
-    nearly every device stays above the threshold, and the number of devices at a server stays
-    near its mean. So part of the noise is drawn once for each device (whether it offloads), once
-    for each server (how many come to it) and once for all (how many offload). What tells servers
-    apart, the scores' own and the servers' part, has half the deviation of the others: a device
-    follows the highest of M scores, and the highest of many is high.
-
-    `deviation` is that of the devices' and of the common part, of scores scaled to [-1, 1].
+    Noise of its own on every score hardly changes how many devices offload, and where to. So part
+    is drawn once for each device (whether it offloads), once for each server (how many come to it)
+    and once for all (how many offload). What tells servers apart has half the deviation of the
+    other parts, `deviation`: a device follows the highest of M scores, and that is high.
     """
 
     def __init__(self, n_servers: int, n_devices: int, deviation: float) -> None:
@@ -259,17 +235,13 @@ class SlotReplay(ReplayBuffer):
 
     def __init__(
         self,
-        buffer_size: int,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        device: Any = "auto",
-        n_envs: int = 1,
+        *args: Any,
         optimize_memory_usage: bool = False,
-        *,
         next_observations: bool = True,
+        **kwargs: Any,
     ) -> None:
         # Past ReplayBuffer's own constructor, which would allocate twice as much.
-        BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
+        BaseBuffer.__init__(self, *args, **kwargs)
         if optimize_memory_usage:
             raise ValueError(
                 "SlotReplay needs optimize_memory_usage=False; for less memory choose a smaller "
@@ -278,22 +250,20 @@ class SlotReplay(ReplayBuffer):
         self.optimize_memory_usage = False
         self.handle_timeout_termination = True
         self.keeps_next = next_observations
-        self.buffer_size = max(buffer_size // n_envs, 1)
-        require_memory(buffer_size, self.bytes_of_a_slot)
-        rows = (self.buffer_size, self.n_envs)
-        seen = observation_space.dtype
+        require_memory(self.buffer_size, self.bytes_of_a_slot)
+        self.buffer_size = max(self.buffer_size // self.n_envs, 1)
+        rows, seen = (self.buffer_size, self.n_envs), self.observation_space.dtype
         self.observations = np.zeros((*rows, *self.obs_shape), dtype=seen)
         self.next_observations = self.observations
         if next_observations:
-            self.next_observations = np.zeros((*rows, *self.obs_shape), dtype=seen)
+            self.next_observations = np.zeros_like(self.observations)
         self.actions = np.zeros((*rows, self.action_dim), dtype=np.float16)
         self.rewards, self.dones, self.timeouts = np.zeros((3, *rows), dtype=np.float32)
 
     @property
     def bytes_of_a_slot(self) -> int:
         """Memory that one slot takes, [B]."""
-        dtype = np.dtype(self.observation_space.dtype)
-        seen = int(np.prod(self.obs_shape)) * dtype.itemsize
+        seen = int(np.prod(self.obs_shape)) * np.dtype(self.observation_space.dtype).itemsize
         return seen * (1 + self.keeps_next) + 2 * self.action_dim + 3 * 4
 
     def add(

@@ -35,7 +35,7 @@ from baselines.learners.maddpg_networks import (
     MADDPGPolicy,
     clip_each,
 )
-from baselines.learners.voting import VotingAlgorithm, scored
+from baselines.learners.voting import VotingAlgorithm, saturated, scored
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.sb3 import vectorised
 from mec_gym.validation import dict_of, plain, require_choice
@@ -46,9 +46,6 @@ OTHERS = ("replay", "policy")
 
 FADING = LinearSchedule(1e-3, 0.0, 1.0)
 """The default learning rate, by what remains of training."""
-
-SATURATED = 0.95
-"""Actions beyond this, of 1, count as saturated: a tanh lets a tenth of the gradient through."""
 
 _NUMBERS = {
     "actor_rate": "(0, inf)",
@@ -312,7 +309,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         figures = {
             "actor_loss": losses.mean().item(),
             "actor_grad_norm": norms.mean().item(),
-            "saturation": (actions.detach().abs() > SATURATED).float().mean().item(),
+            "saturation": saturated(actions.detach()),
         }
         if len(losses) > 1:
             named = enumerate(losses.tolist())

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm, maybe_make_env
@@ -108,10 +109,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return scores to act with and, scaled to [-1, 1], to remember.
-
-        The base class asks :meth:`predict`, which votes; the policy itself does not.
-        """
+        # The base class asks predict(), which votes; the policy itself does not.
         if self.num_timesteps < learning_starts:
             scores = np.stack([self.action_space.sample() for _ in range(n_envs)])
         else:
@@ -178,6 +176,11 @@ def scored(env: VecEnv) -> VecEnv:
     return VotedVecEnv(env)
 
 
+def saturated(scores: Tensor) -> float:
+    """Return the share of scores in [-1, 1] where tanh lets a tenth of a gradient pass or less."""
+    return float((scores.abs() > 0.95).float().mean())
+
+
 def soft_vote(scores: Tensor, temperature: float, may_stay: Tensor | None = None) -> Tensor:
     """Return by how much each device goes to each server: the vote [V-1], made differentiable.
 
@@ -192,46 +195,33 @@ def soft_vote(scores: Tensor, temperature: float, may_stay: Tensor | None = None
 
 
 class VoteCritic(ContinuousCritic):
-    """Stable-Baselines3's critic on the soft vote of the scores instead of the scores.
+    """Stable-Baselines3's critic on the soft vote of scores, and the servers' loads that follow.
 
     The reward depends on scores through the vote alone, mostly on how many devices come to each
-    server. A network on the raw scores would have to find both out from rewards. It sees,
-    beside the observation, the soft vote and the servers' loads that follow.
+    server. A network on the raw scores would have to find both out from rewards.
     """
 
     may_stay: Tensor
 
     def __init__(
         self,
-        observation_space: Any,
-        action_space: Any,
-        net_arch: list[int],
-        features_extractor: BaseFeaturesExtractor,
-        features_dim: int,
-        activation_fn: type[nn.Module] = nn.ReLU,
         *,
+        net_arch: list[int],
+        activation_fn: type[nn.Module],
         n_servers: int,
         temperature: float,
         **kwargs: Any,
     ) -> None:
         # The base builds its networks on raw actions: it is given narrow ones, replaced below.
-        super().__init__(
-            observation_space,
-            action_space,
-            [],
-            features_extractor,
-            features_dim,
-            activation_fn,
-            **kwargs,
-        )
+        super().__init__(net_arch=[], activation_fn=activation_fn, **kwargs)
         self.n_servers, self.temperature = n_servers, temperature
-        scores = int(action_space.shape[0])
+        scores = spaces.flatdim(self.action_space)
         self.n_devices = scores // n_servers
+        inputs = kwargs["features_dim"] + scores + n_servers
         self.register_buffer("may_stay", torch.ones(self.n_devices, dtype=torch.bool))
         self.q_networks = []
         for index in range(self.n_critics):
-            layers = create_mlp(features_dim + scores + n_servers, 1, net_arch, activation_fn)
-            network = nn.Sequential(*layers)
+            network = nn.Sequential(*create_mlp(inputs, 1, net_arch, activation_fn))
             self.add_module(f"qf{index}", network)
             self.q_networks.append(network)
 
