@@ -8,6 +8,7 @@ need that library, and only when they are first used.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from baselines.prices import best_discount, mean_prices, posted_prices
@@ -59,12 +60,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LEARNERS:
-        from baselines import learners
-
-        return getattr(learners, name)
     if name in __all__:
-        from baselines import policies
-
-        return getattr(policies, name)
+        home = "learners" if name in _LEARNERS else "policies"
+        return getattr(importlib.import_module(f"baselines.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

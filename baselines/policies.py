@@ -341,15 +341,10 @@ class Optimal(SlotPolicy):
 class SearchPolicy(SlotPolicy):
     """Base of the policies that search each slot anew, with knowledge of the whole slot.
 
-    The seed decides what is found: the same for equal slots, in any batch.
-
-    Parameters
-    ----------
-    max_evaluations, max_milliseconds
-        As for :func:`baselines.particle_swarm`.
-    encoding, start, population, options
-        As for :class:`~baselines.search.SearchSettings`; by default the best committed under
-        baselines/settings, of all or for the encoding.
+    The budget is as for :func:`baselines.particle_swarm`; the seed decides what is found: the same
+    for equal slots, in any batch. `encoding`, `start`, `population` and `options` are as for
+    :class:`~baselines.search.SearchSettings`; by default the best committed under
+    baselines/settings, of all or for the encoding.
     """
 
     settings = ("max_evaluations", "max_milliseconds", "encoding", "start", "population", "options")

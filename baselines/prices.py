@@ -79,10 +79,7 @@ def answers(
     *,
     dropping: bool = True,
 ) -> NDArray[np.int64]:
-    """Return how devices, and servers where they are `dropping`, answer prices, shape (..., N).
-
-    `price` is λ_j, shape (..., M); the rest as for :func:`worth_keeping`.
-    """
+    """Return how devices, and servers if `dropping`, answer prices, (..., M); shape (..., N)."""
     score = saving - price[..., None, :] * root_work[..., None]
     server = np.argmax(score, axis=-1)
     goes = (score.max(axis=-1) >= 0.0) | must

@@ -26,10 +26,7 @@ FULL_KNOWLEDGE = ("greedy", "optimum")
 
 
 def rules(quota_size: int, prices: ArrayLike | None = None) -> Mapping[str, Decide]:
-    """Return the rules by name, for :func:`mec_gym.evaluation.nrr`; one of them needs `prices`.
-
-    :func:`tuned_quota` and :func:`tuned_prices` choose the two arguments.
-    """
+    """Return the rules by name, for :func:`mec_gym.evaluation.nrr`; one of them needs `prices`."""
 
     def knowing(rule: Any, *arguments: Any) -> Decide:
         return lambda scenario, slot, _layout, _rng: rule(scenario, slot, *arguments)
@@ -109,10 +106,7 @@ class Regime:
 def measure_regime(
     scenario: Scenario, *, n_layouts: int = 20, slots_per_layout: int = 5, seed: int = 0
 ) -> Regime:
-    """Measure all rules on frozen slots of a scenario.
-
-    The quota and the prices are chosen on a sample of a fifth as many layouts, of another seed.
-    """
+    """Measure all rules on frozen slots; quota and prices are tuned on others, a fifth as many."""
     tuning = slot_set(
         scenario,
         n_layouts=max(1, n_layouts // 5),

@@ -214,10 +214,7 @@ def optimal(scenario: Scenario, slot: Slot) -> Assignment:
 
 
 def tuning_slots(scenario: Scenario, n_slots: int, seed: int = 0) -> Slot:
-    """Return slots to tune a rule on, batch shape (n_slots,), apart from all others.
-
-    With ``layout="fixed"`` all are of the scenario's one map, with ``"redrawn"`` each has its own.
-    """
+    """Return slots to tune a rule on, batch shape (n_slots,), apart from all others."""
     if n_slots < 1:
         raise ValueError(f"n_slots must be >= 1; got {n_slots}.")
     world = World(scenario, n_slots)

@@ -31,19 +31,11 @@ STARTS = ("random", "greedy", "around")
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How a search goes about a slot.
+    """How a search goes about a slot; `encoding` is one of :mod:`baselines.encodings`.
 
-    Attributes
-    ----------
-    encoding : {"floor", "scores", "order", "prices"}
-        See :mod:`baselines.encodings`.
-    start : {"random", "greedy", "around"}
-        The first population: anywhere; one member at the greedy decision; or all around it. The
-        latter two price the greedy decision before all else.
-    population : int
-        Members; at least 4.
-    options : mapping
-        Of pymoo's algorithm.
+    The first `population`, of 4 or more, is anywhere ("random"), has one member at the greedy
+    decision ("greedy"), or lies all "around" it; the latter two price that decision before all
+    else. `options` are those of pymoo's algorithm.
     """
 
     encoding: str
@@ -121,10 +113,7 @@ def differential_evolution(
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The best decision, shape (N,), that a search priced, its Σ Φ_i, and how many it priced.
-
-    The greedy decision counts where the search starts from it.
-    """
+    """The best decision, shape (N,), that a search priced, its Σ Φ_i, and how many it priced."""
 
     assignment: NDArray[np.int64]
     objective: float

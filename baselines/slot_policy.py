@@ -98,10 +98,7 @@ class SlotPolicy(BaseAlgorithm):
 
     @abstractmethod
     def decide(self, scenario: Scenario, slot: Slot, *, deterministic: bool) -> Assignment:
-        """Return the assignments, shape (..., N), for a slot or a batch of slots.
-
-        `deterministic` asks for equal decisions in equal slots, from a policy that draws.
-        """
+        """Return the assignments, shape (..., N), for a slot or a batch; see :meth:`predict`."""
 
     def tune(self, scenario: Scenario) -> None:
         """Find what `learned` names, on slots drawn for this; most rules have nothing to find."""
@@ -124,10 +121,7 @@ class SlotPolicy(BaseAlgorithm):
             super().set_random_seed(seed)
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Make an env this policy's own; its scenario is from now on the policy's.
-
-        It may have any number of copies, and has as many devices and servers as the env before.
-        """
+        """Decide in another env from now on, of any number of copies, and as many N and M."""
         env = self._wrap_env(vectorised(env), self.verbose)
         scenario, kind = world_of(env)
         if self.scenario is not None:
@@ -152,8 +146,7 @@ class SlotPolicy(BaseAlgorithm):
     ) -> Self:
         """Tune, if there is anything to tune, then act for some steps, so that callbacks measure.
 
-        With ``total_timesteps=0`` it takes no step. The log has an entry every `log_interval`
-        episodes. All else is as everywhere in Stable-Baselines3.
+        With ``total_timesteps=0`` it takes no step. One episode in `log_interval` is logged.
         """
         scenario = self._require_env("learn")
         assert self.env is not None
@@ -250,10 +243,7 @@ class SlotPolicy(BaseAlgorithm):
     # -- files ------------------------------------------------------------------------------------
 
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
-        """Write the policy to a path, to which ".zip" may be added, or to a binary file.
-
-        `exclude` and `include` are not used: there is nothing to leave out.
-        """
+        """Write the policy to a path, with or without ".zip", or to a file; all else is unused."""
         scenario = self._require_env("save")
         state = {name: plain(getattr(self, name)) for name in (*self.settings, *self.learned)}
         content = {
@@ -309,10 +299,7 @@ class SlotPolicy(BaseAlgorithm):
 
 
 def _read(path: Any, algorithm: str, names: Set[str]) -> tuple[Scenario, str, dict[str, Any]]:
-    """Return the scenario, the observations' kind and the state of a saved policy, or refuse it.
-
-    Its state must hold `names`, "seed" and "num_timesteps".
-    """
+    """Return scenario, kind of observations and state, with `names`, of a saved policy."""
     members = read_zip(path, largest=LARGEST)
     try:
         content = json.loads(members[MEMBER].decode("utf-8"))
@@ -343,10 +330,7 @@ def _read(path: Any, algorithm: str, names: Set[str]) -> tuple[Scenario, str, di
 
 
 def _require_within(space: Any, observation: Any) -> None:
-    """Raise ``ValueError`` unless observations lie within the bounds of their space.
-
-    Wrappers that normalise may lead beyond. Observations of another shape are not looked at.
-    """
+    """Refuse observations beyond the bounds of their space, if they have its shape."""
     values = np.asarray(observation)
     if values.shape[values.ndim - len(space.shape) :] != space.shape:
         return

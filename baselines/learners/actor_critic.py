@@ -209,10 +209,7 @@ class ActorCritic(MECLog, A2C):
         *args: Any,
         **kwargs: Any,
     ) -> Self:
-        """Train for some slots, in whole batches, each followed by one gradient step.
-
-        The log has an entry every `log_interval` of them; None is for none.
-        """
+        """Train for some slots, in batches of a gradient step; one in `log_interval` is logged."""
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, *args, **kwargs)
 
     @staticmethod
@@ -223,10 +220,7 @@ class ActorCritic(MECLog, A2C):
         return wrapped
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Train in another env of as many devices, servers and copies.
-
-        :meth:`load` takes any number of copies.
-        """
+        """Train in another env of as many devices, servers and copies, unlike :meth:`load`."""
         env = self._wrap_env(env, self.verbose)
         scenario, _ = world_of(env, plain=False)
         require_fitting(_sizes(self.action_space), self.observation_space, scenario, env)

@@ -103,10 +103,7 @@ class ScaledValue(nn.Module):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def follow(self, returns: Tensor, weight: float) -> None:
-        """Move mean and scale towards those of returns, shape (B,); the first ones are taken over.
-
-        `weight` is that of these returns, at least; the first batches count alike.
-        """
+        """Move mean and scale towards those of returns, (B,), by `weight`, at first by more."""
         self.batches += 1
         weight = max(weight, 1.0 / float(self.batches))
         step = returns.mean() - self.mean

@@ -124,7 +124,13 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     def _setup_model(self) -> None:
         self._count_steps()
         require_off_policy(self, _NUMBERS, n_steps=1)
-        self._require_buffer()
+        kind = self.replay_buffer_class
+        if kind is not None and not (isinstance(kind, type) and issubclass(kind, ReplayBuffer)):
+            with naming("replay_buffer_class"):
+                raise TypeError(
+                    "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, "
+                    f"or None; got {kind!r}."
+                )
         if "net_arch" in self.policy_kwargs:
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
             self.policy_kwargs["net_arch"] = widths
@@ -138,22 +144,10 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             size = (self.scenario.n_servers, self.scenario.n_devices)
             self.action_noise = SharedNoise(*size, self.noise)
         super()._setup_model()
-        self._meet_world()
-
-    def _require_buffer(self) -> None:
-        kind = self.replay_buffer_class
-        if kind is not None and not (isinstance(kind, type) and issubclass(kind, ReplayBuffer)):
-            with naming("replay_buffer_class"):
-                raise TypeError(
-                    "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, "
-                    f"or None; got {kind!r}."
-                )
+        self._remember_world()
 
     def _count_steps(self) -> None:
-        """Take as many gradient steps as there are copies, unless the caller has said otherwise.
-
-        What an earlier set-up chose, and nobody changed since, follows the copies of a new env.
-        """
+        """Take as many gradient steps as there are copies now, unless the caller has chosen."""
         if self.gradient_steps is None or self.gradient_steps == self.steps_by_copies:
             self.gradient_steps = self.steps_by_copies = self.n_envs
         else:
@@ -166,9 +160,6 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
     def _remember_world(self) -> None:
         super()._remember_world()
-        self._meet_world()
-
-    def _meet_world(self) -> None:
         policy = getattr(self, "policy", None)  # the first time there is none yet
         if isinstance(policy, VotePolicy):
             policy.meet(self.scenario)
@@ -275,10 +266,7 @@ class SlotReplay(ReplayBuffer):
         done: NDArray[Any],
         infos: list[dict[str, Any]],
     ) -> None:
-        """Keep one slot of each of B copies, in the place of the oldest where the buffer is full.
-
-        `action` holds scores scaled to [-1, 1], shape (B, M · N).
-        """
+        """Keep a slot of each of B copies, its scores `action`, (B, M · N), scaled to [-1, 1]."""
         place = self.pos
         self.observations[place] = obs
         if self.keeps_next:

@@ -54,10 +54,7 @@ def naming(argument: str) -> Iterator[None]:
 def require_hyperparameters(
     model: Any, integers: Mapping[str, int], numbers: Mapping[str, str]
 ) -> None:
-    """Raise ``ValueError`` for a number that no training could use; make NumPy's Python's.
-
-    `integers` gives the least of each, `numbers` its interval; what all learners have comes first.
-    """
+    """Raise for a number that no training could use: below its least, or out of its interval."""
     for name in ("learning_rate", *integers, *numbers):
         setattr(model, name, plain(getattr(model, name)))
     with naming("seed"):
@@ -110,10 +107,7 @@ def _layers(net_arch: Any, least: int) -> list[int]:
 
 
 def require_off_policy(model: Any, numbers: Mapping[str, str], **integers: int) -> None:
-    """Raise for an argument that DDPG or MADDPG could not use; see :func:`require_hyperparameters`.
-
-    It has to train at times, and to explore by a noise of Stable-Baselines3's.
-    """
+    """Raise for an argument that DDPG or MADDPG could not use; as for all learners, and more."""
     least = {"buffer_size": 1, "learning_starts": 0, "batch_size": 1} | integers
     require_hyperparameters(model, least, numbers)
     given = model.train_freq

@@ -241,11 +241,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     # -- gradient steps ---------------------------------------------------------------------------
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        """Take gradient steps on the critics and all actors, each on a minibatch of its own.
-
-        ``FloatingPointError`` for a loss or gradient that is not finite; the weights are then those
-        of the step before.
-        """
+        """Take gradient steps; ``FloatingPointError`` in place of one that is not finite."""
         assert self.replay_buffer is not None
         self.policy.set_training_mode(True)
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
@@ -383,10 +379,7 @@ class AgentNoise(ActionNoise):
 
 
 def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> list[list[int]]:
-    """Return which entries of an observation each server's agent sees, shape (M, (1 + T) · N).
-
-    First the server's own gains, then each task column.
-    """
+    """Return the entries that each server's agent sees, (M, (1 + T) · N): its gains, then tasks."""
     if scenario is None:
         raise ValueError(
             "an env that is not MultiMEC needs views=: for each agent, the entries of the "

@@ -68,10 +68,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         return self.env.venv if isinstance(self.env, VotedVecEnv) else self.env
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Change the env: as many copies, devices and servers, and observations of the same shape.
-
-        It may take assignments or scores; `predict` then returns the like.
-        """
+        """Train in another env of as many devices, servers and copies; `predict` goes by it."""
         wrapped = self._wrap_env(maybe_make_env(env, self.verbose), self.verbose)
         self._require_fitting(wrapped)
         super().set_env(wrapped, force_reset)
@@ -137,10 +134,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         force_reset: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Return a model as ``save`` wrote it, without its replay buffer.
-
-        Env, `**kwargs` and refusals are as for :meth:`baselines.ActorCritic.load`.
-        """
+        """Return a model, without its replay buffer, as :meth:`baselines.ActorCritic.load`."""
         changed = cls._changed(kwargs)
         if env is not None:
             env = cls._wrap_env(maybe_make_env(env, 0))
