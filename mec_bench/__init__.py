@@ -33,36 +33,17 @@ if TYPE_CHECKING:
     from mec_bench.tables import as_text
     from mec_bench.training import train
 
-_LATER = {
-    "Algorithm": "registry",
-    "AlgorithmReport": "check",
-    "CurvePoint": "results",
-    "DecisionTime": "results",
-    "Evaluation": "results",
-    "Found": "results",
-    "Problem": "results",
-    "Result": "results",
-    "RunFolder": "run",
-    "Seconds": "results",
-    "Settings": "run",
-    "Slots": "results",
-    "Status": "run",
-    "System": "results",
-    "aggregate": "comparing",
-    "algorithm": "registry",
-    "as_text": "tables",
-    "check_algorithm": "check",
-    "compare": "comparing",
-    "evaluate_again": "evaluating",
-    "leaderboard": "report",
-    "names": "registry",
-    "read_result": "results",
-    "read_results": "results",
-    "rule_names": "registry",
-    "train": "training",
-    "write_report": "report",
-    "write_result": "results",
+_NAMES = {
+    "check": ("AlgorithmReport", "check_algorithm"),
+    "comparing": ("aggregate", "compare"),
+    "evaluating": ("evaluate_again",),
+    "registry": ("Algorithm", "algorithm", "names", "rule_names"),
+    "report": ("leaderboard", "write_report"),
+    "run": ("RunFolder", "Settings", "Status"),
+    "tables": ("as_text",),
+    "training": ("train",),
 }
+"""By module; all others are of the results."""
 
 __all__ = [
     "Algorithm",
@@ -97,6 +78,41 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(f"mec_bench.{_LATER[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = next((one for one, names in _NAMES.items() if name in names), "results")
+    try:
+        return getattr(importlib.import_module(f"mec_bench.{module}"), name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(lacking(error) or str(error), name=error.name) from error
+
+
+_EXTRAS = {
+    "train": (
+        *("filelock", "jinja2", "matplotlib", "pydantic", "pydantic_core", "rich", "sb3_contrib"),
+        *("stable_baselines3", "tensorboard", "threadpoolctl", "torch", "tqdm"),
+    ),
+    "multiagent": ("pettingzoo",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "ray": ("ray",),
+    "render": ("pygame",),
+    "search": ("pymoo",),
+    "tune": ("optuna",),
+}
+"""Which extra brings which modules."""
+
+
+def install(extra: str) -> str:
+    """Return how to install an extra."""
+    return f'pip install "mec-gym[{extra}]", or in a clone pip install ".[{extra}]"'
+
+
+def lacking(error: Exception) -> str:
+    """Return how to install the module that an import did not find; empty for other errors."""
+    if "pip install" in str(error):
+        return str(error)
+    module = str(getattr(error, "name", "")).partition(".")[0]
+    for extra, modules in _EXTRAS.items():
+        if isinstance(error, ModuleNotFoundError) and module in modules:
+            return f"this needs {module}: {install(extra)}."
+    return ""

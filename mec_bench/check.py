@@ -43,20 +43,8 @@ copies of PPO's default rollout of 2,048."""
 class AlgorithmReport:
     """What :func:`check_algorithm` found.
 
-    Attributes
-    ----------
-    name : str
-        Of the class.
-    passed : bool
-        Whether the harness can train, measure, keep and go on with it.
-    problems : tuple of str
-        What it lacks: which check, what is needed, what came.
-    notes : tuple of str
-        What it could do beyond, and does not.
-    checks : tuple of str
-        The checks that ran.
-    offers : tuple of str
-        What it has beside what is needed, and what the harness does with it.
+    `problems` say which check failed, what is needed and what came; `notes` what it could do
+    beyond, and `offers` what it has beyond, and what the harness does with it.
 
     Examples
     --------
@@ -105,17 +93,10 @@ def check_algorithm(
     timesteps : int
         Slots of one training; there are about ten of them.
 
-    Returns
-    -------
-    AlgorithmReport
-        Faults of the class are in it; none is raised.
-
     Raises
     ------
-    TypeError
-        If `cls` is neither a class nor a name.
-    ValueError, ModuleNotFoundError, AttributeError
-        For a name, module or class that does not exist.
+    TypeError, ValueError, ModuleNotFoundError, AttributeError
+        If `cls` is neither a class nor the name of one. Faults of the class are in the report.
 
     Notes
     -----

@@ -120,21 +120,16 @@ class Comparison:
 
 
 def compare(results: Iterable[Result], reference: str | None = None) -> Comparison:
-    """Make all tables of some results.
+    """Make all tables of some results: what labels reach and how they differ from a reference.
 
     Parameters
     ----------
     results : iterable of Result
-        In any order; it does not matter.
+        In any order.
     reference : str, optional
         The label that all others are compared with, in the tables that have it. By default each
         table's best rule that is not the optimum itself, since a learner has to beat it; without
         such a rule, its best label.
-
-    Returns
-    -------
-    Comparison
-        Its `tables` hold what each label reaches and how it differs from the reference.
 
     Raises
     ------
@@ -285,19 +280,8 @@ def aggregate(tables: Sequence[Table], reference: str | None = None) -> list[Agg
 
     Tables of one set of slots belong together, those on drawn maps apart from those on a
     scenario's own map. Where every scenario has one budget there is one aggregate, each scenario
-    at its budget; otherwise one for each budget that several scenarios have.
-
-    Parameters
-    ----------
-    tables : sequence of Table
-        Of :func:`mec_bench.comparing.compare`.
-    reference : str, optional
-        As there; by default the best label that is a rule but not the optimum, else the best.
-
-    Returns
-    -------
-    list of Aggregate
-        None of a single scenario.
+    at its budget; otherwise one for each budget that several scenarios have. The reference is
+    chosen as in :func:`compare`.
 
     Examples
     --------

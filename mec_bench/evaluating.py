@@ -39,7 +39,9 @@ def evaluate_again(
     scenario: Scenario | None = None,
     layouts: int = LAYOUTS,
 ) -> Iterator[Result]:
-    """Measure policies on the same frozen slots, one after the other.
+    """Measure policies on the same frozen slots, and yield their results one after the other.
+
+    Times of decisions are of this machine; curve and seconds of training are the run's.
 
     Parameters
     ----------
@@ -51,11 +53,6 @@ def evaluate_again(
         Of the slots. By default that of the first run among `given`.
     layouts : int
         Of the frozen slots.
-
-    Yields
-    ------
-    Result
-        Times of decisions are of this machine; curve and seconds of training are the run's.
 
     Raises
     ------
@@ -201,7 +198,7 @@ def _model(policy: _Policy, run: Run) -> Any:
         return model
     if chosen.learns:
         raise ValueError(
-            f"{settings.algorithm} has to be trained first: scripts/train.py --algo "
+            f"{settings.algorithm} has to be trained first: mec-gym train --algo "
             f"{settings.algorithm}; then name its run."
         )
     return chosen.build(env, seed=settings.seed, device="cpu").learn(0)

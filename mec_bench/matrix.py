@@ -6,9 +6,7 @@ import contextlib
 import io
 import json
 import os
-import signal
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +17,7 @@ from typing import Any, TextIO
 from mec_bench.launching import Launcher, RunOutcome, Task, before, sentence
 from mec_bench.registry import algorithm, changes
 from mec_bench.results import Result
-from mec_bench.run import RunFolder, Settings
+from mec_bench.run import RunFolder, Settings, taking_requests
 from mec_gym import Scenario
 from mec_gym.validation import suggestion
 
@@ -322,7 +320,6 @@ def _shown(seconds: float) -> str:
 
 
 _POLL_S = 0.25
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -369,7 +366,8 @@ def run_matrix(
         outcomes[outcome.task] = outcome
         progress.ended(outcome)
 
-    with _counting() as asked:
+    asked: list[int] = []  # not interrupted by requests to end, which are noted
+    with taking_requests(lambda number, _: asked.append(number)):
         for task in tasks:
             known = before(task)
             if known:
@@ -420,22 +418,3 @@ def _results(outcomes: dict[Task, RunOutcome]) -> tuple[Result, ...]:
             except (OSError, ValueError) as error:
                 outcomes[task] = RunOutcome(task, "failed", sentence(error))
     return tuple(results)
-
-
-@contextlib.contextmanager
-def _counting() -> Iterator[list[int]]:
-    """Note requests to end, instead of being interrupted by them anywhere."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def note(number: int, _frame: Any) -> None:
-        asked.append(number)
-
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -46,10 +46,8 @@ class Algorithm:
 
     Attributes
     ----------
-    name : str
-        As a user writes it.
-    cls : type
-        With Stable-Baselines3's ``learn``, ``predict``, ``save`` and ``load``.
+    name, cls : str, type
+        As a user writes it, and the class, with ``learn``, ``predict``, ``save`` and ``load``.
     arguments : mapping
         Constructor arguments that the name implies, and changes to them.
     observation : {"db", "raw", "flat"}
@@ -94,10 +92,11 @@ class Algorithm:
 
     def arguments_of(self, model: Any) -> dict[str, Any]:
         """Return the constructor arguments of a model, as far as it keeps them by name."""
-        known = [
-            name for name in constructor_parameters(self.cls)[0] if name not in ("env", "policy")
-        ]
-        kept = {name: vars(model)[name] for name in known if name in vars(model)}
+        kept = {
+            name: vars(model)[name]
+            for name in constructor_parameters(self.cls)[0]
+            if name in vars(model) and name not in ("env", "policy")
+        }
         return _policy(self.cls) | dict(self.arguments) | kept
 
     def load(self, path: Any, env: Any = None, **common: Any) -> Any:
@@ -117,15 +116,10 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
         Constructor arguments that differ from what the name implies. A dot reaches into a
         dictionary: ``{"policy_kwargs.admission": False}``.
 
-    Returns
-    -------
-    Algorithm
-
     Raises
     ------
     ValueError
-        For an unknown name: lists those that are known, with the nearest. For an argument that
-        the run sets itself, such as seed.
+        For an unknown name, with those that are known, or an argument that the run itself sets.
     ModuleNotFoundError, AttributeError
         For a module or class that does not exist.
     TypeError
@@ -133,8 +127,6 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
 
     Examples
     --------
-    >>> algorithm("random").arguments["admission_limit"]
-    False
     >>> algorithm("dirs", {"beta": 1.8}).arguments["beta"]
     1.8
     >>> algorithm("sb3:SAC").scores
@@ -160,10 +152,6 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
 def names() -> tuple[str, ...]:
     """Return the names of the project's own algorithms, learners first.
 
-    Returns
-    -------
-    tuple of str
-
     Examples
     --------
     >>> "dirs" in names(), "posted-prices" in names()
@@ -173,17 +161,7 @@ def names() -> tuple[str, ...]:
 
 
 def rule_names() -> tuple[str, ...]:
-    """Return the names of the rules that decide at once: no learners, no searches.
-
-    Returns
-    -------
-    tuple of str
-
-    Examples
-    --------
-    >>> rule_names()[0]
-    'local'
-    """
+    """Return the names of the rules that decide at once: no learners, no searches."""
     return tuple(_RULES)
 
 
@@ -445,13 +423,6 @@ def _merged(arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
 def changes(pairs: Iterable[str]) -> dict[str, Any]:
     """Return what ``key=value`` pairs mean; values are JSON or else text.
 
-    Raises
-    ------
-    ValueError
-        For a pair without "=", or a key twice.
-
-    Examples
-    --------
     >>> changes(["beta=1.8", "policy_kwargs.admission=false", "loss=vote"])
     {'beta': 1.8, 'policy_kwargs.admission': False, 'loss': 'vote'}
     """

@@ -315,16 +315,7 @@ def few_seeds(n_seeds: int, n_scenarios: int) -> str:
 
 
 def as_text(comparison: Comparison) -> str:
-    """Return all tables of a comparison for a terminal.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        From :func:`mec_bench.comparing.compare`.
-
-    Returns
-    -------
-    str
+    """Return all tables of a comparison, of :func:`compare`, for a terminal.
 
     Examples
     --------

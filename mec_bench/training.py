@@ -24,6 +24,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
+from mec_bench import install
 from mec_bench.checkpoints import newest_model, save_model
 from mec_bench.measuring import decisions_of, measure
 from mec_bench.registry import Algorithm, require_interface
@@ -49,6 +50,8 @@ def train(
 ) -> Result:
     """Train one run and measure the final policy; go on where the folder holds a part of it.
 
+    The result is also in ``result.json`` of the folder. A run that is done is not repeated.
+
     Parameters
     ----------
     settings : Settings
@@ -60,11 +63,6 @@ def train(
     verbose : {0, 1}
         1 prints the logged figures.
 
-    Returns
-    -------
-    Result
-        As in the folder's ``result.json``. A run that is done is not repeated.
-
     Raises
     ------
     BlockingIOError
@@ -75,10 +73,7 @@ def train(
     Examples
     --------
     >>> import tempfile
-    >>> from mec_gym import Scenario
-    >>> settings = Settings(
-    ...     algorithm="greedy", scenario=Scenario.preset("paper-30x2"), timesteps=0
-    ... )
+    >>> settings = Settings(algorithm="greedy", scenario="paper-30x2", timesteps=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     result = train(settings, folder)
     >>> result.label, result.slots.nrr[0][0] > 0.99
@@ -197,11 +192,7 @@ def _changed(run: Run, model: Any, seconds: float, progress_bar: bool) -> float:
 def _can_show_progress() -> bool:
     missing = [name for name in ("tqdm", "rich") if importlib.util.find_spec(name) is None]
     if missing:
-        _log.warning(
-            'no progress bar without %s: pip install "mec-gym[progress]", or in a clone '
-            'pip install ".[progress]".',
-            " and ".join(missing),
-        )
+        _log.warning("no progress bar without %s: %s.", " and ".join(missing), install("progress"))
     return not missing
 
 
@@ -285,10 +276,7 @@ def _logger(folder: RunFolder, model: Any, verbose: int) -> Logger:
     try:
         formats.append(EventFile(place))
     except ImportError:
-        _log.warning(
-            "no tensorboard here: figures go to progress.csv alone. "
-            'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]", brings it.'
-        )
+        _log.warning("no tensorboard here: figures go to progress.csv alone. %s.", install("sb3"))
     return Logger(place, formats)
 
 
