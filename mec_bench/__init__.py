@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mec_bench.extras import lacking
+
 if TYPE_CHECKING:
     from mec_bench.check import AlgorithmReport, check_algorithm
     from mec_bench.comparing import aggregate, compare
@@ -85,34 +87,3 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"mec_bench.{module}"), name)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(lacking(error) or str(error), name=error.name) from error
-
-
-_EXTRAS = {
-    "train": (
-        *("filelock", "jinja2", "matplotlib", "pydantic", "pydantic_core", "rich", "sb3_contrib"),
-        *("stable_baselines3", "tensorboard", "threadpoolctl", "torch", "tqdm"),
-    ),
-    "multiagent": ("pettingzoo",),
-    "onnx": ("onnx", "onnxruntime", "onnxscript"),
-    "ray": ("ray",),
-    "render": ("pygame",),
-    "search": ("pymoo",),
-    "tune": ("optuna",),
-}
-"""Which extra brings which modules."""
-
-
-def install(extra: str) -> str:
-    """Return how to install an extra."""
-    return f'pip install "mec-gym[{extra}]", or in a clone pip install ".[{extra}]"'
-
-
-def lacking(error: Exception) -> str:
-    """Return how to install the module that an import did not find; empty for other errors."""
-    if "pip install" in str(error):
-        return str(error)
-    module = str(getattr(error, "name", "")).partition(".")[0]
-    for extra, modules in _EXTRAS.items():
-        if isinstance(error, ModuleNotFoundError) and module in modules:
-            return f"this needs {module}: {install(extra)}."
-    return ""

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from gymnasium.error import DependencyNotInstalled
 
 import mec_gym
-from mec_bench import install, lacking, registry
+from mec_bench import registry
+from mec_bench.extras import install, lacking
 from mec_gym import Scenario
 from mec_gym.files import require_folder
 from mec_gym.presets import PRESETS
@@ -126,14 +127,15 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} (default: {shown})"
 
 
-_SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+_PAIRS: Any = {"metavar": "KEY=VALUE", "nargs": "+", "action": "extend", "default": []}
+_FOLDER: Any = {"type": Path, "metavar": "FOLDER"}
 _SCENARIO = f"{', '.join(PRESETS)}, or a JSON file"
 _ALGORITHM = f"{', '.join(registry.names())}, sb3:PPO, my_module:MyAlgo"
 
 
 def _seed_free_options(add: _Add) -> None:
     """Add what trains has in common, one run or a matrix of them."""
-    add("--scenario-set", metavar="KEY=VALUE", help="fields of the scenario", **_SEVERAL)
+    add("--scenario-set", **_PAIRS, help="fields of the scenario")
     add("--n-envs", type=int, metavar="N", help="copies of the env; else the algorithm's choice")
     add(
         "--reward", default="relative", metavar="{relative,reciprocal,negative}",
@@ -141,7 +143,7 @@ def _seed_free_options(add: _Add) -> None:
     )  # fmt: skip
     add("--device", default="cpu", help="cpu, cuda or auto")
     add("--threads", type=count, default=1, metavar="N", help="threads that a run computes on")
-    add("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="folder of all runs")
+    add("--out", **_FOLDER, default=Path("runs"), help="folder of all runs")
 
 
 # -- train -----------------------------------------------------------------------------------------
@@ -152,8 +154,7 @@ def _train_options(add: _Add) -> None:
     add("--scenario", default="paper-200x10", metavar="NAME", help=_SCENARIO)
     add("--timesteps", type=int, default=5000, metavar="N", help="slots to train for")
     add("--seed", type=int, default=0, metavar="N", help="of the algorithm and its env")
-    what = "hyper-parameters; policy_kwargs.x=1 reaches inside"
-    add("--set", metavar="KEY=VALUE", help=what, **_SEVERAL)
+    add("--set", **_PAIRS, help="hyper-parameters; policy_kwargs.x=1 reaches inside")
     _seed_free_options(add)
     add("--observation", metavar="{db,raw,flat}", help="of the env; else the algorithm's choice")
     add("--label", default="", help="name in tables; else the algorithm's with what was changed")
@@ -239,10 +240,10 @@ def _evaluate_options(add: _Add) -> None:
     add("runs", nargs="+", metavar="RUN", help=what)
     add("--algo", metavar="NAME", help="the algorithm of models given as files")
     add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else the first run's own")
-    add("--scenario-set", metavar="KEY=VALUE", help="fields of the scenario", **_SEVERAL)
+    add("--scenario-set", **_PAIRS, help="fields of the scenario")
     add("--layouts", type=count, default=40, metavar="N", help="layouts of the frozen slots")
     add("--against", metavar="LABEL", help="label that the others are compared with")
-    add("--out", type=Path, metavar="FOLDER", help="folder for one result.json per policy")
+    add("--out", **_FOLDER, help="folder for one result.json per policy")
 
 
 def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
@@ -255,8 +256,8 @@ def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
         parser.error("--scenario-set changes the fields of a --scenario: give both")
     if given.out:
         require_folder(given.out)
-    if given.out and any(given.out.rglob("result.json")):
-        raise FileExistsError(f"{given.out} holds results already: choose another folder.")
+        if any(given.out.rglob("result.json")):
+            raise FileExistsError(f"{given.out} holds results already: choose another folder.")
     scenario = scenario_of(given.scenario, given.scenario_set) if given.scenario else None
 
     from mec_bench import as_text, compare, evaluate_again, write_result
@@ -288,7 +289,7 @@ def _benchmark_options(add: _Add) -> None:
         "--timesteps", nargs="+", default=["paper"], metavar="N",
         help="slots to train for; 'paper' for its 3000, 4000, 5000; or SCENARIO=NUMBER for each",
     )  # fmt: skip
-    add("--set", metavar="ALGO:KEY=VALUE", help="hyper-parameters", **_SEVERAL)
+    add("--set", **_PAIRS | {"metavar": "ALGO:KEY=VALUE"}, help="hyper-parameters")
     what = "JSON or TOML with a table of hyper-parameters per algorithm"
     add("--config", type=Path, metavar="FILE", help=what)
     _seed_free_options(add)
@@ -328,15 +329,15 @@ def _benchmark(given: Arguments, _: argparse.ArgumentParser) -> int:
 
 
 def _launcher(given: Arguments) -> Launcher[Task, RunOutcome]:
-    if given.launcher == "processes":
-        if given.address:
-            raise ValueError("--address is of a Ray cluster: add --launcher ray.")
-        from mec_bench.launching import Processes
+    if given.launcher == "ray":
+        from mec_bench.on_ray import RayTasks
 
-        return Processes(given.jobs, given.threads)
-    from mec_bench.on_ray import RayTasks
+        return RayTasks(given.jobs, given.threads, address=given.address)
+    from mec_bench.launching import Processes
 
-    return RayTasks(given.jobs, given.threads, address=given.address)
+    if given.address:
+        raise ValueError("--address is of a Ray cluster: add --launcher ray.")
+    return Processes(given.jobs, given.threads)
 
 
 def _told(found: MatrixOutcome, given: Arguments) -> int:
@@ -357,7 +358,7 @@ def _told(found: MatrixOutcome, given: Arguments) -> int:
 
 def _report_options(add: _Add) -> None:
     add("folders", nargs="+", type=Path, metavar="FOLDER", help="searched at every depth")
-    add("--out", type=Path, default=Path("report"), metavar="FOLDER", help="folder of the report")
+    add("--out", **_FOLDER, default=Path("report"), help="folder of the report")
     add("--reference", metavar="LABEL", help="the label that all others are compared with")
 
 
@@ -384,8 +385,7 @@ def _demo_options(add: _Add) -> None:
     add("--scenario", default="paper-200x10", metavar="NAME", help=_SCENARIO)
     add("--timesteps", type=int, default=5000, metavar="N", help="slots to train for")
     add("--seed", type=int, default=0, metavar="N", help="of training")
-    place = Path("demo-output")
-    add("--out", type=Path, default=place, metavar="FOLDER", help="folder to write to")
+    add("--out", **_FOLDER, default=Path("demo-output"), help="folder to write to")
 
 
 def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
@@ -410,9 +410,7 @@ def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
         "Scenarios, or the path of a JSON file:",
         *_columns([(name, preset.about) for name, preset in PRESETS.items()]),
         "\nAlgorithms, and what they know:",
-        *_columns(
-            [(name, registry.title(name), registry.knows(name)) for name in registry.names()]
-        ),
+        *_columns([(one, registry.title(one), registry.knows(one)) for one in registry.names()]),
         "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:My",
     ]
     try:
@@ -434,7 +432,7 @@ def _check_options(add: _Add) -> None:
     add("name", metavar="ALGO", help="a class, my_module:MyAlgo, or a name of mec-gym list")
     what = f"where to try it: {_SCENARIO}; else 4 devices and 2 servers"
     add("--scenario", metavar="NAME", help=what)
-    add("--set", metavar="KEY=VALUE", help="hyper-parameters, so that it trains fast", **_SEVERAL)
+    add("--set", **_PAIRS, help="hyper-parameters, so that it trains fast")
     add("--timesteps", type=count, default=64, metavar="N", help="slots of each small training")
 
 

@@ -12,18 +12,10 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench import (
-    Result,
-    Settings,
-    algorithm,
-    as_text,
-    compare,
-    install,
-    rule_names,
-    train,
-    write_report,
-)
+from mec_bench import Result, Settings, algorithm, as_text, compare, rule_names, train
+from mec_bench.extras import install
 from mec_bench.measuring import decisions_of
+from mec_bench.report import write_report
 from mec_bench.tensorboard import NetworkPicture, save_picture
 from mec_gym import Scenario
 

@@ -8,7 +8,6 @@ Workers never see Ctrl-C, which the parent answers for them, and end when their 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import faulthandler
 import functools
 import logging
@@ -31,7 +30,7 @@ from typing import Any, Generic, TypeVar
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench.run import RunFolder, Settings, Status
+from mec_bench.run import RunFolder, Settings
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -293,25 +292,19 @@ def _guarded(call: Callable[[Item], Value], item: Item) -> Ended[Item, Value]:
         return Ended(item, None, f"{type(error).__name__}: {error}")
 
 
-def _dead(item: Item, reason: str) -> Ended[Item, Any]:
-    return Ended(item, None, reason, died=True)
-
-
 def _pooled(
     call: Callable[[Item], Ended[Item, Value]], items: list[Item], processes: int
 ) -> Iterator[Ended[Item, Value]]:
-    pool = Workers(call, _dead, processes)
-    try:
-        pool.start(items)
-        while pool.left:
-            yield from pool.poll(None)
-    finally:
+    pool = Workers(call, lambda item, reason: Ended(item, None, reason, died=True), processes)
+    with contextlib.closing(pool):
         try:
+            pool.start(items)
+            while pool.left:
+                yield from pool.poll(None)
+        finally:
             pool.stop()
             while pool.left:
                 pool.poll(None)
-        finally:
-            pool.close()
 
 
 # -- runs of a matrix ------------------------------------------------------------------------------
@@ -403,8 +396,7 @@ def lost(task: Task, reason: str) -> RunOutcome:
         if status is not None and status.state == "done":  # the process died after its work
             return RunOutcome(task, "done")
         if status is not None:
-            failed = Status(state="failed", timesteps=status.timesteps, seconds=status.seconds)
-            run.write_status(dataclasses.replace(failed, error=reason))
+            run.mark("failed", reason)
     return RunOutcome(task, "failed", reason)
 
 

@@ -260,12 +260,10 @@ class Progress:
         ]
         waiting = len(self._tasks) - len(self._ended) - len(running)
         left = self.estimate(running)
-        parts = [
-            f"{len(self._ended)} of {len(self._tasks)} runs ended, {waiting} wait",
-            f"about {_shown(left)} left" if left is not None else "",
-            "; ".join(under_way),
-        ]
-        return " | ".join(part for part in parts if part)
+        parts = [f"{len(self._ended)} of {len(self._tasks)} runs ended, {waiting} wait"]
+        parts += [f"about {_shown(left)} left"] if left is not None else []
+        parts += ["; ".join(under_way)] if under_way else []
+        return " | ".join(parts)
 
     def estimate(self, running: Sequence[Task]) -> float | None:
         """Return how long the rest will take."""
@@ -368,10 +366,8 @@ def run_matrix(
 
     asked: list[int] = []  # not interrupted by requests to end, which are noted
     with taking_requests(lambda number, _: asked.append(number)):
-        for task in tasks:
-            known = before(task)
-            if known:
-                note(known)
+        for known in filter(None, map(before, tasks)):
+            note(known)
         try:
             launcher.start([task for task in tasks if task not in outcomes])
             for outcome in _ended(launcher, progress, asked):
@@ -381,10 +377,7 @@ def run_matrix(
         outcomes = {task: outcomes[task] for task in tasks if task in outcomes}
         results = _results(outcomes)
     return MatrixOutcome(
-        tuple(outcomes.values()),
-        results,
-        len(tasks) - len(outcomes),
-        stopped=bool(asked),
+        tuple(outcomes.values()), results, len(tasks) - len(outcomes), stopped=bool(asked)
     )
 
 

@@ -12,16 +12,8 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench import install
-from mec_bench.launching import (
-    Launcher,
-    RunOutcome,
-    Task,
-    carry_out,
-    limit_threads,
-    lost,
-    sentence,
-)
+from mec_bench.extras import install
+from mec_bench.launching import Launcher, RunOutcome, Task, carry_out, limit_threads, lost, sentence
 from mec_bench.run import RunFolder, Settings
 from mec_gym.files import replacing
 

@@ -142,9 +142,14 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
             f"Stable-Baselines3 or sb3_contrib, or 'my_module:MyClass'; got {name!r}"
             f"{suggestion(name, _OURS)}."
         )
-    _require_free(changes or ())
-    _require_arguments(name, found.cls, [key.split(".")[0] for key in changes or ()])
-    found = replace(found, arguments=_merged(found.arguments, changes or {}))
+    changes = changes or {}
+    for key in changes:
+        if key in _RESERVED:
+            raise ValueError(
+                f"{key!r} is not an argument to change: the run sets it ({_RESERVED[key]})."
+            )
+    _require_arguments(name, found.cls, [key.split(".")[0] for key in changes])
+    found = replace(found, arguments=_merged(found.arguments, changes))
     _require_policy_arguments(found)
     return found
 
@@ -214,10 +219,6 @@ def _options(name: str) -> Callable[[], Mapping[str, Any]]:
     return lambda: dict(_imported("dirs_agents:options")(name))
 
 
-def _links() -> Mapping[str, Any]:
-    return dict(_imported("baselines.learners.actor_critic:LINKS"))
-
-
 _REWARD = "the observation, and a scalar reward"
 _WHOLE_SLOT = "the whole slot: all gains, tasks and servers"
 _NEAREST = "each device its distances to the servers"
@@ -254,7 +255,7 @@ _LEARNERS = {
         "AC, one network for all links, too",
         "ActorCritic",
         "the observation, which of its entries make a link, and a scalar reward",
-        _links,
+        lambda: dict(_imported("baselines.learners.actor_critic:LINKS")),
         n_envs=16,
     ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),
@@ -296,18 +297,14 @@ _OURS = _LEARNERS | _RULES | _SEARCHES
 
 # -- anyone's ----------------------------------------------------------------------------------
 
-_LIBRARIES = {
-    "sb3": "stable_baselines3",
-    "sb3_contrib": "sb3_contrib",
-    "sb3-contrib": "sb3_contrib",
-}
+LIBRARIES = {"sb3": "stable_baselines3", "sb3_contrib": "sb3_contrib", "sb3-contrib": "sb3_contrib"}
 
 
 def _anyone(name: str) -> Algorithm:
     module_name, _, class_name = name.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    module_name = _LIBRARIES.get(module_name, module_name)
+    module_name = LIBRARIES.get(module_name, module_name)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -324,14 +321,14 @@ def _anyone(name: str) -> Algorithm:
             f"algorithm {name!r}: {module_name} has no class {class_name!r}"
             f"{suggestion(class_name, there)}."
         )
-    theirs = module_name in _LIBRARIES.values()
+    theirs = module_name in LIBRARIES.values()
     return fitted(Algorithm(name, cls, observation="flat" if theirs else "db"))
 
 
-_SMALL = Scenario(n_devices=4, n_servers=2, name="small")
+SMALL = Scenario(n_devices=4, n_servers=2, name="small")
 
 
-def fitted(plain: Algorithm, scenario: Scenario = _SMALL) -> Algorithm:
+def fitted(plain: Algorithm, scenario: Scenario = SMALL) -> Algorithm:
     """Return an algorithm with the kind of actions that its class takes, found by building it.
 
     ``TypeError`` for a class that can be built neither for assignments nor for scores.
@@ -369,15 +366,7 @@ _RESERVED = {
     "verbose": "--quiet",
     "_init_setup_model": "nothing",
 }
-
-
-def _require_free(changes: Iterable[str]) -> None:
-    """Refuse what the run itself sets: one seed for all runs would pass for several."""
-    for name in changes:
-        if name in _RESERVED:
-            raise ValueError(
-                f"{name!r} is not an argument to change: the run sets it ({_RESERVED[name]})."
-            )
+"""What the run itself sets, and by which option: one seed for all runs would pass for several."""
 
 
 def _require_arguments(name: str, cls: type[Any], given: Iterable[str]) -> None:

@@ -7,14 +7,15 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mec_bench import install
 from mec_bench.comparing import Aggregate, Comparison, Table, aggregate, compare
+from mec_bench.extras import install
 from mec_bench.results import Problem, Result, System
 from mec_bench.statistics import Group
 from mec_bench.tables import aggregate_sheet, difference_sheet, escaped, markdown, score_sheet
@@ -274,16 +275,13 @@ def report_page(content: Content) -> str:
     )
 
 
-def _drawer(
-    labels: Sequence[str],
-) -> Callable[[Aggregate | Table, str], Iterator[tuple[str, str]]] | None:
+def _drawer(labels: Sequence[str]) -> Callable[..., Iterator[tuple[str, str]]] | None:
     """Return what draws the figures of a table under a name; None without matplotlib."""
     if find_spec("matplotlib") is None:
         return None
     from mec_bench.figures import drawn, looks
 
-    look = looks(labels)
-    return lambda shown, name: drawn(shown, look, name)
+    return partial(drawn, looks(labels))
 
 
 def _size(content: Content) -> str:

@@ -206,6 +206,12 @@ class RunFolder:
         # Written every few seconds, and only a hint: not worth waiting for the disk.
         self._write("status.json", dataclasses.asdict(status), lasting=False)
 
+    def mark(self, state: str, error: str = "") -> None:
+        """Write another state of a run that is as far as it was."""
+        known = self.status()
+        timesteps, seconds = (known.timesteps, known.seconds) if known else (0, 0.0)
+        self.write_status(Status(state=state, timesteps=timesteps, seconds=seconds, error=error))
+
     def settings(self) -> Settings | None:
         """Return the settings of the run, or None if it never began; raises for a damaged file."""
 

@@ -24,8 +24,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
-from mec_bench import install
 from mec_bench.checkpoints import newest_model, save_model
+from mec_bench.extras import install
 from mec_bench.measuring import decisions_of, measure
 from mec_bench.registry import Algorithm, require_interface
 from mec_bench.results import CurvePoint, Result, Seconds, write_result
@@ -54,8 +54,6 @@ def train(
 
     Parameters
     ----------
-    settings : Settings
-        What to run.
     folder : path
         The run's own; ``runs / settings.place`` as a rule.
     progress_bar : bool
@@ -100,7 +98,7 @@ def _require_device(device: str) -> None:
 
 def _trained(run: Run, *, progress_bar: bool, verbose: int) -> Result:
     folder = run.folder
-    folder.write_status(_as_far_as_before(folder, "running"))
+    folder.mark("running")
     model, seconds = _prepared(run)
     with contextlib.closing(_logger(folder, model, verbose)) as logger:
         model.set_logger(logger)
@@ -280,13 +278,6 @@ def _logger(folder: RunFolder, model: Any, verbose: int) -> Logger:
     return Logger(place, formats)
 
 
-def _as_far_as_before(folder: RunFolder, state: str, error: str = "") -> Status:
-    """Return a new status that is as far as the last one."""
-    before = folder.status()
-    timesteps, seconds = (before.timesteps, before.seconds) if before else (0, 0.0)
-    return Status(state=state, timesteps=timesteps, seconds=seconds, error=error)
-
-
 @contextlib.contextmanager
 def _noting_the_end(run: Run) -> Iterator[None]:
     """Write down why a run stopped, if there is still room to."""
@@ -294,9 +285,9 @@ def _noting_the_end(run: Run) -> Iterator[None]:
         yield
     except BaseException as error:
         run.stop.shield()
-        stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
-        reason = "" if stopped else f"{type(error).__name__}: {error}"
-        state = "interrupted" if stopped else "failed"
         with contextlib.suppress(OSError, ValueError):
-            run.folder.write_status(_as_far_as_before(run.folder, state, reason))
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                run.folder.mark("interrupted")
+            else:
+                run.folder.mark("failed", f"{type(error).__name__}: {error}")
         raise
