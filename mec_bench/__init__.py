@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mec_bench.extras import lacking
+
 if TYPE_CHECKING:
     from mec_bench.check import AlgorithmReport, check_algorithm
     from mec_bench.comparing import aggregate, compare
@@ -33,36 +35,17 @@ if TYPE_CHECKING:
     from mec_bench.tables import as_text
     from mec_bench.training import train
 
-_LATER = {
-    "Algorithm": "registry",
-    "AlgorithmReport": "check",
-    "CurvePoint": "results",
-    "DecisionTime": "results",
-    "Evaluation": "results",
-    "Found": "results",
-    "Problem": "results",
-    "Result": "results",
-    "RunFolder": "run",
-    "Seconds": "results",
-    "Settings": "run",
-    "Slots": "results",
-    "Status": "run",
-    "System": "results",
-    "aggregate": "comparing",
-    "algorithm": "registry",
-    "as_text": "tables",
-    "check_algorithm": "check",
-    "compare": "comparing",
-    "evaluate_again": "evaluating",
-    "leaderboard": "report",
-    "names": "registry",
-    "read_result": "results",
-    "read_results": "results",
-    "rule_names": "registry",
-    "train": "training",
-    "write_report": "report",
-    "write_result": "results",
+_NAMES = {
+    "check": ("AlgorithmReport", "check_algorithm"),
+    "comparing": ("aggregate", "compare"),
+    "evaluating": ("evaluate_again",),
+    "registry": ("Algorithm", "algorithm", "names", "rule_names"),
+    "report": ("leaderboard", "write_report"),
+    "run": ("RunFolder", "Settings", "Status"),
+    "tables": ("as_text",),
+    "training": ("train",),
 }
+"""By module; all others are of the results."""
 
 __all__ = [
     "Algorithm",
@@ -97,6 +80,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(f"mec_bench.{_LATER[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = next((one for one, names in _NAMES.items() if name in names), "results")
+    try:
+        return getattr(importlib.import_module(f"mec_bench.{module}"), name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(lacking(error) or str(error), name=error.name) from error

@@ -25,13 +25,19 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecMonitor
 
 from mec_bench.checkpoints import generators, set_generators
-from mec_bench.registry import OFFERS, Algorithm, algorithm, fitted, require_interface
+from mec_bench.registry import (
+    LIBRARIES,
+    OFFERS,
+    SMALL,
+    Algorithm,
+    algorithm,
+    fitted,
+    require_interface,
+)
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.validation import constructor_parameters
 
-_SMALL = Scenario(n_devices=4, n_servers=2, name="small")
-_LIBRARIES = ("stable_baselines3", "sb3_contrib")
 _EPISODE = 8
 """Slots of an episode."""
 _PATIENCE = 8_000
@@ -43,20 +49,8 @@ copies of PPO's default rollout of 2,048."""
 class AlgorithmReport:
     """What :func:`check_algorithm` found.
 
-    Attributes
-    ----------
-    name : str
-        Of the class.
-    passed : bool
-        Whether the harness can train, measure, keep and go on with it.
-    problems : tuple of str
-        What it lacks: which check, what is needed, what came.
-    notes : tuple of str
-        What it could do beyond, and does not.
-    checks : tuple of str
-        The checks that ran.
-    offers : tuple of str
-        What it has beside what is needed, and what the harness does with it.
+    `problems` say which check failed, what is needed and what came; `notes` what it could do
+    beyond, and `offers` what it has of :data:`mec_bench.registry.OFFERS`.
 
     Examples
     --------
@@ -98,29 +92,16 @@ def check_algorithm(
     cls : type or str
         A class with Stable-Baselines3's ``learn``, ``predict``, ``save``, ``load`` and
         ``set_logger``, or a name as the harness takes it: ``"my_module:MyClass"``, ``"sb3:PPO"``.
-    scenario : str, path, mapping or Scenario, optional
-        Where to try it; 4 devices and 2 servers by default.
-    arguments : mapping, optional
-        Constructor arguments, e.g. such that it trains within `timesteps`.
-    timesteps : int
-        Slots of one training; there are about ten of them.
-
-    Returns
-    -------
-    AlgorithmReport
-        Faults of the class are in it; none is raised.
+    scenario, arguments : optional
+        Where to try it, by default 4 devices and 2 servers, and constructor arguments, e.g. such
+        that it trains within `timesteps`.
+    timesteps : int, [slot]
+        Of one training; there are about ten of them.
 
     Raises
     ------
-    TypeError
-        If `cls` is neither a class nor a name.
-    ValueError, ModuleNotFoundError, AttributeError
-        For a name, module or class that does not exist.
-
-    Notes
-    -----
-    What an algorithm may have beyond what is needed, the harness asks every model for:
-    :data:`mec_bench.registry.OFFERS` says what, and what comes of it.
+    TypeError, ValueError, ModuleNotFoundError, AttributeError
+        If `cls` is neither a class nor the name of one. Faults of the class are in the report.
 
     Examples
     --------
@@ -131,7 +112,7 @@ def check_algorithm(
     """
     if not isinstance(cls, (type, str)):
         raise TypeError(f"cls must be a class or a name such as 'my_module:MyClass'; got {cls!r}.")
-    world = _SMALL if scenario is None else Scenario.resolve(scenario)
+    world = SMALL if scenario is None else Scenario.resolve(scenario)
     name = cls if isinstance(cls, str) else f"{cls.__module__}:{cls.__qualname__}"
     with _undisturbed():
         try:
@@ -145,8 +126,14 @@ def check_algorithm(
                 problems.append(f"{check}: {fault}")
             if check == "learn" and problems:
                 break  # the others would stumble over the same
-        notes = [] if problems else _notes(subject)
-        offers = [] if problems else _offers(subject)
+        notes: list[str] = []
+        offers: list[str] = []
+        if not problems:
+            faults = {option: _fault(run, subject) for option, run in OPTIONS.items()}
+            notes = [f"{option}: {fault}" for option, fault in faults.items() if fault]
+            model = subject.trained()
+            there = [name for name in OFFERS if getattr(model, name, False) is not False]
+            offers = [f"{name}: {OFFERS[name]}." for name in there]
     return AlgorithmReport(name, not problems, *map(tuple, (problems, notes, ran, offers)))
 
 
@@ -156,20 +143,9 @@ def _chosen(
     """Return the algorithm with the kind of env that it can be built on, or ``TypeError``."""
     if isinstance(cls, str):
         return algorithm(cls, arguments)
-    theirs = cls.__module__.split(".")[0] in _LIBRARIES
+    theirs = cls.__module__.split(".")[0] in LIBRARIES.values()
     plain = Algorithm(name, cls, arguments, observation="flat" if theirs else "db")
     return fitted(plain, world)
-
-
-def _notes(subject: _Subject) -> list[str]:
-    found = {option: _fault(run, subject) for option, run in OPTIONS.items()}
-    return [f"{option}: {fault}" for option, fault in found.items() if fault]
-
-
-def _offers(subject: _Subject) -> list[str]:
-    model = subject.trained()
-    there = [name for name in OFFERS if getattr(model, name, False) is not False]
-    return [f"{name}: {OFFERS[name]}." for name in there]
 
 
 def _fault(check: Callable[[_Subject], None], subject: _Subject) -> str:
@@ -372,11 +348,9 @@ def _require_legal(
         np.can_cast(actions.dtype, space.dtype, "same_kind") and actions.dtype.kind != "b",
         f"predict must return actions of dtype {space.dtype}; got {actions.dtype}.",
     )
-    legal = all(
-        space.contains(one.astype(space.dtype)) for one in actions.reshape(-1, *space.shape)
-    )
+    each = actions.reshape(-1, *space.shape).astype(space.dtype)
     _need(
-        legal,
+        all(map(space.contains, each)),
         f"predict must return actions of the env, {space}; got values from {actions.min()} to "
         f"{actions.max()}.",
     )
@@ -384,24 +358,18 @@ def _require_legal(
 
 def _check_deterministic(subject: _Subject) -> None:
     """Give equal observations equal actions in predict(..., deterministic=True)."""
-    model = subject.trained()
-    subject.need_alike(
-        model,
-        model,
-        "predict(observation, deterministic=True) must return the same when asked twice",
-    )
+    what = "predict(observation, deterministic=True) must return the same when asked twice"
+    subject.need_alike(subject.trained(), subject.trained(), what)
 
 
 def _check_pure(subject: _Subject) -> None:
     """Leave the env, the observation and the global generators alone in predict."""
     model = subject.learn(subject.build())
     observations = subject.observations(4)
-    kept = observations.copy()
-    before = _surroundings(model)
+    before = _surroundings(model, observations)
     model.predict(observations, deterministic=True)
-    after = _surroundings(model)
+    after = _surroundings(model, observations)
     changed = [name for name, value in before.items() if after[name] != value]
-    changed += [] if np.array_equal(observations, kept) else ["its argument"]
     _need(
         not changed,
         f"predict(..., deterministic=True) must leave all around it as it is; it changed "
@@ -409,10 +377,11 @@ def _check_pure(subject: _Subject) -> None:
     )
 
 
-def _surroundings(model: Any) -> dict[str, bytes]:
+def _surroundings(model: Any, observations: NDArray[Any]) -> dict[str, bytes]:
     found = {
         "NumPy's global generator": pickle.dumps(np.random.get_state()),  # noqa: NPY002
         "torch's global generator": torch.get_rng_state().numpy().tobytes(),
+        "its argument": observations.tobytes(),
     }
     env = getattr(model, "get_env", lambda: None)()
     if env is not None:

@@ -21,6 +21,7 @@ from gymnasium.error import DependencyNotInstalled
 
 import mec_gym
 from mec_bench import registry
+from mec_bench.extras import install, lacking
 from mec_gym import Scenario
 from mec_gym.files import require_folder
 from mec_gym.presets import PRESETS
@@ -33,18 +34,14 @@ if TYPE_CHECKING:
     from mec_bench.run import Settings
 
 Arguments = argparse.Namespace
+_Add = Callable[..., Any]
+"""A parser's ``add_argument``."""
 
 # -- what command lines have in common -------------------------------------------------------------
 
 
 def count(text: str) -> int:
-    """Return a number of things, of which there must be one: a type for ``argparse``.
-
-    Examples
-    --------
-    >>> count("2")
-    2
-    """
+    """Return a number of things, of which there must be one: a type for ``argparse``."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number >= 1; got {text!r}")
     return int(text)
@@ -53,8 +50,6 @@ def count(text: str) -> int:
 def scenario_of(name: str, pairs: Iterable[str] = ()) -> Scenario:
     """Return a preset or the scenario of a JSON file, with fields changed by ``key=value``.
 
-    Examples
-    --------
     >>> scenario_of("paper-30x2", ["noise_w=1e-6"]).name
     'paper-30x2[noise_w=1e-06]'
     """
@@ -75,19 +70,6 @@ _MENDABLE = (
     TypeError,
     ValueError,
 )
-_EXTRAS = {
-    "train": (
-        *("filelock", "jinja2", "matplotlib", "pydantic", "rich", "sb3_contrib"),
-        *("stable_baselines3", "tensorboard", "threadpoolctl", "torch", "tqdm"),
-    ),
-    "multiagent": ("pettingzoo",),
-    "onnx": ("onnx", "onnxruntime", "onnxscript"),
-    "ray": ("ray",),
-    "render": ("pygame",),
-    "search": ("pymoo",),
-    "tune": ("optuna",),
-}
-"""Which extra brings which modules."""
 
 
 @contextlib.contextmanager
@@ -96,24 +78,9 @@ def complain(
 ) -> Iterator[None]:
     """End with one sentence, not a traceback, for what the user can mend.
 
-    Parameters
-    ----------
-    status : int
-        Exit status; 2, argparse's, where 1 says that runs failed.
-    stopped : str
-        What Ctrl-C leaves behind.
+    `status` is the exit status: 2, as of argparse, where 1 says that runs failed; `stopped` says
+    what Ctrl-C leaves behind, which exits with 130.
 
-    Yields
-    ------
-    None
-
-    Raises
-    ------
-    SystemExit
-        With the status, after the sentence, or with 130 for Ctrl-C.
-
-    Examples
-    --------
     >>> with contextlib.redirect_stderr(sys.stdout), complain():
     ...     raise ValueError("seed must be a whole number >= 0; got -1.")
     Traceback (most recent call last):
@@ -127,22 +94,11 @@ def complain(
     except _MENDABLE as error:
         _end(error, str(error), status)
     except (AttributeError, ModuleNotFoundError) as error:
-        words = _lacking(error)
+        words = lacking(error)
         # Of a name that the user gave or an extra; anything else is a fault of the code.
         if not words and not str(error).startswith("algorithm "):
             raise
         _end(error, words or str(error), status)
-
-
-def _lacking(error: Exception) -> str:
-    """Return how to install the module that an import did not find; empty for other errors."""
-    if "pip install" in str(error):
-        return str(error)
-    module = str(getattr(error, "name", "")).partition(".")[0]
-    for extra, modules in _EXTRAS.items():
-        if isinstance(error, ModuleNotFoundError) and module in modules:
-            return _cure(module, extra)
-    return ""
 
 
 def _require_training() -> None:
@@ -150,12 +106,7 @@ def _require_training() -> None:
     needed = ("filelock", "pydantic", "stable_baselines3", "threadpoolctl", "torch")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise ModuleNotFoundError(_cure(", ".join(missing), "train"))
-
-
-def _cure(lacking: str, extra: str) -> str:
-    clone = f'in a clone pip install ".[{extra}]"'
-    return f'this needs {lacking}: pip install "mec-gym[{extra}]", or {clone}.'
+        raise ModuleNotFoundError(f"this needs {', '.join(missing)}: {install('train')}.")
 
 
 def _end(error: Exception, words: str, status: int) -> None:
@@ -176,15 +127,15 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} (default: {shown})"
 
 
-_SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+_PAIRS: Any = {"metavar": "KEY=VALUE", "nargs": "+", "action": "extend", "default": []}
+_FOLDER: Any = {"type": Path, "metavar": "FOLDER"}
 _SCENARIO = f"{', '.join(PRESETS)}, or a JSON file"
 _ALGORITHM = f"{', '.join(registry.names())}, sb3:PPO, my_module:MyAlgo"
 
 
-def _add_seed_free_options(parser: argparse.ArgumentParser) -> None:
+def _seed_free_options(add: _Add) -> None:
     """Add what trains has in common, one run or a matrix of them."""
-    add = parser.add_argument
-    add("--scenario-set", metavar="KEY=VALUE", help="fields of the scenario", **_SEVERAL)
+    add("--scenario-set", **_PAIRS, help="fields of the scenario")
     add("--n-envs", type=int, metavar="N", help="copies of the env; else the algorithm's choice")
     add(
         "--reward", default="relative", metavar="{relative,reciprocal,negative}",
@@ -192,21 +143,19 @@ def _add_seed_free_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--device", default="cpu", help="cpu, cuda or auto")
     add("--threads", type=count, default=1, metavar="N", help="threads that a run computes on")
-    add("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="folder of all runs")
+    add("--out", **_FOLDER, default=Path("runs"), help="folder of all runs")
 
 
 # -- train -----------------------------------------------------------------------------------------
 
 
-def _train_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _train_options(add: _Add) -> None:
     add("--algo", metavar="NAME", help=_ALGORITHM)
     add("--scenario", default="paper-200x10", metavar="NAME", help=_SCENARIO)
     add("--timesteps", type=int, default=5000, metavar="N", help="slots to train for")
     add("--seed", type=int, default=0, metavar="N", help="of the algorithm and its env")
-    what = "hyper-parameters; policy_kwargs.x=1 reaches inside"
-    add("--set", metavar="KEY=VALUE", help=what, **_SEVERAL)
-    _add_seed_free_options(parser)
+    add("--set", **_PAIRS, help="hyper-parameters; policy_kwargs.x=1 reaches inside")
+    _seed_free_options(add)
     add("--observation", metavar="{db,raw,flat}", help="of the env; else the algorithm's choice")
     add("--label", default="", help="name in tables; else the algorithm's with what was changed")
     add("--resume", type=Path, metavar="RUN", help="go on with this run's folder")
@@ -228,15 +177,13 @@ def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
         parser.error(
             "--resume goes on with the run as it is: give nothing else but --quiet and --threads"
         )
-    with complain():
-        _require_training()
-        from mec_bench.comparing import compare
-        from mec_bench.tables import as_text
+    from mec_bench.comparing import compare
+    from mec_bench.tables import as_text
 
-        folder, settings = _run_of(given)
-        print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
-        print(as_text(compare([_trained(settings, folder, given)])))
-        print(f"tensorboard --logdir {given.resume or given.out}")
+    folder, settings = _run_of(given)
+    print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
+    print(as_text(compare([_trained(settings, folder, given)])))
+    print(f"tensorboard --logdir {given.resume or given.out}")
     return 0
 
 
@@ -288,16 +235,15 @@ def _trained(settings: Settings, folder: Path, given: Arguments) -> Result:
 # -- evaluate --------------------------------------------------------------------------------------
 
 
-def _evaluate_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _evaluate_options(add: _Add) -> None:
     what = "folder of a run or of runs, a model's file (with --algo), or a rule's name"
     add("runs", nargs="+", metavar="RUN", help=what)
     add("--algo", metavar="NAME", help="the algorithm of models given as files")
     add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else the first run's own")
-    add("--scenario-set", metavar="KEY=VALUE", help="fields of the scenario", **_SEVERAL)
+    add("--scenario-set", **_PAIRS, help="fields of the scenario")
     add("--layouts", type=count, default=40, metavar="N", help="layouts of the frozen slots")
     add("--against", metavar="LABEL", help="label that the others are compared with")
-    add("--out", type=Path, metavar="FOLDER", help="folder for one result.json per policy")
+    add("--out", **_FOLDER, help="folder for one result.json per policy")
 
 
 def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
@@ -308,37 +254,34 @@ def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
     """
     if given.scenario_set and not given.scenario:
         parser.error("--scenario-set changes the fields of a --scenario: give both")
-    with complain():
-        _require_training()
-        if given.out:
-            require_folder(given.out)
-        if given.out and any(given.out.rglob("result.json")):
+    if given.out:
+        require_folder(given.out)
+        if any(given.out.rglob("result.json")):
             raise FileExistsError(f"{given.out} holds results already: choose another folder.")
-        scenario = scenario_of(given.scenario, given.scenario_set) if given.scenario else None
+    scenario = scenario_of(given.scenario, given.scenario_set) if given.scenario else None
 
-        from mec_bench import as_text, compare, evaluate_again, write_result
-        from mec_bench.launching import limit_threads
+    from mec_bench import as_text, compare, evaluate_again, write_result
+    from mec_bench.launching import limit_threads
 
-        limit_threads(1)
-        results = list(
-            evaluate_again(given.runs, algo=given.algo, scenario=scenario, layouts=given.layouts)
-        )
-        try:
-            if given.out:  # first of all: they were measured with patience
-                for number, result in enumerate(results):
-                    write_result(given.out / f"{number:03d}" / "result.json", result)
-        finally:  # a full disk takes nothing from the table
-            print(as_text(compare(results, given.against)))
-        if given.out:
-            print(f"\nresults: {given.out}")
+    limit_threads(1)
+    results = list(
+        evaluate_again(given.runs, algo=given.algo, scenario=scenario, layouts=given.layouts)
+    )
+    try:
+        if given.out:  # first of all: they were measured with patience
+            for number, result in enumerate(results):
+                write_result(given.out / f"{number:03d}" / "result.json", result)
+    finally:  # a full disk takes nothing from the table
+        print(as_text(compare(results, given.against)))
+    if given.out:
+        print(f"\nresults: {given.out}")
     return 0
 
 
 # -- benchmark -------------------------------------------------------------------------------------
 
 
-def _benchmark_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _benchmark_options(add: _Add) -> None:
     add("--algos", nargs="+", required=True, metavar="NAME", help=_ALGORITHM)
     add("--scenarios", nargs="+", default=["paper-30x2"], metavar="NAME", help=_SCENARIO)
     add("--seeds", default="10", help="how many, or a list: 0,3,7")
@@ -346,10 +289,10 @@ def _benchmark_options(parser: argparse.ArgumentParser) -> None:
         "--timesteps", nargs="+", default=["paper"], metavar="N",
         help="slots to train for; 'paper' for its 3000, 4000, 5000; or SCENARIO=NUMBER for each",
     )  # fmt: skip
-    add("--set", metavar="ALGO:KEY=VALUE", help="hyper-parameters", **_SEVERAL)
+    add("--set", **_PAIRS | {"metavar": "ALGO:KEY=VALUE"}, help="hyper-parameters")
     what = "JSON or TOML with a table of hyper-parameters per algorithm"
     add("--config", type=Path, metavar="FILE", help=what)
-    _add_seed_free_options(parser)
+    _seed_free_options(add)
     add("--jobs", type=count, default=1, metavar="N", help="runs at a time")
     add("--launcher", choices=("processes", "ray"), default="processes", help="what runs them")
     add("--address", help="of a Ray cluster; without, a local one is started for this matrix")
@@ -363,40 +306,38 @@ def _benchmark(given: Arguments, _: argparse.ArgumentParser) -> int:
     --algos dirs dirs:prices --scenarios paper-30x2 paper-200x10 --set dirs:beta=1.8
     --algos dirs --scenarios paper-30x2 --seeds 3 --launcher ray
     """
-    with complain():
-        _require_training()
-        require_folder(given.out)
+    require_folder(given.out)
 
-        from mec_bench import matrix
+    from mec_bench import matrix
 
-        runs = matrix.plan(
-            given.algos,
-            [scenario_of(name, given.scenario_set) for name in given.scenarios],
-            matrix.seeds_of(given.seeds),
-            matrix.timesteps_of(given.timesteps),
-            matrix.changes_of(given.algos, given.set, given.config),
-            n_envs=given.n_envs,
-            reward=given.reward,
-            device=given.device,
-        )
-        if given.against:  # before hours of work
-            require_choice("--against", given.against, {run.label for run in runs})
-        launcher = _launcher(given)
-        print(f"{len(runs)} runs in {given.out}, {given.jobs} at a time", flush=True)
-        progress = matrix.Progress(matrix.tasks_of(runs, given.out), given.jobs)
-        return _told(matrix.run_matrix(runs, given.out, launcher, progress), given)
+    runs = matrix.plan(
+        given.algos,
+        [scenario_of(name, given.scenario_set) for name in given.scenarios],
+        matrix.seeds_of(given.seeds),
+        matrix.timesteps_of(given.timesteps),
+        matrix.changes_of(given.algos, given.set, given.config),
+        n_envs=given.n_envs,
+        reward=given.reward,
+        device=given.device,
+    )
+    if given.against:  # before hours of work
+        require_choice("--against", given.against, {run.label for run in runs})
+    launcher = _launcher(given)
+    print(f"{len(runs)} runs in {given.out}, {given.jobs} at a time", flush=True)
+    progress = matrix.Progress(matrix.tasks_of(runs, given.out), given.jobs)
+    return _told(matrix.run_matrix(runs, given.out, launcher, progress), given)
 
 
 def _launcher(given: Arguments) -> Launcher[Task, RunOutcome]:
-    if given.launcher == "processes":
-        if given.address:
-            raise ValueError("--address is of a Ray cluster: add --launcher ray.")
-        from mec_bench.launching import Processes
+    if given.launcher == "ray":
+        from mec_bench.on_ray import RayTasks
 
-        return Processes(given.jobs, given.threads)
-    from mec_bench.on_ray import RayTasks
+        return RayTasks(given.jobs, given.threads, address=given.address)
+    from mec_bench.launching import Processes
 
-    return RayTasks(given.jobs, given.threads, address=given.address)
+    if given.address:
+        raise ValueError("--address is of a Ray cluster: add --launcher ray.")
+    return Processes(given.jobs, given.threads)
 
 
 def _told(found: MatrixOutcome, given: Arguments) -> int:
@@ -415,10 +356,9 @@ def _told(found: MatrixOutcome, given: Arguments) -> int:
 # -- report, demo, list, check ---------------------------------------------------------------------
 
 
-def _report_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _report_options(add: _Add) -> None:
     add("folders", nargs="+", type=Path, metavar="FOLDER", help="searched at every depth")
-    add("--out", type=Path, default=Path("report"), metavar="FOLDER", help="folder of the report")
+    add("--out", **_FOLDER, default=Path("report"), help="folder of the report")
     add("--reference", metavar="LABEL", help="the label that all others are compared with")
 
 
@@ -427,13 +367,12 @@ def _report(given: Arguments, _: argparse.ArgumentParser) -> int:
 
     runs --out report
     """
-    with complain():
-        require_folder(given.out)
+    require_folder(given.out)
 
-        from mec_bench import read_results, write_report
+    from mec_bench import read_results, write_report
 
-        found = read_results(given.folders)
-        files = write_report(found.results, found.problems, given.out, given.reference)
+    found = read_results(given.folders)
+    files = write_report(found.results, found.problems, given.out, given.reference)
     print(f"{len(found.results)} results, {len(found.problems)} problems")
     for problem in found.problems:
         print(f"  {problem.file}: {problem.reason}")
@@ -442,13 +381,11 @@ def _report(given: Arguments, _: argparse.ArgumentParser) -> int:
     return 0
 
 
-def _demo_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _demo_options(add: _Add) -> None:
     add("--scenario", default="paper-200x10", metavar="NAME", help=_SCENARIO)
     add("--timesteps", type=int, default=5000, metavar="N", help="slots to train for")
     add("--seed", type=int, default=0, metavar="N", help="of training")
-    place = Path("demo-output")
-    add("--out", type=Path, default=place, metavar="FOLDER", help="folder to write to")
+    add("--out", **_FOLDER, default=Path("demo-output"), help="folder to write to")
 
 
 def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
@@ -456,27 +393,24 @@ def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
 
     --scenario paper-30x2 --timesteps 1000
     """
-    with complain():
-        _require_training()
-        require_folder(given.out)
-        scenario = scenario_of(given.scenario)
+    require_folder(given.out)
+    scenario = scenario_of(given.scenario)
 
-        from mec_bench.demo import demonstrate
-        from mec_bench.launching import limit_threads
+    from mec_bench.demo import demonstrate
+    from mec_bench.launching import limit_threads
 
-        limit_threads(1)
-        demonstrate(scenario, given.timesteps, given.seed, given.out)
+    limit_threads(1)
+    demonstrate(scenario, given.timesteps, given.seed, given.out)
     return 0
 
 
 def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
     """List scenarios and algorithms."""
-    title, knows = (getattr(registry, name, str) for name in ("title", "knows"))
     text = [
         "Scenarios, or the path of a JSON file:",
         *_columns([(name, preset.about) for name, preset in PRESETS.items()]),
         "\nAlgorithms, and what they know:",
-        *_columns([(name, title(name), knows(name)) for name in registry.names()]),
+        *_columns([(one, registry.title(one), registry.knows(one)) for one in registry.names()]),
         "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:My",
     ]
     try:
@@ -494,12 +428,11 @@ def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield f"  {'  '.join(cells).rstrip()}"
 
 
-def _check_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _check_options(add: _Add) -> None:
     add("name", metavar="ALGO", help="a class, my_module:MyAlgo, or a name of mec-gym list")
     what = f"where to try it: {_SCENARIO}; else 4 devices and 2 servers"
     add("--scenario", metavar="NAME", help=what)
-    add("--set", metavar="KEY=VALUE", help="hyper-parameters, so that it trains fast", **_SEVERAL)
+    add("--set", **_PAIRS, help="hyper-parameters, so that it trains fast")
     add("--timesteps", type=count, default=64, metavar="N", help="slots of each small training")
 
 
@@ -509,18 +442,16 @@ def _check(given: Arguments, _: argparse.ArgumentParser) -> int:
     my_module:MyAlgo --set batch_size=8
     sb3:PPO --set n_steps=8 batch_size=8
     """
-    with complain(status=2):
-        _require_training()
-        arguments = registry.changes(given.set)
-        scenario = scenario_of(given.scenario) if given.scenario else None
+    arguments = registry.changes(given.set)
+    scenario = scenario_of(given.scenario) if given.scenario else None
 
-        from mec_bench import check_algorithm
-        from mec_bench.launching import limit_threads
+    from mec_bench import check_algorithm
+    from mec_bench.launching import limit_threads
 
-        limit_threads(1)
-        found = check_algorithm(
-            given.name, scenario=scenario, arguments=arguments, timesteps=given.timesteps
-        )
+    limit_threads(1)
+    found = check_algorithm(
+        given.name, scenario=scenario, arguments=arguments, timesteps=given.timesteps
+    )
     lacking = {problem.partition(":")[0] for problem in found.problems}
     passed = [name for name in found.checks if name not in lacking]
     if passed:
@@ -532,8 +463,9 @@ def _check(given: Arguments, _: argparse.ArgumentParser) -> int:
 # -- the command -----------------------------------------------------------------------------------
 
 
-_Options = Callable[[argparse.ArgumentParser], None]
-_VERBS: dict[str, tuple[Callable[[Arguments, argparse.ArgumentParser], int], _Options | None]] = {
+_VERBS: dict[
+    str, tuple[Callable[[Arguments, argparse.ArgumentParser], int], Callable[[_Add], None] | None]
+] = {
     "train": (_train, _train_options),
     "evaluate": (_evaluate, _evaluate_options),
     "benchmark": (_benchmark, _benchmark_options),
@@ -563,7 +495,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _fill(verbs.add_parser(name, help=help_line, formatter_class=_Help), name, [*program, name])
     given = parser.parse_args(words)
     given.program, given.words = [*program, given.verb], words[1:]
-    return _VERBS[given.verb][0](given, verbs.choices[given.verb])
+    return _carried_out(given.verb, given, verbs.choices[given.verb])
 
 
 def script(name: str) -> int:
@@ -573,7 +505,14 @@ def script(name: str) -> int:
     _fill(parser, name, program)
     given = parser.parse_args()
     given.program, given.words = program, sys.argv[1:]
-    return _VERBS[name][0](given, parser)
+    return _carried_out(name, given, parser)
+
+
+def _carried_out(name: str, given: Arguments, parser: argparse.ArgumentParser) -> int:
+    with complain(status=2 if name == "check" else 1):
+        if name not in ("list", "report"):
+            _require_training()
+        return _VERBS[name][0](given, parser)
 
 
 def _fill(parser: argparse.ArgumentParser, name: str, program: Sequence[str]) -> None:
@@ -582,7 +521,7 @@ def _fill(parser: argparse.ArgumentParser, name: str, program: Sequence[str]) ->
     lines = [f"  {shlex.join(program)} {one}".rstrip() for one in words[1:] or [""]]
     parser.epilog = "\n".join(["examples:", *lines])
     if options:
-        options(parser)
+        options(parser.add_argument)
 
 
 def _program() -> list[str]:

@@ -120,21 +120,14 @@ class Comparison:
 
 
 def compare(results: Iterable[Result], reference: str | None = None) -> Comparison:
-    """Make all tables of some results.
+    """Make all tables of some results: what labels reach and how they differ from a reference.
 
     Parameters
     ----------
-    results : iterable of Result
-        In any order; it does not matter.
     reference : str, optional
         The label that all others are compared with, in the tables that have it. By default each
         table's best rule that is not the optimum itself, since a learner has to beat it; without
         such a rule, its best label.
-
-    Returns
-    -------
-    Comparison
-        Its `tables` hold what each label reaches and how it differs from the reference.
 
     Raises
     ------
@@ -158,9 +151,8 @@ def _table(arena: Arena, reference: str | None) -> Table:
     zero = _zero(arena)
     rows = [_row(group, zero) for group in arena.groups]
     rows.sort(key=lambda row: (-row.nrr.value, row.label))
-    chosen = _reference([arena.group(row.label) for row in rows], reference)
-    if len(rows) < 2:
-        chosen = None
+    best_first = [arena.group(row.label) for row in rows]
+    chosen = _reference(best_first, reference) if len(rows) > 1 else None
     return Table(
         arena,
         tuple(rows),
@@ -172,11 +164,8 @@ def _table(arena: Arena, reference: str | None) -> Table:
 
 
 def _zero(arena: Arena) -> Group | None:
-    for name in ZERO_POINTS:
-        for group in arena.groups:
-            if not group.learns and group.results[0].algorithm == name:
-                return group
-    return None
+    rules = {group.results[0].algorithm: group for group in arena.groups[::-1] if not group.learns}
+    return next((rules[name] for name in ZERO_POINTS if name in rules), None)
 
 
 def _row(group: Group, zero: Group | None) -> Row:
@@ -216,12 +205,9 @@ def _reference(best_first: Sequence[Group], wanted: str | None) -> str | None:
     labels = [group.label for group in best_first]
     if wanted in labels:
         return wanted
-    rules = [
-        group.label
-        for group in best_first
-        if not group.learns and group.results[0].algorithm != "optimal"
-    ]
-    return next(iter([*rules, *labels]), None)
+    rules = (group for group in best_first if not group.learns)
+    beatable = [one.label for one in rules if one.results[0].algorithm != "optimal"]
+    return next(iter([*beatable, *labels]), None)
 
 
 def _differences(arena: Arena, reference: str) -> tuple[PairedRow, ...]:
@@ -285,19 +271,8 @@ def aggregate(tables: Sequence[Table], reference: str | None = None) -> list[Agg
 
     Tables of one set of slots belong together, those on drawn maps apart from those on a
     scenario's own map. Where every scenario has one budget there is one aggregate, each scenario
-    at its budget; otherwise one for each budget that several scenarios have.
-
-    Parameters
-    ----------
-    tables : sequence of Table
-        Of :func:`mec_bench.comparing.compare`.
-    reference : str, optional
-        As there; by default the best label that is a rule but not the optimum, else the best.
-
-    Returns
-    -------
-    list of Aggregate
-        None of a single scenario.
+    at its budget; otherwise one for each budget that several scenarios have. The reference is
+    chosen as in :func:`compare`.
 
     Examples
     --------
@@ -337,18 +312,17 @@ def _budgets(tables: Sequence[Table]) -> list[tuple[str, list[Table]]]:
 
 def _aggregate(title: str, tables: Sequence[Table], reference: str | None) -> Aggregate:
     present = [{row.label: row for row in table.rows} for table in tables]
+    scenarios = [table.arena.name for table in tables]
     lacking = {
         label: tuple(
-            table.arena.name
-            for table, rows in zip(tables, present, strict=True)
-            if label not in rows
+            name for name, rows in zip(scenarios, present, strict=True) if label not in rows
         )
         for label in sorted(set().union(*present))
     }
     complete = {
         label: [table.arena.group(label) for table in tables]
-        for label, scenarios in lacking.items()
-        if not scenarios
+        for label, without in lacking.items()
+        if not without
     }
     best = sorted(complete, key=lambda one: (-interquartile_mean(_scores(complete[one])), one))
     base = _reference([complete[label][0] for label in best], reference)
@@ -371,7 +345,7 @@ def _aggregate(title: str, tables: Sequence[Table], reference: str | None) -> Ag
         for label, rank in _ranks(present, best).items()
     ]
     rows.sort(key=lambda row: (-row.iqm.value, row.label))
-    missing = {label: scenarios for label, scenarios in lacking.items() if scenarios}
+    missing = {label: without for label, without in lacking.items() if without}
     return Aggregate(title, tuple(tables), tuple(rows), base, missing)
 
 

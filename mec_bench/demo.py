@@ -12,8 +12,10 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench import Result, Settings, algorithm, as_text, compare, rule_names, train, write_report
+from mec_bench import Result, Settings, algorithm, as_text, compare, rule_names, train
+from mec_bench.extras import install
 from mec_bench.measuring import decisions_of
+from mec_bench.report import write_report
 from mec_bench.tensorboard import NetworkPicture, save_picture
 from mec_gym import Scenario
 
@@ -62,8 +64,7 @@ def _draw(settings: Settings, out: Path) -> None:
     try:
         picture = NetworkPicture(settings.scenario, "db")
     except MISSING:
-        cure = 'pip install "mec-gym[render]", or in a clone pip install ".[render]"'
-        print(f"No picture of a slot: {cure}.")
+        print(f"No picture of a slot: {install('render')}.")
         return
     model = algorithm(settings.algorithm).load(out / "runs" / settings.place / "model.zip")
     save_picture(picture.of(decisions_of(model, settings.scenario)), out / "slot.png")

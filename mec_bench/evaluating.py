@@ -31,6 +31,9 @@ class _Policy:
     model: Path | None = None
     run: RunFolder | None = None
 
+    def __str__(self) -> str:
+        return str((self.run.path if self.run else self.model) or self.settings.label)
+
 
 def evaluate_again(
     given: Iterable[str | os.PathLike[str]],
@@ -39,7 +42,9 @@ def evaluate_again(
     scenario: Scenario | None = None,
     layouts: int = LAYOUTS,
 ) -> Iterator[Result]:
-    """Measure policies on the same frozen slots, one after the other.
+    """Measure policies on the same frozen slots, and yield their results one after the other.
+
+    Times of decisions are of this machine; curve and seconds of training are the run's.
 
     Parameters
     ----------
@@ -47,22 +52,13 @@ def evaluate_again(
         Folders of runs (those below count), models' files, or names of rules.
     algo : str, optional
         The algorithm of models given as files.
-    scenario : Scenario, optional
-        Of the slots. By default that of the first run among `given`.
-    layouts : int
-        Of the frozen slots.
-
-    Yields
-    ------
-    Result
-        Times of decisions are of this machine; curve and seconds of training are the run's.
+    scenario, layouts : Scenario, int
+        Of the frozen slots; by default the scenario of the first run among `given`.
 
     Raises
     ------
-    FileNotFoundError
-        For something that is neither a run, a file nor a name.
-    ValueError
-        If there is no scenario, or a model does not fit it.
+    FileNotFoundError, ValueError
+        For what is neither a run, a file nor a name; without a scenario that the model fits.
 
     Examples
     --------
@@ -98,16 +94,11 @@ def _each_once(policies: list[_Policy]) -> list[_Policy]:
         other = kept.setdefault(key, policy)
         if other is not policy and (learns or other.settings.changed != one.changed):
             raise ValueError(
-                f"{_place(other)} and {_place(policy)} are both {one.label!r}, seed {one.seed}: "
+                f"{other} and {policy} are both {one.label!r}, seed {one.seed}: "
                 "they would stand in one row as if they were two seeds. Measure them apart, or "
                 "train them with --label."
             )
     return list(kept.values())
-
-
-def _place(policy: _Policy) -> str:
-    found = policy.run.path if policy.run else policy.model
-    return str(found or policy.settings.label)
 
 
 def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[_Policy]:
@@ -178,9 +169,8 @@ def _same_slots(trained: Result, frozen: FrozenSlots) -> bool:
 def _timesteps(model: Any, policy: _Policy) -> int:
     """Return the budget of a finished run, and how far any other model was trained."""
     budget = policy.settings.timesteps
-    if policy.run is not None and policy.model == policy.run.model:
-        return budget
-    return int(getattr(model, "num_timesteps", budget))
+    finished = policy.run is not None and policy.model == policy.run.model
+    return budget if finished else int(getattr(model, "num_timesteps", budget))
 
 
 def _model(policy: _Policy, run: Run) -> Any:
@@ -201,7 +191,7 @@ def _model(policy: _Policy, run: Run) -> Any:
         return model
     if chosen.learns:
         raise ValueError(
-            f"{settings.algorithm} has to be trained first: scripts/train.py --algo "
+            f"{settings.algorithm} has to be trained first: mec-gym train --algo "
             f"{settings.algorithm}; then name its run."
         )
     return chosen.build(env, seed=settings.seed, device="cpu").learn(0)

@@ -73,9 +73,7 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
     for index, label in enumerate(sorted(set(labels))):
         turn, colour = divmod(index, len(COLOURS))
         found[label] = Look(
-            COLOURS[colour],
-            MARKERS[(colour + turn) % len(MARKERS)],
-            DASHES[turn % len(DASHES)],
+            COLOURS[colour], MARKERS[(colour + turn) % len(MARKERS)], DASHES[turn % len(DASHES)]
         )
     return found
 
@@ -387,7 +385,7 @@ OF_TABLES: Mapping[str, tuple[Draw, str]] = {
 }
 
 
-def drawn(shown: Aggregate | Table, look: Looks, name: str) -> Iterator[tuple[str, str]]:
+def drawn(look: Looks, shown: Aggregate | Table, name: str) -> Iterator[tuple[str, str]]:
     """Return the figures of a table or an aggregate: of each its SVG and its caption."""
     kinds = OF_AGGREGATES if isinstance(shown, Aggregate) else OF_TABLES
     for number, (title, (draw, caption)) in enumerate(kinds.items()):

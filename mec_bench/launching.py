@@ -8,7 +8,6 @@ Workers never see Ctrl-C, which the parent answers for them, and end when their 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import faulthandler
 import functools
 import logging
@@ -22,6 +21,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from logging.handlers import BufferingHandler
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import SpawnProcess
@@ -30,7 +30,7 @@ from typing import Any, Generic, TypeVar
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench.run import RunFolder, Settings, Status
+from mec_bench.run import RunFolder, Settings
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -233,8 +233,6 @@ def _end_with_the_parent() -> None:
 def ending(code: int) -> str:
     """Return how a process ended, by its exit code: -n where signal n ended it.
 
-    Examples
-    --------
     >>> ending(3), ending(-11)
     ('ended with exit status 3', 'was killed by SIGSEGV')
     """
@@ -270,8 +268,6 @@ def side_by_side(
     after all others, alone. Ctrl-C asks what runs to end where nothing is lost, and waits for it; a
     second one does not wait.
 
-    Examples
-    --------
     >>> [one.value for one in side_by_side(abs, [-1, 2], 1)]
     [1, 2]
     """
@@ -296,25 +292,19 @@ def _guarded(call: Callable[[Item], Value], item: Item) -> Ended[Item, Value]:
         return Ended(item, None, f"{type(error).__name__}: {error}")
 
 
-def _dead(item: Item, reason: str) -> Ended[Item, Any]:
-    return Ended(item, None, reason, died=True)
-
-
 def _pooled(
     call: Callable[[Item], Ended[Item, Value]], items: list[Item], processes: int
 ) -> Iterator[Ended[Item, Value]]:
-    pool = Workers(call, _dead, processes)
-    try:
-        pool.start(items)
-        while pool.left:
-            yield from pool.poll(None)
-    finally:
+    pool = Workers(call, lambda item, reason: Ended(item, None, reason, died=True), processes)
+    with contextlib.closing(pool):
         try:
+            pool.start(items)
+            while pool.left:
+                yield from pool.poll(None)
+        finally:
             pool.stop()
             while pool.left:
                 pool.poll(None)
-        finally:
-            pool.close()
 
 
 # -- runs of a matrix ------------------------------------------------------------------------------
@@ -322,13 +312,7 @@ def _pooled(
 
 @dataclass(frozen=True)
 class Task:
-    """A run, and the folder that it lies in.
-
-    Examples
-    --------
-    >>> print(Task(Settings(algorithm="greedy", scenario="paper-30x2", timesteps=0), Path("x")))
-    greedy on paper-30x2, seed 0
-    """
+    """A run, and the folder that it lies in."""
 
     settings: Settings = field(compare=False)
     folder: Path
@@ -386,8 +370,8 @@ def carry_out(task: Task) -> RunOutcome:
     # Here, in the process that trains: those that only give tasks out do without torch.
     from mec_bench.training import train
 
-    notes: list[str] = []
-    with _noting(notes), _printing_to(task.folder / "output.txt"):
+    state, reason = "done", ""
+    with _noting() as notes, _printing_to(task.folder / "output.txt"):
         try:
             train(task.settings, task.folder)
         except BlockingIOError as error:
@@ -397,8 +381,8 @@ def carry_out(task: Task) -> RunOutcome:
         except Exception as error:
             with contextlib.suppress(OSError):
                 traceback.print_exc()
-            return RunOutcome(task, "failed", sentence(error), tuple(notes))
-    return RunOutcome(task, "done", notes=tuple(notes))
+            state, reason = "failed", sentence(error)
+    return RunOutcome(task, state, reason, tuple(note.getMessage() for note in notes))
 
 
 def lost(task: Task, reason: str) -> RunOutcome:
@@ -412,16 +396,13 @@ def lost(task: Task, reason: str) -> RunOutcome:
         if status is not None and status.state == "done":  # the process died after its work
             return RunOutcome(task, "done")
         if status is not None:
-            failed = Status(state="failed", timesteps=status.timesteps, seconds=status.seconds)
-            run.write_status(dataclasses.replace(failed, error=reason))
+            run.mark("failed", reason)
     return RunOutcome(task, "failed", reason)
 
 
 def sentence(error: Exception) -> str:
     """Return an error as one line: its words alone where they are meant for users.
 
-    Examples
-    --------
     >>> sentence(ValueError("seed must be 0.")), sentence(ZeroDivisionError("division by zero"))
     ('seed must be 0.', 'ZeroDivisionError: division by zero')
     """
@@ -430,21 +411,14 @@ def sentence(error: Exception) -> str:
     return words if words and isinstance(error, plain) else f"{type(error).__name__}: {words}"
 
 
-class _Notes(logging.Handler):
-    def __init__(self, notes: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self._notes = notes
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._notes.append(record.getMessage())
-
-
 @contextlib.contextmanager
-def _noting(notes: list[str]) -> Iterator[None]:
-    handler, log = _Notes(notes), logging.getLogger("mec_bench")
+def _noting() -> Iterator[list[logging.LogRecord]]:
+    """Keep the warnings of the harness."""
+    handler, log = BufferingHandler(sys.maxsize), logging.getLogger("mec_bench")
+    handler.setLevel(logging.WARNING)
     log.addHandler(handler)
     try:
-        yield
+        yield handler.buffer
     finally:
         log.removeHandler(handler)
 

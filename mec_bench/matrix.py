@@ -6,9 +6,7 @@ import contextlib
 import io
 import json
 import os
-import signal
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +17,7 @@ from typing import Any, TextIO
 from mec_bench.launching import Launcher, RunOutcome, Task, before, sentence
 from mec_bench.registry import algorithm, changes
 from mec_bench.results import Result
-from mec_bench.run import RunFolder, Settings
+from mec_bench.run import RunFolder, Settings, taking_requests
 from mec_gym import Scenario
 from mec_gym.validation import suggestion
 
@@ -262,12 +260,10 @@ class Progress:
         ]
         waiting = len(self._tasks) - len(self._ended) - len(running)
         left = self.estimate(running)
-        parts = [
-            f"{len(self._ended)} of {len(self._tasks)} runs ended, {waiting} wait",
-            f"about {_shown(left)} left" if left is not None else "",
-            "; ".join(under_way),
-        ]
-        return " | ".join(part for part in parts if part)
+        parts = [f"{len(self._ended)} of {len(self._tasks)} runs ended, {waiting} wait"]
+        parts += [f"about {_shown(left)} left"] if left is not None else []
+        parts += ["; ".join(under_way)] if under_way else []
+        return " | ".join(parts)
 
     def estimate(self, running: Sequence[Task]) -> float | None:
         """Return how long the rest will take."""
@@ -322,7 +318,6 @@ def _shown(seconds: float) -> str:
 
 
 _POLL_S = 0.25
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -369,11 +364,10 @@ def run_matrix(
         outcomes[outcome.task] = outcome
         progress.ended(outcome)
 
-    with _counting() as asked:
-        for task in tasks:
-            known = before(task)
-            if known:
-                note(known)
+    asked: list[int] = []  # not interrupted by requests to end, which are noted
+    with taking_requests(lambda number, _: asked.append(number)):
+        for known in filter(None, map(before, tasks)):
+            note(known)
         try:
             launcher.start([task for task in tasks if task not in outcomes])
             for outcome in _ended(launcher, progress, asked):
@@ -383,10 +377,7 @@ def run_matrix(
         outcomes = {task: outcomes[task] for task in tasks if task in outcomes}
         results = _results(outcomes)
     return MatrixOutcome(
-        tuple(outcomes.values()),
-        results,
-        len(tasks) - len(outcomes),
-        stopped=bool(asked),
+        tuple(outcomes.values()), results, len(tasks) - len(outcomes), stopped=bool(asked)
     )
 
 
@@ -420,22 +411,3 @@ def _results(outcomes: dict[Task, RunOutcome]) -> tuple[Result, ...]:
             except (OSError, ValueError) as error:
                 outcomes[task] = RunOutcome(task, "failed", sentence(error))
     return tuple(results)
-
-
-@contextlib.contextmanager
-def _counting() -> Iterator[list[int]]:
-    """Note requests to end, instead of being interrupted by them anywhere."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def note(number: int, _frame: Any) -> None:
-        asked.append(number)
-
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -66,16 +66,12 @@ def slot_set_of(
     )
 
 
+# Runs of one scenario follow each other in a process, and the slots of a large one fill memory.
+@functools.lru_cache(maxsize=1)
 def frozen_slots(
     scenario: Scenario, *, layouts: int = LAYOUTS, slots_per_layout: int = SLOTS_PER_LAYOUT
 ) -> FrozenSlots:
     """Return the frozen slots of a scenario in one batch; see :func:`slot_set_of`."""
-    return _frozen(scenario, layouts, slots_per_layout)
-
-
-# Runs of one scenario follow each other in a process, and the slots of a large one fill memory.
-@functools.lru_cache(maxsize=1)
-def _frozen(scenario: Scenario, layouts: int, slots_per_layout: int) -> FrozenSlots:
     drawn = slot_set_of(scenario, layouts=layouts, slots_per_layout=slots_per_layout)
     together = Slot(
         *(

@@ -12,22 +12,11 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench.launching import (
-    Launcher,
-    RunOutcome,
-    Task,
-    carry_out,
-    limit_threads,
-    lost,
-    sentence,
-)
+from mec_bench.extras import install
+from mec_bench.launching import Launcher, RunOutcome, Task, carry_out, limit_threads, lost, sentence
 from mec_bench.run import RunFolder, Settings
 from mec_gym.files import replacing
 
-_INSTALL = (
-    'the Ray launcher needs ray: pip install "mec-gym[ray]", or in a clone pip install ".[ray]". '
-    "--launcher processes does without."
-)
 _GRACE_S = 30.0
 """How long a run that is asked to end may take to write how far it is."""
 
@@ -132,7 +121,9 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise DependencyNotInstalled(_INSTALL) from error
+        raise DependencyNotInstalled(
+            f"the Ray launcher needs ray: {install('ray')}. --launcher processes does without."
+        ) from error
     return ray
 
 
@@ -163,8 +154,6 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
     """Write a run's files, the status last: it speaks of the others.
 
-    Examples
-    --------
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_files(Path(folder), {"a/b": b"c"})
     ...     files_of(Path(folder))

@@ -46,10 +46,8 @@ class Algorithm:
 
     Attributes
     ----------
-    name : str
-        As a user writes it.
-    cls : type
-        With Stable-Baselines3's ``learn``, ``predict``, ``save`` and ``load``.
+    name, cls : str, type
+        As a user writes it, and the class, with ``learn``, ``predict``, ``save`` and ``load``.
     arguments : mapping
         Constructor arguments that the name implies, and changes to them.
     observation : {"db", "raw", "flat"}
@@ -94,10 +92,11 @@ class Algorithm:
 
     def arguments_of(self, model: Any) -> dict[str, Any]:
         """Return the constructor arguments of a model, as far as it keeps them by name."""
-        known = [
-            name for name in constructor_parameters(self.cls)[0] if name not in ("env", "policy")
-        ]
-        kept = {name: vars(model)[name] for name in known if name in vars(model)}
+        kept = {
+            name: vars(model)[name]
+            for name in constructor_parameters(self.cls)[0]
+            if name in vars(model) and name not in ("env", "policy")
+        }
         return _policy(self.cls) | dict(self.arguments) | kept
 
     def load(self, path: Any, env: Any = None, **common: Any) -> Any:
@@ -117,15 +116,10 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
         Constructor arguments that differ from what the name implies. A dot reaches into a
         dictionary: ``{"policy_kwargs.admission": False}``.
 
-    Returns
-    -------
-    Algorithm
-
     Raises
     ------
     ValueError
-        For an unknown name: lists those that are known, with the nearest. For an argument that
-        the run sets itself, such as seed.
+        For an unknown name, with those that are known, or an argument that the run itself sets.
     ModuleNotFoundError, AttributeError
         For a module or class that does not exist.
     TypeError
@@ -133,8 +127,6 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
 
     Examples
     --------
-    >>> algorithm("random").arguments["admission_limit"]
-    False
     >>> algorithm("dirs", {"beta": 1.8}).arguments["beta"]
     1.8
     >>> algorithm("sb3:SAC").scores
@@ -150,19 +142,20 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
             f"Stable-Baselines3 or sb3_contrib, or 'my_module:MyClass'; got {name!r}"
             f"{suggestion(name, _OURS)}."
         )
-    _require_free(changes or ())
-    _require_arguments(name, found.cls, [key.split(".")[0] for key in changes or ()])
-    found = replace(found, arguments=_merged(found.arguments, changes or {}))
+    changes = changes or {}
+    for key in changes:
+        if key in _RESERVED:
+            raise ValueError(
+                f"{key!r} is not an argument to change: the run sets it ({_RESERVED[key]})."
+            )
+    _require_arguments(name, found.cls, [key.split(".")[0] for key in changes])
+    found = replace(found, arguments=_merged(found.arguments, changes))
     _require_policy_arguments(found)
     return found
 
 
 def names() -> tuple[str, ...]:
     """Return the names of the project's own algorithms, learners first.
-
-    Returns
-    -------
-    tuple of str
 
     Examples
     --------
@@ -173,17 +166,7 @@ def names() -> tuple[str, ...]:
 
 
 def rule_names() -> tuple[str, ...]:
-    """Return the names of the rules that decide at once: no learners, no searches.
-
-    Returns
-    -------
-    tuple of str
-
-    Examples
-    --------
-    >>> rule_names()[0]
-    'local'
-    """
+    """Return the names of the rules that decide at once: no learners, no searches."""
     return tuple(_RULES)
 
 
@@ -236,10 +219,6 @@ def _options(name: str) -> Callable[[], Mapping[str, Any]]:
     return lambda: dict(_imported("dirs_agents:options")(name))
 
 
-def _links() -> Mapping[str, Any]:
-    return dict(_imported("baselines.learners.actor_critic:LINKS"))
-
-
 _REWARD = "the observation, and a scalar reward"
 _WHOLE_SLOT = "the whole slot: all gains, tasks and servers"
 _NEAREST = "each device its distances to the servers"
@@ -276,7 +255,7 @@ _LEARNERS = {
         "AC, one network for all links, too",
         "ActorCritic",
         "the observation, which of its entries make a link, and a scalar reward",
-        _links,
+        lambda: dict(_imported("baselines.learners.actor_critic:LINKS")),
         n_envs=16,
     ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),
@@ -318,18 +297,14 @@ _OURS = _LEARNERS | _RULES | _SEARCHES
 
 # -- anyone's ----------------------------------------------------------------------------------
 
-_LIBRARIES = {
-    "sb3": "stable_baselines3",
-    "sb3_contrib": "sb3_contrib",
-    "sb3-contrib": "sb3_contrib",
-}
+LIBRARIES = {"sb3": "stable_baselines3", "sb3_contrib": "sb3_contrib", "sb3-contrib": "sb3_contrib"}
 
 
 def _anyone(name: str) -> Algorithm:
     module_name, _, class_name = name.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    module_name = _LIBRARIES.get(module_name, module_name)
+    module_name = LIBRARIES.get(module_name, module_name)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -346,14 +321,14 @@ def _anyone(name: str) -> Algorithm:
             f"algorithm {name!r}: {module_name} has no class {class_name!r}"
             f"{suggestion(class_name, there)}."
         )
-    theirs = module_name in _LIBRARIES.values()
+    theirs = module_name in LIBRARIES.values()
     return fitted(Algorithm(name, cls, observation="flat" if theirs else "db"))
 
 
-_SMALL = Scenario(n_devices=4, n_servers=2, name="small")
+SMALL = Scenario(n_devices=4, n_servers=2, name="small")
 
 
-def fitted(plain: Algorithm, scenario: Scenario = _SMALL) -> Algorithm:
+def fitted(plain: Algorithm, scenario: Scenario = SMALL) -> Algorithm:
     """Return an algorithm with the kind of actions that its class takes, found by building it.
 
     ``TypeError`` for a class that can be built neither for assignments nor for scores.
@@ -391,15 +366,7 @@ _RESERVED = {
     "verbose": "--quiet",
     "_init_setup_model": "nothing",
 }
-
-
-def _require_free(changes: Iterable[str]) -> None:
-    """Refuse what the run itself sets: one seed for all runs would pass for several."""
-    for name in changes:
-        if name in _RESERVED:
-            raise ValueError(
-                f"{name!r} is not an argument to change: the run sets it ({_RESERVED[name]})."
-            )
+"""What the run itself sets, and by which option: one seed for all runs would pass for several."""
 
 
 def _require_arguments(name: str, cls: type[Any], given: Iterable[str]) -> None:
@@ -445,13 +412,6 @@ def _merged(arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
 def changes(pairs: Iterable[str]) -> dict[str, Any]:
     """Return what ``key=value`` pairs mean; values are JSON or else text.
 
-    Raises
-    ------
-    ValueError
-        For a pair without "=", or a key twice.
-
-    Examples
-    --------
     >>> changes(["beta=1.8", "policy_kwargs.admission=false", "loss=vote"])
     {'beta': 1.8, 'policy_kwargs.admission': False, 'loss': 'vote'}
     """

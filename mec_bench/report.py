@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from mec_bench.comparing import Aggregate, Comparison, Table, aggregate, compare
+from mec_bench.extras import install
 from mec_bench.results import Problem, Result, System
 from mec_bench.statistics import Group
 from mec_bench.tables import aggregate_sheet, difference_sheet, escaped, markdown, score_sheet
@@ -23,7 +26,6 @@ LEAD = (
     "the same frozen slots, with the policy that training ended with. Labels in italics are rules, "
     "which no training changes. Intervals are nominal 95 % ones."
 )
-PLOTS = 'pip install "mec-gym[plots]", or in a clone pip install ".[plots]"'
 
 
 # -- where results come from ----------------------------------------------------------------------
@@ -179,23 +181,7 @@ def content_of(
 
 
 def leaderboard(results: Iterable[Result], reference: str | None = None) -> str:
-    """Return the leaderboard as Markdown.
-
-    Parameters
-    ----------
-    results : iterable of Result
-        In any order; it does not matter.
-    reference : str, optional
-        The label that others are compared with; see :func:`mec_bench.comparing.compare`.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ValueError
-        If no result has the label `reference`.
+    """Return the leaderboard as Markdown; the arguments are those of :func:`compare`.
 
     Examples
     --------
@@ -256,25 +242,13 @@ def leaderboard_json(content: Content) -> str:
         ],
         "problems": content.problems,
     }
-    return json.dumps(_plain(plain), indent=1, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    return value
+    text = json.dumps(plain, default=dataclasses.asdict)
+    known = json.loads(text, parse_constant=lambda _: None)  # in place of NaN
+    return json.dumps(known, indent=1, allow_nan=False) + "\n"
 
 
 def report_page(content: Content) -> str:
     """Return the report as one HTML page that needs no other file."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     page = Environment(
         autoescape=True,
         keep_trailing_newline=True,
@@ -287,7 +261,7 @@ def report_page(content: Content) -> str:
         title=TITLE,
         lead=LEAD,
         size=_size(content),
-        plots=PLOTS,
+        plots=install("plots"),
         figures_of=_drawer(content.comparison.labels),
         rules=content.comparison.rules,
         tables=content.comparison.tables,
@@ -301,16 +275,13 @@ def report_page(content: Content) -> str:
     )
 
 
-def _drawer(
-    labels: Sequence[str],
-) -> Callable[[Aggregate | Table, str], Iterator[tuple[str, str]]] | None:
+def _drawer(labels: Sequence[str]) -> Callable[..., Iterator[tuple[str, str]]] | None:
     """Return what draws the figures of a table under a name; None without matplotlib."""
     if find_spec("matplotlib") is None:
         return None
     from mec_bench.figures import drawn, looks
 
-    look = looks(labels)
-    return lambda shown, name: drawn(shown, look, name)
+    return partial(drawn, looks(labels))
 
 
 def _size(content: Content) -> str:
@@ -332,26 +303,8 @@ def write_report(
 ) -> list[Path]:
     """Write leaderboard.md, leaderboard.json and report.html, a page that needs no other file.
 
-    Parameters
-    ----------
-    results : iterable of Result
-        In any order; it does not matter.
-    problems : iterable of Problem
-        Files that gave no result, to be listed.
-    folder : str or path
-        Made where it is missing.
-    reference : str, optional
-        The label that others are compared with; see :func:`mec_bench.comparing.compare`.
-
-    Returns
-    -------
-    list of Path
-        The files.
-
-    Raises
-    ------
-    ValueError
-        If no result has the label `reference`.
+    The folder is made where it is missing. `problems` are listed: files that gave no result. For
+    `reference` and what is raised, see :func:`mec_bench.comparing.compare`.
 
     Examples
     --------

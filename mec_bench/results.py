@@ -172,20 +172,10 @@ def _record(key: str) -> Callable[[type[Kind]], type[Kind]]:
 
 @_record("evaluation")
 class Evaluation:
-    """Which frozen slots a policy was measured on.
+    """Which frozen slots a policy was measured on: a version of the set, "v1", and its size.
 
-    Attributes
-    ----------
-    set : str
-        Name and version of the set, e.g. "v1".
-    layouts, slots_per_layout : int
-        How many.
-    seed : int
-        Of the set.
-    own_layout : bool
-        Whether every layout is the scenario's own map.
-    gap : float, [1]
-        Largest relative gap between the solver's decision and its bound.
+    `own_layout` says whether every layout is the scenario's own map; `gap`, [1], is the largest
+    relative gap between the solver's decision and its bound.
     """
 
     set: Text
@@ -200,16 +190,13 @@ class Evaluation:
 class Slots:
     """Every figure of every slot: layouts, each with its slots.
 
-    Attributes
-    ----------
-    nrr : tuple of tuple of float, [1]
-        ``lower_bound / objective``, in (0, 1].
-    objective : tuple of tuple of float, [1]
-        What the policy's decision costs.
-    latency_s, energy_j : tuple of tuple of float, [s], [J]
-        Sums over the devices.
-    lower_bound : tuple of tuple of float, [1]
-        What no decision undercuts; the optimum where the solver is exact.
+    ``nrr = lower_bound / objective``, in (0, 1]. Latency and energy are sums over the devices. No
+    decision undercuts the lower bound, the optimum where the solver is exact.
+
+    Examples
+    --------
+    >>> Slots.of(objective=[[4]], latency_s=[[1]], energy_j=[[3]], lower_bound=[[2]]).nrr
+    ((0.5,),)
     """
 
     nrr: Grid
@@ -227,22 +214,7 @@ class Slots:
         energy_j: ArrayLike,
         lower_bound: ArrayLike,
     ) -> Slots:
-        """Return the figures of measured slots, with their NRR.
-
-        Parameters
-        ----------
-        objective, latency_s, energy_j, lower_bound : array_like, shape (layouts, slots)
-            As the attributes.
-
-        Returns
-        -------
-        Slots
-
-        Examples
-        --------
-        >>> Slots.of(objective=[[4]], latency_s=[[1]], energy_j=[[3]], lower_bound=[[2]]).nrr
-        ((0.5,),)
-        """
+        """Return the figures of measured slots, each of shape (layouts, slots), with their NRR."""
         given = [np.asarray(one, np.float64) for one in (objective, latency_s, energy_j)]
         bound = np.asarray(lower_bound, np.float64)
         return cls(*(one.tolist() for one in (bound / given[0], *given, bound)))
@@ -276,13 +248,7 @@ class Slots:
 
 @_record("decision_ms")
 class DecisionTime:
-    """How long one slot's decision takes.
-
-    Attributes
-    ----------
-    single, batched : float, [ms]
-        Slot by slot, and per slot of a batch.
-    """
+    """How long one slot's decision takes, slot by slot and per slot of a batch, [ms]."""
 
     single: Amount
     batched: Amount
@@ -290,17 +256,7 @@ class DecisionTime:
 
 @_record("")
 class CurvePoint:
-    """What the policy reached during training.
-
-    Attributes
-    ----------
-    timesteps : int
-        Slots trained on so far.
-    seconds : float, [s]
-        Of training so far, without measuring.
-    nrr : float, [1]
-        Mean, in [0, 1].
-    """
+    """Mean NRR after so many slots and seconds of training, measuring apart."""
 
     timesteps: Whole
     seconds: Amount
@@ -309,15 +265,7 @@ class CurvePoint:
 
 @_record("seconds")
 class Seconds:
-    """How long the run took.
-
-    Attributes
-    ----------
-    training : float or None, [s]
-        Wall time; None where nobody knows, as of a model that came as a file.
-    measuring : float, [s]
-        Wall time.
-    """
+    """Wall time of the run, [s]; None where nobody knows, as of a model that came as a file."""
 
     training: Amount | None
     measuring: Amount
@@ -325,20 +273,10 @@ class Seconds:
 
 @_record("system")
 class System:
-    """What it ran on.
+    """What it ran on: versions of Python and packages, commit, processor.
 
-    Attributes
-    ----------
-    versions : mapping of str to str
-        Of Python and of the packages that matter.
-    commit : str or None
-        Of the repository; None outside of one.
-    modified : bool or None
-        Whether files differed from that commit; None without a commit.
-    processor : str
-        Its name.
-    cores, threads : int
-        Cores of the machine, and threads that the process may use.
+    `modified` says whether files differed from the commit; both are None outside a repository.
+    `cores` are the machine's, `threads` those that the process may use.
     """
 
     versions: Annotated[Mapping[str, Text], AfterValidator(dict)]
@@ -364,42 +302,28 @@ class Result:
 
     Attributes
     ----------
-    algorithm : str
-        The name as given, e.g. "dirs:prices".
-    label : str
-        Shown in tables; results of equal label, scenario and timesteps differ by seed only.
+    algorithm, label : str
+        The name as given, "dirs:prices", and the one in tables; results of equal label, scenario
+        and timesteps differ by seed only.
     learns : bool
         Whether training changes it. A rule does not learn.
-    scenario : str
-        The name shown.
-    scenario_json : mapping
-        The whole scenario.
+    scenario, scenario_json : str, mapping
+        The name shown, and the whole scenario.
     seed : int or None
         Of training; None for a rule that has none.
-    timesteps : int
+    timesteps : int, [slot]
         Of training; 0 for a rule.
     arguments : mapping
         Of the constructor, as given.
-    evaluation : Evaluation
-        Which slots.
-    slots : Slots
-        Every figure of every slot.
-    decision_ms : DecisionTime
-        Per slot.
-    curve : tuple of CurvePoint
-        During training, timesteps rising; may be empty.
-    seconds : Seconds
-        Wall time.
-    system : System
-        What it ran on.
+    evaluation, slots, decision_ms, curve, seconds, system
+        Which slots, their figures, times, progress during training, and the machine.
     notes : tuple of str
         What a reader of its figures should know, one sentence each: that it was hardly trained.
 
     Raises
     ------
     ValueError
-        For a value that is not what its key requires: names the key, the requirement and what
-        came.
+        Names the key, what it requires and what came.
 
     Examples
     --------
@@ -474,14 +398,7 @@ LATER: Mapping[int, Mapping[str, Any]] = {1: {"notes": []}, VERSION: {}}
 
 
 def write_result(path: str | os.PathLike[str], result: Result) -> None:
-    """Write a result, whole or not at all; a reader never sees a part of it.
-
-    Parameters
-    ----------
-    path : str or path
-        The file; missing folders are made. A file that is there is replaced.
-    result : Result
-        What to write.
+    """Write a result, whole or not at all, also over an older one; missing folders are made.
 
     Examples
     --------
@@ -499,16 +416,6 @@ def write_result(path: str | os.PathLike[str], result: Result) -> None:
 
 def read_result(path: str | os.PathLike[str]) -> Result:
     """Read a result, strictly: what is not exactly a record is refused.
-
-    Parameters
-    ----------
-    path : str or path
-        The file.
-
-    Returns
-    -------
-    Result
-        Equal to what was written, bit for bit.
 
     Raises
     ------
@@ -569,15 +476,7 @@ def _result(record: Any) -> Result:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Why a file gave no result.
-
-    Attributes
-    ----------
-    file : str
-        Its path, or the folder's.
-    reason : str
-        A sentence.
-    """
+    """A file, or a folder, that gave no result, and a sentence that says why."""
 
     file: str
     reason: str
@@ -585,34 +484,18 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What folders hold.
-
-    Attributes
-    ----------
-    results : tuple of Result
-        The good ones, by path.
-    problems : tuple of Problem
-        Everything that is not among them, and why.
-    """
+    """What folders hold: the good results by path, and why everything else is not among them."""
 
     results: tuple[Result, ...]
     problems: tuple[Problem, ...]
 
 
 def read_results(folders: Iterable[str | os.PathLike[str]]) -> Found:
-    """Read every ``result.json`` below some folders.
+    """Read every ``result.json`` below some folders, at any depth; a file counts once.
 
-    Parameters
-    ----------
-    folders : iterable of str or path
-        Searched at every depth; one may be a file itself. A file that is found twice counts once.
-
-    Returns
-    -------
-    Found
-        Nothing is left out in silence: a file that cannot be read, a folder without any, a second
-        result of the same label, scenario, slots, timesteps and seed, and one that shares all these
-        but the seed and has other arguments are problems.
+    Nothing is left out in silence. Problems are a file that cannot be read, a folder without any,
+    a second result of the same label, scenario, slots, timesteps and seed, and one that shares all
+    these but the seed and has other arguments.
 
     Raises
     ------
@@ -654,9 +537,8 @@ def read_results(folders: Iterable[str | os.PathLike[str]]) -> Found:
         first, _ = results.setdefault((*alike, result.seed), (file, result))
         if first is not file:
             reason = f"{_alike(first)} and its seed, and that one was read instead"
-            problems.append(
-                Problem(str(file), f"{reason}; give one of them another label or remove it.")
-            )
+            reason += "; give one of them another label or remove it."
+            problems.append(Problem(str(file), reason))
     return Found(tuple(result for _, result in results.values()), tuple(problems))
 
 

@@ -45,20 +45,14 @@ class Settings:
         Of the algorithm and, apart from it, of its env.
     arguments : mapping
         Constructor arguments that differ from the algorithm's.
-    n_envs : int, optional
-        Copies of the env; the algorithm's choice by default.
+    n_envs, observation : optional
+        Of the env; the algorithm's choice by default.
     reward : {"relative", "reciprocal", "negative"}
         Of the env. Where tasks are equal "relative" is the paper's reward in another unit.
-    observation : {"db", "raw", "flat"}, optional
-        Of the env; the algorithm's choice by default.
-    device : str
-        Of torch.
-    label : str, optional
-        In tables; the name with the changed arguments by default.
-    measurements : int
-        Points of the learning curve after the first.
-    checkpoints : int
-        How many to write on the way.
+    device, label : str
+        Torch's, and the name in tables; by default the algorithm's with what was changed.
+    measurements, checkpoints : int
+        Points of the learning curve after the first, and checkpoints on the way.
 
     Raises
     ------
@@ -86,9 +80,9 @@ class Settings:
     checkpoints: int = 5
 
     def __post_init__(self) -> None:
-        set_field = object.__setattr__
-        set_field(self, "scenario", Scenario.resolve(self.scenario))
-        set_field(self, "arguments", dict(self.arguments))
+        set_field = functools.partial(object.__setattr__, self)
+        set_field("scenario", Scenario.resolve(self.scenario))
+        set_field("arguments", dict(self.arguments))
         for name, least in (("timesteps", 0), ("measurements", 1), ("checkpoints", 0)):
             require_integer(name, getattr(self, name), least)
         require_integer("seed", self.seed, 0, LARGEST_SEED)
@@ -99,16 +93,14 @@ class Settings:
             require_choice("observation", self.observation, ("db", "raw", "flat"))
         if not self.label:
             changed = ", ".join(f"{key}={value}" for key, value in self.changed.items())
-            set_field(self, "label", f"{self.algorithm}[{changed}]" if changed else self.algorithm)
+            set_field("label", f"{self.algorithm}[{changed}]" if changed else self.algorithm)
 
     @property
     def changed(self) -> dict[str, Any]:
         """What differs from the algorithm's own arguments and the usual env."""
         usual = {"n_envs": None, "reward": "relative", "observation": None}
-        env = {f"env.{key}": getattr(self, key) for key in usual}
-        return dict(self.arguments) | {
-            key: value for key, value in env.items() if value != usual[key.removeprefix("env.")]
-        }
+        env = {key: getattr(self, key) for key in usual if getattr(self, key) != usual[key]}
+        return dict(self.arguments) | {f"env.{key}": value for key, value in env.items()}
 
     @property
     def place(self) -> Path:
@@ -143,29 +135,16 @@ _LONGEST_NAME = 120
 _T = TypeVar("_T")
 FORMAT, VERSION = "mec-gym/run", 1
 STATES = ("running", "done", "failed", "interrupted")
+REQUESTS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
     """How far a run is.
 
-    Attributes
-    ----------
-    state : {"running", "done", "failed", "interrupted"}
-        A run that says "running" while nobody holds its lock was killed.
-    timesteps : int, [slot]
-        So far.
-    seconds : float, [s]
-        Of training so far.
-    error : str
-        Why it failed.
-    host, pid
-        Of the process that wrote this.
-
-    Examples
-    --------
-    >>> Status(state="done", timesteps=10, seconds=1.5).error
-    ''
+    `state` is one of :data:`STATES`; a run that says "running" while nobody holds its lock was
+    killed. `timesteps` and `seconds` are of training so far, `error` says why it failed, and `host`
+    and `pid` are of the process that wrote this.
     """
 
     state: str
@@ -178,18 +157,7 @@ class Status:
 
 
 class RunFolder:
-    """Reads and writes the files of one run.
-
-    Parameters
-    ----------
-    path : path
-        The run's own folder.
-
-    Examples
-    --------
-    >>> RunFolder("no-such-run").status() is None
-    True
-    """
+    """Reads and writes the files of one run, which has the folder for itself."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -238,6 +206,12 @@ class RunFolder:
         # Written every few seconds, and only a hint: not worth waiting for the disk.
         self._write("status.json", dataclasses.asdict(status), lasting=False)
 
+    def mark(self, state: str, error: str = "") -> None:
+        """Write another state of a run that is as far as it was."""
+        known = self.status()
+        timesteps, seconds = (known.timesteps, known.seconds) if known else (0, 0.0)
+        self.write_status(Status(state=state, timesteps=timesteps, seconds=seconds, error=error))
+
     def settings(self) -> Settings | None:
         """Return the settings of the run, or None if it never began; raises for a damaged file."""
 
@@ -253,7 +227,9 @@ class RunFolder:
 
     def begin(self, settings: Settings) -> None:
         """Write the settings, or raise ``ValueError`` where the folder holds another run."""
-        self._sweep()
+        for folder in (self.path, self.checkpoints):  # what a killed process was writing
+            for stray in folder.glob(f"*{PARTIAL}*"):
+                stray.unlink(missing_ok=True)
         if not self.holds(settings):
             described = {"format": FORMAT, "version": VERSION, "settings": settings.to_mapping()}
             self._write("settings.json", described)
@@ -272,9 +248,10 @@ class RunFolder:
         known = self.settings()
         if known is None:
             return False
-        mine, theirs = settings.to_mapping(), known.to_mapping()
-        mine |= {f"scenario.{key}": value for key, value in mine.pop("scenario").items()}
-        theirs |= {f"scenario.{key}": value for key, value in theirs.pop("scenario").items()}
+        mine, theirs = (
+            values | {f"scenario.{key}": value for key, value in values.pop("scenario").items()}
+            for values in (settings.to_mapping(), known.to_mapping())
+        )
         differ = [f"{key} is {theirs.get(key)!r}" for key in mine if mine[key] != theirs.get(key)]
         if differ:
             raise ValueError(
@@ -282,12 +259,6 @@ class RunFolder:
                 "or label, or delete it."
             )
         return True
-
-    def _sweep(self) -> None:
-        """Remove what a killed process was writing: the lock's holder is the only writer."""
-        for folder in (self.path, self.checkpoints):
-            for stray in folder.glob(f"*{PARTIAL}*"):
-                stray.unlink(missing_ok=True)
 
     def write_resolved(self, arguments: Mapping[str, Any], system: Mapping[str, Any]) -> None:
         """Write all constructor arguments as they came to be, and the system."""
@@ -361,56 +332,54 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "size", 0) == 1 else str(value)
 
 
+@contextlib.contextmanager
+def taking_requests(handler: Callable[[int, Any], None], unless: Any = None) -> Iterator[None]:
+    """Let `handler` take Ctrl-C and SIGTERM, in the main thread; elsewhere they are not ours.
+
+    A signal whose handler is `unless` stays with it.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in REQUESTS} if here else {}
+    for number, other in before.items():
+        if other is not unless:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, other in before.items():
+            signal.signal(number, other)
+
+
 class Stop:
     """Ctrl-C and SIGTERM: a run ends where nothing is lost, or at once where it cannot wait.
 
     `can_wait` says whether the run will soon call :meth:`check`, at a place that it can go on from
-    exactly. A second request does not wait.
+    exactly; `asked` is a request that waits for this. A second one does not wait.
     """
 
     def __init__(self) -> None:
         self.can_wait = False
-        self._asked: BaseException | None = None
+        self.asked: BaseException | None = None
         self._shielded = False
-
-    @property
-    def requested(self) -> bool:
-        """Whether a request waits for :meth:`check`."""
-        return self._asked is not None
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the process's requests to end, in the main thread; elsewhere they are not ours.
-
-        ``KeyboardInterrupt`` for Ctrl-C and ``SystemExit(143)`` for SIGTERM, at once while the run
-        cannot wait.
-        """
-        if threading.current_thread() is not threading.main_thread():
+        """Raise ``KeyboardInterrupt`` for Ctrl-C and ``SystemExit(143)`` for SIGTERM in time."""
+        with taking_requests(self._take, unless=signal.SIG_IGN):
             yield
-            return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, self._take)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _take(self, number: int, _frame: Any) -> None:
         asked = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
         if self._shielded:
             return
-        if self.can_wait and self._asked is None:
-            self._asked = asked
-            return
-        raise asked
+        if not self.can_wait or self.asked is not None:
+            raise asked
+        self.asked = asked
 
     def check(self) -> None:
         """Raise the request, if there is one."""
-        if self._asked is not None:
-            raise self._asked
+        if self.asked is not None:
+            raise self.asked
 
     def shield(self) -> None:
         """Take no more requests: the last lines are being written, which takes milliseconds."""

@@ -178,11 +178,7 @@ def score_sheet(table: Table) -> Sheet:
             lambda row: number(row.normalised),
         ),
         ("objective", "mean per slot", lambda row: digits(row.objective, 5)),
-        (
-            "latency [s]",
-            "sum over the devices, mean per slot",
-            lambda row: digits(row.latency_s),
-        ),
+        ("latency [s]", "sum over the devices, mean per slot", lambda row: digits(row.latency_s)),
         ("energy [J]", "sum over the devices, mean per slot", lambda row: digits(row.energy_j)),
         ("ms", "milliseconds per decision, slot by slot", lambda row: digits(row.single_ms, 3)),
         (
@@ -246,11 +242,7 @@ def difference_sheet(table: Table) -> Sheet:
             lambda row: with_interval(row.difference.interval, decimals, -1, 1),
         ),
         ("p", "of no difference, two-sided", lambda row: p_value(row.difference.p)),
-        (
-            "p, Holm",
-            "corrected for all comparisons of this table",
-            lambda row: p_value(row.p_holm),
-        ),
+        ("p, Holm", "corrected for all comparisons of this table", lambda row: p_value(row.p_holm)),
     ]
     alone = ", ".join(row.label for row in table.rows if row.alone)
     notes = [
@@ -315,16 +307,7 @@ def few_seeds(n_seeds: int, n_scenarios: int) -> str:
 
 
 def as_text(comparison: Comparison) -> str:
-    """Return all tables of a comparison for a terminal.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        From :func:`mec_bench.comparing.compare`.
-
-    Returns
-    -------
-    str
+    """Return all tables of a comparison, of :func:`compare`, for a terminal.
 
     Examples
     --------

@@ -25,6 +25,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
 from mec_bench.checkpoints import newest_model, save_model
+from mec_bench.extras import install
 from mec_bench.measuring import decisions_of, measure
 from mec_bench.registry import Algorithm, require_interface
 from mec_bench.results import CurvePoint, Result, Seconds, write_result
@@ -49,21 +50,16 @@ def train(
 ) -> Result:
     """Train one run and measure the final policy; go on where the folder holds a part of it.
 
+    The result is also in ``result.json`` of the folder. A run that is done is not repeated.
+
     Parameters
     ----------
-    settings : Settings
-        What to run.
     folder : path
         The run's own; ``runs / settings.place`` as a rule.
     progress_bar : bool
         Needs tqdm and rich.
     verbose : {0, 1}
         1 prints the logged figures.
-
-    Returns
-    -------
-    Result
-        As in the folder's ``result.json``. A run that is done is not repeated.
 
     Raises
     ------
@@ -75,10 +71,7 @@ def train(
     Examples
     --------
     >>> import tempfile
-    >>> from mec_gym import Scenario
-    >>> settings = Settings(
-    ...     algorithm="greedy", scenario=Scenario.preset("paper-30x2"), timesteps=0
-    ... )
+    >>> settings = Settings(algorithm="greedy", scenario="paper-30x2", timesteps=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     result = train(settings, folder)
     >>> result.label, result.slots.nrr[0][0] > 0.99
@@ -105,7 +98,7 @@ def _require_device(device: str) -> None:
 
 def _trained(run: Run, *, progress_bar: bool, verbose: int) -> Result:
     folder = run.folder
-    folder.write_status(_as_far_as_before(folder, "running"))
+    folder.mark("running")
     model, seconds = _prepared(run)
     with contextlib.closing(_logger(folder, model, verbose)) as logger:
         model.set_logger(logger)
@@ -197,11 +190,7 @@ def _changed(run: Run, model: Any, seconds: float, progress_bar: bool) -> float:
 def _can_show_progress() -> bool:
     missing = [name for name in ("tqdm", "rich") if importlib.util.find_spec(name) is None]
     if missing:
-        _log.warning(
-            'no progress bar without %s: pip install "mec-gym[progress]", or in a clone '
-            'pip install ".[progress]".',
-            " and ".join(missing),
-        )
+        _log.warning("no progress bar without %s: %s.", " and ".join(missing), install("progress"))
     return not missing
 
 
@@ -285,18 +274,8 @@ def _logger(folder: RunFolder, model: Any, verbose: int) -> Logger:
     try:
         formats.append(EventFile(place))
     except ImportError:
-        _log.warning(
-            "no tensorboard here: figures go to progress.csv alone. "
-            'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]", brings it.'
-        )
+        _log.warning("no tensorboard here: figures go to progress.csv alone. %s.", install("sb3"))
     return Logger(place, formats)
-
-
-def _as_far_as_before(folder: RunFolder, state: str, error: str = "") -> Status:
-    """Return a new status that is as far as the last one."""
-    before = folder.status()
-    timesteps, seconds = (before.timesteps, before.seconds) if before else (0, 0.0)
-    return Status(state=state, timesteps=timesteps, seconds=seconds, error=error)
 
 
 @contextlib.contextmanager
@@ -306,9 +285,9 @@ def _noting_the_end(run: Run) -> Iterator[None]:
         yield
     except BaseException as error:
         run.stop.shield()
-        stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
-        reason = "" if stopped else f"{type(error).__name__}: {error}"
-        state = "interrupted" if stopped else "failed"
         with contextlib.suppress(OSError, ValueError):
-            run.folder.write_status(_as_far_as_before(run.folder, state, reason))
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                run.folder.mark("interrupted")
+            else:
+                run.folder.mark("failed", f"{type(error).__name__}: {error}")
         raise

@@ -105,7 +105,7 @@ class Watch(BaseCallback):
         """Save where that is due, or where the run is asked to end."""
         stop = self._run.stop
         stop.can_wait = True  # this place comes again soon
-        if due or stop.requested:
+        if due or stop.asked:
             self._next_checkpoint = self._due(self._settings.checkpoints)
             with self._aside():
                 self._save()

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mec_bench
 from mec_bench.comparing import aggregate, compare
 from mec_bench.report import (
     content_of,
@@ -605,3 +606,10 @@ def test_the_script_says_what_is_wrong(tmp_path: Path, options: tuple[str, ...])
 def test_one_seed_never_counts_twice() -> None:
     with pytest.raises(ValueError, match=r"'dirs' in .* must differ by their seeds"):
         compare([result("dirs"), result("dirs")])
+
+
+def test_a_name_that_lacks_its_extra_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "mec_bench.report", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=r'jinja2: pip install "mec-gym\[train\]"'):
+        _ = mec_bench.write_report
