@@ -55,7 +55,7 @@ def overhead(*, quick: bool) -> list[Row]:
             model.learn(settings.timesteps)
 
         def ours(settings: Settings = settings) -> None:
-            measuring._frozen.cache_clear()  # a run alone has to draw and solve its slots
+            measuring.frozen_slots.cache_clear()  # a run alone has to draw and solve its slots
             with tempfile.TemporaryDirectory() as folder:
                 train(settings, folder)
 
