@@ -27,12 +27,7 @@ def bootstrap_coverage(
     n_trials: int = 2000,
     n_resamples: int = 500,
 ) -> float:
-    """Return how often the bootstrap interval of the interquartile mean holds the true one.
-
-    Runs are drawn from a known distribution, again and again; each time they are resampled within
-    each scenario, as :func:`mec_bench.statistics.stratified_bootstrap` does. The share has a
-    standard error of about sqrt(0.05/n_trials).
-    """
+    """Return how often the bootstrap interval of the interquartile mean holds the true one."""
     rng = np.random.default_rng(0)
     truth = float(iqm([_runs(distribution, rng, (1, 400_000))])[0])
     held = 0
@@ -54,9 +49,8 @@ def difference_coverage(
 ) -> float:
     """Return how often the interval of a paired difference holds the true one, 0.
 
-    Two algorithms of equal quality: effects of seeds and of layouts of size 1 (layouts shared),
-    and of each seed in each layout of size 1. The method is "student",
-    :func:`mec_bench.statistics.paired_difference`, or "bootstrap", its check.
+    Effects of seeds, of layouts (shared by both) and of each seed in each layout have size 1.
+    The method is "student", which tables use, or "bootstrap", its check.
     """
     if method not in ("student", "bootstrap"):
         raise ValueError(f"method must be 'student' or 'bootstrap'; got {method!r}.")
@@ -83,9 +77,7 @@ def bootstrap_difference(
 ) -> Interval:
     """Return mean(a) - mean(b), each (seeds, layouts), with an interval of the crossed bootstrap.
 
-    Seeds of a, seeds of b and layouts are drawn with replacement, independently of each other;
-    the layouts drawn are the same for a and b. It assumes no distribution, but is too narrow with
-    few seeds: tables use :func:`mec_bench.statistics.paired_difference`, and this one checks it.
+    Seeds of a, seeds of b and layouts, the same for both, are drawn with replacement.
     """
     # The values fix the order in which seeds and layouts are drawn, not their rows.
     order = np.lexsort(np.concatenate([np.sort(b, axis=0), np.sort(a, axis=0)]))

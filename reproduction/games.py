@@ -189,8 +189,7 @@ class Ours:
 class Public:
     """maddpg-pytorch on a game, through its public classes and in the order of its main program.
 
-    Networks, update and the normalisation of rewards are its own. Exploration is that of ours,
-    or its own: the same in all copies of a game, and correlated in time.
+    Exploration is ours, or its own: the same in all copies of a game, correlated in time.
     """
 
     def __init__(self, run: dict[str, Any], folder: Path) -> None:

@@ -45,48 +45,28 @@ _PRICE_SLOTS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What is spent on each table and figure.
+    """What is spent on each table and figure."""
 
-    Attributes
-    ----------
-    name : str
-        "full" or "quick".
-    seeds : int
-        Training runs of each learner, each on a map of its own.
-    slots : int, optional
-        Of training at most; the paper's T_DRL by default.
-    arguments : mapping of str to mapping
-        Constructor arguments by algorithm, where they are not its own.
-    demonstrations, held_out
-        Table II's data quantities, and demonstrations to test on.
-    generations, refined_slots
-        G_max of Fig. 4's searches, and how many slots they refine.
-    search_slots, evaluations
-        Slots that PSO and DE search, in layouts of five, and decisions that they price in each.
-    devices : tuple of int
-        N of Fig. 7. The paper's text does not say which it plots.
-    """
-
-    name: str
-    seeds: int
-    slots: int | None = None
-    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    demonstrations: tuple[int, ...] = (64, 128, 256, 512)
-    held_out: int = 256
-    generations: tuple[int, ...] = (10, 1000)
-    refined_slots: int = 200
-    search_slots: int = 20
-    evaluations: int = 2000
-    devices: tuple[int, ...] = (50, 100, 150, 200, 250)
+    name: str  # "full" or "quick"
+    seeds: int  # of each learner, each on a map of its own
+    slots: int | None = None  # of training at most
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by algorithm
+    demonstrations: tuple[int, ...] = (64, 128, 256, 512)  # Table II
+    held_out: int = 256  # demonstrations to test on
+    generations: tuple[int, ...] = (10, 1000)  # G_max of Fig. 4's searches
+    refined_slots: int = 200  # that they refine
+    search_slots: int = 20  # that PSO and DE search, in layouts of five
+    evaluations: int = 2000  # decisions that they price in each
+    devices: tuple[int, ...] = (
+        50,
+        100,
+        150,
+        200,
+        250,
+    )  # N of Fig. 7, which the text does not print
 
     def timesteps(self, name: str, slots: int) -> int:
-        """Return how many of T_DRL slots an algorithm trains for: price-posting agents 1,000.
-
-        Examples
-        --------
-        >>> FULL.timesteps("dirs", 4000), FULL.timesteps("dirs:prices", 4000)
-        (4000, 1000)
-        """
+        """Return how many of T_DRL slots an algorithm trains for: price-posting agents 1,000."""
         wanted = min(slots, _PRICE_SLOTS) if name == "dirs:prices" else slots
         return wanted if self.slots is None else min(wanted, self.slots)
 
@@ -171,10 +151,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Something that a table or figure needs and no result record holds, e.g. a loss curve.
-
-    `kind` names a function of ``reproduction.measurements``, `arguments` are its own, as JSON.
-    """
+    """What no result record holds, e.g. a loss curve: a function of ``measurements``, called."""
 
     kind: str
     arguments: Mapping[str, Any]
@@ -236,13 +213,7 @@ def rounded(value: float) -> float:
 
 
 def mark(system: Mapping[str, Any] | None) -> str | None:
-    """Return a system's commit in short, with a plus where files differed from it; None of none.
-
-    Examples
-    --------
-    >>> mark({"commit": "36dc831aaa", "modified": True}), mark(None)
-    ('36dc831+', None)
-    """
+    """Return a system's commit in short, with a plus where files differed from it; None of none."""
     if system is None or system["commit"] is None:
         return None
     return str(system["commit"])[:7] + "+" * bool(system["modified"])
@@ -434,10 +405,7 @@ def unique(jobs: Iterable[Job], runs: Path) -> list[Job]:
 def work(
     jobs: Iterable[Job], runs: Path, *, processes: int = 1, say: Callable[[str], None] = print
 ) -> list[str]:
-    """Do the jobs that are not done, the first seed of all of them first; return what failed.
-
-    A job that fails costs the others nothing. With one process all is done in this one.
-    """
+    """Do the jobs that are missing, the first seed of all of them first; return what failed."""
     missing = [job for job in unique(jobs, runs) if not job.done(runs)]
     # Not one exhibit after the other: an interrupted reproduction has something of each.
     missing.sort(key=lambda job: (_is_dear(job), job.seed))
@@ -451,10 +419,7 @@ def carry_out(
     processes: int,
     say: Callable[[str], None],
 ) -> list[str]:
-    """Call a function on every item, say a line about each as it ends, and return what failed.
-
-    An item is a tuple whose first entry says what it is.
-    """
+    """Call a function on every item, which its first entry names; say how; return what failed."""
     failed = []
     for done, ended in enumerate(side_by_side(call, items, processes), 1):
         text = ended.value or f"{ended.item[0]}: {ended.error}"

@@ -7,8 +7,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mec_bench.registry import title
 from mec_bench.statistics import half_interval
-from reproduction import drawing, pages, paper
+from reproduction import drawing, paper
 from reproduction.claims import (
     NOT_MEASURED,
     Claim,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 def name_of(label: str) -> str:
     """Return what Section V's page calls an algorithm: the paper's own name for its rules."""
-    return paper.NAMES.get(label) or pages.title(label)
+    return paper.NAMES.get(label) or title(label)
 
 
 # -- Fig. 6: weights -------------------------------------------------------------------------------
@@ -62,10 +63,10 @@ def fig6(raw: Raw) -> Exhibit:
 
     def figure_of() -> Figure:
         panels = {
-            title: {
+            name: {
                 name_of(n): [raw.reached(s, n, figure) for s in WEIGHTS.values()] for n in policies
             }
-            for figure, title in _PARTS_OF_OBJECTIVE.items()
+            for figure, name in _PARTS_OF_OBJECTIVE.items()
         }
         return drawing.weights(panels, list(WEIGHTS))
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from mec_bench import Result, compare, read_results
 from mec_bench.cli import complain
+from mec_bench.registry import title
 from mec_bench.report import warnings
 from mec_bench.statistics import Interval, arenas, crossed_mean
 from mec_bench.tables import plus_minus
@@ -39,8 +40,9 @@ ROWS = (
 NAMES = {
     _AS_THE_NEXT: "AC, with the settings of the next row",
     _FOUND_FIRST: "AC, one network for all links, too: settings found first",
+    "examples.cross_entropy:CrossEntropy": "cross-entropy, one constant assignment",
 }
-"""Of rows with settings of their own."""
+"""Of rows that are no algorithm of the project as it is."""
 
 SCATTER = 0.02
 """Half an interval beyond which the page shows every seed."""
@@ -145,7 +147,7 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def name_of(label: str) -> str:
     """Return what the table calls a row."""
-    return NAMES.get(label) or pages.title(label)
+    return NAMES.get(label) or title(label)
 
 
 def grouped(records: Sequence[Mapping[str, Any]]) -> Runs:

@@ -112,11 +112,7 @@ with L_1 is at most a third of that."""
 
 
 def least_loss(agreement: float) -> float:
-    """Return the least mean cross-entropy [nat] of bits that two draws of the label agree on.
-
-    The agreement is the mean of 1 − 2p(1−p) over bits that are 1 with probability p; the entropy of
-    a bit is at least 4p(1−p) ln 2.
-    """
+    """Return the least mean cross-entropy [nat] of bits that two draws of the label agree on."""
     return 2 * (1 - agreement) * math.log(2)
 
 

@@ -18,25 +18,11 @@ FORMAT, VERSION = "mec-gym/reproduction", 3
 
 @dataclass(frozen=True)
 class Raw:
-    """What the jobs that are done reached.
-
-    Attributes
-    ----------
-    budget : mapping
-        The fields of :class:`~reproduction.jobs.Budget`.
-    progress : mapping of str to sequence of int
-        By table or figure: jobs done, jobs in all.
-    systems : sequence of mapping
-        What runs and measurements ran on: versions, commit, processor; each once.
-    runs : sequence of mapping
-        Of trainings: system, algorithm, seed, commit, and means over the frozen slots.
-    measurements : sequence of mapping
-        kind, arguments, values, commit; None where it was not kept.
-    """
+    """What the jobs that are done reached."""
 
     budget: Mapping[str, Any]
-    progress: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    systems: Sequence[Mapping[str, Any]] = ()
+    progress: Mapping[str, Sequence[int]] = field(default_factory=dict)  # jobs done, and in all
+    systems: Sequence[Mapping[str, Any]] = ()  # what it ran on, each once
     runs: Sequence[Mapping[str, Any]] = ()
     measurements: Sequence[Mapping[str, Any]] = ()
 

@@ -138,11 +138,7 @@ which JSON does not know."""
 
 
 class Study:
-    """The trials of one learner: those on record first, then those that Optuna suggests.
-
-    Its sampler is seeded and is told the same values again when a study is resumed, so that it
-    suggests the same trials.
-    """
+    """The trials of one learner: those on record, then what Optuna suggests, the same again."""
 
     def __init__(self, algo: str) -> None:
         import optuna

@@ -244,10 +244,7 @@ POSTED = ("posted prices, no admission", "posted prices")
 
 
 def rules_reached(scenario: Scenario) -> dict[str, Estimate]:
-    """Return the NRR of every rule, tuned on other slots than it is measured on.
-
-    On one map, a rule's prices are those of each server there.
-    """
+    """Return the NRR of every rule, tuned on other slots than it is measured on."""
     fixed = scenario.layout == "fixed"
     tuning = slot_set(scenario, own_layout=fixed, n_layouts=10, slots_per_layout=4, seed=1_000)
     slots = slot_set_of(scenario)
@@ -317,10 +314,7 @@ def ablated(records: Sequence[Record], preset: str) -> dict[str, dict[int, Recor
 
 
 def changes(records: Sequence[Record], preset: str) -> dict[tuple[str, str], Change]:
-    """Return the change that each switch makes at each stage, by variant and stage.
-
-    Paired by seed, without those of fewer than two pairs.
-    """
+    """Return the change, paired by seed, that each switch makes, by variant and stage."""
     runs, found = ablated(records, preset), {}
     base = runs.pop(AS_IT_IS)
     for variant, ones in runs.items():
