@@ -9,6 +9,8 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +137,8 @@ class Training:
     def record(self, runs: Path) -> dict[str, Any]:
         """Return what the page needs of the result: means over the frozen slots."""
         result = read_result(self.file(runs))
-        means = {key: rounded(_mean(rows)) for key, rows in vars(result.slots).items()}
+        slots = {key: [*chain(*rows)] for key, rows in vars(result.slots).items()}
+        means = {key: rounded(sum(values) / len(values)) for key, values in slots.items()}
         return {
             "system": result.scenario,
             "algorithm": result.label,
@@ -219,11 +222,6 @@ def mark(system: Mapping[str, Any] | None) -> str | None:
     return str(system["commit"])[:7] + "+" * bool(system["modified"])
 
 
-def _mean(rows: Sequence[Sequence[float]]) -> float:
-    values = [value for row in rows for value in row]
-    return sum(values) / len(values)
-
-
 # -- the plan --------------------------------------------------------------------------------------
 
 PARTS: Mapping[str, Mapping[str, str]] = {
@@ -259,84 +257,51 @@ BITS_OF_TABLE_IV = (1.0, 5e4, 1e5, 4e5, 8e5, 1e6, 8e6)
 """D of the systems whose optima Table IV is held against [bit]."""
 
 
-def _table2(budget: Budget) -> list[Job]:
-    return _measured(
-        budget,
-        "imitation",
-        sizes=list(budget.demonstrations),
-        held_out=budget.held_out,
-        sources=["levy", "optimal"],
-        arguments=_arguments(budget),
+def plan(budget: Budget) -> dict[str, list[Job]]:
+    """Return the jobs of each table and figure, in the order of the page."""
+    own = dict(budget.arguments.get("dirs", {}))
+    online = {"slots": budget.timesteps("dirs", SLOTS[MEDIUM])}
+    trained, searched, measured = (
+        partial(make, budget) for make in (_trained, _searched, _measured)
     )
-
-
-def _fig3(budget: Budget) -> list[Job]:
-    slots = budget.timesteps("dirs", SLOTS[MEDIUM])
-    return _measured(budget, "losses", slots=slots, arguments=_arguments(budget))
-
-
-def _fig4(budget: Budget) -> list[Job]:
-    return _measured(
-        budget,
-        "refinement",
-        slots=budget.refined_slots,
-        generations=list(budget.generations),
-        parts=[dict(part) for part in PARTS.values()],
-        arguments=_arguments(budget),
-    )
-
-
-def _fig5(budget: Budget) -> list[Job]:
-    slots = budget.timesteps("dirs", SLOTS[MEDIUM])
-    return [
-        job
-        for changes in REWARD_VARIANTS.values()
-        for job in _measured(
-            budget, "rewards", slots=slots, arguments=_arguments(budget) | dict(changes)
-        )
-    ]
-
-
-def _fig6(budget: Budget) -> list[Job]:
-    return _trained(budget, WEIGHTS.values(), (*MAIN_VARIANTS, "optimal"))
-
-
-def _table3(budget: Budget) -> list[Job]:
-    systems = POSITIONS.values()
-    runs = _trained(budget, systems, (*VARIANTS, "optimal", "nearest:limit"))
-    return runs + _searched(budget, systems, ("PSO", "PSO over prices"))
-
-
-def _table4(budget: Budget) -> list[Job]:
-    runs = _trained(budget, TASKS.values(), (*MAIN_VARIANTS, "optimal"))
-    optima = [
-        job
-        for bits in BITS_OF_TABLE_IV
-        for job in _measured(budget, "optimum", system=LARGE, changes={"data_bits": bits})
-    ]
-    return runs + _searched(budget, TASKS.values(), ("PSO",)) + optima
-
-
-def _table5(budget: Budget) -> list[Job]:
-    return _trained(budget, [LARGEST], (*LEARNERS, *RULES)) + _searched(budget, [LARGEST], SEARCHES)
-
-
-def _fig7(budget: Budget) -> list[Job]:
-    return _trained(budget, map(by_devices, budget.devices), (*FIG_7, "optimal"))
-
-
-PLAN: Mapping[str, Callable[[Budget], list[Job]]] = {
-    "table2": _table2,
-    "fig3": _fig3,
-    "fig4": _fig4,
-    "fig5": _fig5,
-    "fig6": _fig6,
-    "table3": _table3,
-    "table4": _table4,
-    "table5": _table5,
-    "fig7": _fig7,
-}
-"""Jobs by table or figure, in the order of the page."""
+    return {
+        "table2": measured(
+            "imitation",
+            sizes=list(budget.demonstrations),
+            held_out=budget.held_out,
+            sources=["levy", "optimal"],
+            arguments=own,
+        ),
+        "fig3": measured("losses", **online, arguments=own),
+        "fig4": measured(
+            "refinement",
+            slots=budget.refined_slots,
+            generations=list(budget.generations),
+            parts=[dict(part) for part in PARTS.values()],
+            arguments=own,
+        ),
+        "fig5": [
+            job
+            for changes in REWARD_VARIANTS.values()
+            for job in measured("rewards", **online, arguments=own | dict(changes))
+        ],
+        "fig6": trained(WEIGHTS.values(), (*MAIN_VARIANTS, "optimal")),
+        "table3": [
+            *trained(POSITIONS.values(), (*VARIANTS, "optimal", "nearest:limit")),
+            *searched(POSITIONS.values(), ("PSO", "PSO over prices")),
+        ],
+        "table4": [
+            *trained(TASKS.values(), (*MAIN_VARIANTS, "optimal")),
+            *searched(TASKS.values(), ("PSO",)),
+            *(
+                job
+                for bits in BITS_OF_TABLE_IV
+                for job in measured("optimum", system=LARGE, changes={"data_bits": bits})
+            ),
+        ],
+        "table5": [*trained([LARGEST], (*LEARNERS, *RULES)), *searched([LARGEST], SEARCHES)],
+        "fig7": trained(map(by_devices, budget.devices), (*FIG_7, "optimal")),
+    }
 
 
 def _measured(budget: Budget, kind: str, **arguments: Any) -> list[Job]:
@@ -365,33 +330,25 @@ def search_arguments(evaluations: int, name: str) -> dict[str, Any]:
 
 
 def _trained(budget: Budget, systems: Iterable[str], wanted: Iterable[str]) -> list[Job]:
+    """Return the runs of algorithms in systems, each on its seed's own map."""
     return [
-        _training(system, name, seed, budget)
+        Training(
+            Settings(
+                algorithm=name,
+                scenario=scenario_of(system, layout_seed=seed),
+                timesteps=budget.timesteps(name, SLOTS[section_of(system)]) if learns else 0,
+                seed=seed,
+                arguments=budget.arguments.get(name, {}),
+                label=name,
+                measurements=1,
+                checkpoints=0,  # a run is short, and its checkpoints are large
+            )
+        )
         for system in systems
         for name in wanted
+        for learns in [algorithm(name).learns]
         for seed in range(budget.seeds)
     ]
-
-
-def _training(system: str, name: str, seed: int, budget: Budget) -> Training:
-    """Return the run of an algorithm in a system, on the seed's own map."""
-    learns = algorithm(name).learns
-    return Training(
-        Settings(
-            algorithm=name,
-            scenario=scenario_of(system, layout_seed=seed),
-            timesteps=budget.timesteps(name, SLOTS[section_of(system)]) if learns else 0,
-            seed=seed,
-            arguments=budget.arguments.get(name, {}),
-            label=name,
-            measurements=1,
-            checkpoints=0,  # a run is short, and its checkpoints are large
-        )
-    )
-
-
-def _arguments(budget: Budget) -> dict[str, Any]:
-    return dict(budget.arguments.get("dirs", {}))
 
 
 # -- doing them ------------------------------------------------------------------------------------
@@ -408,7 +365,8 @@ def work(
     """Do the jobs that are missing, the first seed of all of them first; return what failed."""
     missing = [job for job in unique(jobs, runs) if not job.done(runs)]
     # Not one exhibit after the other: an interrupted reproduction has something of each.
-    missing.sort(key=lambda job: (_is_dear(job), job.seed))
+    # Last the learner that takes long and that the paper does not have.
+    missing.sort(key=lambda job: ("dirs:ensemble," in str(job), job.seed))
     say(f"{len(missing)} runs and measurements to do")
     return carry_out(_done, [(job, runs) for job in missing], processes, say)
 
@@ -427,11 +385,6 @@ def carry_out(
         if ended.error:
             failed.append(text)
     return failed
-
-
-def _is_dear(job: Job) -> bool:
-    """Return whether a job is of a learner that takes long and that the paper does not have."""
-    return isinstance(job, Training) and job.settings.algorithm == "dirs:ensemble"
 
 
 def _done(pair: tuple[Job, Path]) -> str:

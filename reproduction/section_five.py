@@ -30,7 +30,7 @@ EXHIBITS: Mapping[str, Callable[[Raw], Exhibit]] = {
     "table5": large_systems.table5,
     "fig7": large_systems.fig7,
 }
-"""By the names of :data:`reproduction.jobs.PLAN`, in the order of the page."""
+"""By the names of :func:`reproduction.jobs.plan`, in the order of the page."""
 
 
 def page_text(raw: Raw, link: str = RAW) -> str:
