@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,11 @@ from mec_gym.files import read_figures, read_object, require_folder, require_rec
 from reproduction import pages
 from reproduction.claims import between
 from reproduction.jobs import carry_out
+from reproduction.paper import SLOTS
 
 # -- what is trained -------------------------------------------------------------------------------
 
-_PAPERS = ("paper-30x2", "paper-180x8", "paper-200x10")
-PRESETS = (*_PAPERS, "bandlimited-200x10", "unequal-200x10", "relocating-200x10")
+PRESETS = (*SLOTS, "bandlimited-200x10", "unequal-200x10", "relocating-200x10")
 """Scenarios of the main table."""
 
 MAIN: Mapping[str, dict[str, Any]] = {
@@ -71,9 +71,6 @@ ABLATIONS: Mapping[str, dict[str, Any]] = {
 SIZED, SIZES = "unequal-200x10", (50, 200, 800)
 """The scenario that models of any size are trained on, and other sizes they are measured on."""
 
-_SLOTS = {"paper-30x2": 3000, "paper-180x8": 4000}
-"""T_DRL of Sections V-B and V-C; 5,000, that of V-D, elsewhere."""
-
 _PRICE_SLOTS = 1000
 """Slots for price-posting agents; the page shows what a tenth of them reaches."""
 
@@ -81,7 +78,7 @@ Record = dict[str, Any]
 """A run's fields with ``nrr`` by stage, ``seconds`` and ``system``, as its file has them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Run:
     """One training run, of the "main" table or an "ablation"."""
 
@@ -123,11 +120,11 @@ class Plan:
         """Return every run: the quick ones first, the paper's scenarios, ablations, the others."""
         priced = [name for name in MAIN if _is_priced(MAIN[name])]
         slow = [name for name in MAIN if name not in priced]
-        papers = [preset for preset in self.presets if preset in _PAPERS]
-        others = [preset for preset in self.presets if preset not in _PAPERS]
+        papers = [preset for preset in self.presets if preset in SLOTS]
+        others = [preset for preset in self.presets if preset not in SLOTS]
         off = [name for name in ABLATIONS if name != AS_IT_IS]
         seeds = range(self.seeds)
-        parts: list[tuple[str, Sequence[str], Sequence[str], range]] = [
+        parts: list[tuple[str, Sequence[str], Sequence[str], Iterable[int]]] = [
             ("main", self.presets, priced, seeds),
             ("main", papers, slow, seeds),
             ("ablation", self.ablations, off, range(self.ablation_seeds)),
@@ -136,24 +133,14 @@ class Plan:
             ("main", others, slow, seeds),
         ]
         return [
-            self._run(table, preset, variant, seed)
+            Run(table, preset, variant, seed, self.slots or usual, arguments)
             for table, presets, variants, wanted in parts
             for seed in wanted
             for preset in presets
             for variant in variants
+            for arguments in [MAIN.get(variant) or options("paper") | ABLATIONS[variant]]
+            for usual in [_PRICE_SLOTS if _is_priced(arguments) else SLOTS.get(preset, 5000)]
         ]
-
-    def _run(self, table: str, preset: str, variant: str, seed: int) -> Run:
-        arguments = MAIN[variant] if table == "main" else options("paper") | ABLATIONS[variant]
-        usual = _PRICE_SLOTS if _is_priced(arguments) else _SLOTS.get(preset, 5000)
-        return Run(
-            table=table,
-            preset=preset,
-            variant=variant,
-            seed=seed,
-            slots=self.slots or usual,
-            arguments=arguments,
-        )
 
 
 def _is_priced(arguments: Mapping[str, Any]) -> bool:
@@ -162,9 +149,8 @@ def _is_priced(arguments: Mapping[str, Any]) -> bool:
 
 def admits(variant: str) -> bool:
     """Return whether servers send devices home after the vote, a second message."""
-    arguments = MAIN[variant]
-    admission = arguments.get("policy_kwargs", {}).get("admission", True)
-    return bool(_is_priced(arguments) and admission)
+    policy = MAIN[variant].get("policy_kwargs", {})
+    return _is_priced(MAIN[variant]) and bool(policy.get("admission", True))
 
 
 def read(runs: Iterable[Run], folder: Path) -> list[Record]:
@@ -172,7 +158,7 @@ def read(runs: Iterable[Run], folder: Path) -> list[Record]:
     files = [run.file(folder) for run in runs]
     found = {file: read_object(file) for file in files if file.exists()}
     for file, record in found.items():
-        require_record(file, record, [*(one.name for one in fields(Run)), "nrr", "seconds"])
+        require_record(file, record, [*Run.__annotations__, "nrr", "seconds"])
     return list(found.values())
 
 
@@ -365,8 +351,8 @@ def chosen(
     records: Sequence[Record], preset: str, variant: str, *, table: str = "main"
 ) -> list[Record]:
     """Return the records of a variant on a scenario, one for each seed."""
-    key = (table, preset, variant)
-    return [one for one in records if (one["table"], one["preset"], one["variant"]) == key]
+    wanted = {"table": table, "preset": preset, "variant": variant}.items()
+    return [record for record in records if wanted <= record.items()]
 
 
 def write_page(
@@ -413,7 +399,9 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
         "rules": sorted(names, key=lambda name: name in EVERYTHING),
         "everything": EVERYTHING,
         "estimates": {
-            preset: {name: _shown(one) for name, one in found.items()}
+            preset: {
+                name: plus_minus(one.mean, (one.high - one.low) / 2) for name, one in found.items()
+            }
             for preset, found in rules.items()
         },
         "goals": goals(main, list(rules)),
@@ -434,33 +422,23 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
     }
 
 
-def _shown(one: Estimate) -> str:
-    return plus_minus(one.mean, (one.high - one.low) / 2)
-
-
 def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, Any]:
     """Return where the goal is reached by the vote alone or with admission only, and by what."""
-    reached: dict[str, list[str]] = {"by the vote alone": [], "with admission only": [], "not": []}
-    best: dict[str, dict[bool, tuple[float, str]]] = {}
+    ways = ("by the vote alone", "with admission only", "not")
+    reached: dict[str, list[str]] = {way: [] for way in ways}
+    best: dict[str, list[str]] = {}
     for preset in presets:
-        best[preset] = {}
-        for admitting in (False, True):
-            found = [
-                (float(np.mean(finals)), f"{pages.nrr_cell(finals)} ({variant})")
-                for variant in MAIN
-                if admits(variant) == admitting and (finals := _finals(records, preset, variant))
-            ]
-            best[preset][admitting] = max(found, default=(math.nan, "nothing that was measured"))
-        how = "with admission only" if best[preset][True][0] >= GOAL else "not"
-        reached["by the vote alone" if best[preset][False][0] >= GOAL else how].append(preset)
-    return {
-        "reached": {how: names for how, names in reached.items() if names},
-        "best": {preset: [one[key][1] for key in (False, True)] for preset, one in best.items()},
-    }
-
-
-def _finals(records: Sequence[Record], preset: str, variant: str) -> list[float]:
-    return [run["nrr"]["final"] for run in chosen(records, preset, variant)]
+        nothing = -math.inf, "nothing that was measured"
+        found = {admitting: [nothing] for admitting in (False, True)}
+        for variant in MAIN:
+            finals = [run["nrr"]["final"] for run in chosen(records, preset, variant)]
+            if finals:
+                shown = f"{pages.nrr_cell(finals)} ({variant})"
+                found[admits(variant)].append((float(np.mean(finals)), shown))
+        voted, admitted = map(max, found.values())
+        best[preset] = [voted[1], admitted[1]]
+        reached[ways[0 if voted[0] >= GOAL else 1 if admitted[0] >= GOAL else 2]].append(preset)
+    return {"reached": {way: of for way, of in reached.items() if of}, "best": best}
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -469,13 +447,7 @@ def _finals(records: Sequence[Record], preset: str, variant: str) -> list[float]
 def main() -> int:
     """Run what is missing, write the page, say what failed."""
     given = _parser().parse_args()
-    plan = Plan(
-        presets=given.presets,
-        seeds=given.seeds,
-        ablations=given.ablations,
-        ablation_seeds=given.ablation_seeds,
-        slots=given.slots,
-    )
+    plan = Plan(**{name: getattr(given, name) for name in Plan.__annotations__})
     with complain(status=2):
         require_folder(pages.places(given.out)[0])
         require_folder(given.runs, "--runs")
