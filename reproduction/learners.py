@@ -21,7 +21,7 @@ from mec_bench.registry import title
 from mec_bench.report import warnings
 from mec_bench.statistics import Interval, arenas, crossed_mean
 from mec_bench.tables import plus_minus
-from mec_gym.files import read_figures, require_folder, write_whole
+from mec_gym.files import read_figures, require_folder
 from reproduction import pages
 
 FORMAT, VERSION = "mec-gym/learners", 2
@@ -120,8 +120,7 @@ def write_page(raw: Mapping[str, Any], out: Path | None) -> Path:
     """Write page and raw figures."""
     folder, results = pages.places(out)
     figures = results / "learners.json"
-    text = json.dumps({"format": FORMAT, "version": VERSION, **raw}, indent=1)
-    write_whole(figures, text + "\n")
+    pages.write_json(figures, {"format": FORMAT, "version": VERSION, **raw})
     return pages.write_page(folder / "learners.md", figures, "learners.md.j2", **content(raw))
 
 

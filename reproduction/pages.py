@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import textwrap
 from collections import Counter
@@ -35,6 +36,11 @@ def write_page(page: Path, raw: Path, template: str, /, **content: Any) -> Path:
     link = Path(os.path.relpath(raw, page.parent)).as_posix()
     write_whole(page, render(template, raw=link, **content))
     return page
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write raw figures or a record, one value a line."""
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def render(template: str, /, **content: Any) -> str:

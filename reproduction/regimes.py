@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from mec_bench.cli import complain, count
 from mec_bench.system import system
 from mec_gym import Scenario
 from mec_gym.evaluation import Estimate
-from mec_gym.files import read_figures, require_folder, write_whole
+from mec_gym.files import read_figures, require_folder
 from reproduction import pages
 
 FORMAT, VERSION = "mec-gym/regimes", 2
@@ -49,7 +48,7 @@ def main() -> None:
             "system": dataclasses.asdict(system()),
             "regimes": [dataclasses.asdict(one) for one in _measured(given.layouts, given.slots)],
         }
-        write_whole(figures, json.dumps(raw, indent=1) + "\n")
+        pages.write_json(figures, raw)
         _write(page, figures)
 
 

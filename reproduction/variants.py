@@ -32,7 +32,7 @@ from mec_bench.system import system
 from mec_bench.tables import p_value, plus_minus
 from mec_gym import Scenario, Slot
 from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr, slot_set
-from mec_gym.files import read_figures, read_object, require_folder, require_record, write_whole
+from mec_gym.files import read_figures, read_object, require_folder, require_record
 from reproduction import pages
 from reproduction.claims import between
 from reproduction.jobs import carry_out
@@ -170,7 +170,7 @@ def done(pair: tuple[Run, Path]) -> str:
     run, folder = pair
     torch.set_num_threads(1)
     record = dataclasses.asdict(run) | measured(run) | {"system": dataclasses.asdict(system())}
-    write_whole(run.file(folder), json.dumps(record, indent=1) + "\n")
+    pages.write_json(run.file(folder), record)
     return f"{run}: NRR {record['nrr']['final']:.4f} in {record['seconds']['all']:.0f} s"
 
 
@@ -369,7 +369,7 @@ def write_page(
             for preset, found in rules.items()
         },
     }
-    write_whole(figures, json.dumps(raw, indent=1) + "\n")
+    pages.write_json(figures, raw)
     content = page_content(records, rules, plan)
     return pages.write_page(folder / "dirs-results.md", figures, "variants.md.j2", **content)
 
