@@ -359,9 +359,12 @@ def unique(jobs: Iterable[Job], runs: Path) -> list[Job]:
     return list({job.file(runs): job for job in jobs}.values())
 
 
-def work(
-    jobs: Iterable[Job], runs: Path, *, processes: int = 1, say: Callable[[str], None] = print
-) -> list[str]:
+Say = Callable[[str], None]
+
+_SAY: Say = partial(print, flush=True)
+
+
+def work(jobs: Iterable[Job], runs: Path, *, processes: int = 1, say: Say = _SAY) -> list[str]:
     """Do the jobs that are missing, the first seed of all of them first; return what failed."""
     missing = [job for job in unique(jobs, runs) if not job.done(runs)]
     # Not one exhibit after the other: an interrupted reproduction has something of each.
@@ -372,10 +375,7 @@ def work(
 
 
 def carry_out(
-    call: Callable[[Any], str],
-    items: Sequence[tuple[Any, ...]],
-    processes: int,
-    say: Callable[[str], None],
+    call: Callable[[Any], str], items: Sequence[tuple[Any, ...]], processes: int, say: Say = _SAY
 ) -> list[str]:
     """Call a function on every item, which its first entry names; say how; return what failed."""
     failed = []

@@ -7,7 +7,6 @@ first.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from mec_bench.registry import title
 from mec_bench.report import warnings
 from mec_bench.statistics import Interval, arenas, crossed_mean
 from mec_bench.tables import plus_minus
-from mec_gym.files import read_figures, require_folder
+from mec_gym.files import read_figures, read_object, require_folder
 from reproduction import pages
 
 FORMAT, VERSION = "mec-gym/learners", 2
@@ -184,8 +183,7 @@ def _reached(records: Sequence[Mapping[str, Any]]) -> str:
     if not _learns(records):
         return shown
     before = plus_minus(float(np.mean([one["untrained"] for one in records])), math.nan)
-    several = "seed" if len(records) == 1 else "seeds"
-    return f"{shown} ({before}), {len(records)} {several}"
+    return f"{shown} ({before}), {len(records)} seed{'s' * (len(records) > 1)}"
 
 
 def _scattered(runs: Runs, scenarios: Sequence[str]) -> list[dict[str, Any]]:
@@ -206,8 +204,7 @@ def _scattered(runs: Runs, scenarios: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _trials(name: str, kind: str = "trials") -> list[dict[str, Any]]:
-    file = SETTINGS / f"{name.replace(':', '-')}.json"
-    return list(json.loads(file.read_text(encoding="utf-8"))[kind])
+    return list(read_object(SETTINGS / f"{name.replace(':', '-')}.json")[kind])
 
 
 def budget_of_tuning() -> tuple[int, list[tuple[str, int]]]:

@@ -8,7 +8,6 @@ results to reproduction/results/.
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 from mec_bench.cli import complain, count
@@ -43,7 +42,7 @@ def _reproduce(given: argparse.Namespace) -> int:
         return 0
     failed = []
     if not given.page:
-        failed = work(jobs, runs, processes=given.jobs, say=partial(print, flush=True))
+        failed = work(jobs, runs, processes=given.jobs)
     # The page is of everything that there is, not only of what was asked for this time.
     _write(collect(everything, budget, runs), given)
     for text in failed:

@@ -36,11 +36,8 @@ random."""
 STEP_SCALES = (0.001, 0.01, 0.1)
 """η of eq. (18) that the classic search tries; the paper prints none."""
 
-_KEPT = 40
-"""Points of a long history."""
-
-_POINTS = 60
-"""Of a curve of rewards."""
+_KEPT, _POINTS = 40, 60
+"""Of a long history; of a curve of rewards."""
 
 
 def build(seed: int, arguments: Mapping[str, Any], *, timesteps: int = 0) -> DIRS:
@@ -79,23 +76,19 @@ def imitation(
         return demonstrate(model.scenario, slots, start, rng, source=source, search=search)
 
     rows = []
+    losses = {"L1": model.l2_weight, "LD": 0.0}
     for source in sources:
         wanted = labels(source, 0)
-        for size in sizes:
-            for loss, l2_weight in (("L1", model.l2_weight), ("LD", 0.0)):
-                chosen = {"demonstrations": source, "n_demonstrations": size}
-                taught = build(seed, {**arguments, **chosen, "l2_weight": l2_weight}).learn(0)
-                pairs = taught.replay_buffer.get_state()
-                seen = pairs["observations"], pairs["assignments"].astype(np.int64)
-                rows.append(
-                    {
-                        "source": source,
-                        "demonstrations": size,
-                        "loss": loss,
-                        "training": accuracies(taught, *seen),
-                        "testing": accuracies(taught, observations, wanted),
-                    }
-                )
+        for size, loss in itertools.product(sizes, losses):
+            chosen = {"demonstrations": source, "n_demonstrations": size}
+            taught = build(seed, {**arguments, **chosen, "l2_weight": losses[loss]}).learn(0)
+            pairs = taught.replay_buffer.get_state()
+            seen = pairs["observations"], pairs["assignments"].astype(np.int64)
+            reached = {
+                "training": accuracies(taught, *seen),
+                "testing": accuracies(taught, observations, wanted),
+            }
+            rows.append({"source": source, "demonstrations": size, "loss": loss, **reached})
     first, second = labels("levy", 0), labels("levy", 1)
     bits = [_bits(one, model.scenario.n_servers) for one in (first, second)]
     agreement = {"bits": _share(bits[0] == bits[1]), "vote": _share(first == second)}
@@ -226,21 +219,13 @@ def refinement(
     curves = []
     apart = [{"method": "levy", **part} for part in parts]
     for searches, stream in ((kinds, rng), (apart, np.random.default_rng([seed, 5]))):
-        for (start, decisions), count in itertools.product(starts.items(), generations):
-            for kind in searches:
-                found = levy_search(
-                    scenario, drawn, decisions, stream, LevySearch(generations=count, **kind)
-                )
-                kept = _kept(count)
-                curves.append(
-                    {
-                        "start": start,
-                        **kind,
-                        "limit": count,
-                        "generations": kept,
-                        "objective": [rounded(value) for value in found.history.mean(1)[kept]],
-                    }
-                )
+        for start, count, kind in itertools.product(starts, generations, searches):
+            settings = LevySearch(generations=count, **kind)
+            found = levy_search(scenario, drawn, starts[start], stream, settings)
+            kept = _kept(count)
+            history = [rounded(value) for value in found.history.mean(1)[kept]]
+            points = {"limit": count, "generations": kept, "objective": history}
+            curves.append({"start": start, **kind, **points})
     optimum = float(np.mean(solve(scenario, drawn).lower_bound))
     return {"optimum": rounded(optimum), "curves": curves}
 

@@ -123,7 +123,7 @@ def fig3(raw: Raw) -> Exhibit:
     claims: dict[str, Claim] = {}
     if seeds:
         parts = [
-            [[one["losses"][agent][place(one)] for one in seeds] for agent in _agents(seeds)]
+            [*zip(*([agent[place(one)] for agent in one["losses"]] for one in seeds), strict=True)]
             for place in (_near, lambda one: one["pretraining"] - 1, lambda _: -1)
         ]
         near = parts[0]
@@ -146,20 +146,14 @@ def fig3(raw: Raw) -> Exhibit:
         gaps = _lead_of_training(raw, size, "L1")
         numbers |= {"size": size, "gap": mean(gaps)}
         claims["no_overfitting"] = [between(gaps, -math.inf, _FITTED)]
-    if not seeds:
-        return Exhibit(numbers, claims)
-
-    def figure() -> Figure:
-        first = seeds[0]
-        agents = [[one["losses"][agent] for one in seeds] for agent in _agents(seeds)]
-        begun = first["steps"][first["pretraining"] - 1]
-        return drawing.losses(first["steps"], agents, begun, paper.FIG_3_LOSS)
-
-    return Exhibit(numbers, claims, figure)
+    return Exhibit(numbers, claims, partial(_losses, seeds) if seeds else None)
 
 
-def _agents(seeds: Sequence[Mapping[str, Any]]) -> range:
-    return range(len(seeds[0]["losses"]))
+def _losses(seeds: Sequence[Mapping[str, Any]]) -> Figure:
+    first, *_ = seeds
+    agents = list(zip(*(one["losses"] for one in seeds), strict=True))
+    begun = first["steps"][first["pretraining"] - 1]
+    return drawing.losses(first["steps"], agents, begun, paper.FIG_3_LOSS)
 
 
 def _near(one: Mapping[str, Any]) -> int:
@@ -312,14 +306,14 @@ def fig5(raw: Raw) -> Exhibit:
             "seeds": len(last[levy]),
             "halves": [half_interval(differences(last[a], last[b])) for a, b in pairs.values()],
         }
-
-    def figure() -> Figure:
-        by_name = {name: list(seeds.values()) for name, seeds in found.items()}
-        return drawing.rewards(
-            {n: (ones[0]["slots"], [one["rewards"] for one in ones]) for n, ones in by_name.items()}
+    curves = {
+        name: (
+            next(iter(seeds.values()))["slots"],
+            [one["rewards"] for one in seeds.values()],
         )
-
-    return Exhibit(numbers, claims, figure)
+        for name, seeds in found.items()
+    }
+    return Exhibit(numbers, claims, partial(drawing.rewards, curves))
 
 
 def _rewards(raw: Raw, variant: str) -> dict[int, Mapping[str, Any]]:

@@ -30,12 +30,8 @@ def main() -> None:
     add("--out", type=Path, help="for page and raw figures (docs, reproduction/results)")
     add("--page", action="store_true", help="write the page of the raw figures there are")
     given = parser.parse_args()
-    page, figures = (
-        folder / name
-        for folder, name in zip(
-            pages.places(given.out), ("regimes.md", "regimes.json"), strict=True
-        )
-    )
+    folder, results = pages.places(given.out)
+    page, figures = folder / "regimes.md", results / "regimes.json"
     with complain(status=2):
         require_folder(page.parent)
         if given.page:
@@ -61,9 +57,8 @@ def _measured(layouts: int, slots: int) -> Iterator[Regime]:
 
 
 def _write(page: Path, figures: Path) -> None:
-    regimes = read(figures)
-    written = pages.write_page(page, figures, "regimes.md.j2", **content(regimes))
-    print(f"wrote {written}")
+    shown = content(read(figures))
+    print("wrote", pages.write_page(page, figures, "regimes.md.j2", **shown))
 
 
 def content(regimes: Sequence[Regime]) -> dict[str, Any]:

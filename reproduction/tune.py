@@ -247,7 +247,7 @@ def _learners(given: argparse.Namespace) -> int:
     def tried(numbers: Mapping[str, Iterable[int]]) -> None:
         trials = [one for algo, of in numbers.items() for one in studies[algo].trials(of)]
         pairs = [(trial, given.runs) for trial in trials]
-        lines = carry_out(_tried, pairs, given.jobs, partial(print, flush=True))
+        lines = carry_out(_tried, pairs, given.jobs)
         for trial in trials:
             failed[trial.algo] += [one for one in lines if one.startswith(f"{trial}: ")]
 

@@ -355,20 +355,12 @@ def chosen(
     return [record for record in records if wanted <= record.items()]
 
 
-def write_page(
-    records: Sequence[Record], rules: Rules, plan: Plan, folder: Path, results: Path
-) -> Path:
+def write_page(records: Sequence[Record], rules: Rules, plan: Plan, out: Path | None) -> Path:
     """Write page and raw figures, of the runs there are."""
+    folder, results = pages.places(out)
     figures = results / "dirs-results.json"
-    raw = {
-        "format": FORMAT,
-        "version": VERSION,
-        "runs": records,
-        "rules": {
-            preset: {name: dataclasses.asdict(one) for name, one in found.items()}
-            for preset, found in rules.items()
-        },
-    }
+    plain = {of: {name: vars(one) for name, one in found.items()} for of, found in rules.items()}
+    raw = {"format": FORMAT, "version": VERSION, "runs": records, "rules": plain}
     pages.write_json(figures, raw)
     content = page_content(records, rules, plan)
     return pages.write_page(folder / "dirs-results.md", figures, "variants.md.j2", **content)
@@ -399,10 +391,8 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
         "rules": sorted(names, key=lambda name: name in EVERYTHING),
         "everything": EVERYTHING,
         "estimates": {
-            preset: {
-                name: plus_minus(one.mean, (one.high - one.low) / 2) for name, one in found.items()
-            }
-            for preset, found in rules.items()
+            of: {name: plus_minus(x.mean, (x.high - x.low) / 2) for name, x in found.items()}
+            for of, found in rules.items()
         },
         "goals": goals(main, list(rules)),
         "sizes": SIZES,
@@ -454,7 +444,7 @@ def main() -> int:
         for preset in (*plan.presets, *plan.ablations):
             Scenario.preset(preset)
         if given.raw:
-            print("wrote", write_page(*read_page(given.raw), plan, *pages.places(given.out)))
+            print("wrote", write_page(*read_page(given.raw), plan, given.out))
             return 0
         wanted = plan.runs()
         missing = [run for run in wanted if not run.done(given.runs)]
@@ -466,7 +456,7 @@ def main() -> int:
             return 0
     with complain():
         pairs = [(run, given.runs) for run in missing]
-        failed = carry_out(done, pairs, given.jobs, partial(print, flush=True))
+        failed = carry_out(done, pairs, given.jobs)
         for text in failed:
             print("failed:", text)
         _write(plan, given)
@@ -479,7 +469,7 @@ def _write(plan: Plan, given: argparse.Namespace) -> None:
         raise ValueError(f"{given.runs} holds none of the runs that the page is to show.")
     main = [record["preset"] for record in records if record["table"] == "main"]
     rules = {one: rules_reached(Scenario.preset(one)) for one in plan.presets if one in main}
-    print("wrote", write_page(records, rules, plan, *pages.places(given.out)))
+    print("wrote", write_page(records, rules, plan, given.out))
 
 
 def _parser() -> argparse.ArgumentParser:
