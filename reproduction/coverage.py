@@ -6,6 +6,9 @@ mec_bench.tables, from which reports warn. It takes two minutes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -106,26 +109,21 @@ def _runs(distribution: str, rng: np.random.Generator, shape: tuple[int, ...]) -
 
 def coverage_table(n_trials: int = 2000) -> str:
     """Return the real coverage of nominal 95 % intervals as the table of docs/statistics.md."""
-    seeds = (3, 5, 10, 20)
+    intervals: dict[str, Callable[..., float]] = {
+        "bootstrap of the IQM, 1 scenario": bootstrap_coverage,
+        "bootstrap of the IQM, 6 scenarios": partial(bootstrap_coverage, n_scenarios=6),
+        "paired difference, Student's t": difference_coverage,
+        "paired difference, crossed bootstrap": partial(difference_coverage, method="bootstrap"),
+    }
     lines = ["| interval | runs | 3 seeds | 5 seeds | 10 seeds | 20 seeds |", "|---" * 6 + "|"]
     for distribution in DISTRIBUTIONS:
-        for scenarios, place in ((1, "1 scenario"), (6, "6 scenarios")):
+        for name, share in intervals.items():
             shares = [
-                bootstrap_coverage(n, scenarios, distribution=distribution, n_trials=n_trials)
-                for n in seeds
+                share(n, distribution=distribution, n_trials=n_trials) for n in (3, 5, 10, 20)
             ]
-            lines.append(_line(f"bootstrap of the IQM, {place}", distribution, shares))
-        for method, name in (("student", "Student's t"), ("bootstrap", "crossed bootstrap")):
-            shares = [
-                difference_coverage(n, method=method, distribution=distribution, n_trials=n_trials)
-                for n in seeds
-            ]
-            lines.append(_line(f"paired difference, {name}", distribution, shares))
+            cells = [name, distribution, *(f"{one:.2f}" for one in shares)]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _line(interval: str, distribution: str, shares: list[float]) -> str:
-    return f"| {interval} | {distribution} | {' | '.join(f'{one:.2f}' for one in shares)} |"
 
 
 def coverage_of_few(n_trials: int = 2000) -> dict[int, dict[int, float]]:

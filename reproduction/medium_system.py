@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,21 +35,13 @@ def _accuracy(
 
 def _lead_of_training(raw: Raw, size: int, loss: str) -> list[float]:
     """Return the accuracy of bits on seen demonstrations less that on unseen ones, by seed."""
-    return differences(
-        _accuracy(raw, size, loss, "training"), _accuracy(raw, size, loss, "testing")
-    )
+    return differences(*(_accuracy(raw, size, loss, part) for part in ("training", "testing")))
 
 
-def _imitation_rows(raw: Raw) -> Iterable[tuple[str, int, str]]:
-    """Return source, number of demonstrations and loss of every row."""
-    for values in itertools.islice(raw.measured("imitation").values(), 1):
-        for row in values["rows"]:
-            yield row["source"], row["demonstrations"], row["loss"]
-
-
-def _sizes(raw: Raw) -> list[int]:
-    """Return the numbers of demonstrations; none where nothing is measured."""
-    return sorted({size for _, size, _ in _imitation_rows(raw)})
+def _imitation_rows(raw: Raw) -> list[tuple[str, int, str]]:
+    """Return source, number of demonstrations and loss of every row; none of nothing."""
+    first: Mapping[str, Any] = next(iter(raw.measured("imitation").values()), {"rows": []})
+    return [(row["source"], row["demonstrations"], row["loss"]) for row in first["rows"]]
 
 
 def _agreement(raw: Raw) -> float:
@@ -59,10 +51,11 @@ def _agreement(raw: Raw) -> float:
 
 def table2(raw: Raw) -> Exhibit:
     """Return Table II: accuracy of imitation."""
-    sizes = _sizes(raw)
-    if not sizes:
+    rows = _imitation_rows(raw)
+    if not rows:
         return Exhibit()
-    size = max(sizes)
+    sizes = sorted({size for _, size, _ in rows})
+    size = sizes[-1]
     exact, drawn = (
         mean(_accuracy(raw, size, "L1", "testing", source=source)) for source in ("optimal", "levy")
     )
@@ -71,7 +64,7 @@ def table2(raw: Raw) -> Exhibit:
         for part in ("testing", "training")
     }
     numbers = {
-        "rows": list(_imitation_rows(raw)),
+        "rows": rows,
         "accuracy": partial(_accuracy, raw),
         "size": size,
         "agreement": _agreement(raw),
@@ -141,8 +134,8 @@ def fig3(raw: Raw) -> Exhibit:
             "losses_converge": [between(one, low, high) for one in near],
             "agents_alike": [between(one, 1 / (1 + _WITHIN), 1 + _WITHIN) for one in ratios],
         }
-    if _sizes(raw):
-        size = max(_sizes(raw))
+    if rows := _imitation_rows(raw):
+        size = max(size for _, size, _ in rows)
         gaps = _lead_of_training(raw, size, "L1")
         numbers |= {"size": size, "gap": mean(gaps)}
         claims["no_overfitting"] = [between(gaps, -math.inf, _FITTED)]

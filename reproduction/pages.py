@@ -15,7 +15,7 @@ import jinja2
 import numpy as np
 
 from mec_bench.statistics import half_interval
-from mec_bench.tables import plus_minus
+from mec_bench.tables import p_value, plus_minus
 from mec_gym.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,3 +148,4 @@ def commits(found: Iterable[str | None]) -> list[tuple[str | None, int]]:
 
 _TEMPLATES.filters |= {"form": shown, "clause": clause, "rows": rows, "head": head}
 _TEMPLATES.filters |= {"cell": cell, "ratio": ratio, "mean": mean, "nrr": nrr_cell}
+_TEMPLATES.filters |= {"p": lambda p: p_value(p).text}

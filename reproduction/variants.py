@@ -29,7 +29,7 @@ from mec_bench.cli import complain, count
 from mec_bench.measuring import slot_set_of
 from mec_bench.statistics import half_interval, holm
 from mec_bench.system import system
-from mec_bench.tables import p_value, plus_minus
+from mec_bench.tables import plus_minus
 from mec_gym import Scenario, Slot
 from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr, slot_set
 from mec_gym.files import read_figures, read_object, require_folder, require_record
@@ -278,11 +278,6 @@ class Change:
 
     def __str__(self) -> str:
         return f"{self.mean:+.4f} ± {self.half:.4f}"
-
-    @property
-    def p_text(self) -> str:
-        """As tables show it."""
-        return p_value(self.p).text
 
     @property
     def verdict(self) -> str:
