@@ -295,9 +295,8 @@ def selfish() -> float:
 
 
 def _cell(shares: Sequence[float]) -> str:
-    if not shares:
-        return ""
-    return f"{_shown(float(np.mean(shares)))} ({', '.join(map(_shown, shares))})"
+    every = ", ".join(map(_shown, shares))
+    return f"{_shown(float(np.mean(shares)))} ({every})" if shares else ""
 
 
 def _shown(share: float) -> str:

@@ -182,12 +182,8 @@ class Measurement:
         from mec_bench.system import system
         from reproduction.measurements import KINDS
 
-        content = {
-            "kind": self.kind,
-            "arguments": dict(self.arguments),
-            "values": KINDS[self.kind](**self.arguments),
-            "system": asdict(system()),
-        }
+        values = KINDS[self.kind](**self.arguments)
+        content = asdict(self) | {"values": values, "system": asdict(system())}
         write_whole(self.file(runs), json.dumps(content) + "\n")
 
     def system(self, runs: Path) -> Mapping[str, Any] | None:

@@ -55,8 +55,7 @@ def fig6(raw: Raw) -> Exhibit:
 
 # -- Tables III and IV: positions and tasks --------------------------------------------------------
 
-_ALIKE = 0.01
-"""Difference of NRRs that are about the same."""
+_ALIKE = 0.01  # difference of NRRs that are about the same
 
 
 def searched(raw: Raw, system: str, name: str) -> dict[int, Mapping[str, Any]]:
@@ -149,9 +148,7 @@ def _data_sizes(raw: Raw) -> dict[str, Any]:
 
 # -- Table V: learners and searches ----------------------------------------------------------------
 
-_ALMOST = 0.05
-"""Relative: how near time and energy have to be to pass for almost the same."""
-
+_ALMOST = 0.05  # relative: how near time and energy have to be to pass for almost the same
 _NEAR_OPTIMAL = 0.95  # NRR of a search that passes for it
 _MAGNITUDE = 10  # seconds of a shared machine that differ by less are not told apart
 

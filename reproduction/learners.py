@@ -43,8 +43,7 @@ NAMES = {
 }
 """Of rows that are no algorithm of the project as it is."""
 
-SCATTER = 0.02
-"""Half an interval beyond which the page shows every seed."""
+SCATTER = 0.02  # half an interval beyond which the page shows every seed
 
 TUNED = ("ac", "ac:links", "ddpg", "maddpg")
 SETTINGS = pages.ROOT / "baselines" / "settings"

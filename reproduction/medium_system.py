@@ -96,12 +96,8 @@ def table2(raw: Raw) -> Exhibit:
 
 # -- Fig. 3: losses --------------------------------------------------------------------------------
 
-_WITHIN = 0.25
-"""Relative: how near a loss has to be to pass for the paper's, which its figure alone shows."""
-
-_FITTED = 0.02
-"""Lead of training over testing accuracy up to which nothing is fitted too closely; the paper's own
-with L_1 is at most a third of that."""
+_WITHIN = 0.25  # relative: how near a loss has to be to the paper's
+_FITTED = 0.02  # lead of training accuracy up to which nothing is fitted too closely
 
 
 def least_loss(agreement: float) -> float:
