@@ -26,10 +26,7 @@ MISSED, UNJUDGED = "Not measured yet", "Not judged"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whether our mean lies inside bounds; two-sided p of it lying on the nearest, NaN of one seed.
-
-    `measured` says whether there is any seed.
-    """
+    """Whether our mean lies inside bounds; two-sided p of the nearest, NaN of one seed."""
 
     inside: bool
     p: float
@@ -53,15 +50,7 @@ NOT_MEASURED = (Comparison(inside=False, p=math.nan, measured=False),)
 
 
 def between(values: Sequence[float], low: float, high: float) -> Comparison:
-    """Return whether a figure, by seed, lies between two bounds; infinite for none.
-
-    Its p is below 0.05 where the 95 % interval of the mean holds neither bound.
-
-    Examples
-    --------
-    >>> between([1.0, 1.1, 1.2], 0.0, 3.0).inside, between([1.0, 1.1], 3.0, math.inf).inside
-    (True, False)
-    """
+    """Return whether a figure, by seed, lies between two bounds; infinite for none."""
     if not len(values) or np.isnan(values).any():
         return NOT_MEASURED[0]
     middle = mean(values)
@@ -72,36 +61,18 @@ def between(values: Sequence[float], low: float, high: float) -> Comparison:
 
 
 def lower(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison:
-    """Return whether a is lower than b by the seeds that both have; equal seeds mean equal maps.
-
-    Examples
-    --------
-    >>> lower({0: 1.0, 1: 1.1}, {0: 2.0, 1: 2.1}).inside, lower({}, {}).measured
-    (True, False)
-    """
+    """Return whether a is lower than b by the seeds that both have; equal seeds mean equal maps."""
     return between(differences(a, b), -math.inf, 0.0)
 
 
 def differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
-    """Return the paired differences of the seeds that both have.
-
-    Examples
-    --------
-    >>> differences({0: 1.0, 1: 3.0}, {1: 1.0})
-    [2.0]
-    """
+    """Return the paired differences of the seeds that both have."""
     return [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a claim, and its p-value, corrected for the page.
-
-    Examples
-    --------
-    >>> print(Verdict(HOLDS, 0.004))
-    **Holds here** (p = 0.004)
-    """
+    """What is said of a claim, and its p-value, corrected for the page."""
 
     words: str
     p: float
@@ -118,16 +89,7 @@ class Verdict:
 
 
 def p_value(claim: Claim) -> float:
-    """Return the p-value of a claim's verdict, before the page's correction.
-
-    It holds only if all parts do: the largest p. It fails if any part does: the smallest, times
-    their number.
-
-    Examples
-    --------
-    >>> p_value([Comparison(inside=True, p=0.01), Comparison(inside=True, p=0.03)])
-    0.03
-    """
+    """Return a claim's p: its parts' largest; where one fails, their smallest times how many."""
     against = _against(claim)
     if against:  # np, for whose min and max NaN is NaN
         return min(1.0, float(len(claim) * np.min(against)))
@@ -135,14 +97,7 @@ def p_value(claim: Claim) -> float:
 
 
 def judged(claims: Mapping[str, Claim]) -> dict[str, Verdict]:
-    """Return the verdicts on a page's claims, corrected together.
-
-    Examples
-    --------
-    >>> one = [Comparison(True, 0.03)]
-    >>> print(judged({"a": one})["a"], judged({"a": one, "b": one})["a"])
-    **Holds here** (p = 0.030) **Undecided here** (p = 0.060)
-    """
+    """Return the verdicts on a page's claims, corrected together."""
     corrected = holm([p_value(claim) for claim in claims.values()])
     return {
         name: Verdict(_words(claim, p), p)
@@ -167,13 +122,7 @@ def _against(claim: Claim) -> list[float]:
 
 @dataclass(frozen=True)
 class Times:
-    """How many times one figure another is: the geometric mean over seeds, and its 95 % interval.
-
-    Examples
-    --------
-    >>> str(Times(28.0, 25.2, 31.1)), str(Times(1649.2, 901.0, 3019.0))
-    ('28 times (25 to 31)', '1649 times (901 to 3019)')
-    """
+    """How many times one figure another is: geometric mean over seeds, and its 95 % interval."""
 
     value: float
     low: float
@@ -188,15 +137,7 @@ class Times:
 
 
 def times(a: Mapping[int, float], b: Mapping[int, float]) -> Times:
-    """Return how many times b a is, by the seeds that both have; the spread of both counts.
-
-    Student's t over the logarithms of the ratios; NaN where there are too few seeds.
-
-    Examples
-    --------
-    >>> times({0: 4.0, 1: 16.0}, {0: 2.0, 1: 2.0}).value
-    4.0
-    """
+    """Return how many times b a is, by the seeds that both have: Student's t over log ratios."""
     seeds = sorted(a.keys() & b.keys())
     logs = [math.log(a[seed] / b[seed]) for seed in seeds]
     middle, half = mean(logs), float(half_interval(logs)) if logs else math.nan

@@ -6,6 +6,9 @@ mec_bench.tables, from which reports warn. It takes two minutes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,12 +30,7 @@ def bootstrap_coverage(
     n_trials: int = 2000,
     n_resamples: int = 500,
 ) -> float:
-    """Return how often the bootstrap interval of the interquartile mean holds the true one.
-
-    Runs are drawn from a known distribution, again and again; each time they are resampled within
-    each scenario, as :func:`mec_bench.statistics.stratified_bootstrap` does. The share has a
-    standard error of about sqrt(0.05/n_trials).
-    """
+    """Return how often the bootstrap interval of the interquartile mean holds the true one."""
     rng = np.random.default_rng(0)
     truth = float(iqm([_runs(distribution, rng, (1, 400_000))])[0])
     held = 0
@@ -54,9 +52,8 @@ def difference_coverage(
 ) -> float:
     """Return how often the interval of a paired difference holds the true one, 0.
 
-    Two algorithms of equal quality: effects of seeds and of layouts of size 1 (layouts shared),
-    and of each seed in each layout of size 1. The method is "student",
-    :func:`mec_bench.statistics.paired_difference`, or "bootstrap", its check.
+    Effects of seeds, of layouts (shared by both) and of each seed in each layout have size 1.
+    The method is "student", which tables use, or "bootstrap", its check.
     """
     if method not in ("student", "bootstrap"):
         raise ValueError(f"method must be 'student' or 'bootstrap'; got {method!r}.")
@@ -83,9 +80,7 @@ def bootstrap_difference(
 ) -> Interval:
     """Return mean(a) - mean(b), each (seeds, layouts), with an interval of the crossed bootstrap.
 
-    Seeds of a, seeds of b and layouts are drawn with replacement, independently of each other;
-    the layouts drawn are the same for a and b. It assumes no distribution, but is too narrow with
-    few seeds: tables use :func:`mec_bench.statistics.paired_difference`, and this one checks it.
+    Seeds of a, seeds of b and layouts, the same for both, are drawn with replacement.
     """
     # The values fix the order in which seeds and layouts are drawn, not their rows.
     order = np.lexsort(np.concatenate([np.sort(b, axis=0), np.sort(a, axis=0)]))
@@ -114,26 +109,21 @@ def _runs(distribution: str, rng: np.random.Generator, shape: tuple[int, ...]) -
 
 def coverage_table(n_trials: int = 2000) -> str:
     """Return the real coverage of nominal 95 % intervals as the table of docs/statistics.md."""
-    seeds = (3, 5, 10, 20)
+    intervals: dict[str, Callable[..., float]] = {
+        "bootstrap of the IQM, 1 scenario": bootstrap_coverage,
+        "bootstrap of the IQM, 6 scenarios": partial(bootstrap_coverage, n_scenarios=6),
+        "paired difference, Student's t": difference_coverage,
+        "paired difference, crossed bootstrap": partial(difference_coverage, method="bootstrap"),
+    }
     lines = ["| interval | runs | 3 seeds | 5 seeds | 10 seeds | 20 seeds |", "|---" * 6 + "|"]
     for distribution in DISTRIBUTIONS:
-        for scenarios, place in ((1, "1 scenario"), (6, "6 scenarios")):
+        for name, share in intervals.items():
             shares = [
-                bootstrap_coverage(n, scenarios, distribution=distribution, n_trials=n_trials)
-                for n in seeds
+                share(n, distribution=distribution, n_trials=n_trials) for n in (3, 5, 10, 20)
             ]
-            lines.append(_line(f"bootstrap of the IQM, {place}", distribution, shares))
-        for method, name in (("student", "Student's t"), ("bootstrap", "crossed bootstrap")):
-            shares = [
-                difference_coverage(n, method=method, distribution=distribution, n_trials=n_trials)
-                for n in seeds
-            ]
-            lines.append(_line(f"paired difference, {name}", distribution, shares))
+            cells = [name, distribution, *(f"{one:.2f}" for one in shares)]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _line(interval: str, distribution: str, shares: list[float]) -> str:
-    return f"| {interval} | {distribution} | {' | '.join(f'{one:.2f}' for one in shares)} |"
 
 
 def coverage_of_few(n_trials: int = 2000) -> dict[int, dict[int, float]]:

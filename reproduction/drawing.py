@@ -146,11 +146,7 @@ def by_devices(
     numbers: Sequence[int],
     black: str,
 ) -> Figure:
-    """Return Fig. 7: objective, and NRR, which separates what the sum would not.
-
-    `policies` hold, by label, a place that gives their looks and both figures by number of devices
-    and seed.
-    """
+    """Return Fig. 7, of a place for the looks and both figures by N and seed, by label."""
     figure, both = panels(2, width=9.0, height=3.8)
     for name, (index, figures) in policies.items():
         for axes, by_number in zip(both, figures, strict=True):

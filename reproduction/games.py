@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import importlib
 import itertools
-import json
 import subprocess
 import sys
 import time
@@ -37,13 +36,11 @@ COPIES, BATCH, NOISE = 4, 64, 0.3
 """Copies of a game, played at once with one gradient step each time; batch size; exploration."""
 
 GAMES: dict[str, Any] = {"team": TeamGame, "regulator": Regulator}
-STEPS = {"team": 8_000, "regulator": 12_000}
-GAMMA = {"team": 0.0, "regulator": Regulator.GAMMA}
-PATIENCE = {
-    "team": {"learning_starts": 100, "tau": 0.01},
-    "regulator": {"learning_starts": 1_000, "tau": 0.05},
+SETTINGS: dict[str, dict[str, Any]] = {
+    "team": {"steps": 8_000, "gamma": 0.0, "learning_starts": 100, "tau": 0.01},
+    "regulator": {"steps": 12_000, "gamma": Regulator.GAMMA, "learning_starts": 1_000, "tau": 0.05},
 }
-"""Steps before the first gradient step, and how fast target networks follow."""
+"""Steps before the first gradient step, and how fast target networks follow, among others."""
 
 OURS, THEIRS = "MADDPG", "maddpg-pytorch"
 OWN_NOISE = f"{THEIRS} with its own noise"
@@ -85,58 +82,31 @@ def main() -> None:
 
 
 def _records(given: argparse.Namespace, commit: str | None) -> list[dict[str, Any]]:
-    """Return the records of all runs, after training what is missing."""
+    """Return the records of all runs, after training what is missing or ran otherwise."""
     records = []
     for run in _wanted(given.seeds, given.steps, commit):
-        record = _kept(given.runs, run)
-        # Theirs can only be trained where their program is.
-        trainable = not given.table and (run["who"] == OURS or commit is not None)
-        if record is None and trainable:
+        words = "{who} {learning_rate} {game} {steps} seed {seed}".format(**run)
+        file = given.runs / (words.replace(" ", "-") + ".json")
+        record = read_object(file) if file.exists() else {}
+        if not (run.items() <= record.items() and "share" in record):
+            # Theirs can only be trained where their program is.
+            if given.table or (run["who"] != OURS and commit is None):
+                continue
             record = _trained(run, given.public)
-            _keep(given.runs, record)
-            print(f"{_file(given.runs, run).stem}: {record['share']:.3f}", flush=True)
-        records += [] if record is None else [record]
+            pages.write_json(file, record)
+            print(f"{file.stem}: {record['share']:.3f}", flush=True)
+        records.append(record)
     return records
 
 
 def _wanted(seeds: int, steps: int | None, commit: str | None) -> Iterable[dict[str, Any]]:
     """Yield every run: who learns, what, how. Ours first, the others seed by seed."""
-    for seed in range(seeds):
-        yield from (_described(OURS, OUR_RATE, game, seed, steps) for game in GAMES)
-    for seed in range(seeds):
-        for who, rate, game in itertools.product((OWN_NOISE, THEIRS), THEIR_RATES, GAMES):
-            whose = {} if commit is None else {"commit": commit}
-            yield _described(who, rate, game, seed, steps) | whose
-
-
-def _described(who: str, rate: float, game: str, seed: int, steps: int | None) -> dict[str, Any]:
-    return {
-        "who": who,
-        "learning_rate": rate,
-        "game": game,
-        "seed": seed,
-        "steps": steps or STEPS[game],
-        "gamma": GAMMA[game],
-        **PATIENCE[game],
-    }
-
-
-def _file(folder: Path, run: dict[str, Any]) -> Path:
-    words = f"{run['who']} {run['learning_rate']} {run['game']} {run['steps']} seed {run['seed']}"
-    return folder / (words.replace(" ", "-") + ".json")
-
-
-def _kept(folder: Path, run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the record of a run, unless there is none or it ran otherwise."""
-    file = _file(folder, run)
-    if not file.exists():
-        return None
-    record = read_object(file)
-    return record if run.items() <= record.items() and "share" in record else None
-
-
-def _keep(folder: Path, record: dict[str, Any]) -> None:
-    write_whole(_file(folder, record), json.dumps(record, indent=1) + "\n")
+    ours = itertools.product(range(seeds), [OURS], [OUR_RATE], GAMES)
+    theirs = itertools.product(range(seeds), (OWN_NOISE, THEIRS), THEIR_RATES, GAMES)
+    for seed, who, rate, game in (*ours, *theirs):
+        run = {"who": who, "learning_rate": rate, "game": game, "seed": seed, **SETTINGS[game]}
+        run |= {"steps": steps} if steps else {}
+        yield run if who == OURS or commit is None else run | {"commit": commit}
 
 
 def _trained(run: dict[str, Any], public: Path | None) -> dict[str, Any]:
@@ -189,8 +159,7 @@ class Ours:
 class Public:
     """maddpg-pytorch on a game, through its public classes and in the order of its main program.
 
-    Networks, update and the normalisation of rewards are its own. Exploration is that of ours,
-    or its own: the same in all copies of a game, and correlated in time.
+    Exploration is ours, or its own: the same in all copies of a game, correlated in time.
     """
 
     def __init__(self, run: dict[str, Any], folder: Path) -> None:
@@ -223,7 +192,10 @@ class Public:
             actions = self._explore(seen)
             after, rewards, ended, infos = self.env.step(actions)
             after = np.asarray(after)
-            self._push(seen, actions, rewards, _before_reset(after, infos), _final(ended, infos))
+            pairs = zip(after, infos, strict=True)  # copies that end have been reset since
+            reached = np.stack([info.get("terminal_observation", one) for one, info in pairs])
+            cut = np.array([info.get("TimeLimit.truncated", False) for info in infos])
+            self._push(seen, actions, rewards, reached, ended & ~cut)
             seen = after
             if step > self.run["learning_starts"]:
                 self._improve()
@@ -260,17 +232,6 @@ class Public:
         return np.asarray(torch.cat(actions, dim=1))
 
 
-def _before_reset(observations: NDArray[Any], infos: Sequence[dict[str, Any]]) -> NDArray[Any]:
-    """Return what the steps led to, where copies have been reset since."""
-    pairs = zip(observations, infos, strict=True)
-    return np.stack([info.get("terminal_observation", one) for one, info in pairs])
-
-
-def _final(ended: NDArray[Any], infos: Sequence[dict[str, Any]]) -> NDArray[Any]:
-    cut = [info.get("TimeLimit.truncated", False) for info in infos]
-    return np.asarray(ended & ~np.array(cut))
-
-
 def _public_classes(folder: Path) -> tuple[Any, Any]:
     """Import the algorithm and its replay buffer from a clone."""
     # Old names: of Gymnasium, and of a function of PyTorch that has got an underscore.
@@ -298,30 +259,28 @@ BEGIN, END = "<!-- games: written by `reproduction/games.py` -->\n", "<!-- end o
 
 def _write(records: list[dict[str, Any]], page: Path, figures: Path) -> None:
     raw = {"format": "mec-gym/maddpg-games", "version": 2, "selfish": selfish(), "runs": records}
-    write_whole(figures, json.dumps(raw, indent=1) + "\n")
+    pages.write_json(figures, raw)
     before, after = around(page, BEGIN, END)
     write_whole(page, f"{before}{BEGIN}{table(records)}{END}{after}")
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:
     """Return the table of runs, with its caption."""
-    steps = STEPS | {record["game"]: record["steps"] for record in records}
-    runs: dict[tuple[str, float], list[dict[str, Any]]] = {}
-    for record in records:
-        runs.setdefault((record["who"], record["learning_rate"]), []).append(record)
+    steps = {record["game"]: record["steps"] for record in records}
+    runs: dict[tuple[str, float], dict[str, list[float]]] = {}
+    for one in records:
+        of = runs.setdefault((one["who"], one["learning_rate"]), {game: [] for game in GAMES})
+        of[one["game"]].append(one["share"])
     return pages.render(
         "games.md.j2",
-        heads=[f"{game}, {steps[game]:,} steps" for game in GAMES],
+        heads=[f"{game}, {steps.get(game, SETTINGS[game]['steps']):,} steps" for game in GAMES],
         rows=[
-            [
-                f"{who}, learning rate {rate:g}",
-                *(_cell([one["share"] for one in mine if one["game"] == game]) for game in GAMES),
-            ]
-            for (who, rate), mine in runs.items()
+            [f"{who}, learning rate {rate:g}", *map(_cell, of.values())]
+            for (who, rate), of in runs.items()
         ],
         selfish=_shown(selfish()),
         commits=sorted({record["commit"][:7] for record in records if record["who"] != OURS}),
-        games={game: {"gamma": GAMMA[game], **PATIENCE[game]} for game in GAMES},
+        games=SETTINGS,
         copies=COPIES,
         batch=BATCH,
         noise=NOISE,
@@ -336,9 +295,8 @@ def selfish() -> float:
 
 
 def _cell(shares: Sequence[float]) -> str:
-    if not shares:
-        return ""
-    return f"{_shown(float(np.mean(shares)))} ({', '.join(map(_shown, shares))})"
+    every = ", ".join(map(_shown, shares))
+    return f"{_shown(float(np.mean(shares)))} ({every})" if shares else ""
 
 
 def _shown(share: float) -> str:

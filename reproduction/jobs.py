@@ -9,6 +9,8 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,48 +47,28 @@ _PRICE_SLOTS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What is spent on each table and figure.
+    """What is spent on each table and figure."""
 
-    Attributes
-    ----------
-    name : str
-        "full" or "quick".
-    seeds : int
-        Training runs of each learner, each on a map of its own.
-    slots : int, optional
-        Of training at most; the paper's T_DRL by default.
-    arguments : mapping of str to mapping
-        Constructor arguments by algorithm, where they are not its own.
-    demonstrations, held_out
-        Table II's data quantities, and demonstrations to test on.
-    generations, refined_slots
-        G_max of Fig. 4's searches, and how many slots they refine.
-    search_slots, evaluations
-        Slots that PSO and DE search, in layouts of five, and decisions that they price in each.
-    devices : tuple of int
-        N of Fig. 7. The paper's text does not say which it plots.
-    """
-
-    name: str
-    seeds: int
-    slots: int | None = None
-    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    demonstrations: tuple[int, ...] = (64, 128, 256, 512)
-    held_out: int = 256
-    generations: tuple[int, ...] = (10, 1000)
-    refined_slots: int = 200
-    search_slots: int = 20
-    evaluations: int = 2000
-    devices: tuple[int, ...] = (50, 100, 150, 200, 250)
+    name: str  # "full" or "quick"
+    seeds: int  # of each learner, each on a map of its own
+    slots: int | None = None  # of training at most
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by algorithm
+    demonstrations: tuple[int, ...] = (64, 128, 256, 512)  # Table II
+    held_out: int = 256  # demonstrations to test on
+    generations: tuple[int, ...] = (10, 1000)  # G_max of Fig. 4's searches
+    refined_slots: int = 200  # that they refine
+    search_slots: int = 20  # that PSO and DE search, in layouts of five
+    evaluations: int = 2000  # decisions that they price in each
+    devices: tuple[int, ...] = (
+        50,
+        100,
+        150,
+        200,
+        250,
+    )  # N of Fig. 7, which the text does not print
 
     def timesteps(self, name: str, slots: int) -> int:
-        """Return how many of T_DRL slots an algorithm trains for: price-posting agents 1,000.
-
-        Examples
-        --------
-        >>> FULL.timesteps("dirs", 4000), FULL.timesteps("dirs:prices", 4000)
-        (4000, 1000)
-        """
+        """Return how many of T_DRL slots an algorithm trains for: price-posting agents 1,000."""
         wanted = min(slots, _PRICE_SLOTS) if name == "dirs:prices" else slots
         return wanted if self.slots is None else min(wanted, self.slots)
 
@@ -155,7 +137,8 @@ class Training:
     def record(self, runs: Path) -> dict[str, Any]:
         """Return what the page needs of the result: means over the frozen slots."""
         result = read_result(self.file(runs))
-        means = {key: rounded(_mean(rows)) for key, rows in vars(result.slots).items()}
+        slots = {key: [*chain(*rows)] for key, rows in vars(result.slots).items()}
+        means = {key: rounded(sum(values) / len(values)) for key, values in slots.items()}
         return {
             "system": result.scenario,
             "algorithm": result.label,
@@ -171,10 +154,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Something that a table or figure needs and no result record holds, e.g. a loss curve.
-
-    `kind` names a function of ``reproduction.measurements``, `arguments` are its own, as JSON.
-    """
+    """What no result record holds, e.g. a loss curve: a function of ``measurements``, called."""
 
     kind: str
     arguments: Mapping[str, Any]
@@ -202,12 +182,8 @@ class Measurement:
         from mec_bench.system import system
         from reproduction.measurements import KINDS
 
-        content = {
-            "kind": self.kind,
-            "arguments": dict(self.arguments),
-            "values": KINDS[self.kind](**self.arguments),
-            "system": asdict(system()),
-        }
+        values = KINDS[self.kind](**self.arguments)
+        content = asdict(self) | {"values": values, "system": asdict(system())}
         write_whole(self.file(runs), json.dumps(content) + "\n")
 
     def system(self, runs: Path) -> Mapping[str, Any] | None:
@@ -236,21 +212,10 @@ def rounded(value: float) -> float:
 
 
 def mark(system: Mapping[str, Any] | None) -> str | None:
-    """Return a system's commit in short, with a plus where files differed from it; None of none.
-
-    Examples
-    --------
-    >>> mark({"commit": "36dc831aaa", "modified": True}), mark(None)
-    ('36dc831+', None)
-    """
+    """Return a system's commit in short, with a plus where files differed from it; None of none."""
     if system is None or system["commit"] is None:
         return None
     return str(system["commit"])[:7] + "+" * bool(system["modified"])
-
-
-def _mean(rows: Sequence[Sequence[float]]) -> float:
-    values = [value for row in rows for value in row]
-    return sum(values) / len(values)
 
 
 # -- the plan --------------------------------------------------------------------------------------
@@ -288,84 +253,51 @@ BITS_OF_TABLE_IV = (1.0, 5e4, 1e5, 4e5, 8e5, 1e6, 8e6)
 """D of the systems whose optima Table IV is held against [bit]."""
 
 
-def _table2(budget: Budget) -> list[Job]:
-    return _measured(
-        budget,
-        "imitation",
-        sizes=list(budget.demonstrations),
-        held_out=budget.held_out,
-        sources=["levy", "optimal"],
-        arguments=_arguments(budget),
+def plan(budget: Budget) -> dict[str, list[Job]]:
+    """Return the jobs of each table and figure, in the order of the page."""
+    own = dict(budget.arguments.get("dirs", {}))
+    online = {"slots": budget.timesteps("dirs", SLOTS[MEDIUM])}
+    trained, searched, measured = (
+        partial(make, budget) for make in (_trained, _searched, _measured)
     )
-
-
-def _fig3(budget: Budget) -> list[Job]:
-    slots = budget.timesteps("dirs", SLOTS[MEDIUM])
-    return _measured(budget, "losses", slots=slots, arguments=_arguments(budget))
-
-
-def _fig4(budget: Budget) -> list[Job]:
-    return _measured(
-        budget,
-        "refinement",
-        slots=budget.refined_slots,
-        generations=list(budget.generations),
-        parts=[dict(part) for part in PARTS.values()],
-        arguments=_arguments(budget),
-    )
-
-
-def _fig5(budget: Budget) -> list[Job]:
-    slots = budget.timesteps("dirs", SLOTS[MEDIUM])
-    return [
-        job
-        for changes in REWARD_VARIANTS.values()
-        for job in _measured(
-            budget, "rewards", slots=slots, arguments=_arguments(budget) | dict(changes)
-        )
-    ]
-
-
-def _fig6(budget: Budget) -> list[Job]:
-    return _trained(budget, WEIGHTS.values(), (*MAIN_VARIANTS, "optimal"))
-
-
-def _table3(budget: Budget) -> list[Job]:
-    systems = POSITIONS.values()
-    runs = _trained(budget, systems, (*VARIANTS, "optimal", "nearest:limit"))
-    return runs + _searched(budget, systems, ("PSO", "PSO over prices"))
-
-
-def _table4(budget: Budget) -> list[Job]:
-    runs = _trained(budget, TASKS.values(), (*MAIN_VARIANTS, "optimal"))
-    optima = [
-        job
-        for bits in BITS_OF_TABLE_IV
-        for job in _measured(budget, "optimum", system=LARGE, changes={"data_bits": bits})
-    ]
-    return runs + _searched(budget, TASKS.values(), ("PSO",)) + optima
-
-
-def _table5(budget: Budget) -> list[Job]:
-    return _trained(budget, [LARGEST], (*LEARNERS, *RULES)) + _searched(budget, [LARGEST], SEARCHES)
-
-
-def _fig7(budget: Budget) -> list[Job]:
-    return _trained(budget, map(by_devices, budget.devices), (*FIG_7, "optimal"))
-
-
-PLAN: Mapping[str, Callable[[Budget], list[Job]]] = {
-    "table2": _table2,
-    "fig3": _fig3,
-    "fig4": _fig4,
-    "fig5": _fig5,
-    "fig6": _fig6,
-    "table3": _table3,
-    "table4": _table4,
-    "table5": _table5,
-    "fig7": _fig7,
-}
-"""Jobs by table or figure, in the order of the page."""
+    return {
+        "table2": measured(
+            "imitation",
+            sizes=list(budget.demonstrations),
+            held_out=budget.held_out,
+            sources=["levy", "optimal"],
+            arguments=own,
+        ),
+        "fig3": measured("losses", **online, arguments=own),
+        "fig4": measured(
+            "refinement",
+            slots=budget.refined_slots,
+            generations=list(budget.generations),
+            parts=[dict(part) for part in PARTS.values()],
+            arguments=own,
+        ),
+        "fig5": [
+            job
+            for changes in REWARD_VARIANTS.values()
+            for job in measured("rewards", **online, arguments=own | dict(changes))
+        ],
+        "fig6": trained(WEIGHTS.values(), (*MAIN_VARIANTS, "optimal")),
+        "table3": [
+            *trained(POSITIONS.values(), (*VARIANTS, "optimal", "nearest:limit")),
+            *searched(POSITIONS.values(), ("PSO", "PSO over prices")),
+        ],
+        "table4": [
+            *trained(TASKS.values(), (*MAIN_VARIANTS, "optimal")),
+            *searched(TASKS.values(), ("PSO",)),
+            *(
+                job
+                for bits in BITS_OF_TABLE_IV
+                for job in measured("optimum", system=LARGE, changes={"data_bits": bits})
+            ),
+        ],
+        "table5": [*trained([LARGEST], (*LEARNERS, *RULES)), *searched([LARGEST], SEARCHES)],
+        "fig7": trained(map(by_devices, budget.devices), (*FIG_7, "optimal")),
+    }
 
 
 def _measured(budget: Budget, kind: str, **arguments: Any) -> list[Job]:
@@ -394,33 +326,25 @@ def search_arguments(evaluations: int, name: str) -> dict[str, Any]:
 
 
 def _trained(budget: Budget, systems: Iterable[str], wanted: Iterable[str]) -> list[Job]:
+    """Return the runs of algorithms in systems, each on its seed's own map."""
     return [
-        _training(system, name, seed, budget)
+        Training(
+            Settings(
+                algorithm=name,
+                scenario=scenario_of(system, layout_seed=seed),
+                timesteps=budget.timesteps(name, SLOTS[section_of(system)]) if learns else 0,
+                seed=seed,
+                arguments=budget.arguments.get(name, {}),
+                label=name,
+                measurements=1,
+                checkpoints=0,  # a run is short, and its checkpoints are large
+            )
+        )
         for system in systems
         for name in wanted
+        for learns in [algorithm(name).learns]
         for seed in range(budget.seeds)
     ]
-
-
-def _training(system: str, name: str, seed: int, budget: Budget) -> Training:
-    """Return the run of an algorithm in a system, on the seed's own map."""
-    learns = algorithm(name).learns
-    return Training(
-        Settings(
-            algorithm=name,
-            scenario=scenario_of(system, layout_seed=seed),
-            timesteps=budget.timesteps(name, SLOTS[section_of(system)]) if learns else 0,
-            seed=seed,
-            arguments=budget.arguments.get(name, {}),
-            label=name,
-            measurements=1,
-            checkpoints=0,  # a run is short, and its checkpoints are large
-        )
-    )
-
-
-def _arguments(budget: Budget) -> dict[str, Any]:
-    return dict(budget.arguments.get("dirs", {}))
 
 
 # -- doing them ------------------------------------------------------------------------------------
@@ -431,30 +355,25 @@ def unique(jobs: Iterable[Job], runs: Path) -> list[Job]:
     return list({job.file(runs): job for job in jobs}.values())
 
 
-def work(
-    jobs: Iterable[Job], runs: Path, *, processes: int = 1, say: Callable[[str], None] = print
-) -> list[str]:
-    """Do the jobs that are not done, the first seed of all of them first; return what failed.
+Say = Callable[[str], None]
 
-    A job that fails costs the others nothing. With one process all is done in this one.
-    """
+_SAY: Say = partial(print, flush=True)
+
+
+def work(jobs: Iterable[Job], runs: Path, *, processes: int = 1, say: Say = _SAY) -> list[str]:
+    """Do the jobs that are missing, the first seed of all of them first; return what failed."""
     missing = [job for job in unique(jobs, runs) if not job.done(runs)]
     # Not one exhibit after the other: an interrupted reproduction has something of each.
-    missing.sort(key=lambda job: (_is_dear(job), job.seed))
+    # Last the learner that takes long and that the paper does not have.
+    missing.sort(key=lambda job: ("dirs:ensemble," in str(job), job.seed))
     say(f"{len(missing)} runs and measurements to do")
     return carry_out(_done, [(job, runs) for job in missing], processes, say)
 
 
 def carry_out(
-    call: Callable[[Any], str],
-    items: Sequence[tuple[Any, ...]],
-    processes: int,
-    say: Callable[[str], None],
+    call: Callable[[Any], str], items: Sequence[tuple[Any, ...]], processes: int, say: Say = _SAY
 ) -> list[str]:
-    """Call a function on every item, say a line about each as it ends, and return what failed.
-
-    An item is a tuple whose first entry says what it is.
-    """
+    """Call a function on every item, which its first entry names; say how; return what failed."""
     failed = []
     for done, ended in enumerate(side_by_side(call, items, processes), 1):
         text = ended.value or f"{ended.item[0]}: {ended.error}"
@@ -462,11 +381,6 @@ def carry_out(
         if ended.error:
             failed.append(text)
     return failed
-
-
-def _is_dear(job: Job) -> bool:
-    """Return whether a job is of a learner that takes long and that the paper does not have."""
-    return isinstance(job, Training) and job.settings.algorithm == "dirs:ensemble"
 
 
 def _done(pair: tuple[Job, Path]) -> str:

@@ -5,38 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
+from mec_bench.registry import title
 from mec_bench.statistics import half_interval
-from reproduction import drawing, pages, paper
-from reproduction.claims import (
-    NOT_MEASURED,
-    Claim,
-    Exhibit,
-    Times,
-    between,
-    differences,
-    lower,
-    times,
-)
-from reproduction.jobs import (
-    BITS_OF_TABLE_IV,
-    FIG_7,
-    MAIN_VARIANTS,
-    SEARCHES,
-    search_arguments,
-)
+from reproduction import drawing, paper
+from reproduction.claims import NOT_MEASURED, Claim, Exhibit, between, differences, lower, times
+from reproduction.jobs import BITS_OF_TABLE_IV, FIG_7, MAIN_VARIANTS, SEARCHES, search_arguments
 from reproduction.pages import mean
 from reproduction.paper import LARGE, LARGEST, POSITIONS, TASKS, WEIGHTS, scenario_of
 from reproduction.raw import Raw
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 def name_of(label: str) -> str:
     """Return what Section V's page calls an algorithm: the paper's own name for its rules."""
-    return paper.NAMES.get(label) or pages.title(label)
+    return paper.NAMES.get(label) or title(label)
 
 
 # -- Fig. 6: weights -------------------------------------------------------------------------------
@@ -58,24 +42,20 @@ def fig6(raw: Raw) -> Exhibit:
         ]
         for figure, systems in orders.items()
     }
-    policies = (*MAIN_VARIANTS, "optimal")
-
-    def figure_of() -> Figure:
-        panels = {
-            title: {
-                name_of(n): [raw.reached(s, n, figure) for s in WEIGHTS.values()] for n in policies
-            }
-            for figure, title in _PARTS_OF_OBJECTIVE.items()
+    panels = {
+        words: {
+            name_of(name): [raw.reached(one, name, figure) for one in WEIGHTS.values()]
+            for name in (*MAIN_VARIANTS, "optimal")
         }
-        return drawing.weights(panels, list(WEIGHTS))
-
-    return Exhibit({"orders": orders, "worst": worst}, claims, figure_of)
+        for figure, words in _PARTS_OF_OBJECTIVE.items()
+    }
+    numbers = {"orders": orders, "worst": worst}
+    return Exhibit(numbers, claims, lambda: drawing.weights(panels, list(WEIGHTS)))
 
 
 # -- Tables III and IV: positions and tasks --------------------------------------------------------
 
-_ALIKE = 0.01
-"""Difference of NRRs that are about the same."""
+_ALIKE = 0.01  # difference of NRRs that are about the same
 
 
 def searched(raw: Raw, system: str, name: str) -> dict[int, Mapping[str, Any]]:
@@ -102,16 +82,15 @@ def table3(raw: Raw) -> Exhibit:
     """Return Table III: DIRS by the law of positions."""
     by_law = {law: raw.reached(system, "dirs", "objective") for law, system in POSITIONS.items()}
     alike, nrr = _nrr_alike(raw, POSITIONS)
-    ours = raw.optimum(LARGE)
-    printed = paper.TABLE_III["uniform"]
+    optimum, printed = mean(raw.optimum(LARGE)), paper.TABLE_III["uniform"]
     numbers = {
         "below": paper.below_bound(paper.TABLE_III, POSITIONS),
         "means": {law: mean(values) for law, values in by_law.items()},
         "nrr": nrr,
         "alike": _ALIKE,
         "printed": printed,
-        "optimum": mean(ours),
-        "error": mean(ours) / printed.implied_optimum - 1,
+        "optimum": optimum,
+        "error": optimum / printed.implied_optimum - 1,
         "energy": {n: mean(raw.reached(LARGE, n, "energy_j")) for n in ("dirs", "optimal")},
     }
     claims = {
@@ -147,40 +126,31 @@ def table4(raw: Raw) -> Exhibit:
 
 def _data_sizes(raw: Raw) -> dict[str, Any]:
     """Return how the optimum depends on D; nothing where one is not measured."""
-    optima = {
-        bits: [
-            one["lower_bound"]
-            for one in raw.measured("optimum", changes={"data_bits": bits}).values()
-        ]
-        for bits in BITS_OF_TABLE_IV
-    }
+    optima: dict[float, list[float]] = {}
+    for bits in BITS_OF_TABLE_IV:
+        found = raw.measured("optimum", changes={"data_bits": bits})
+        optima[bits] = [one["lower_bound"] for one in found.values()]
     if not all(optima.values()):
         return {}
-    large, printed = 1000 * paper.BITS_PER_KB, paper.TABLE_IV["1000 kB"].implied_optimum
-    means = {bits: mean(values) for bits, values in optima.items()}
-    errors = {name: means[bits] / printed - 1 for name, bits in (("kB", large), ("kbit", 1e6))}
+    printed = paper.TABLE_IV["1000 kB"].implied_optimum
+    means = {"kbit": mean(optima[1e6]), "kB": mean(optima[1000 * paper.BITS_PER_KB])}
+    errors = {name: value / printed - 1 for name, value in means.items()}
     return {
+        **means,
         "optima": optima,
         "printed": printed,
-        "kB": means[large],
-        "kbit": means[1e6],
         "errors": errors,
-        "nearest": min(("kbit", "kB"), key=lambda name: abs(errors[name])),
-        "least": means[min(means)],
+        "nearest": min(errors, key=lambda name: abs(errors[name])),
+        "least": mean(optima[min(optima)]),
         "printed_least": paper.TABLE_IV["50 kB"].implied_optimum,
     }
 
 
 # -- Table V: learners and searches ----------------------------------------------------------------
 
-_ALMOST = 0.05
-"""Relative: how near time and energy have to be to pass for almost the same."""
-
-_NEAR_OPTIMAL = 0.95
-"""NRR of a search that passes for near-optimal."""
-
-_MAGNITUDE = 10
-"""Seconds of a shared machine that differ by less are not told apart."""
+_ALMOST = 0.05  # relative: how near time and energy have to be to pass for almost the same
+_NEAR_OPTIMAL = 0.95  # NRR of a search that passes for it
+_MAGNITUDE = 10  # seconds of a shared machine that differ by less are not told apart
 
 SWARMS = tuple(paper.TIMES_LONGER)
 
@@ -197,7 +167,6 @@ def _of_five(raw: Raw, name: str, figure: str) -> dict[int, float]:
 
 def table5(raw: Raw) -> Exhibit:
     """Return Table V: DIRS against learners and searches."""
-    evaluations = raw.budget["evaluations"]
     figures = ("latency_s", "energy_j", "objective")
     ours = {figure: _of_five(raw, "dirs", figure) for figure in figures}
     others = {n: {f: _of_five(raw, n, f) for f in figures} for n in paper.TABLE_V if n != "dirs"}
@@ -210,11 +179,12 @@ def table5(raw: Raw) -> Exhibit:
         for swarm in SWARMS
         for figure in _PARTS_OF_OBJECTIVE
     }
-    swarms = {n: [one["nrr"] for one in searched(raw, LARGEST, n).values()] for n in SEARCHES}
+    found = {name: list(searched(raw, LARGEST, name).values()) for name in SEARCHES}
+    swarms = {name: [one["nrr"] for one in ones] for name, ones in found.items()}
     seconds = {one: _seconds(raw, one) for one in ("training_s", "decision_ms")}
     longer = {name: _longer(raw, name) for name in SWARMS}
     numbers = {
-        "searched": {name: list(searched(raw, LARGEST, name).values()) for name in SEARCHES},
+        "searched": found,
         "means": {
             f: {"dirs": mean(ours[f])} | {n.upper(): mean(o[f]) for n, o in others.items()}
             for f in figures
@@ -223,7 +193,7 @@ def table5(raw: Raw) -> Exhibit:
         "almost": [(n.upper(), figure, mean(lead)) for (n, figure), lead in almost.items()],
         "within": _ALMOST,
         "longer": longer,
-        "evaluations": evaluations,
+        "evaluations": raw.budget["evaluations"],
         "near_optimal": _NEAR_OPTIMAL,
         "swarms": {name: mean(values) for name, values in swarms.items()},
         "possible": _possible(raw),
@@ -232,8 +202,8 @@ def table5(raw: Raw) -> Exhibit:
     claims: dict[str, Claim] = {
         f"lowest_{f}": [lower(ours[f], other[f]) for other in others.values()] for f in figures
     }
-    claims |= {f"least_{one}": [] if found else NOT_MEASURED for one, found in seconds.items()}
-    claims |= {f"longer_{name}": [] if found else NOT_MEASURED for name, found in longer.items()}
+    claims |= {f"least_{one}": [] if known else NOT_MEASURED for one, known in seconds.items()}
+    claims |= {f"longer_{name}": [] if known else NOT_MEASURED for name, known in longer.items()}
     claims |= {
         "almost": [between(lead, -_ALMOST, _ALMOST) for lead in almost.values()],
         "near_optimal": [between(swarms["PSO"], _NEAR_OPTIMAL, math.inf)],
@@ -258,12 +228,12 @@ def _seconds(raw: Raw, figure: str) -> dict[str, Any]:
 
 def _longer(raw: Raw, name: str) -> dict[str, Any]:
     """Return how many times longer than DIRS a search takes, and what sets that."""
-    evaluations, printed = raw.budget["evaluations"], paper.TIMES_LONGER[name]
     search = _of_five(raw, name, "decision_ms")
-    found: Times = times(search, _of_five(raw, "dirs", "decision_ms"))
+    found = times(search, _of_five(raw, "dirs", "decision_ms"))
     if math.isnan(found.value):
         return {}
-    return {"ratio": found, "ms": mean(search), "fitting": evaluations * printed / found.value}
+    fitting = raw.budget["evaluations"] * paper.TIMES_LONGER[name] / found.value
+    return {"ratio": found, "ms": mean(search), "fitting": fitting}
 
 
 def _possible(raw: Raw) -> dict[str, Any]:
@@ -316,7 +286,8 @@ def fig7(raw: Raw) -> Exhibit:
     apart = [n for n, one in leads["dirs"].items() if one and abs(mean(one)) > half_interval(one)]
     means = {name: mean(reached(largest, name)) for name in _DRAWN}
     drawn = [n for n in _DRAWN if any(reached(k, n) for k in numbers)]
-    content: dict[str, Any] = {
+    farthest = max((n for n, one in leads["dirs"].items() if one), default=largest)
+    content = {
         "numbers": numbers,
         "policies": _DRAWN,
         "leads": leads,
@@ -327,29 +298,28 @@ def fig7(raw: Raw) -> Exhibit:
         "compared": any(leads["dirs"].values()),
         "worse": [n for n in apart if mean(leads["dirs"][n]) > 0],
         "better": [n for n in apart if mean(leads["dirs"][n]) < 0],
-        "farthest": max((n for n, one in leads["dirs"].items() if one), default=largest),
+        "farthest": farthest,
+        "limit": _limit(reached, farthest),
     }
-    content["limit"] = _limit(reached, content["farthest"])
     claims = {
         "dirs_lowest": [
             lower(reached(largest, "dirs"), reached(largest, n)) for n in ("maddpg", *_RULES)
         ],
         "maddpg_lowest": [lower(reached(largest, "maddpg"), reached(largest, n)) for n in _RULES],
     }
-    if not drawn:
-        return Exhibit(content, claims)
-
-    def figure() -> Figure:
-        policies = {}
-        for name in drawn:  # a policy looks the same whoever else is missing
-            of = [
+    policies = {
+        # A policy looks the same whoever else is missing.
+        name_of(name): (
+            _DRAWN.index(name),
+            [
                 {n: reached(n, name, one) for n in numbers if reached(n, name)}
                 for one in ("objective", "nrr")
-            ]
-            policies[name_of(name)] = (_DRAWN.index(name), of)
-        return drawing.by_devices(policies, numbers, name_of("optimal"))
-
-    return Exhibit(content, claims, figure)
+            ],
+        )
+        for name in drawn
+    }
+    figure = partial(drawing.by_devices, policies, numbers, name_of("optimal"))
+    return Exhibit(content, claims, figure if drawn else None)
 
 
 def _limit(reached: Callable[[int, str], dict[int, float]], largest: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ first.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,10 +16,11 @@ import numpy as np
 
 from mec_bench import Result, compare, read_results
 from mec_bench.cli import complain
+from mec_bench.registry import title
 from mec_bench.report import warnings
 from mec_bench.statistics import Interval, arenas, crossed_mean
 from mec_bench.tables import plus_minus
-from mec_gym.files import read_figures, require_folder, write_whole
+from mec_gym.files import read_figures, read_object, require_folder
 from reproduction import pages
 
 FORMAT, VERSION = "mec-gym/learners", 2
@@ -39,11 +39,11 @@ ROWS = (
 NAMES = {
     _AS_THE_NEXT: "AC, with the settings of the next row",
     _FOUND_FIRST: "AC, one network for all links, too: settings found first",
+    "examples.cross_entropy:CrossEntropy": "cross-entropy, one constant assignment",
 }
-"""Of rows with settings of their own."""
+"""Of rows that are no algorithm of the project as it is."""
 
-SCATTER = 0.02
-"""Half an interval beyond which the page shows every seed."""
+SCATTER = 0.02  # half an interval beyond which the page shows every seed
 
 TUNED = ("ac", "ac:links", "ddpg", "maddpg")
 SETTINGS = pages.ROOT / "baselines" / "settings"
@@ -118,8 +118,7 @@ def write_page(raw: Mapping[str, Any], out: Path | None) -> Path:
     """Write page and raw figures."""
     folder, results = pages.places(out)
     figures = results / "learners.json"
-    text = json.dumps({"format": FORMAT, "version": VERSION, **raw}, indent=1)
-    write_whole(figures, text + "\n")
+    pages.write_json(figures, {"format": FORMAT, "version": VERSION, **raw})
     return pages.write_page(folder / "learners.md", figures, "learners.md.j2", **content(raw))
 
 
@@ -145,7 +144,7 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def name_of(label: str) -> str:
     """Return what the table calls a row."""
-    return NAMES.get(label) or pages.title(label)
+    return NAMES.get(label) or title(label)
 
 
 def grouped(records: Sequence[Mapping[str, Any]]) -> Runs:
@@ -183,8 +182,7 @@ def _reached(records: Sequence[Mapping[str, Any]]) -> str:
     if not _learns(records):
         return shown
     before = plus_minus(float(np.mean([one["untrained"] for one in records])), math.nan)
-    several = "seed" if len(records) == 1 else "seeds"
-    return f"{shown} ({before}), {len(records)} {several}"
+    return f"{shown} ({before}), {len(records)} seed{'s' * (len(records) > 1)}"
 
 
 def _scattered(runs: Runs, scenarios: Sequence[str]) -> list[dict[str, Any]]:
@@ -205,8 +203,7 @@ def _scattered(runs: Runs, scenarios: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _trials(name: str, kind: str = "trials") -> list[dict[str, Any]]:
-    file = SETTINGS / f"{name.replace(':', '-')}.json"
-    return list(json.loads(file.read_text(encoding="utf-8"))[kind])
+    return list(read_object(SETTINGS / f"{name.replace(':', '-')}.json")[kind])
 
 
 def budget_of_tuning() -> tuple[int, list[tuple[str, int]]]:

@@ -8,15 +8,14 @@ results to reproduction/results/.
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 from mec_bench.cli import complain, count
 from mec_gym.files import require_folder
-from reproduction.jobs import FULL, PLAN, QUICK, unique, work
+from reproduction.jobs import FULL, QUICK, plan, unique, work
 from reproduction.pages import places
 from reproduction.raw import Raw, collect, read_raw
-from reproduction.section_five import write_page
+from reproduction.section_five import EXHIBITS, write_page
 
 
 def main() -> int:
@@ -34,17 +33,17 @@ def _reproduce(given: argparse.Namespace) -> int:
     budget = QUICK if given.quick else FULL
     runs = given.runs or Path("runs/reproduction-quick" if given.quick else "runs/reproduction")
     require_folder(runs, "--runs")
-    wanted = list(PLAN) if "all" in given.what else given.what
-    jobs = [job for name in wanted for job in PLAN[name](budget)]
+    everything = plan(budget)
+    wanted = everything if "all" in given.what else given.what
+    jobs = [job for name in wanted for job in everything[name]]
     if given.list:
         for job in unique(jobs, runs):
             print("done " if job.done(runs) else "to do", job)
         return 0
     failed = []
     if not given.page:
-        failed = work(jobs, runs, processes=given.jobs, say=partial(print, flush=True))
+        failed = work(jobs, runs, processes=given.jobs)
     # The page is of everything that there is, not only of what was asked for this time.
-    everything = {name: jobs_of(budget) for name, jobs_of in PLAN.items()}
     _write(collect(everything, budget, runs), given)
     for text in failed:
         print("failed:", text)
@@ -58,7 +57,7 @@ def _write(raw: Raw, given: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("what", nargs="+", choices=[*PLAN, "all"], help="tables and figures")
+    add("what", nargs="+", choices=[*EXHIBITS, "all"], help="tables and figures")
     add("--quick", action="store_true", help="small budgets: minutes, not hours")
     add("--jobs", type=count, default=2, help="runs side by side (2)")
     add("--runs", type=Path, help="for runs (runs/reproduction[-quick])")

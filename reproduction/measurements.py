@@ -36,11 +36,8 @@ random."""
 STEP_SCALES = (0.001, 0.01, 0.1)
 """η of eq. (18) that the classic search tries; the paper prints none."""
 
-_KEPT = 40
-"""Points of a long history."""
-
-_POINTS = 60
-"""Of a curve of rewards."""
+_KEPT, _POINTS = 40, 60
+"""Of a long history; of a curve of rewards."""
 
 
 def build(seed: int, arguments: Mapping[str, Any], *, timesteps: int = 0) -> DIRS:
@@ -68,18 +65,7 @@ def imitation(
     sources: Sequence[str],
     arguments: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the accuracies of Table II for one seed.
-
-    Demonstrations are made by the paper's search ("levy") or by :func:`mec_gym.solve` ("optimal");
-    `held_out` more, made in the same way, test.
-
-    Returns
-    -------
-    dict
-        ``rows``: per source, size and loss the training and testing accuracy of the agents' bits
-        and of the vote. ``agreement``: how often two independent searches of the same slot agree
-        on a bit and on a device's choice.
-    """
+    """Return Table II's accuracies, and how often two searches of the same slot agree."""
     model = build(seed, arguments)
     observations, slots = demonstration_slots(model.scenario, held_out, _HELD_OUT_SEED + seed)
     # Where Algorithm 2's search begins: the untrained ensemble's decision.
@@ -90,23 +76,19 @@ def imitation(
         return demonstrate(model.scenario, slots, start, rng, source=source, search=search)
 
     rows = []
+    losses = {"L1": model.l2_weight, "LD": 0.0}
     for source in sources:
         wanted = labels(source, 0)
-        for size in sizes:
-            for loss, l2_weight in (("L1", model.l2_weight), ("LD", 0.0)):
-                chosen = {"demonstrations": source, "n_demonstrations": size}
-                taught = build(seed, {**arguments, **chosen, "l2_weight": l2_weight}).learn(0)
-                pairs = taught.replay_buffer.get_state()
-                seen = pairs["observations"], pairs["assignments"].astype(np.int64)
-                rows.append(
-                    {
-                        "source": source,
-                        "demonstrations": size,
-                        "loss": loss,
-                        "training": accuracies(taught, *seen),
-                        "testing": accuracies(taught, observations, wanted),
-                    }
-                )
+        for size, loss in itertools.product(sizes, losses):
+            chosen = {"demonstrations": source, "n_demonstrations": size}
+            taught = build(seed, {**arguments, **chosen, "l2_weight": losses[loss]}).learn(0)
+            pairs = taught.replay_buffer.get_state()
+            seen = pairs["observations"], pairs["assignments"].astype(np.int64)
+            reached = {
+                "training": accuracies(taught, *seen),
+                "testing": accuracies(taught, observations, wanted),
+            }
+            rows.append({"source": source, "demonstrations": size, "loss": loss, **reached})
     first, second = labels("levy", 0), labels("levy", 1)
     bits = [_bits(one, model.scenario.n_servers) for one in (first, second)]
     agreement = {"bits": _share(bits[0] == bits[1]), "vote": _share(first == second)}
@@ -116,20 +98,7 @@ def imitation(
 def accuracies(
     model: DIRS, observations: NDArray[np.float32], assignments: NDArray[np.int64]
 ) -> dict[str, float]:
-    """Return the share of right answers to K observations, shape (K, N, ...), of (K, N) decisions.
-
-    ``bits``: over agents and devices, whether the agent claims the device (score >= 0.5) exactly
-    if the demonstration gives it to the agent's server. ``vote``: over devices, whether the vote is
-    the demonstration's choice.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> model = build(0, {})
-    >>> seen = np.zeros((1, 30, 2), dtype=np.float32)
-    >>> accuracies(model, seen, model.predict(seen)[0])["vote"]
-    1.0
-    """
+    """Return the shares of bits (score >= 0.5) and of votes that agree with assignments (K, N)."""
     with torch.inference_mode():
         columns = model.policy.columns(torch.as_tensor(observations))
         decisions, scores = model.policy.decide(columns)
@@ -153,15 +122,7 @@ def _bits(assignments: NDArray[np.int64], n_servers: int) -> NDArray[np.bool_]:
 
 
 def losses(*, seed: int, slots: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the loss of every agent of the medium system over its gradient steps.
-
-    Returns
-    -------
-    dict
-        ``steps``: gradient steps at the end of each interval that a loss is the mean of;
-        ``losses``: per agent, L1 or L2 without its λ1 term, per device [nat]; ``pretraining``: how
-        many of the points belong to Algorithm 2.
-    """
+    """Return every agent's loss per device [nat], without its λ1 term, over gradient steps."""
     model = build(seed, arguments, timesteps=slots)
     writer = _Losses(model.scenario.n_devices)
     model.set_logger(Logger(None, [writer]))
@@ -207,14 +168,7 @@ class _Losses(KVWriter):
 
 
 def rewards(*, seed: int, slots: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the average reward of the medium system during training, and what comes of it.
-
-    Returns
-    -------
-    dict
-        ``slots`` and ``rewards``: means of 1/ΣΦ over equal parts of training, by their last slot;
-        ``nrr``: of the final policy on the frozen slots.
-    """
+    """Return means of the reward 1/ΣΦ over equal parts of training, and the final NRR."""
     model = build(seed, arguments, timesteps=slots)
     watch = _Rewards()
     model.learn(slots, callback=watch, log_interval=None)
@@ -251,17 +205,7 @@ def refinement(
     parts: Sequence[Mapping[str, str]],
     arguments: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the mean objective over the generations of Fig. 4's searches.
-
-    `generations` are G_max of each search, as γ of eq. (21) depends on it; `parts` take the
-    proposed search apart; one of the starts is the decision of DIRS after imitation.
-
-    Returns
-    -------
-    dict
-        ``optimum``: mean over the slots; ``curves``: start, settings of the search, G_max, and
-        ``generations`` with ``objective``.
-    """
+    """Return mean objectives over the generations of Fig. 4's searches: γ of eq. (21) has G_max."""
     model = build(seed, arguments).learn(0)
     scenario = model.scenario
     observations, drawn = demonstration_slots(scenario, slots, _REFINED_SEED + seed)
@@ -275,21 +219,13 @@ def refinement(
     curves = []
     apart = [{"method": "levy", **part} for part in parts]
     for searches, stream in ((kinds, rng), (apart, np.random.default_rng([seed, 5]))):
-        for (start, decisions), count in itertools.product(starts.items(), generations):
-            for kind in searches:
-                found = levy_search(
-                    scenario, drawn, decisions, stream, LevySearch(generations=count, **kind)
-                )
-                kept = _kept(count)
-                curves.append(
-                    {
-                        "start": start,
-                        **kind,
-                        "limit": count,
-                        "generations": kept,
-                        "objective": [rounded(value) for value in found.history.mean(1)[kept]],
-                    }
-                )
+        for start, count, kind in itertools.product(starts, generations, searches):
+            settings = LevySearch(generations=count, **kind)
+            found = levy_search(scenario, drawn, starts[start], stream, settings)
+            kept = _kept(count)
+            history = [rounded(value) for value in found.history.mean(1)[kept]]
+            points = {"limit": count, "generations": kept, "objective": history}
+            curves.append({"start": start, **kind, **points})
     optimum = float(np.mean(solve(scenario, drawn).lower_bound))
     return {"optimum": rounded(optimum), "curves": curves}
 
@@ -306,13 +242,7 @@ def _kept(count: int) -> list[int]:
 def search(
     *, seed: int, system: str, name: str, slots: int, arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what a particle swarm or differential evolution reaches on the first frozen slots.
-
-    Returns
-    -------
-    dict
-        Means over the slots, and ``decision_s`` per slot.
-    """
+    """Return what a particle swarm or differential evolution reaches on the first frozen slots."""
     scenario = scenario_of(system, layout_seed=seed)
     frozen = frozen_slots(scenario, layouts=max(slots // SLOTS_PER_LAYOUT, 1))
     chosen = algorithm(name, arguments)
@@ -328,13 +258,7 @@ def search(
 
 
 def optimum(*, seed: int, system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mean optimum of a system with other settings, over 20 frozen slots.
-
-    Examples
-    --------
-    >>> optimum(seed=0, system="paper-180x8", changes={"data_bits": 1.0})["lower_bound"]
-    280.0...
-    """
+    """Return the mean optimum of a system with other settings, over 20 frozen slots."""
     frozen = frozen_slots(scenario_of(system, layout_seed=seed, **changes), layouts=4)
     return {"lower_bound": rounded(float(frozen.lower_bound.mean()))}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,21 +35,13 @@ def _accuracy(
 
 def _lead_of_training(raw: Raw, size: int, loss: str) -> list[float]:
     """Return the accuracy of bits on seen demonstrations less that on unseen ones, by seed."""
-    return differences(
-        _accuracy(raw, size, loss, "training"), _accuracy(raw, size, loss, "testing")
-    )
+    return differences(*(_accuracy(raw, size, loss, part) for part in ("training", "testing")))
 
 
-def _imitation_rows(raw: Raw) -> Iterable[tuple[str, int, str]]:
-    """Return source, number of demonstrations and loss of every row."""
-    for values in itertools.islice(raw.measured("imitation").values(), 1):
-        for row in values["rows"]:
-            yield row["source"], row["demonstrations"], row["loss"]
-
-
-def _sizes(raw: Raw) -> list[int]:
-    """Return the numbers of demonstrations; none where nothing is measured."""
-    return sorted({size for _, size, _ in _imitation_rows(raw)})
+def _imitation_rows(raw: Raw) -> list[tuple[str, int, str]]:
+    """Return source, number of demonstrations and loss of every row; none of nothing."""
+    first: Mapping[str, Any] = next(iter(raw.measured("imitation").values()), {"rows": []})
+    return [(row["source"], row["demonstrations"], row["loss"]) for row in first["rows"]]
 
 
 def _agreement(raw: Raw) -> float:
@@ -59,10 +51,11 @@ def _agreement(raw: Raw) -> float:
 
 def table2(raw: Raw) -> Exhibit:
     """Return Table II: accuracy of imitation."""
-    sizes = _sizes(raw)
-    if not sizes:
+    rows = _imitation_rows(raw)
+    if not rows:
         return Exhibit()
-    size = max(sizes)
+    sizes = sorted({size for _, size, _ in rows})
+    size = sizes[-1]
     exact, drawn = (
         mean(_accuracy(raw, size, "L1", "testing", source=source)) for source in ("optimal", "levy")
     )
@@ -71,7 +64,7 @@ def table2(raw: Raw) -> Exhibit:
         for part in ("testing", "training")
     }
     numbers = {
-        "rows": list(_imitation_rows(raw)),
+        "rows": rows,
         "accuracy": partial(_accuracy, raw),
         "size": size,
         "agreement": _agreement(raw),
@@ -103,20 +96,12 @@ def table2(raw: Raw) -> Exhibit:
 
 # -- Fig. 3: losses --------------------------------------------------------------------------------
 
-_WITHIN = 0.25
-"""Relative: how near a loss has to be to pass for the paper's, which its figure alone shows."""
-
-_FITTED = 0.02
-"""Lead of training over testing accuracy up to which nothing is fitted too closely; the paper's own
-with L_1 is at most a third of that."""
+_WITHIN = 0.25  # relative: how near a loss has to be to the paper's
+_FITTED = 0.02  # lead of training accuracy up to which nothing is fitted too closely
 
 
 def least_loss(agreement: float) -> float:
-    """Return the least mean cross-entropy [nat] of bits that two draws of the label agree on.
-
-    The agreement is the mean of 1 − 2p(1−p) over bits that are 1 with probability p; the entropy of
-    a bit is at least 4p(1−p) ln 2.
-    """
+    """Return the least mean cross-entropy [nat] of bits that two draws of the label agree on."""
     return 2 * (1 - agreement) * math.log(2)
 
 
@@ -127,7 +112,7 @@ def fig3(raw: Raw) -> Exhibit:
     claims: dict[str, Claim] = {}
     if seeds:
         parts = [
-            [[one["losses"][agent][place(one)] for one in seeds] for agent in _agents(seeds)]
+            [*zip(*([agent[place(one)] for agent in one["losses"]] for one in seeds), strict=True)]
             for place in (_near, lambda one: one["pretraining"] - 1, lambda _: -1)
         ]
         near = parts[0]
@@ -145,25 +130,19 @@ def fig3(raw: Raw) -> Exhibit:
             "losses_converge": [between(one, low, high) for one in near],
             "agents_alike": [between(one, 1 / (1 + _WITHIN), 1 + _WITHIN) for one in ratios],
         }
-    if _sizes(raw):
-        size = max(_sizes(raw))
+    if rows := _imitation_rows(raw):
+        size = max(size for _, size, _ in rows)
         gaps = _lead_of_training(raw, size, "L1")
         numbers |= {"size": size, "gap": mean(gaps)}
         claims["no_overfitting"] = [between(gaps, -math.inf, _FITTED)]
-    if not seeds:
-        return Exhibit(numbers, claims)
-
-    def figure() -> Figure:
-        first = seeds[0]
-        agents = [[one["losses"][agent] for one in seeds] for agent in _agents(seeds)]
-        begun = first["steps"][first["pretraining"] - 1]
-        return drawing.losses(first["steps"], agents, begun, paper.FIG_3_LOSS)
-
-    return Exhibit(numbers, claims, figure)
+    return Exhibit(numbers, claims, partial(_losses, seeds) if seeds else None)
 
 
-def _agents(seeds: Sequence[Mapping[str, Any]]) -> range:
-    return range(len(seeds[0]["losses"]))
+def _losses(seeds: Sequence[Mapping[str, Any]]) -> Figure:
+    first, *_ = seeds
+    agents = list(zip(*(one["losses"] for one in seeds), strict=True))
+    begun = first["steps"][first["pretraining"] - 1]
+    return drawing.losses(first["steps"], agents, begun, paper.FIG_3_LOSS)
 
 
 def _near(one: Mapping[str, Any]) -> int:
@@ -175,115 +154,108 @@ def _near(one: Mapping[str, Any]) -> int:
 # -- Fig. 4: refinement ----------------------------------------------------------------------------
 
 STARTS = {"random": "random decisions", "imitation": "the ensemble after imitation"}
-_PROPOSED: Mapping[str, Any] = {"method": "levy", "step_scale": 0.01}
+
+Kind = frozenset[tuple[str, Any]]
+"""Settings of a search."""
+
+
+def _kind(**settings: Any) -> Kind:
+    return frozenset(settings.items())
+
+
+_PROPOSED = _kind(method="levy", step_scale=0.01)
+_PARTS = {name: _kind(method="levy", **part) for name, part in PARTS.items()}
+
+_CAUSES = {
+    "channel": (_PROPOSED, _PARTS["without h"]),
+    "own_steps": (_PROPOSED, _PARTS["without (22)"]),
+    "shared_steps": (_PARTS["(22) by the step of (20)"], _PARTS["without (22)"]),
+}
+"""Searches with what the paper gives as a cause, and without it."""
 
 
 class _Refined:
-    """The curves of Fig. 4."""
+    """The curves of Fig. 4, by start, G_max, settings of the search, and seed."""
 
     def __init__(self, raw: Raw) -> None:
-        self.seeds = raw.measured("refinement")
-        curves = next(iter(self.seeds.values()))["curves"]
-        self._scales = {c["step_scale"] for c in curves if c["method"] == "classic-levy"}
-        limits = sorted({one["limit"] for one in curves})
-        self.limits = limits
-        self.cases = list(itertools.product(STARTS, limits))
+        self.curves: dict[tuple[str, int, Kind], dict[int, Mapping[str, Any]]] = {}
+        for seed, values in raw.measured("refinement").items():
+            for one in values["curves"]:
+                settings = one.keys() - {"start", "limit", "generations", "objective"}
+                key = one["start"], one["limit"], _kind(**{name: one[name] for name in settings})
+                self.curves.setdefault(key, {})[seed] = one
+        self.limits = sorted({limit for _, limit, _ in self.curves})
+        self.cases = list(itertools.product(STARTS, self.limits))
 
-    def curves(self, start: str, limit: int, kind: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Return generations and objectives of a search, by seed."""
-        wanted = {"start": start, "limit": limit, **kind}
-        return [
-            next(
-                one
-                for one in values["curves"]
-                if {key: one[key] for key in one.keys() - {"generations", "objective"}} == wanted
-            )
-            for values in self.seeds.values()
-        ]
-
-    def ends(self, start: str, limit: int, kind: Mapping[str, Any]) -> dict[int, float]:
+    def ends(self, start: str, limit: int, kind: Kind) -> dict[int, float]:
         """Return where a search ends."""
-        curves = self.curves(start, limit, kind)
-        return {seed: one["objective"][-1] for seed, one in zip(self.seeds, curves, strict=True)}
+        curves = self.curves[start, limit, kind]
+        return {seed: one["objective"][-1] for seed, one in curves.items()}
 
-    def classic(self, start: str, limit: int) -> dict[str, Any]:
-        """Return the settings of the classic search with its best η."""
-        kinds = [{"method": "classic-levy", "step_scale": eta} for eta in sorted(self._scales)]
-        return min(kinds, key=lambda kind: mean(self.ends(start, limit, kind)))
+    def classic(self, start: str, limit: int) -> tuple[float, Kind]:
+        """Return the best η of the classic search, and its settings."""
+        every = {kind for *_, kind in self.curves if ("method", "classic-levy") in kind}
+        kinds = sorted((dict(kind)["step_scale"], kind) for kind in every)
+        return min(kinds, key=lambda one: mean(self.ends(start, limit, one[1])))
 
-
-def _part(name: str | None) -> Mapping[str, Any]:
-    """Return the settings of the proposed search, or of a form of it."""
-    return _PROPOSED if name is None else {"method": "levy", **PARTS[name]}
+    def panels(self) -> dict[str, list[tuple[list[int], list[list[float]], str]]]:
+        """Return generations, objectives by seed, and label of the curves from each start."""
+        return {
+            words: [
+                (
+                    [generation + 1 for generation in found[0]["generations"]],
+                    [one["objective"] for one in found],
+                    f"{name}, G_max = {limit}",
+                )
+                for limit in self.limits
+                for name, kind in (
+                    ("proposed", _PROPOSED),
+                    ("classic", self.classic(start, limit)[1]),
+                )
+                for found in [list(self.curves[start, limit, kind].values())]
+            ]
+            for start, words in STARTS.items()
+        }
 
 
 def fig4(raw: Raw) -> Exhibit:
     """Return Fig. 4: the proposed search against the classic one."""
-    if not raw.measured("refinement"):
-        return Exhibit()
     refined = _Refined(raw)
-    optimum = [one["optimum"] for one in refined.seeds.values()]
-    rows, parts, pairs = [], [], []
+    if not refined.curves:
+        return Exhibit()
+    optimum = [one["optimum"] for one in raw.measured("refinement").values()]
+    rows, apart = [], []
+    compared: dict[str, list[tuple[str, int, dict[int, float], dict[int, float]]]] = {}
     for start, limit in refined.cases:
-        classic = refined.classic(start, limit)
-        ours, old = (refined.ends(start, limit, kind) for kind in (_PROPOSED, classic))
-        begun = [one["objective"][0] for one in refined.curves(start, limit, _PROPOSED)]
-        shown = f"{cell(old)} (η = {classic['step_scale']})"
-        rows.append([STARTS[start], limit, cell(begun), cell(ours), shown, cell(optimum)])
-        changes = [differences(refined.ends(start, limit, _part(part)), ours) for part in PARTS]
+        ends = partial(refined.ends, start, limit)
+        eta, classic = refined.classic(start, limit)
+        ours, begun = ends(_PROPOSED), refined.curves[start, limit, _PROPOSED].values()
+        first = cell([one["objective"][0] for one in begun])
+        shown = f"{cell(ends(classic))} (η = {eta})"
+        rows.append([STARTS[start], limit, first, cell(ours), shown, cell(optimum)])
+        changes = [differences(ends(part), ours) for part in _PARTS.values()]
         signed = [f"+{cell(change, 3)}".replace("+-", "-") for change in changes]
-        parts.append([STARTS[start], limit, cell(ours), *signed])
-        pairs.append((start, limit, ours, old))
-    causes = {
-        "channel": (None, "without h"),
-        "own_steps": (None, "without (22)"),
-        "shared_steps": ("(22) by the step of (20)", "without (22)"),
-    }
-    compared = {
-        cause: [
-            (start, limit, *(refined.ends(start, limit, _part(one)) for one in both))
-            for start, limit in refined.cases
-        ]
-        for cause, both in causes.items()
-    } | {"proposed": pairs}
+        apart.append([STARTS[start], limit, cell(ours), *signed])
+        for name, (a, b) in {"proposed": (_PROPOSED, classic), **_CAUSES}.items():
+            compared.setdefault(name, []).append((start, limit, ends(a), ends(b)))
     numbers = {
         "rows": rows,
         "parts": list(PARTS),
-        "apart": parts,
+        "apart": apart,
         "cases": {
             name: [(STARTS[start], limit, mean(a), mean(b)) for start, limit, a, b in cases]
             for name, cases in compared.items()
         },
         "leads": [
-            (limit, [1 - mean(a) / mean(b) for _, other, a, b in pairs if other == limit])
+            (limit, [1 - mean(a) / mean(b) for _, n, a, b in compared["proposed"] if n == limit])
             for limit in refined.limits
         ],
         "starts": list(STARTS.values()),
     }
     claims = {
-        f"refined_{name}": [lower(a, b) for *_, a, b in compared[name]]
-        for name in ("proposed", *causes)
+        f"refined_{name}": [lower(a, b) for *_, a, b in cases] for name, cases in compared.items()
     }
-    return Exhibit(numbers, claims, lambda: drawing.searches(_curves(refined), mean(optimum)))
-
-
-def _curves(refined: _Refined) -> dict[str, list[tuple[list[int], list[list[float]], str]]]:
-    panels = {}
-    for start, words in STARTS.items():
-        panels[words] = [
-            (
-                [generation + 1 for generation in found[0]["generations"]],
-                [one["objective"] for one in found],
-                f"{name}, G_max = {limit}",
-            )
-            for limit in refined.limits
-            for name, kind in (
-                ("proposed", _PROPOSED),
-                ("classic", refined.classic(start, limit)),
-            )
-            for found in [refined.curves(start, limit, kind)]
-        ]
-    return panels
+    return Exhibit(numbers, claims, lambda: drawing.searches(refined.panels(), mean(optimum)))
 
 
 # -- Fig. 5: rewards -------------------------------------------------------------------------------
@@ -323,27 +295,23 @@ def fig5(raw: Raw) -> Exhibit:
             "seeds": len(last[levy]),
             "halves": [half_interval(differences(last[a], last[b])) for a, b in pairs.values()],
         }
-
-    def figure() -> Figure:
-        by_name = {name: list(seeds.values()) for name, seeds in found.items()}
-        return drawing.rewards(
-            {n: (ones[0]["slots"], [one["rewards"] for one in ones]) for n, ones in by_name.items()}
+    curves = {
+        name: (
+            next(iter(seeds.values()))["slots"],
+            [one["rewards"] for one in seeds.values()],
         )
-
-    return Exhibit(numbers, claims, figure)
+        for name, seeds in found.items()
+    }
+    return Exhibit(numbers, claims, partial(drawing.rewards, curves))
 
 
 def _rewards(raw: Raw, variant: str) -> dict[int, Mapping[str, Any]]:
     """Return the rewards of a variant of Fig. 5 by seed: budgets change other arguments of it."""
     switches = ("refinement", "demonstrations")
     wanted = [REWARD_VARIANTS[variant].get(key) for key in switches]
-    seeds = {
-        int(one["arguments"]["seed"]): one["values"]
-        for one in raw.measurements
-        if one["kind"] == "rewards"
-        and [one["arguments"]["arguments"].get(key) for key in switches] == wanted
-    }
-    return {seed: seeds[seed] for seed in sorted(seeds)}
+    return raw.measured(
+        "rewards", lambda given: [given["arguments"].get(key) for key in switches] == wanted
+    )
 
 
 def _tenth(one: Mapping[str, Any], end: bool) -> float:

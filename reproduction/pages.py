@@ -1,8 +1,9 @@
-"""What all pages share: templates, cells, titles of algorithms, commits, places of files."""
+"""What all pages share: templates, cells, commits, places of files."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import textwrap
 from collections import Counter
@@ -14,7 +15,7 @@ import jinja2
 import numpy as np
 
 from mec_bench.statistics import half_interval
-from mec_bench.tables import plus_minus
+from mec_bench.tables import p_value, plus_minus
 from mec_gym.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,30 +24,6 @@ RESULTS = Path(__file__).resolve().parent / "results"
 """Of the raw figures that pages in ``docs`` are made of."""
 
 MISSING = "–"
-
-TITLES: Mapping[str, str] = {
-    "dirs": "DIRS, the paper's options",
-    "dirs:ensemble": "DIRS, optimal labels, loss of the vote",
-    "dirs:prices": "DIRS, price-posting agents",
-    "ac": "AC",
-    "ac:links": "AC, one network for all links, too (`ac:links`)",
-    "ddpg": "DDPG",
-    "maddpg": "MADDPG",
-    "examples.cross_entropy:CrossEntropy": "cross-entropy, one constant assignment",
-    "local": "executing everything locally",
-    "random": "random",
-    "random:limit": "random, admission limit",
-    "nearest:limit": "nearest server, admission limit",
-    "keep-what-pays": "no prices, servers keep what pays",
-    "posted-prices": "posted prices (a rule)",
-    "greedy": "greedy",
-    "optimal": "optimum",
-}
-
-
-def title(label: str) -> str:
-    """Return what tables call an algorithm; an unknown label is its own title."""
-    return TITLES.get(label, label)
 
 
 def places(out: Path | None) -> tuple[Path, Path]:
@@ -59,6 +36,11 @@ def write_page(page: Path, raw: Path, template: str, /, **content: Any) -> Path:
     link = Path(os.path.relpath(raw, page.parent)).as_posix()
     write_whole(page, render(template, raw=link, **content))
     return page
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write raw figures or a record, one value a line."""
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def render(template: str, /, **content: Any) -> str:
@@ -131,13 +113,7 @@ def mean(values: Values) -> float:
 
 
 def cell(values: Values, digits: int = 2, *, seeds: int = 0, scale: float = 1.0) -> str:
-    """Return a cell: mean ± half of the 95 % interval; one of fewer than `seeds` says so.
-
-    Examples
-    --------
-    >>> cell([1.0, 1.0]), cell([]), cell([2.0], seeds=5)
-    ('1.00 ± 0.00', '–', '2.00 (1 seed)')
-    """
+    """Return a cell: mean ± half of the 95 % interval; one of fewer than `seeds` says so."""
     if not len(values):
         return MISSING
     scaled = [scale * value for value in listed(values)]
@@ -148,13 +124,7 @@ def cell(values: Values, digits: int = 2, *, seeds: int = 0, scale: float = 1.0)
 
 
 def nrr_cell(values: Values, *, seeds: int = 0) -> str:
-    """Return a cell: mean ± half of the 95 % interval, with as many digits as that bears.
-
-    Examples
-    --------
-    >>> nrr_cell([0.9, 0.9]), nrr_cell([]), nrr_cell([0.9, 0.9], seeds=5)
-    ('0.9000 ± 0', '–', '0.9000 ± 0 (2 seeds)')
-    """
+    """Return a cell: mean ± half of the 95 % interval, with as many digits as that bears."""
     if not len(values):
         return MISSING
     return plus_minus(mean(values), half_interval(listed(values))) + few(len(values), seeds)
@@ -171,16 +141,11 @@ def ratio(values: Values, published: float) -> str:
 
 
 def commits(found: Iterable[str | None]) -> list[tuple[str | None, int]]:
-    """Return how many results come from which commit, None last: the names in short.
-
-    Examples
-    --------
-    >>> commits(["b" * 40, None, "a" * 40, "b" * 40])
-    [('aaaaaaa', 1), ('bbbbbbb', 2), (None, 1)]
-    """
+    """Return how many results come from which commit, None last: the names in short."""
     counts = Counter(commit and commit[:7] for commit in found)
     return sorted(counts.items(), key=lambda one: (one[0] is None, one[0] or ""))
 
 
 _TEMPLATES.filters |= {"form": shown, "clause": clause, "rows": rows, "head": head}
 _TEMPLATES.filters |= {"cell": cell, "ratio": ratio, "mean": mean, "nrr": nrr_cell}
+_TEMPLATES.filters |= {"p": lambda p: p_value(p).text}

@@ -5,8 +5,13 @@ figures give no numbers but those that its text repeats.
 
 The bounds take transmission as free, so they hold for every data size, gain and bandwidth; tasks
 and devices are equal, as in Table I. A server of speed F_j computes k tasks of F cycles at equal
-shares in k² F/F_j seconds altogether; no other shares take less (Cauchy-Schwarz). Over all servers,
-K tasks take at least K² F / Σ F_j.
+shares in k² F/F_j seconds altogether; no other shares take less (Cauchy-Schwarz). So the k-th costs
+φ_T F (2k − 1)/F_j, and over all servers K tasks take at least K² F / Σ F_j.
+
+With energy E at most x = E/E_local devices execute locally, and the other N − x take
+(N − x)² F / Σ F_j at least: convex in x, so it holds for means over slots (Jensen), whatever the
+weights. NRR as a mean of ratios makes a bound no milder: E[opt/obj] ≥ bound · E[1/obj] ≥
+bound / E[obj].
 """
 
 from __future__ import annotations
@@ -77,10 +82,7 @@ TABLE_IV: Mapping[str, Reached] = {
 
 @dataclass(frozen=True)
 class Compared:
-    """A row of Table V: seconds of training (None of searches) and per decision; sums over devices.
-
-    Time and energy are averages over slots.
-    """
+    """A row of Table V: seconds of training (but of searches) and per decision; mean sums."""
 
     training_s: float | None
     inference_s: float
@@ -185,16 +187,7 @@ def section_of(system: str) -> str:
 
 
 def scenario_of(system: str, *, layout_seed: int = 0, **changes: Any) -> Scenario:
-    """Return the scenario of a system: a preset's name, or one with what differs behind it.
-
-    Training run s learns and is measured on map s (`layout_seed`), so that intervals hold what the
-    map changes.
-
-    Examples
-    --------
-    >>> scenario_of("paper-180x8-50kB").data_bits, scenario_of("paper-200x10-N50").n_devices
-    (400000.0, 50)
-    """
+    """Return the scenario of a preset's name, or one with what differs behind it, on a map."""
     preset = section_of(system)
     own: Mapping[str, Any] = _CHANGES.get(system, {})
     if system.startswith(f"{LARGEST}-N"):
@@ -209,16 +202,7 @@ def scenario_of(system: str, *, layout_seed: int = 0, **changes: Any) -> Scenari
 
 
 def free_transmission_bound(scenario: Scenario) -> float:
-    """Return the least objective [1] if transmission cost nothing.
-
-    The N cheapest of N local executions and of the servers' places, the k-th of which costs
-    φ_T F (2k − 1)/F_j. ``ValueError`` if tasks or devices differ.
-
-    Examples
-    --------
-    >>> free_transmission_bound(Scenario.preset("paper-200x10"))
-    300.0
-    """
+    """Return the least objective [1] if transmission cost nothing; tasks and devices are equal."""
     _require_equal(scenario)
     n = scenario.n_devices
     latency, energy = _local(scenario)
@@ -231,17 +215,7 @@ def free_transmission_bound(scenario: Scenario) -> float:
 
 
 def least_time(scenario: Scenario, energy_j: float) -> float:
-    """Return the least mean latency [s] of any policy that spends so much energy on the average.
-
-    With energy E at most x = E/E_local devices execute locally, and the other N − x take
-    (N − x)² F / Σ F_j at least. The bound is convex in x, so it holds for means over slots
-    (Jensen), whatever the weights. ``ValueError`` if tasks or devices differ.
-
-    Examples
-    --------
-    >>> round(least_time(Scenario.preset("paper-200x10"), 40.0), 1)
-    296.0
-    """
+    """Return the least mean latency [s] of any policy of this mean energy; tasks are equal."""
     _require_equal(scenario)
     n = scenario.n_devices
     latency, energy = _local(scenario)
@@ -270,16 +244,7 @@ def _require_equal(scenario: Scenario) -> None:
 
 
 def below_bound(printed: Mapping[str, Reached], systems: Mapping[str, str]) -> list[str]:
-    """Return the columns whose printed objective and NRR no policy can have had.
-
-    Their objective × NRR lies below the bound with free transmission. NRR as a mean of ratios makes
-    it no milder: E[opt/obj] ≥ bound · E[1/obj] ≥ bound / E[obj].
-
-    Examples
-    --------
-    >>> below_bound(TABLE_III, POSITIONS)
-    ['gaussian', 'levy']
-    """
+    """Return the columns whose printed objective and NRR no policy can have had."""
     return [
         name
         for name, system in systems.items()

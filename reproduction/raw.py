@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,58 +18,45 @@ FORMAT, VERSION = "mec-gym/reproduction", 3
 
 @dataclass(frozen=True)
 class Raw:
-    """What the jobs that are done reached.
-
-    Attributes
-    ----------
-    budget : mapping
-        The fields of :class:`~reproduction.jobs.Budget`.
-    progress : mapping of str to sequence of int
-        By table or figure: jobs done, jobs in all.
-    systems : sequence of mapping
-        What runs and measurements ran on: versions, commit, processor; each once.
-    runs : sequence of mapping
-        Of trainings: system, algorithm, seed, commit, and means over the frozen slots.
-    measurements : sequence of mapping
-        kind, arguments, values, commit; None where it was not kept.
-    """
+    """What the jobs that are done reached."""
 
     budget: Mapping[str, Any]
-    progress: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    systems: Sequence[Mapping[str, Any]] = ()
+    progress: Mapping[str, Sequence[int]] = field(default_factory=dict)  # jobs done, and in all
+    systems: Sequence[Mapping[str, Any]] = ()  # what it ran on, each once
     runs: Sequence[Mapping[str, Any]] = ()
     measurements: Sequence[Mapping[str, Any]] = ()
 
     def reached(self, system: str, algorithm: str, figure: str) -> dict[int, Any]:
         """Return a figure of an algorithm in a system by seed; empty where there is no run."""
-        wanted = (system, algorithm)
-        found = {
-            int(run["seed"]): run[figure]
-            for run in self.runs
-            if (run["system"], run["algorithm"]) == wanted
-        }
-        return {seed: found[seed] for seed in sorted(found)}
+        wanted = {"system": system, "algorithm": algorithm}.items()
+        return _by_seed((run["seed"], run[figure]) for run in self.runs if wanted <= run.items())
 
     def optimum(self, system: str) -> list[float]:
         """Return the mean optimum of a system's frozen slots on every map on which anything ran."""
-        found = {r["seed"]: r["lower_bound"] for r in self.runs if r["system"] == system}
-        return [found[seed] for seed in sorted(found)]
+        runs = [run for run in self.runs if run["system"] == system]
+        return list(_by_seed((run["seed"], run["lower_bound"]) for run in runs).values())
 
-    def measured(self, kind: str, **arguments: Any) -> dict[int, Mapping[str, Any]]:
+    def measured(
+        self, kind: str, like: Callable[[Any], bool] = lambda _: True, **arguments: Any
+    ) -> dict[int, Mapping[str, Any]]:
         """Return the values of measurements with these arguments, among others, by seed."""
-        found = {
-            int(one["arguments"]["seed"]): one["values"]
+        return _by_seed(
+            (given["seed"], one["values"])
             for one in self.measurements
-            if one["kind"] == kind
-            and all(one["arguments"].get(key) == value for key, value in arguments.items())
-        }
-        return {seed: found[seed] for seed in sorted(found)}
+            for given in [one["arguments"]]
+            if one["kind"] == kind and arguments.items() <= given.items() and like(given)
+        )
 
     def text(self) -> str:
         """Return the file's content, a record a line."""
         head = {"format": FORMAT, "version": VERSION, **vars(self)}
         parts = [f" {json.dumps(key)}: {_value(value)}" for key, value in head.items()]
         return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _by_seed(pairs: Iterable[tuple[int, Any]]) -> dict[int, Any]:
+    found = dict(pairs)
+    return {seed: found[seed] for seed in sorted(found)}
 
 
 def _value(value: Any) -> str:

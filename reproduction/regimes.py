@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from mec_bench.cli import complain, count
 from mec_bench.system import system
 from mec_gym import Scenario
 from mec_gym.evaluation import Estimate
-from mec_gym.files import read_figures, require_folder, write_whole
+from mec_gym.files import read_figures, require_folder
 from reproduction import pages
 
 FORMAT, VERSION = "mec-gym/regimes", 2
@@ -31,12 +30,8 @@ def main() -> None:
     add("--out", type=Path, help="for page and raw figures (docs, reproduction/results)")
     add("--page", action="store_true", help="write the page of the raw figures there are")
     given = parser.parse_args()
-    page, figures = (
-        folder / name
-        for folder, name in zip(
-            pages.places(given.out), ("regimes.md", "regimes.json"), strict=True
-        )
-    )
+    folder, results = pages.places(given.out)
+    page, figures = folder / "regimes.md", results / "regimes.json"
     with complain(status=2):
         require_folder(page.parent)
         if given.page:
@@ -49,7 +44,7 @@ def main() -> None:
             "system": dataclasses.asdict(system()),
             "regimes": [dataclasses.asdict(one) for one in _measured(given.layouts, given.slots)],
         }
-        write_whole(figures, json.dumps(raw, indent=1) + "\n")
+        pages.write_json(figures, raw)
         _write(page, figures)
 
 
@@ -62,9 +57,8 @@ def _measured(layouts: int, slots: int) -> Iterator[Regime]:
 
 
 def _write(page: Path, figures: Path) -> None:
-    regimes = read(figures)
-    written = pages.write_page(page, figures, "regimes.md.j2", **content(regimes))
-    print(f"wrote {written}")
+    shown = content(read(figures))
+    print("wrote", pages.write_page(page, figures, "regimes.md.j2", **shown))
 
 
 def content(regimes: Sequence[Regime]) -> dict[str, Any]:

@@ -30,36 +30,32 @@ EXHIBITS: Mapping[str, Callable[[Raw], Exhibit]] = {
     "table5": large_systems.table5,
     "fig7": large_systems.fig7,
 }
-"""By the names of :data:`reproduction.jobs.PLAN`, in the order of the page."""
+"""By the names of :func:`reproduction.jobs.plan`, in the order of the page."""
 
 
 def page_text(raw: Raw, link: str = RAW) -> str:
     """Return the page in Markdown: the same for the same results."""
-    return pages.render("section_five.md.j2", **_content(raw, _exhibits(raw), link))
+    exhibits = {name: exhibit(raw) for name, exhibit in EXHIBITS.items()}
+    return pages.render("section_five.md.j2", raw=link, **_content(raw, exhibits))
 
 
 def write_page(raw: Raw, folder: Path, results: Path | None = None) -> Path:
     """Write page, figures (in a folder below) and raw results; return the place of the page."""
     results = results or folder
     write_raw(results / RAW, raw)
-    exhibits = _exhibits(raw)
+    exhibits = {name: exhibit(raw) for name, exhibit in EXHIBITS.items()}
     with drawing.style():
         for name, exhibit in exhibits.items():
             if exhibit.figure:
                 drawing.save(exhibit.figure(), folder / PICTURES / f"{name}.svg")
-    content = _content(raw, exhibits, "")
+    content = _content(raw, exhibits)
     return pages.write_page(folder / PAGE, results / RAW, "section_five.md.j2", **content)
 
 
-def _exhibits(raw: Raw) -> dict[str, Exhibit]:
-    return {name: exhibit(raw) for name, exhibit in EXHIBITS.items()}
-
-
-def _content(raw: Raw, exhibits: Mapping[str, Exhibit], link: str) -> dict[str, Any]:
+def _content(raw: Raw, exhibits: Mapping[str, Exhibit]) -> dict[str, Any]:
     claims = {key: one for exhibit in exhibits.values() for key, one in exhibit.claims.items()}
     commits = {str(one["commit"]) for one in (*raw.runs, *raw.measurements)}
     return {
-        **({"raw": link} if link else {}),
         "budget": raw.budget,
         "paper": paper,
         "jobs": jobs,
@@ -82,7 +78,7 @@ def _origins(raw: Raw) -> dict[str, Any]:
     runs, measurements = (
         Counter(one["commit"] for one in part) for part in (raw.runs, raw.measurements)
     )
-    common = runs.most_common(1)[0][0] if runs else None
+    common = max(runs, key=lambda one: runs[one], default=None)
     commits = sorted(runs | measurements, key=lambda one: (one is None, -runs[one], str(one)))
     versions = {
         ", ".join(f"{name} {version}" for name, version in sorted(one["versions"].items()))

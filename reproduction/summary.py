@@ -11,10 +11,21 @@ from mec_bench.cli import complain
 from mec_gym.files import around, read_figures, write_whole
 from reproduction import learners, pages
 
-ROWS = ("local", "nearest:limit", "posted-prices", "ac", "dirs", "dirs:prices")
-"""Labels of runs; rules come first."""
+ROWS = {
+    "local": "everything local",
+    "nearest:limit": "nearest server, if it has room",
+    "posted-prices": "servers post a price (a rule)",
+    "ac": "actor–critic (AC)",
+    "dirs": "DIRS as in the paper",
+    "dirs:prices": "DIRS with price-posting agents",
+}
+"""What README calls the labels of runs; rules come first."""
 
-SCENARIOS = ("paper-30x2", "paper-200x10", "unequal-200x10")
+SCENARIOS = {
+    "paper-30x2": "30 devices, 2 servers",
+    "paper-200x10": "200 devices, 10 servers",
+    "unequal-200x10": "200 unequal devices, 10 servers",
+}
 
 BEGIN = "<!-- summary: written by python -m reproduction.summary --readme -->"
 END = "<!-- end of summary -->"
@@ -25,10 +36,10 @@ def summary(figures: Path = pages.RESULTS / "learners.json") -> str:
     raw = read_figures(figures, learners.FORMAT, learners.VERSION, "reproduction/learners.py")
     runs = learners.grouped(raw["runs"])
     cells = [
-        [pages.title(label), *(_cell(runs[label, scenario]) for scenario in SCENARIOS)]
-        for label in ROWS
+        [name, *(_cell(runs[label, scenario]) for scenario in SCENARIOS)]
+        for label, name in ROWS.items()
     ]
-    return f"{pages.head(['NRR', *SCENARIOS])}\n{pages.rows(cells)}\n"
+    return f"{pages.head(['', *SCENARIOS.values()])}\n{pages.rows(cells)}\n"
 
 
 def _cell(records: Sequence[Mapping[str, Any]]) -> str:

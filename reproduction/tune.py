@@ -15,7 +15,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from mec_gym.evaluation import SlotSet, decide_with, nrr, slot_set
 from mec_gym.files import read_object, require_folder, require_record, write_whole
 from reproduction import pages
 from reproduction.jobs import carry_out
+from reproduction.variants import PRESETS
 
 SETTINGS = pages.ROOT / "baselines" / "settings"
 SEED = 1_000
@@ -93,7 +94,7 @@ def kept(file: Path, asked: Record, reached: list[str], measure: Callable[[], Re
         require_record(file, record, [*asked, *reached])
     if record is None or any(record[key] != value for key, value in asked.items()):
         record = asked | measure()
-        write_whole(file, json.dumps(record, indent=1) + "\n")
+        pages.write_json(file, record)
     return record
 
 
@@ -137,49 +138,6 @@ SPACES: Mapping[str, Mapping[str, list[Any]]] = {
 which JSON does not know."""
 
 
-class Study:
-    """The trials of one learner: those on record first, then those that Optuna suggests.
-
-    Its sampler is seeded and is told the same values again when a study is resumed, so that it
-    suggests the same trials.
-    """
-
-    def __init__(self, algo: str) -> None:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.algo = algo
-        record = read_object(SETTINGS / f"{plain_name(algo)}.json")
-        self.arguments = {one["trial"]: one["arguments"] for one in record["dropped"]}
-        self._study = optuna.create_study(
-            direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED)
-        )
-        # Optuna's categories are plain values: texts stand for lists and dictionaries.
-        self._space: dict[str, Any] = {
-            key: optuna.distributions.CategoricalDistribution([*map(json.dumps, values)])
-            for key, values in SPACES[algo].items()
-        }
-        for number in sorted({one["trial"] for one in record["trials"]}):
-            known = next(one for one in record["trials"] if one["trial"] == number)
-            texts = {key: json.dumps(value) for key, value in known["arguments"].items()}
-            self._study.enqueue_trial(texts)
-
-    def ask(self) -> int:
-        """Begin a trial; return its number."""
-        trial = self._study.ask(self._space)
-        self.arguments[trial.number] = {key: json.loads(t) for key, t in trial.params.items()}
-        return trial.number
-
-    def tell(self, number: int, reached: Sequence[float | None]) -> None:
-        """End a trial with its NRR by scenario, None where it diverged; or with none: it failed."""
-        import optuna
-
-        if reached:
-            self._study.tell(number, float(np.mean([one or 0.0 for one in reached])))
-        else:
-            self._study.tell(number, state=optuna.trial.TrialState.FAIL)
-
-
 @dataclasses.dataclass(frozen=True)
 class Trial:
     """What one process measures: a learner's trial on one scenario."""
@@ -198,47 +156,122 @@ class Trial:
         return runs / f"{plain_name(self.algo)}-{self.number}-{self.scenario}-{self.slots}.json"
 
 
+class Study:
+    """The trials of one learner: those on record, then what Optuna suggests, the same again."""
+
+    def __init__(self, algo: str, given: argparse.Namespace) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.algo, self._given = algo, given
+        record = read_object(SETTINGS / f"{plain_name(algo)}.json")
+        self.arguments = {one["trial"]: one["arguments"] for one in record["dropped"]}
+        self._study = optuna.create_study(
+            direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED)
+        )
+        # Optuna's categories are plain values: texts stand for lists and dictionaries.
+        self._space: dict[str, Any] = {
+            key: optuna.distributions.CategoricalDistribution([*map(json.dumps, values)])
+            for key, values in SPACES[algo].items()
+        }
+        known = {one["trial"]: one["arguments"] for one in reversed(record["trials"])}
+        for _, arguments in sorted(known.items()):
+            texts = {key: json.dumps(value) for key, value in arguments.items()}
+            self._study.enqueue_trial(texts)
+
+    def ask(self) -> int:
+        """Begin a trial; return its number."""
+        trial = self._study.ask(self._space)
+        self.arguments[trial.number] = {key: json.loads(t) for key, t in trial.params.items()}
+        return trial.number
+
+    def tell(self, number: int, *, failed: bool) -> None:
+        """End a trial by its mean NRR, 0 where it diverged; or as one that failed."""
+        import optuna
+
+        if failed:
+            self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+        else:
+            self._study.tell(number, _mean_of(self.records([number])))
+
+    def trials(self, numbers: Iterable[int]) -> list[Trial]:
+        """Return what to measure: each trial on each scenario."""
+        return [
+            Trial(self.algo, number, one, self._given.slots or SLOTS[one], self.arguments[number])
+            for number in numbers
+            for one in self._given.scenarios
+        ]
+
+    def records(self, numbers: Iterable[int]) -> list[Record]:
+        """Return what was measured."""
+        return [read_object(one.file(self._given.runs)) for one in self.trials(numbers)]
+
+    def write(self) -> Path:
+        """Write every trial and the best."""
+        means = {
+            number: _mean_of(self.records([number])) for number in self.arguments if number >= 0
+        }
+        best = max(means, key=lambda number: means[number])
+        file: Path = self._given.out / f"{plain_name(self.algo)}.json"
+        record = {
+            "format": FORMAT,
+            "version": VERSION,
+            "algorithm": self.algo,
+            "holds_for": self._given.scenarios,
+            "training_seed": SEED,
+            "judging_seed": SEED,
+            "space": SPACES[self.algo],
+            "best_trial": best,
+            "chosen": self.arguments[best],
+            "mean_nrr": means[best],
+            "trials": self.records(means),
+            "dropped": self.records(number for number in self.arguments if number < 0),
+        }
+        pages.write_json(file, record)
+        return file
+
+
 def plain_name(algo: str) -> str:
     """Return a name that every system takes in a file's: without a colon."""
     return algo.replace(":", "-")
 
 
+def _mean_of(records: Sequence[Record]) -> float:
+    return float(np.mean([one["nrr"] or 0.0 for one in records]))
+
+
 def _learners(given: argparse.Namespace) -> int:
-    studies = {algo: Study(algo) for algo in given.algos}
+    studies = {algo: Study(algo, given) for algo in given.algos}
     failed: dict[str, list[str]] = {algo: [] for algo in given.algos}
 
-    def tried(numbers: Mapping[str, Sequence[int]]) -> None:
-        trials = [one for algo, ns in numbers.items() for one in _trials(studies[algo], ns, given)]
+    def tried(numbers: Mapping[str, Iterable[int]]) -> None:
+        trials = [one for algo, of in numbers.items() for one in studies[algo].trials(of)]
         pairs = [(trial, given.runs) for trial in trials]
-        lines = carry_out(_tried, pairs, given.jobs, partial(print, flush=True))
+        lines = carry_out(_tried, pairs, given.jobs)
         for trial in trials:
             failed[trial.algo] += [one for one in lines if one.startswith(f"{trial}: ")]
 
     tried({algo: [n for n in one.arguments if n < 0] for algo, one in studies.items()})
     for _ in range(given.trials):
-        numbers = {algo: [study.ask()] for algo, study in studies.items()}
-        tried(numbers)
-        for algo, (number,) in numbers.items():
-            found = [] if failed[algo] else _records(studies[algo], [number], given)
-            studies[algo].tell(number, [one["nrr"] for one in found])
+        numbers = {algo: study.ask() for algo, study in studies.items()}
+        tried({algo: [number] for algo, number in numbers.items()})
+        for algo, number in numbers.items():
+            studies[algo].tell(number, failed=bool(failed[algo]))
     for text in itertools.chain(*failed.values()):
         print("failed:", text)
     for algo, study in studies.items():
         if failed[algo]:
             print(f"not written: {plain_name(algo)}.json, whose trials are not all there")
         else:
-            print("wrote", _write_settings(study, given))
+            print("wrote", study.write())
     return 1 if any(failed.values()) else 0
 
 
 def _tried(pair: tuple[Trial, Path]) -> str:
     trial, runs = pair
     torch.set_num_threads(1)
-    asked = {
-        "trial": trial.number,
-        "scenario": trial.scenario,
-        "slots": trial.slots,
-        "arguments": trial.arguments,
+    asked = {"trial": trial.number} | {
+        key: getattr(trial, key) for key in ("scenario", "slots", "arguments")
     }
     file = trial.file(runs)
     record = kept(file, asked, ["nrr", "seconds"], partial(_trained, trial))
@@ -270,45 +303,6 @@ def _trained(trial: Trial) -> Record:
     return {"nrr": reached, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def _trials(study: Study, numbers: Sequence[int], given: argparse.Namespace) -> list[Trial]:
-    return [
-        Trial(study.algo, number, name, given.slots or SLOTS[name], study.arguments[number])
-        for number in numbers
-        for name in given.scenarios
-    ]
-
-
-def _records(study: Study, numbers: Sequence[int], given: argparse.Namespace) -> list[Record]:
-    return [read_object(one.file(given.runs)) for one in _trials(study, numbers, given)]
-
-
-def _write_settings(study: Study, given: argparse.Namespace) -> Path:
-    numbers = [number for number in study.arguments if number >= 0]
-    trials = _records(study, numbers, given)
-    means = {
-        number: float(np.mean([one["nrr"] or 0.0 for one in trials if one["trial"] == number]))
-        for number in numbers
-    }
-    best = max(means, key=lambda number: means[number])
-    record = {
-        "format": FORMAT,
-        "version": VERSION,
-        "algorithm": study.algo,
-        "holds_for": given.scenarios,
-        "training_seed": SEED,
-        "judging_seed": SEED,
-        "space": SPACES[study.algo],
-        "best_trial": best,
-        "chosen": study.arguments[best],
-        "mean_nrr": means[best],
-        "trials": trials,
-        "dropped": _records(study, [n for n in study.arguments if n < 0], given),
-    }
-    file: Path = given.out / f"{plain_name(study.algo)}.json"
-    write_whole(file, json.dumps(record, indent=1) + "\n")
-    return file
-
-
 # -- searches: every setting on one slot each, the best of these on more ---------------------------
 
 EVALUATIONS, MANY = 2_000, 20_000
@@ -331,7 +325,7 @@ FINALISTS = 5
 def _searches(given: argparse.Namespace) -> int:
     for name in [given.algorithm] if given.algorithm else SEARCHED:
         path = given.out / f"{name}.json"
-        write_whole(path, json.dumps(_searched(name, given), indent=1) + "\n")
+        pages.write_json(path, _searched(name, given))
         print(f"wrote {path}", flush=True)
     return 0
 
@@ -425,11 +419,6 @@ def _mean(record: Record) -> float:
 # -- the markdown of price-posting agents ----------------------------------------------------------
 
 MARKDOWNS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-PRESETS = (
-    *("paper-30x2", "paper-180x8", "paper-200x10"),
-    *("bandlimited-200x10", "unequal-200x10", "relocating-200x10"),
-)
-
 _STAGES = ["untrained", "imitated"]
 
 

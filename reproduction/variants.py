@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,18 +29,18 @@ from mec_bench.cli import complain, count
 from mec_bench.measuring import slot_set_of
 from mec_bench.statistics import half_interval, holm
 from mec_bench.system import system
-from mec_bench.tables import p_value, plus_minus
+from mec_bench.tables import plus_minus
 from mec_gym import Scenario, Slot
 from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr, slot_set
-from mec_gym.files import read_figures, read_object, require_folder, require_record, write_whole
+from mec_gym.files import read_figures, read_object, require_folder, require_record
 from reproduction import pages
 from reproduction.claims import between
 from reproduction.jobs import carry_out
+from reproduction.paper import SLOTS
 
 # -- what is trained -------------------------------------------------------------------------------
 
-_PAPERS = ("paper-30x2", "paper-180x8", "paper-200x10")
-PRESETS = (*_PAPERS, "bandlimited-200x10", "unequal-200x10", "relocating-200x10")
+PRESETS = (*SLOTS, "bandlimited-200x10", "unequal-200x10", "relocating-200x10")
 """Scenarios of the main table."""
 
 MAIN: Mapping[str, dict[str, Any]] = {
@@ -71,9 +71,6 @@ ABLATIONS: Mapping[str, dict[str, Any]] = {
 SIZED, SIZES = "unequal-200x10", (50, 200, 800)
 """The scenario that models of any size are trained on, and other sizes they are measured on."""
 
-_SLOTS = {"paper-30x2": 3000, "paper-180x8": 4000}
-"""T_DRL of Sections V-B and V-C; 5,000, that of V-D, elsewhere."""
-
 _PRICE_SLOTS = 1000
 """Slots for price-posting agents; the page shows what a tenth of them reaches."""
 
@@ -81,7 +78,7 @@ Record = dict[str, Any]
 """A run's fields with ``nrr`` by stage, ``seconds`` and ``system``, as its file has them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Run:
     """One training run, of the "main" table or an "ablation"."""
 
@@ -123,11 +120,11 @@ class Plan:
         """Return every run: the quick ones first, the paper's scenarios, ablations, the others."""
         priced = [name for name in MAIN if _is_priced(MAIN[name])]
         slow = [name for name in MAIN if name not in priced]
-        papers = [preset for preset in self.presets if preset in _PAPERS]
-        others = [preset for preset in self.presets if preset not in _PAPERS]
+        papers = [preset for preset in self.presets if preset in SLOTS]
+        others = [preset for preset in self.presets if preset not in SLOTS]
         off = [name for name in ABLATIONS if name != AS_IT_IS]
         seeds = range(self.seeds)
-        parts: list[tuple[str, Sequence[str], Sequence[str], range]] = [
+        parts: list[tuple[str, Sequence[str], Sequence[str], Iterable[int]]] = [
             ("main", self.presets, priced, seeds),
             ("main", papers, slow, seeds),
             ("ablation", self.ablations, off, range(self.ablation_seeds)),
@@ -136,24 +133,14 @@ class Plan:
             ("main", others, slow, seeds),
         ]
         return [
-            self._run(table, preset, variant, seed)
+            Run(table, preset, variant, seed, self.slots or usual, arguments)
             for table, presets, variants, wanted in parts
             for seed in wanted
             for preset in presets
             for variant in variants
+            for arguments in [MAIN.get(variant) or options("paper") | ABLATIONS[variant]]
+            for usual in [_PRICE_SLOTS if _is_priced(arguments) else SLOTS.get(preset, 5000)]
         ]
-
-    def _run(self, table: str, preset: str, variant: str, seed: int) -> Run:
-        arguments = MAIN[variant] if table == "main" else options("paper") | ABLATIONS[variant]
-        usual = _PRICE_SLOTS if _is_priced(arguments) else _SLOTS.get(preset, 5000)
-        return Run(
-            table=table,
-            preset=preset,
-            variant=variant,
-            seed=seed,
-            slots=self.slots or usual,
-            arguments=arguments,
-        )
 
 
 def _is_priced(arguments: Mapping[str, Any]) -> bool:
@@ -162,9 +149,8 @@ def _is_priced(arguments: Mapping[str, Any]) -> bool:
 
 def admits(variant: str) -> bool:
     """Return whether servers send devices home after the vote, a second message."""
-    arguments = MAIN[variant]
-    admission = arguments.get("policy_kwargs", {}).get("admission", True)
-    return bool(_is_priced(arguments) and admission)
+    policy = MAIN[variant].get("policy_kwargs", {})
+    return _is_priced(MAIN[variant]) and bool(policy.get("admission", True))
 
 
 def read(runs: Iterable[Run], folder: Path) -> list[Record]:
@@ -172,7 +158,7 @@ def read(runs: Iterable[Run], folder: Path) -> list[Record]:
     files = [run.file(folder) for run in runs]
     found = {file: read_object(file) for file in files if file.exists()}
     for file, record in found.items():
-        require_record(file, record, [*(one.name for one in fields(Run)), "nrr", "seconds"])
+        require_record(file, record, [*Run.__annotations__, "nrr", "seconds"])
     return list(found.values())
 
 
@@ -184,7 +170,7 @@ def done(pair: tuple[Run, Path]) -> str:
     run, folder = pair
     torch.set_num_threads(1)
     record = dataclasses.asdict(run) | measured(run) | {"system": dataclasses.asdict(system())}
-    write_whole(run.file(folder), json.dumps(record, indent=1) + "\n")
+    pages.write_json(run.file(folder), record)
     return f"{run}: NRR {record['nrr']['final']:.4f} in {record['seconds']['all']:.0f} s"
 
 
@@ -244,10 +230,7 @@ POSTED = ("posted prices, no admission", "posted prices")
 
 
 def rules_reached(scenario: Scenario) -> dict[str, Estimate]:
-    """Return the NRR of every rule, tuned on other slots than it is measured on.
-
-    On one map, a rule's prices are those of each server there.
-    """
+    """Return the NRR of every rule, tuned on other slots than it is measured on."""
     fixed = scenario.layout == "fixed"
     tuning = slot_set(scenario, own_layout=fixed, n_layouts=10, slots_per_layout=4, seed=1_000)
     slots = slot_set_of(scenario)
@@ -297,11 +280,6 @@ class Change:
         return f"{self.mean:+.4f} ± {self.half:.4f}"
 
     @property
-    def p_text(self) -> str:
-        """As tables show it."""
-        return p_value(self.p).text
-
-    @property
     def verdict(self) -> str:
         """What is shown of the idea that is switched off."""
         if not self.p < 0.05:
@@ -317,10 +295,7 @@ def ablated(records: Sequence[Record], preset: str) -> dict[str, dict[int, Recor
 
 
 def changes(records: Sequence[Record], preset: str) -> dict[tuple[str, str], Change]:
-    """Return the change that each switch makes at each stage, by variant and stage.
-
-    Paired by seed, without those of fewer than two pairs.
-    """
+    """Return the change, paired by seed, that each switch makes, by variant and stage."""
     runs, found = ablated(records, preset), {}
     base = runs.pop(AS_IT_IS)
     for variant, ones in runs.items():
@@ -371,25 +346,17 @@ def chosen(
     records: Sequence[Record], preset: str, variant: str, *, table: str = "main"
 ) -> list[Record]:
     """Return the records of a variant on a scenario, one for each seed."""
-    key = (table, preset, variant)
-    return [one for one in records if (one["table"], one["preset"], one["variant"]) == key]
+    wanted = {"table": table, "preset": preset, "variant": variant}.items()
+    return [record for record in records if wanted <= record.items()]
 
 
-def write_page(
-    records: Sequence[Record], rules: Rules, plan: Plan, folder: Path, results: Path
-) -> Path:
+def write_page(records: Sequence[Record], rules: Rules, plan: Plan, out: Path | None) -> Path:
     """Write page and raw figures, of the runs there are."""
+    folder, results = pages.places(out)
     figures = results / "dirs-results.json"
-    raw = {
-        "format": FORMAT,
-        "version": VERSION,
-        "runs": records,
-        "rules": {
-            preset: {name: dataclasses.asdict(one) for name, one in found.items()}
-            for preset, found in rules.items()
-        },
-    }
-    write_whole(figures, json.dumps(raw, indent=1) + "\n")
+    plain = {of: {name: vars(one) for name, one in found.items()} for of, found in rules.items()}
+    raw = {"format": FORMAT, "version": VERSION, "runs": records, "rules": plain}
+    pages.write_json(figures, raw)
     content = page_content(records, rules, plan)
     return pages.write_page(folder / "dirs-results.md", figures, "variants.md.j2", **content)
 
@@ -419,8 +386,8 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
         "rules": sorted(names, key=lambda name: name in EVERYTHING),
         "everything": EVERYTHING,
         "estimates": {
-            preset: {name: _shown(one) for name, one in found.items()}
-            for preset, found in rules.items()
+            of: {name: plus_minus(x.mean, (x.high - x.low) / 2) for name, x in found.items()}
+            for of, found in rules.items()
         },
         "goals": goals(main, list(rules)),
         "sizes": SIZES,
@@ -440,33 +407,23 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
     }
 
 
-def _shown(one: Estimate) -> str:
-    return plus_minus(one.mean, (one.high - one.low) / 2)
-
-
 def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, Any]:
     """Return where the goal is reached by the vote alone or with admission only, and by what."""
-    reached: dict[str, list[str]] = {"by the vote alone": [], "with admission only": [], "not": []}
-    best: dict[str, dict[bool, tuple[float, str]]] = {}
+    ways = ("by the vote alone", "with admission only", "not")
+    reached: dict[str, list[str]] = {way: [] for way in ways}
+    best: dict[str, list[str]] = {}
     for preset in presets:
-        best[preset] = {}
-        for admitting in (False, True):
-            found = [
-                (float(np.mean(finals)), f"{pages.nrr_cell(finals)} ({variant})")
-                for variant in MAIN
-                if admits(variant) == admitting and (finals := _finals(records, preset, variant))
-            ]
-            best[preset][admitting] = max(found, default=(math.nan, "nothing that was measured"))
-        how = "with admission only" if best[preset][True][0] >= GOAL else "not"
-        reached["by the vote alone" if best[preset][False][0] >= GOAL else how].append(preset)
-    return {
-        "reached": {how: names for how, names in reached.items() if names},
-        "best": {preset: [one[key][1] for key in (False, True)] for preset, one in best.items()},
-    }
-
-
-def _finals(records: Sequence[Record], preset: str, variant: str) -> list[float]:
-    return [run["nrr"]["final"] for run in chosen(records, preset, variant)]
+        nothing = -math.inf, "nothing that was measured"
+        found = {admitting: [nothing] for admitting in (False, True)}
+        for variant in MAIN:
+            finals = [run["nrr"]["final"] for run in chosen(records, preset, variant)]
+            if finals:
+                shown = f"{pages.nrr_cell(finals)} ({variant})"
+                found[admits(variant)].append((float(np.mean(finals)), shown))
+        voted, admitted = map(max, found.values())
+        best[preset] = [voted[1], admitted[1]]
+        reached[ways[0 if voted[0] >= GOAL else 1 if admitted[0] >= GOAL else 2]].append(preset)
+    return {"reached": {way: of for way, of in reached.items() if of}, "best": best}
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -475,20 +432,14 @@ def _finals(records: Sequence[Record], preset: str, variant: str) -> list[float]
 def main() -> int:
     """Run what is missing, write the page, say what failed."""
     given = _parser().parse_args()
-    plan = Plan(
-        presets=given.presets,
-        seeds=given.seeds,
-        ablations=given.ablations,
-        ablation_seeds=given.ablation_seeds,
-        slots=given.slots,
-    )
+    plan = Plan(**{name: getattr(given, name) for name in Plan.__annotations__})
     with complain(status=2):
         require_folder(pages.places(given.out)[0])
         require_folder(given.runs, "--runs")
         for preset in (*plan.presets, *plan.ablations):
             Scenario.preset(preset)
         if given.raw:
-            print("wrote", write_page(*read_page(given.raw), plan, *pages.places(given.out)))
+            print("wrote", write_page(*read_page(given.raw), plan, given.out))
             return 0
         wanted = plan.runs()
         missing = [run for run in wanted if not run.done(given.runs)]
@@ -500,7 +451,7 @@ def main() -> int:
             return 0
     with complain():
         pairs = [(run, given.runs) for run in missing]
-        failed = carry_out(done, pairs, given.jobs, partial(print, flush=True))
+        failed = carry_out(done, pairs, given.jobs)
         for text in failed:
             print("failed:", text)
         _write(plan, given)
@@ -513,7 +464,7 @@ def _write(plan: Plan, given: argparse.Namespace) -> None:
         raise ValueError(f"{given.runs} holds none of the runs that the page is to show.")
     main = [record["preset"] for record in records if record["table"] == "main"]
     rules = {one: rules_reached(Scenario.preset(one)) for one in plan.presets if one in main}
-    print("wrote", write_page(records, rules, plan, *pages.places(given.out)))
+    print("wrote", write_page(records, rules, plan, given.out))
 
 
 def _parser() -> argparse.ArgumentParser:
