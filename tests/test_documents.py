@@ -146,7 +146,7 @@ def test_the_snippets_of_a_page_run(
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for snippet in snippets(page):
-        exec(compile(snippet, page.name, "exec"), names)
+        exec(compile(snippet.replace("40_000", "1024"), page.name, "exec"), names)
     printed = capsys.readouterr().out
     for words in SAID.get(str(page.relative_to(ROOT)), ()):
         assert words in printed
@@ -157,6 +157,21 @@ def test_the_snippets_of_a_page_run(
         whole, halfway = names["DIRS"](env=env, **names["settings"]).learn(20), names["halfway"]
         for name, weight in whole.policy.state_dict().items():
             assert weight.equal(halfway.policy.state_dict()[name]), name
+
+
+@pytest.mark.slow
+def test_stable_baselines3_reaches_what_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("stable_baselines3")
+    page = ROOT / "README.md"
+    said = re.search(r"reaches (\d+) % of the optimum", page.read_text(encoding="utf-8"))
+    assert said
+    names: dict[str, Any] = {}
+    for snippet in snippets(page)[:2]:
+        exec(compile(snippet, page.name, "exec"), names)
+    reached = names["estimate"](
+        names["nrr"](names["slots"], names["decide_with"](names["model"], "flat"))
+    )
+    assert reached.mean >= int(said[1]) / 100
 
 
 # -- the environment's page -----------------------------------------------------------------------
