@@ -121,8 +121,11 @@ MIXED: tuple[tuple[str, Callable[[System], str]], ...] = (
 )
 SUSPECT: tuple[tuple[str, Callable[[Group], bool]], ...] = (
     (
-        "Results without a commit cannot be traced to code",
-        lambda group: any(one.system.commit is None for one in group.results),
+        "Results without a commit or a release cannot be traced to code",
+        lambda group: any(
+            one.system.commit is None and "mec-gym" not in one.system.versions
+            for one in group.results
+        ),
     ),
     (
         "Files differed from the commit that is named",

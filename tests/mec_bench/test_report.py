@@ -337,8 +337,8 @@ def test_clean_results_warn_of_nothing(results: list[Result]) -> None:
         ({"system": dataclasses.replace(SYSTEM, versions={})}, "2 different versions"),
         ({"system": dataclasses.replace(SYSTEM, modified=True)}, "Files differed"),
         (
-            {"system": dataclasses.replace(SYSTEM, commit=None, modified=None)},
-            "without a commit cannot be traced to code: a.",
+            {"system": dataclasses.replace(SYSTEM, commit=None, modified=None, versions={})},
+            "without a commit or a release cannot be traced to code: a.",
         ),
         ({"arguments": {"learning_rate": 1.0}}, "differ in algorithm or arguments: a."),
     ],
