@@ -1,13 +1,14 @@
 """Decision rules, searches and learners to measure any other against.
 
-Every rule is a function of a scenario and a slot (or a batch of slots) that returns an assignment,
-0 = local and j = server j; it never looks at an environment. The classes are the same
-rules, and the paper's learners, as Stable-Baselines3 algorithms; only they need that library, and
-only when they are first used.
+Every rule is a function of a scenario and a slot, or a batch of slots, that returns an assignment,
+an int64 array of shape (..., N), 0 = local and j = server j; it never looks at an environment. The
+classes are the same rules, and the paper's learners, as Stable-Baselines3 algorithms; only they
+need that library, and only when they are first used.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from baselines.prices import best_discount, mean_prices, posted_prices
@@ -59,12 +60,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LEARNERS:
-        from baselines import learners
-
-        return getattr(learners, name)
     if name in __all__:
-        from baselines import policies
-
-        return getattr(policies, name)
+        home = "learners" if name in _LEARNERS else "policies"
+        return getattr(importlib.import_module(f"baselines.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -52,10 +52,7 @@ class Encoding(ABC):
         return decision, self.encode(decision)
 
     def around(self, vector: Vectors, count: int, rng: np.random.Generator) -> Vectors:
-        """Return vectors, shape (count, size), that share ever less with a given one.
-
-        The first is the vector itself; in the last, one number in five is random.
-        """
+        """Return vectors, (count, size), ever further from a given one, which is the first."""
         strays = rng.random((count, self.size)) < 0.2 * np.linspace(0.0, 1.0, count)[:, None]
         return np.where(strays, rng.random((count, self.size)), vector)
 
@@ -134,10 +131,8 @@ class Prices(Encoding):
         return np.clip(free, 0.0, 1.0)
 
     def around(self, vector: Vectors, count: int, rng: np.random.Generator) -> Vectors:
-        """Return prices, shape (count, M), most below given ones, more or less in proportion.
-
-        Where servers send home what does not pay, prices below the marginal ones are better.
-        """
+        """Return prices, shape (count, M), most below given ones, more or less in proportion."""
+        # Where servers send home what does not pay, prices below the marginal ones are better.
         spread = 0.05 * np.linspace(0.0, 1.0, count)[:, None] ** 2
         factors = rng.uniform(0.6, 1.1, (count, 1)) + spread * rng.normal(size=(count, self.size))
         factors[0] = 1.0

@@ -2,7 +2,7 @@
 
 A policy decides with the function of the same name in :mod:`baselines`; what it adds is ``learn``,
 ``predict``, ``save`` and ``load``, so that rules and learners can be trained, measured and kept by
-the same code.
+the same code. All take the arguments of :class:`SlotPolicy`, an env first, besides their own.
 """
 
 from __future__ import annotations
@@ -15,15 +15,7 @@ from numpy.typing import ArrayLike
 
 from baselines.prices import best_discount, mean_prices, posted_prices, require_prices
 from baselines.rules import best_quota, greedy, local, optimal, quota, random, remote, tuning_slots
-from baselines.search import (
-    Algorithm,
-    SearchSettings,
-    committed_settings,
-    evolution,
-    require_budget,
-    search_all,
-    swarm,
-)
+from baselines.search import SearchSettings, committed_settings, require_budget, search_all
 from baselines.slot_policy import Assignment, SlotPolicy
 from mec_gym import Scenario, Slot
 from mec_gym.model.layout import fixed_layout
@@ -36,20 +28,6 @@ from mec_gym.validation import (
     require_number,
 )
 
-__all__ = [
-    "DifferentialEvolution",
-    "GreedyOffloading",
-    "LocalExecution",
-    "Optimal",
-    "ParticleSwarm",
-    "PostedPrices",
-    "QuotaOffloading",
-    "RandomOffloading",
-    "RemoteOffloading",
-    "SearchPolicy",
-    "SlotPolicy",
-]
-
 LARGEST_FADING = 100.0
 """Gains over those without fading stay below this: e^-100 is the probability of one above."""
 
@@ -58,9 +36,7 @@ LARGEST_FADING = 100.0
 
 
 class LocalExecution(SlotPolicy):
-    """No device offloads but those that cannot execute locally, whatever the slot.
-
-    See :func:`baselines.local`. Parameters are those of :class:`SlotPolicy`.
+    """No device offloads but those that cannot execute locally, by :func:`baselines.local`.
 
     Examples
     --------
@@ -76,21 +52,15 @@ class LocalExecution(SlotPolicy):
 
 
 class RandomOffloading(SlotPolicy):
-    """Every device picks local execution or a server at random, whatever the slot.
+    """Every device picks local execution or a server at random, by :func:`baselines.random`.
 
-    See :func:`baselines.random`.
+    With ``deterministic=True`` the draw depends on the seed and the slot alone: equal slots get
+    equal decisions, in any batch. Without it, the policy has a stream of draws.
 
     Parameters
     ----------
-    env, **kwargs
-        As for :class:`SlotPolicy`.
     admission_limit : bool
         Whether servers turn devices away for which they have no resource, as in the paper.
-
-    Notes
-    -----
-    With ``deterministic=True`` the draw depends on the seed and the slot alone: equal slots get
-    equal decisions, in any batch. Without it, the policy has a stream of draws.
 
     Examples
     --------
@@ -122,14 +92,10 @@ class RandomOffloading(SlotPolicy):
 
 
 class RemoteOffloading(SlotPolicy):
-    """Every device uses its nearest server, by the map, or that with its best gain.
-
-    See :func:`baselines.remote`.
+    """Every device uses its nearest server or that with its best gain, by :func:`baselines.remote`.
 
     Parameters
     ----------
-    env, **kwargs
-        As for :class:`SlotPolicy`.
     admission_limit : bool
         Whether servers turn devices away for which they have no resource, as in the paper.
     by : {"distance", "gain"}
@@ -148,8 +114,7 @@ class RemoteOffloading(SlotPolicy):
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
     >>> model = RemoteOffloading(env, admission_limit=False)
-    >>> action, _ = model.predict(env.reset(seed=0)[0])
-    >>> sorted(set(action.tolist()))
+    >>> sorted(set(model.predict(env.reset(seed=0)[0])[0].tolist()))
     [1, 2]
     """
 
@@ -192,24 +157,16 @@ class RemoteOffloading(SlotPolicy):
 
 
 class QuotaOffloading(SlotPolicy):
-    """Each server takes its own best gains up to a number of devices, tuned on other slots.
+    """Each server takes its own best gains up to a number of devices, by :func:`baselines.quota`.
 
-    See :func:`baselines.quota`. ``learn`` chooses the number on slots of the scenario that are
-    drawn for this alone.
+    ``learn`` chooses that number, `size`, on slots of the scenario drawn for this alone.
 
     Parameters
     ----------
-    env, **kwargs
-        As for :class:`SlotPolicy`.
     quota : int, optional
         Devices per server, 0...N; given, nothing is tuned.
     n_tuning_slots : int
         Slots that ``learn`` tunes on.
-
-    Attributes
-    ----------
-    size : int or None
-        The quota in use; None until it is known.
 
     Raises
     ------
@@ -261,31 +218,23 @@ class QuotaOffloading(SlotPolicy):
 
 
 class PostedPrices(SlotPolicy):
-    """Devices answer constant prices of the servers, tuned on other slots.
+    """Devices answer constant prices of the servers, by :func:`baselines.posted_prices`.
 
-    See :func:`baselines.posted_prices`. ``learn`` takes the mean of the optimal prices of slots
-    drawn for this alone, and the part of it that is best there. In use, a server knows its own
-    gains, its devices' tasks and its own price: a learner whose agents know as much has to beat it.
+    ``learn`` chooses the prices, `posted`: the mean of the optimal prices of slots drawn for this
+    alone, and the part of it that is best there. In use, a server knows its own gains, its
+    devices' tasks and its own price: a learner whose agents know as much has to beat it.
 
     Parameters
     ----------
-    env, **kwargs
-        As for :class:`SlotPolicy`.
     prices : array_like, shape (M,), or float, [1/sqrt(cycle/s)], optional
         λ_j; given, nothing is tuned. A number is the price of every server; with 0.0 servers only
         send home what does not pay.
     discount : float, optional
-        Part of the mean optimal prices to post; 1.0 posts the mean as it is. By default it is
-        tuned.
+        Part of the mean optimal prices to post; by default it is tuned.
     dropping : bool
         Whether each server sends home the devices that do not pay at its actual load.
     n_tuning_slots : int
         Slots that ``learn`` tunes on.
-
-    Attributes
-    ----------
-    posted : list of float, float or None
-        The prices in use; None until they are known.
 
     Raises
     ------
@@ -296,8 +245,7 @@ class PostedPrices(SlotPolicy):
     --------
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-200x10", optimum=True)
-    >>> observation, _ = env.reset(seed=0)
-    >>> action, _ = PostedPrices(env).learn(0).predict(observation)
+    >>> action, _ = PostedPrices(env).learn(0).predict(env.reset(seed=0)[0])
     >>> _ = env.reset(seed=0)
     >>> env.step(action)[4]["nrr"] > 0.999
     True
@@ -352,9 +300,7 @@ class PostedPrices(SlotPolicy):
 
 
 class GreedyOffloading(SlotPolicy):
-    """Devices in turn take what raises the objective least, with full knowledge of the slot.
-
-    See :func:`baselines.greedy`. Parameters are those of :class:`SlotPolicy`.
+    """Devices in turn take what raises the objective least, by :func:`baselines.greedy`.
 
     Examples
     --------
@@ -371,10 +317,9 @@ class GreedyOffloading(SlotPolicy):
 
 
 class Optimal(SlotPolicy):
-    """The solver's decision, optimal or with a proven bound, with full knowledge of the slot.
+    """The decision of :func:`mec_gym.solve`, optimal or with a proven bound.
 
-    See :func:`mec_gym.solve`. Observations are in single precision: the decision is that for gains
-    within 5e-6. Parameters are those of :class:`SlotPolicy`.
+    Observations are in single precision: the decision is that for gains within 5e-6.
 
     Examples
     --------
@@ -396,23 +341,14 @@ class Optimal(SlotPolicy):
 class SearchPolicy(SlotPolicy):
     """Base of the policies that search each slot anew, with knowledge of the whole slot.
 
-    Parameters
-    ----------
-    env, **kwargs
-        As for :class:`SlotPolicy`. The seed decides what is found: the same for equal slots, in
-        any batch.
-    max_evaluations : int
-        Decisions to price per slot.
-    max_milliseconds : float, optional
-        Begin no further generation after so long; decisions then depend on the machine.
-    encoding, start, population, options
-        As for :class:`~baselines.search.SearchSettings`; by default the best committed under
-        baselines/settings, of all or for the encoding.
+    The budget is as for :func:`baselines.particle_swarm`; the seed decides what is found: the same
+    for equal slots, in any batch. `encoding`, `start`, `population` and `options` are as for
+    :class:`~baselines.search.SearchSettings`; by default the best committed under
+    baselines/settings, of all or for the encoding.
     """
 
     settings = ("max_evaluations", "max_milliseconds", "encoding", "start", "population", "options")
     algorithm: ClassVar[str]
-    make: ClassVar[Algorithm]
 
     def __init__(
         self,
@@ -439,15 +375,8 @@ class SearchPolicy(SlotPolicy):
 
     def decide(self, scenario: Scenario, slot: Slot, *, deterministic: bool) -> Assignment:
         """Return the best decision found; the seed alone decides which."""
-        return search_all(
-            scenario,
-            slot,
-            self.search,
-            type(self).make,
-            max_evaluations=self.max_evaluations,
-            max_milliseconds=self.max_milliseconds,
-            seed=self.seed or 0,
-        )
+        budget = (self.max_evaluations, self.max_milliseconds, self.seed or 0)
+        return search_all(scenario, slot, self.search, self.algorithm, *budget)
 
     @property
     def remark(self) -> str:
@@ -467,9 +396,7 @@ class SearchPolicy(SlotPolicy):
 
 
 class ParticleSwarm(SearchPolicy):
-    """Particle swarm in every slot anew, with full knowledge of it.
-
-    See :func:`baselines.particle_swarm`. Parameters are those of :class:`SearchPolicy`.
+    """:func:`baselines.particle_swarm` in every slot; parameters as for :class:`SearchPolicy`.
 
     Examples
     --------
@@ -480,13 +407,11 @@ class ParticleSwarm(SearchPolicy):
     True
     """
 
-    algorithm, make = "particle_swarm", swarm
+    algorithm = "particle_swarm"
 
 
 class DifferentialEvolution(SearchPolicy):
-    """Differential evolution in every slot anew, with full knowledge of it.
-
-    See :func:`baselines.differential_evolution`. Parameters are those of :class:`SearchPolicy`.
+    """:func:`baselines.differential_evolution` in every slot; as :class:`SearchPolicy`.
 
     Examples
     --------
@@ -497,4 +422,4 @@ class DifferentialEvolution(SearchPolicy):
     True
     """
 
-    algorithm, make = "differential_evolution", evolution
+    algorithm = "differential_evolution"

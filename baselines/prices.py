@@ -34,17 +34,11 @@ def posted_prices(
 
     Parameters
     ----------
-    scenario, slot : Scenario, Slot
-        The system, and one slot or a batch of them.
     prices : array_like, shape (M,) or broadcastable to (..., M), or a number, [1/sqrt(cycle/s)]
-        λ_j, not negative; :func:`mean_prices` finds some, :func:`best_discount` a part of them.
+        λ_j; :func:`mean_prices` finds some, :func:`best_discount` a part of them.
     dropping : bool
         Whether each server then sends home the devices that do not pay at its actual load; see
         :func:`worth_keeping`.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
 
     Raises
     ------
@@ -85,10 +79,7 @@ def answers(
     *,
     dropping: bool = True,
 ) -> NDArray[np.int64]:
-    """Return how devices, and servers where they are `dropping`, answer prices, shape (..., N).
-
-    `price` is λ_j, shape (..., M); the rest as for :func:`worth_keeping`.
-    """
+    """Return how devices, and servers if `dropping`, answer prices, (..., M); shape (..., N)."""
     score = saving - price[..., None, :] * root_work[..., None]
     server = np.argmax(score, axis=-1)
     goes = (score.max(axis=-1) >= 0.0) | must
@@ -121,18 +112,11 @@ def worth_keeping(
 
 
 def mean_prices(scenario: Scenario, slots: Slot) -> NDArray[np.float64]:
-    """Return the mean over a batch of slots of the optimal prices.
+    """Return the mean over a batch of slots of the optimal prices, shape (M,), [1/sqrt(cycle/s)].
 
-    Parameters
-    ----------
-    scenario, slots : Scenario, Slot
-        The system, and a batch of slots to tune on; not those to be judged by. Where each episode
-        has a map of its own (``layout="redrawn"``) and the servers' positions are part of it, a
-        server is known by its CPU only: servers of equal speed get one price.
-
-    Returns
-    -------
-    ndarray, shape (M,), [1/sqrt(cycle/s)]
+    Tune on other slots than those to be judged by. Where each episode draws its servers'
+    positions (``layout="redrawn"``), only its CPU tells a server apart: servers of equal speed
+    get one price.
 
     Examples
     --------
@@ -149,30 +133,16 @@ def mean_prices(scenario: Scenario, slots: Slot) -> NDArray[np.float64]:
 def best_discount(
     scenario: Scenario, slots: Slot, prices: ArrayLike, *, dropping: bool = True
 ) -> float:
-    """Return the part of given prices that has the least mean objective over a batch of slots.
+    """Return which of :data:`DISCOUNTS` of given prices has the least mean objective on slots.
 
     Prices below the optimal ones invite more devices than a server has room for. Where servers
-    send home those that do not pay, this is better than to be left with free room.
-
-    Parameters
-    ----------
-    scenario, slots : Scenario, Slot
-        The system, and a batch of slots to tune on; not those to be judged by.
-    prices : array_like, shape (M,), [1/sqrt(cycle/s)]
-        Usually from :func:`mean_prices`.
-    dropping : bool
-        As for :func:`posted_prices`.
-
-    Returns
-    -------
-    float
-        Among :data:`DISCOUNTS`.
+    send home those that do not pay, this is better than to be left with free room. Tune on other
+    slots than those to be judged by.
 
     Examples
     --------
     >>> scenario = Scenario(n_devices=1, n_servers=1)
-    >>> slots = Slot([[1e-6]], 8e5, 1e9)
-    >>> best_discount(scenario, slots, [1.0])
+    >>> best_discount(scenario, Slot([[1e-6]], 8e5, 1e9), [1.0])
     0.0
     """
 

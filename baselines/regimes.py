@@ -26,10 +26,7 @@ FULL_KNOWLEDGE = ("greedy", "optimum")
 
 
 def rules(quota_size: int, prices: ArrayLike | None = None) -> Mapping[str, Decide]:
-    """Return the rules by name, for :func:`mec_gym.evaluation.nrr`; one of them needs `prices`.
-
-    :func:`tuned_quota` and :func:`tuned_prices` choose the two arguments.
-    """
+    """Return the rules by name, for :func:`mec_gym.evaluation.nrr`; one of them needs `prices`."""
 
     def knowing(rule: Any, *arguments: Any) -> Decide:
         return lambda scenario, slot, _layout, _rng: rule(scenario, slot, *arguments)
@@ -67,8 +64,8 @@ def tuned_quota(tuning: SlotSet) -> int:
 def tuned_prices(tuning: SlotSet) -> NDArray[np.float64]:
     """Return the prices, shape (M,), that are best on average over layouts to tune on.
 
-    There is one for all servers of equal speed where layouts place them: server 1 of one layout
-    has nothing else in common with server 1 of another.
+    Where layouts place the servers, those of equal speed share one: server 1 of one layout has
+    nothing else in common with server 1 of another.
     """
     pairs = list(zip(tuning.scenarios, tuning.slots, strict=True))
     prices = np.mean([mean_prices(one, slots) for one, slots in pairs], axis=0)
@@ -109,10 +106,7 @@ class Regime:
 def measure_regime(
     scenario: Scenario, *, n_layouts: int = 20, slots_per_layout: int = 5, seed: int = 0
 ) -> Regime:
-    """Measure all rules on frozen slots of a scenario.
-
-    The quota and the prices are chosen on a sample of a fifth as many layouts, of another seed.
-    """
+    """Measure all rules on frozen slots; quota and prices are tuned on others, a fifth as many."""
     tuning = slot_set(
         scenario,
         n_layouts=max(1, n_layouts // 5),
@@ -135,19 +129,14 @@ def measure_regime(
 
 def regime_table(regimes: Sequence[Regime]) -> str:
     """Return the regimes as a Markdown table with intervals, one column per scenario."""
-    lines = ["| NRR | " + " | ".join(regime.name for regime in regimes) + " |"]
-    lines.append("|---" * (len(regimes) + 1) + "|")
-    for rule in regimes[0].nrr:
-        cells = [_cell(regime.nrr[rule]) for regime in regimes]
-        lines.append(f"| {rule} | " + " | ".join(cells) + " |")
-    lines.append("| *quota* | " + " | ".join(str(regime.quota) for regime in regimes) + " |")
-    means = [_objective(regime.optimum) for regime in regimes]
-    lines.append("| *mean optimal objective* | " + " | ".join(means) + " |")
-    shares = [f"{regime.offloaded:.2f}" for regime in regimes]
-    lines.append("| *share offloaded at the optimum* | " + " | ".join(shares) + " |")
-    gaps = ["proven" if regime.gap == 0 else f"gap <= {regime.gap:.1e}" for regime in regimes]
-    lines.append("| *optimum* | " + " | ".join(gaps) + " |")
-    return "\n".join(lines)
+    rows = {"NRR": [regime.name for regime in regimes]}
+    rows |= {rule: [_cell(regime.nrr[rule]) for regime in regimes] for rule in regimes[0].nrr}
+    rows["*quota*"] = [str(regime.quota) for regime in regimes]
+    rows["*mean optimal objective*"] = [_objective(regime.optimum) for regime in regimes]
+    rows["*share offloaded at the optimum*"] = [f"{regime.offloaded:.2f}" for regime in regimes]
+    rows["*optimum*"] = ["proven" if r.gap == 0 else f"gap <= {r.gap:.1e}" for r in regimes]
+    head, *lines = (f"| {' | '.join([name, *cells])} |" for name, cells in rows.items())
+    return "\n".join([head, "|---" * (len(regimes) + 1) + "|", *lines])
 
 
 def _cell(result: Estimate) -> str:

@@ -1,7 +1,7 @@
 """Rules of thumb and yardsticks: functions of a scenario and a slot, or a batch of slots.
 
-Each returns an assignment, 0 = local and j = server j. Where the paper says that a server's
-computational resource is insufficient, :func:`admitted` says which devices it turns away.
+Each returns an assignment, shape (..., N), 0 = local and j = server j. Where the paper says that a
+server's computational resource is insufficient, :func:`admitted` says whom it turns away.
 """
 
 from __future__ import annotations
@@ -21,17 +21,7 @@ _STREAM = 0x74756E65
 
 
 def local(scenario: Scenario, slot: Slot) -> Assignment:
-    """Return all-local execution.
-
-    Parameters
-    ----------
-    scenario, slot : Scenario, Slot
-        The system, and one slot or a batch of them.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
-        0, or the server with the best gain for devices that eq. (7) keeps from executing locally.
+    """Return all-local execution; devices that cannot, eq. (7), use their best gain.
 
     Examples
     --------
@@ -50,17 +40,9 @@ def random(
 
     Parameters
     ----------
-    scenario, slot : Scenario, Slot
-        The system, and one slot or a batch of them.
-    rng : numpy.random.Generator
-        Source of randomness.
     admission_limit : bool
         Whether servers turn away, in random order, the devices that they have no resource for,
         as in the paper.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
 
     Examples
     --------
@@ -86,17 +68,11 @@ def remote(
 
     Parameters
     ----------
-    scenario, slot : Scenario, Slot
-        The system, and one slot or a batch of them.
     distance_m : ndarray, shape (..., N, M), [m]
         From each device to each server.
     admission_limit : bool
         Whether servers turn away devices that they have no resource for, as in the paper. They
         turn away those with the least gain, which the paper leaves open.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
 
     Examples
     --------
@@ -141,23 +117,7 @@ def quota(scenario: Scenario, slot: Slot, size: int) -> Assignment:
 
     A server needs to know nothing but its own gains. A device that several servers want goes to
     the one with the higher gain; a device that none wants executes locally, if eq. (7) lets it,
-    and else uses its best gain.
-
-    Parameters
-    ----------
-    scenario, slot : Scenario, Slot
-        The system, and one slot or a batch of them.
-    size : int
-        Devices per server; 0...N.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
-
-    Raises
-    ------
-    ValueError
-        If `size` is outside 0...N.
+    and else uses its best gain. ``ValueError`` if `size` is outside 0...N.
 
     Examples
     --------
@@ -171,17 +131,9 @@ def quota(scenario: Scenario, slot: Slot, size: int) -> Assignment:
 
 
 def best_quota(scenario: Scenario, slots: Slot) -> int:
-    """Return the quota with the least mean objective over a batch of slots.
+    """Return the quota, 0...ceil(2 N / M), with the least mean objective over a batch of slots.
 
-    Parameters
-    ----------
-    scenario, slots : Scenario, Slot
-        The system, and a batch of slots to tune on; not those to be judged by.
-
-    Returns
-    -------
-    int
-        Among 0...ceil(2 N / M).
+    Tune on other slots than those to be judged by.
 
     Examples
     --------
@@ -215,15 +167,6 @@ def greedy(scenario: Scenario, slot: Slot) -> Assignment:
     Devices come in the order of what offloading can save them. With load L_j already on server
     j, device i costs c_ij + (2 L_j s_i + s_i²) / F_j^max more there and c_i0 locally.
 
-    Parameters
-    ----------
-    scenario, slot : Scenario, Slot
-        The system, and one slot or a batch of them.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
-
     Examples
     --------
     >>> scenario = Scenario(n_devices=2, n_servers=1, server_frequency_hz=1e12)
@@ -244,10 +187,7 @@ def greedy_order(problem: LoadProblem) -> NDArray[np.int64]:
 
 
 def in_order(problem: LoadProblem, orders: NDArray[np.int64]) -> Assignment:
-    """Return the decisions of greedy passes, shape (K, N), in given orders of the devices, (K, N).
-
-    Each device takes what raises the objective least.
-    """
+    """Return the decisions of greedy passes over devices in given orders, both of shape (K, N)."""
     cost, root, speed = problem.cost, problem.root_work, problem.server_frequency
     passes = np.arange(len(orders))
     load = np.zeros((len(orders), problem.n_servers))
@@ -265,30 +205,16 @@ def in_order(problem: LoadProblem, orders: NDArray[np.int64]) -> Assignment:
 def optimal(scenario: Scenario, slot: Slot) -> Assignment:
     """Return the optimal decision, or the best found where :func:`mec_gym.solve` bounds it.
 
-    Parameters
-    ----------
-    scenario, slot : Scenario, Slot
-        The system, and one slot or a batch of them.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
-
     Examples
     --------
-    >>> scenario = Scenario(n_devices=1, n_servers=1)
-    >>> optimal(scenario, Slot([[1e-6]], 8e5, 1e9))
+    >>> optimal(Scenario(n_devices=1, n_servers=1), Slot([[1e-6]], 8e5, 1e9))
     array([1])
     """
     return np.asarray(solve(scenario, slot).assignment)
 
 
 def tuning_slots(scenario: Scenario, n_slots: int, seed: int = 0) -> Slot:
-    """Return slots to tune a rule on, batch shape (n_slots,), as the scenario's env draws them.
-
-    No rule is trained, shown or judged on them. With ``layout="fixed"`` all are of the scenario's
-    one map, with ``"redrawn"`` each is of another.
-    """
+    """Return slots to tune a rule on, batch shape (n_slots,), apart from all others."""
     if n_slots < 1:
         raise ValueError(f"n_slots must be >= 1; got {n_slots}.")
     world = World(scenario, n_slots)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -21,33 +21,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.encodings import ENCODINGS, Encoding
+from baselines.encodings import ENCODINGS
 from mec_gym import Scenario, Slot
 from mec_gym.optimum import load_problem
 from mec_gym.validation import require_choice, require_integer, require_number
 
 STARTS = ("random", "greedy", "around")
 
-Algorithm = Callable[[NDArray[np.float64], Mapping[str, Any]], Any]
-"""Makes a pymoo algorithm from its first population, shape (K, variables), and options."""
-
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How a search goes about a slot.
+    """How a search goes about a slot; `encoding` is one of :mod:`baselines.encodings`.
 
-    Attributes
-    ----------
-    encoding : {"floor", "scores", "order", "prices"}
-        See :mod:`baselines.encodings`.
-    start : {"random", "greedy", "around"}
-        Where the first population is: anywhere; anywhere but for one member, which stands for the
-        greedy decision; or all around the greedy decision. The latter two price the greedy
-        decision before all else.
-    population : int
-        Members; at least 4.
-    options : mapping
-        Of pymoo's algorithm.
+    The first `population`, of 4 or more, is anywhere ("random"), has one member at the greedy
+    decision ("greedy"), or lies all "around" it; the latter two price that decision before all
+    else. `options` are those of pymoo's algorithm.
     """
 
     encoding: str
@@ -70,24 +58,18 @@ def particle_swarm(
     seed: int = 0,
     settings: SearchSettings | None = None,
 ) -> NDArray[np.int64]:
-    """Return the best decision that particle swarm optimisation finds.
+    """Return the best decision, shape (..., N), that particle swarm optimisation finds.
 
     Parameters
     ----------
-    scenario, slot : Scenario, Slot
-        The system, and one slot or a batch of them.
     max_evaluations : int
         Decisions to price per slot.
     max_milliseconds : float, optional
-        Begin no further generation after so long.
+        Begin no further generation after so long; what is found then depends on the machine.
     seed : int
         Equal seeds find equal decisions, unless time runs out.
     settings : SearchSettings, optional
         Those in baselines/settings/particle_swarm.json by default.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
 
     Raises
     ------
@@ -102,15 +84,9 @@ def particle_swarm(
     >>> particle_swarm(scenario, Slot([[1e-6], [1e-6]], 8e5, 1e9), max_evaluations=100)
     array([1, 1])
     """
-    return search_all(
-        scenario,
-        slot,
-        settings or committed_settings("particle_swarm"),
-        swarm,
-        max_evaluations=max_evaluations,
-        max_milliseconds=max_milliseconds,
-        seed=seed,
-    )
+    used = settings or committed_settings("particle_swarm")
+    budget = (max_evaluations, max_milliseconds, seed)
+    return search_all(scenario, slot, used, "particle_swarm", *budget)
 
 
 def differential_evolution(
@@ -122,23 +98,7 @@ def differential_evolution(
     seed: int = 0,
     settings: SearchSettings | None = None,
 ) -> NDArray[np.int64]:
-    """Return the best decision that differential evolution finds.
-
-    Parameters
-    ----------
-    scenario, slot, max_evaluations, max_milliseconds, seed
-        As for :func:`particle_swarm`.
-    settings : SearchSettings, optional
-        Those in baselines/settings/differential_evolution.json by default.
-
-    Returns
-    -------
-    ndarray, shape (..., N), int64
-
-    Raises
-    ------
-    TypeError, ValueError, ModuleNotFoundError
-        As for :func:`particle_swarm`.
+    """Return the best decision that differential evolution finds; see :func:`particle_swarm`.
 
     Examples
     --------
@@ -146,37 +106,14 @@ def differential_evolution(
     >>> differential_evolution(scenario, Slot([[1e-6], [1e-6]], 8e5, 1e9), max_evaluations=100)
     array([1, 1])
     """
-    return search_all(
-        scenario,
-        slot,
-        settings or committed_settings("differential_evolution"),
-        evolution,
-        max_evaluations=max_evaluations,
-        max_milliseconds=max_milliseconds,
-        seed=seed,
-    )
-
-
-def swarm(population: NDArray[np.float64], options: Mapping[str, Any]) -> Any:
-    """Return pymoo's ``PSO`` with a first population, shape (K, variables), and its options."""
-    from pymoo.algorithms.soo.nonconvex.pso import PSO
-
-    return PSO(pop_size=len(population), sampling=population, **options)
-
-
-def evolution(population: NDArray[np.float64], options: Mapping[str, Any]) -> Any:
-    """Return pymoo's ``DE`` with a first generation, shape (K, variables), and its options."""
-    from pymoo.algorithms.soo.nonconvex.de import DE
-
-    return DE(pop_size=len(population), sampling=population, **options)
+    used = settings or committed_settings("differential_evolution")
+    budget = (max_evaluations, max_milliseconds, seed)
+    return search_all(scenario, slot, used, "differential_evolution", *budget)
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The best decision, shape (N,), that a search priced, its Σ Φ_i, and how many it priced.
-
-    The greedy decision counts among the evaluations where the search starts from it.
-    """
+    """The best decision, shape (N,), that a search priced, its Σ Φ_i, and how many it priced."""
 
     assignment: NDArray[np.int64]
     objective: float
@@ -187,19 +124,13 @@ def search(
     scenario: Scenario,
     slot: Slot,
     settings: SearchSettings,
-    algorithm: Algorithm,
-    *,
+    algorithm: str,
     max_evaluations: int,
     max_milliseconds: float | None = None,
     seed: int = 0,
 ) -> Found:
-    """Return the best decision that a search prices within its budget, in one slot.
-
-    After `max_milliseconds` no further population begins; what is found then depends on the
-    machine. Else equal seeds find equal decisions.
-    """
+    """Return the best decision that a search prices within its budget, in one slot."""
     require_budget(max_evaluations, max_milliseconds)
-    _require_pymoo()
     begun, problem = time.perf_counter(), load_problem(scenario, slot)
     encoding = ENCODINGS[settings.encoding](problem)
     rng = np.random.default_rng(seed)
@@ -210,7 +141,7 @@ def search(
         value, left = problem.objective(best), left - 1
         few = 1 if settings.start == "greedy" else len(population)
         population[:few] = encoding.around(vector, few, rng)
-    loop = _Loop(algorithm(population, settings.options), encoding, int(rng.integers(2**31)))
+    loop = _Loop(algorithm, population, settings.options, int(rng.integers(2**31)))
     late = False
     while left > 0 and not late:
         asked = loop.ask()
@@ -228,15 +159,12 @@ def search(
 
 
 def search_all(
-    scenario: Scenario, slot: Slot, settings: SearchSettings, algorithm: Algorithm, **budget: Any
+    scenario: Scenario, slot: Slot, settings: SearchSettings, algorithm: str, *budget: Any
 ) -> NDArray[np.int64]:
-    """Return a search's decisions in a batch of slots, shape (..., N).
-
-    Every slot has the whole budget and the same seed.
-    """
+    """Return a search's decisions, shape (..., N), each slot with the whole budget and one seed."""
     decisions = np.empty(slot.gains.shape[:-1], dtype=np.int64)
     for index in np.ndindex(slot.batch_shape):
-        found = search(scenario, slot[index], settings, algorithm, **budget)
+        found = search(scenario, slot[index], settings, algorithm, *budget)
         decisions[index] = found.assignment
     return decisions
 
@@ -259,18 +187,30 @@ def require_budget(max_evaluations: Any, max_milliseconds: Any) -> None:
 
 
 class _Loop:
-    """pymoo's ask and tell, in arrays."""
+    """The ask and tell of pymoo's particle swarm or differential evolution, in arrays."""
 
-    def __init__(self, algorithm: Any, encoding: Encoding, seed: int) -> None:
-        from pymoo.core.evaluator import Evaluator
-        from pymoo.core.problem import Problem
-        from pymoo.core.termination import NoTermination
-        from pymoo.problems.static import StaticProblem
-
-        self._problem = Problem(n_var=encoding.size, n_obj=1, xl=0.0, xu=1.0)
+    def __init__(
+        self, name: str, population: NDArray[np.float64], options: Mapping[str, Any], seed: int
+    ) -> None:
+        try:
+            from pymoo.algorithms.soo.nonconvex.de import DE
+            from pymoo.algorithms.soo.nonconvex.pso import PSO
+            from pymoo.core.evaluator import Evaluator
+            from pymoo.core.problem import Problem
+            from pymoo.core.termination import NoTermination
+            from pymoo.problems.static import StaticProblem
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "particle swarm and differential evolution need pymoo: "
+                'pip install "mec-gym[search]", or in a clone pip install ".[search]".',
+                name="pymoo",
+            ) from error
+        kind = {"particle_swarm": PSO, "differential_evolution": DE}[name]
+        size, variables = population.shape
+        self._problem = Problem(n_var=variables, n_obj=1, xl=0.0, xu=1.0)
         self._values, self._evaluator = StaticProblem, Evaluator()
-        self._algorithm = algorithm
-        algorithm.setup(self._problem, termination=NoTermination(), seed=seed)
+        self._algorithm = kind(pop_size=size, sampling=population, **options)
+        self._algorithm.setup(self._problem, termination=NoTermination(), seed=seed)
         self._asked: Any = None
 
     def ask(self) -> NDArray[np.float64]:
@@ -281,14 +221,3 @@ class _Loop:
         priced = self._values(self._problem, F=values[:, None])
         self._evaluator.eval(priced, self._asked)
         self._algorithm.tell(infills=self._asked)
-
-
-def _require_pymoo() -> None:
-    try:
-        import pymoo  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "particle swarm and differential evolution need pymoo: "
-            'pip install "mec-gym[search]", or in a clone pip install ".[search]".',
-            name="pymoo",
-        ) from error

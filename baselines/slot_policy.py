@@ -98,10 +98,7 @@ class SlotPolicy(BaseAlgorithm):
 
     @abstractmethod
     def decide(self, scenario: Scenario, slot: Slot, *, deterministic: bool) -> Assignment:
-        """Return the assignments, shape (..., N), for a slot or a batch of slots.
-
-        `deterministic` asks for equal decisions in equal slots, from a policy that draws.
-        """
+        """Return the assignments, shape (..., N), for a slot or a batch; see :meth:`predict`."""
 
     def tune(self, scenario: Scenario) -> None:
         """Find what `learned` names, on slots drawn for this; most rules have nothing to find."""
@@ -124,10 +121,7 @@ class SlotPolicy(BaseAlgorithm):
             super().set_random_seed(seed)
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Make an env this policy's own; its scenario is from now on the policy's.
-
-        It may have any number of copies, and has as many devices and servers as the env before.
-        """
+        """Decide in another env from now on, of any number of copies, and as many N and M."""
         env = self._wrap_env(vectorised(env), self.verbose)
         scenario, kind = world_of(env)
         if self.scenario is not None:
@@ -152,8 +146,7 @@ class SlotPolicy(BaseAlgorithm):
     ) -> Self:
         """Tune, if there is anything to tune, then act for some steps, so that callbacks measure.
 
-        With ``total_timesteps=0`` it takes no step. The log has an entry every `log_interval`
-        episodes. All else is as everywhere in Stable-Baselines3.
+        With ``total_timesteps=0`` it takes no step. One episode in `log_interval` is logged.
         """
         scenario = self._require_env("learn")
         assert self.env is not None
@@ -197,14 +190,9 @@ class SlotPolicy(BaseAlgorithm):
         """Return decisions, shape (..., N), for one observation or a batch of them, and `state`.
 
         Slots are independent of each other: `state` and `episode_start` are not used.
-        `deterministic` asks for equal decisions for equal observations from a policy that draws.
-
-        Raises
-        ------
-        RuntimeError
-            Before the policy has met an env, or before `learn` has tuned what needs tuning.
-        ValueError
-            For an observation of another shape, or with values that the env never shows.
+        `deterministic` asks a policy that draws for equal decisions for equal observations.
+        ``RuntimeError`` before the policy has met an env or is tuned, ``ValueError`` for an
+        observation of another shape, or with values that the env never shows.
         """
         scenario = self._require_env("predict")
         if self._untuned():
@@ -255,10 +243,7 @@ class SlotPolicy(BaseAlgorithm):
     # -- files ------------------------------------------------------------------------------------
 
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
-        """Write the policy to a path, to which ".zip" may be added, or to a binary file.
-
-        `exclude` and `include` are not used: there is nothing to leave out.
-        """
+        """Write the policy to a path, with or without ".zip", or to a file; all else is unused."""
         scenario = self._require_env("save")
         state = {name: plain(getattr(self, name)) for name in (*self.settings, *self.learned)}
         content = {
@@ -286,13 +271,8 @@ class SlotPolicy(BaseAlgorithm):
         """Return a policy as :meth:`save` wrote it; without an env it predicts in its scenario.
 
         `**kwargs` are constructor arguments to change; `device`, `custom_objects` and
-        `print_system_info` are not used.
-
-        Raises
-        ------
-        ValueError
-            For a file that is damaged, of something else, of another policy, or of other numbers
-            of devices or servers than the env's.
+        `print_system_info` are not used. ``ValueError`` for a file that is damaged, of something
+        else, of another policy, or of other numbers of devices or servers than the env's.
         """
         scenario, kind, state = _read(path, cls.__name__, {*cls.settings, *cls.learned})
         steps, learned = state.pop("num_timesteps"), {name: state.pop(name) for name in cls.learned}
@@ -319,12 +299,10 @@ class SlotPolicy(BaseAlgorithm):
 
 
 def _read(path: Any, algorithm: str, names: Set[str]) -> tuple[Scenario, str, dict[str, Any]]:
-    """Return the scenario, the observations' kind and the state of a saved policy, or refuse it.
-
-    Its state must hold `names`, "seed" and "num_timesteps".
-    """
+    """Return scenario, kind of observations and state, with `names`, of a saved policy."""
+    members = read_zip(path, largest=LARGEST)
     try:
-        content = json.loads(read_zip(path, largest=LARGEST)[MEMBER].decode("utf-8"))
+        content = json.loads(members[MEMBER].decode("utf-8"))
     except (KeyError, RecursionError, ValueError) as error:
         raise ValueError(f"{path} is not a saved policy, or damaged: {error}") from error
     if not isinstance(content, dict) or set(content) != FIELDS or content["format"] != FORMAT:
@@ -352,10 +330,7 @@ def _read(path: Any, algorithm: str, names: Set[str]) -> tuple[Scenario, str, di
 
 
 def _require_within(space: Any, observation: Any) -> None:
-    """Raise ``ValueError`` unless observations lie within the bounds of their space.
-
-    A normalising wrapper may lead beyond. Observations of another shape are not looked at.
-    """
+    """Refuse observations beyond the bounds of their space, if they have its shape."""
     values = np.asarray(observation)
     if values.shape[values.ndim - len(space.shape) :] != space.shape:
         return

@@ -26,7 +26,7 @@ import torch
 
 import mec_gym
 from baselines.encodings import ENCODINGS
-from baselines.search import STARTS, Algorithm, SearchSettings, evolution, search, swarm
+from baselines.search import STARTS, SearchSettings, search
 from dirs_agents import DIRS, options
 from mec_bench import Settings, algorithm
 from mec_bench.cli import complain, count
@@ -313,22 +313,16 @@ def _write_settings(study: Study, given: argparse.Namespace) -> Path:
 
 EVALUATIONS, MANY = 2_000, 20_000
 POPULATIONS = (20, 50)
-SEARCHED: Mapping[str, tuple[Algorithm, tuple[dict[str, Any], ...]]] = {
+SEARCHED: Mapping[str, tuple[dict[str, Any], ...]] = {
     "particle_swarm": (
-        swarm,
-        (
-            {},
-            {"adaptive": False, "w": 0.72, "c1": 1.49, "c2": 1.49},
-            {"max_velocity_rate": 0.05},
-        ),
+        {},
+        {"adaptive": False, "w": 0.72, "c1": 1.49, "c2": 1.49},
+        {"max_velocity_rate": 0.05},
     ),
     "differential_evolution": (
-        evolution,
-        (
-            {"variant": "DE/rand/1/bin", "F": 0.5, "CR": 0.9},
-            {"variant": "DE/best/1/bin", "F": 0.5, "CR": 0.9},
-            {"variant": "DE/best/1/bin", "F": 0.7, "CR": 0.3},
-        ),
+        {"variant": "DE/rand/1/bin", "F": 0.5, "CR": 0.9},
+        {"variant": "DE/best/1/bin", "F": 0.5, "CR": 0.9},
+        {"variant": "DE/best/1/bin", "F": 0.7, "CR": 0.3},
     ),
 }
 FINALISTS = 5
@@ -392,7 +386,7 @@ def _searched(name: str, given: argparse.Namespace) -> Record:
 
 
 def _tries(name: str) -> list[SearchSettings]:
-    _, choices = SEARCHED[name]
+    choices = SEARCHED[name]
     return [
         SearchSettings(encoding, start, population, choice)
         for encoding, start, population, choice in itertools.product(
@@ -414,7 +408,7 @@ def _mean_nrr(
         values = [
             bound[0]
             / search(
-                *(system, slot[0], one, SEARCHED[name][0]),
+                *(system, slot[0], one, name),
                 max_evaluations=evaluations,
                 seed=index,
             ).objective

@@ -1,4 +1,12 @@
-"""The paper's learners as Stable-Baselines3 algorithms."""
+"""The paper's learners as Stable-Baselines3 algorithms.
+
+All train in a MultiMEC env, alone or vectorised, of any `reward`: rewards are standardised, so that
+"reciprocal" and "relative", which differ by a factor, train alike. The discount `gamma` is 0:
+slots are independent of each other and no decision changes what comes next, so that rewards of
+later slots are noise to this one's decision; target networks are idle then. ``TypeError`` or
+``ValueError`` refuses an env that is no MultiMEC env, takes other actions or whose copies differ in
+their scenarios, an argument out of range, and a replay buffer that does not fit into memory.
+"""
 
 from __future__ import annotations
 

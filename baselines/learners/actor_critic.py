@@ -19,14 +19,13 @@ from baselines.learners.learner import (
     MECLog,
     attributes,
     loading,
-    require_assignments,
     require_env,
     require_fitting,
     require_hyperparameters,
     require_policy,
 )
 from baselines.learners.link_policy import LinkPolicy
-from mec_gym.envs.sb3 import vectorised
+from mec_gym.envs.sb3 import vectorised, world_of
 from mec_gym.validation import dict_of
 
 Self = TypeVar("Self", bound="ActorCritic")
@@ -58,50 +57,37 @@ class ActorCritic(MECLog, A2C):
     What a slot's reward exceeds that by, the advantage, makes the choices that were drawn more
     probable, all N by the same amount: which of them were good is found out over many slots.
 
+    What all learners share, see :mod:`baselines.learners`; other arguments are as in
+    Stable-Baselines3's A2C.
+
     Parameters
     ----------
     policy : str or type
         "MlpPolicy"; "LinkPolicy", with one network for all links besides, best with the arguments
         :data:`LINKS`; or a subclass of :class:`OffloadingActorCriticPolicy`.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
-        A MultiMEC env that takes assignments, alone or vectorised.
-    learning_rate : float or callable
-        Of Adam.
+        One that takes assignments.
     batch_size : int
-        Slots per gradient step, shared out among the copies of the env.
-    gamma : float
-        Discount. Slots are independent of each other and no decision changes what comes next:
-        rewards of later slots say nothing about this one's decision and are noise at any other
-        discount than 0.
+        Slots per gradient step, shared out among the copies of the env; at least 2, since the
+        slots of a batch are compared.
     gae_lambda : float
         Of no effect where `gamma` is 0.
     ent_coef, vf_coef : float
         Weights of the entropy of all choices and of the critic's loss.
     max_grad_norm : float
         Longest gradient.
-    tensorboard_log, policy_kwargs, stats_window_size, verbose, seed, device
-        As everywhere in Stable-Baselines3.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an env that is none of MultiMEC, takes other actions than assignments or differs in its
-        copies' scenarios; for another kind of policy; for a batch of less than 2 slots, which
-        leaves nothing to compare, or another number out of its range.
 
     Notes
     -----
     Advantages and the critic's errors are measured in the running spread of returns, and the
-    critic's output is scaled to it. The `reward` of the env may therefore be of any size:
-    "reciprocal" and "relative", which differ by a factor, train alike.
+    critic's output is scaled to it.
 
     Examples
     --------
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
     >>> model = ActorCritic(env=env, batch_size=16, seed=0).learn(32)
-    >>> action, _ = model.predict(env.reset(seed=1)[0], deterministic=True)
-    >>> action.shape
+    >>> model.predict(env.reset(seed=1)[0], deterministic=True)[0].shape
     (30,)
     """
 
@@ -164,7 +150,8 @@ class ActorCritic(MECLog, A2C):
         require_hyperparameters(self, _LEAST_INTEGERS, _NUMBERS)
         self.n_steps = math.ceil(self.batch_size / self.n_envs)
         if self.env is not None:
-            may = require_assignments(self.env).can_execute_locally.tolist()
+            scenario, _ = world_of(self.env, plain=False)
+            may = scenario.can_execute_locally.tolist()
             self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
         self._require_seen_links(self.env)
         super()._setup_model()
@@ -222,26 +209,20 @@ class ActorCritic(MECLog, A2C):
         *args: Any,
         **kwargs: Any,
     ) -> Self:
-        """Train for some slots, in whole batches, each followed by one gradient step.
-
-        The log has an entry every `log_interval` of them; None is for none.
-        """
+        """Train for some slots, in batches of a gradient step; one in `log_interval` is logged."""
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, *args, **kwargs)
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         """Turn any env into a VecEnv, and refuse what is no MultiMEC env that takes assignments."""
         wrapped = A2C._wrap_env(vectorised(env), verbose, monitor_wrapper)
-        require_assignments(wrapped)
+        world_of(wrapped, plain=False)
         return wrapped
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Train in another env of the same numbers of devices and servers, and as many copies.
-
-        :meth:`load` takes any number of copies.
-        """
+        """Train in another env of as many devices, servers and copies, unlike :meth:`load`."""
         env = self._wrap_env(env, self.verbose)
-        scenario = require_assignments(env)
+        scenario, _ = world_of(env, plain=False)
         require_fitting(_sizes(self.action_space), self.observation_space, scenario, env)
         self._require_seen_links(env)
         super().set_env(env, force_reset)
@@ -261,12 +242,11 @@ class ActorCritic(MECLog, A2C):
         force_reset: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Return a model as ``save`` wrote it.
+        """Return a model as ``save`` wrote it, in an env of any number of copies or without one.
 
-        The env may have any number of copies; without one the model predicts. `**kwargs` replace
-        the file's arguments. As all files of Stable-Baselines3's algorithms it can hold code: load
-        none from strangers. ``TypeError`` or ``ValueError`` for an env that does not fit, an
-        argument that the constructor refuses, or a file of another algorithm.
+        `**kwargs` replace the file's arguments. As all files of Stable-Baselines3's algorithms it
+        can hold code: load none from strangers. ``TypeError`` or ``ValueError`` for an env that
+        does not fit, an argument that the constructor refuses, or a file of another algorithm.
         """
         if env is not None:
             env = cls._wrap_env(env)
@@ -275,7 +255,7 @@ class ActorCritic(MECLog, A2C):
                 assert data is not None, "No data found in the saved file"
                 cls._require_policy(data["policy_class"])
             seen, sizes = data["observation_space"], _sizes(data["action_space"])
-            require_fitting(sizes, seen, require_assignments(env), env)
+            require_fitting(sizes, seen, world_of(env, plain=False)[0], env)
         changed = attributes(kwargs)
         with loading(path, cls, kwargs.keys()):
             return super().load(

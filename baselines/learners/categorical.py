@@ -31,9 +31,9 @@ TINY = 1e-30
 class BatchedMultiCategorical(MultiCategoricalDistribution):
     """N devices' independent choices among M + 1 things each, as one batched distribution.
 
-    It takes the place of Stable-Baselines3's ``MultiCategoricalDistribution`` with N equal
-    ``action_dims``. For equal logits `log_prob`, `entropy` and `mode` are equal bit for bit, and so
-    is `sample` on the CPU where PyTorch's generator is in the same state.
+    It takes the place of Stable-Baselines3's ``MultiCategoricalDistribution``: for equal logits
+    `log_prob`, `entropy` and `mode` are equal bit for bit, and so is `sample` on the CPU where
+    PyTorch's generator is in the same state.
 
     Examples
     --------
@@ -50,10 +50,7 @@ class BatchedMultiCategorical(MultiCategoricalDistribution):
         self.distribution: Categorical  # type: ignore[assignment]
 
     def proba_distribution(self: Self, action_logits: Tensor) -> Self:
-        """Take logits, shape (B, N · (M + 1)): device 1's for all its choices, then device 2's, ...
-
-        ``ValueError`` for logits that are NaN.
-        """
+        """Take logits, shape (B, N · (M + 1)), device by device; ``ValueError`` if any is NaN."""
         shape = (len(action_logits), self.n_devices, self.n_choices)
         # Its own checks look at everything several times.
         self.distribution = Categorical(logits=action_logits.view(shape), validate_args=False)
@@ -106,10 +103,7 @@ class ScaledValue(nn.Module):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def follow(self, returns: Tensor, weight: float) -> None:
-        """Move mean and scale towards those of returns, shape (B,); the first ones are taken over.
-
-        `weight` is that of these returns, at least; the first batches count alike.
-        """
+        """Move mean and scale towards those of returns, (B,), by `weight`, at first by more."""
         self.batches += 1
         weight = max(weight, 1.0 / float(self.batches))
         step = returns.mean() - self.mean
@@ -128,12 +122,10 @@ class ScaledValue(nn.Module):
 class OffloadingActorCriticPolicy(ActorCriticPolicy):
     """Actor and critic for assignments: Stable-Baselines3's policy with the fast distribution.
 
-    For its A2C, PPO and all else that takes an ``ActorCriticPolicy``.
+    For its A2C, PPO and all else that takes an ``ActorCriticPolicy``, whose arguments it has.
 
     Parameters
     ----------
-    observation_space, action_space, lr_schedule, *args, **kwargs
-        As for ``ActorCriticPolicy``; the actions are N choices among M + 1 each.
     net_arch : list of int or mapping, optional
         Hidden widths of actor and critic both, or ``{"pi": actor's, "vf": critic's}``.
     can_execute_locally : bool array_like, shape (N,), optional
@@ -144,7 +136,7 @@ class OffloadingActorCriticPolicy(ActorCriticPolicy):
     Raises
     ------
     TypeError
-        For another action space.
+        For actions that are not N choices among M + 1 each.
     ValueError
         If `can_execute_locally` has another shape, or `net_arch` does not hold hidden widths.
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 import stable_baselines3
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
@@ -28,11 +27,8 @@ from baselines.learners.learner import (
     require_off_policy,
     require_policy,
 )
-from baselines.learners.voting import VotePolicy, VotingAlgorithm
+from baselines.learners.voting import VotePolicy, VotingAlgorithm, saturated
 from mec_gym.validation import dict_of
-
-SATURATED = 0.95
-"""A score scaled to [-1, 1] counts as saturated beyond this: tanh is nearly flat there."""
 
 _NUMBERS = {"actor_rate": "[0, inf)", "noise": "[0, inf)", "tau": "(0, 1]", "gamma": "[0, 1]"}
 
@@ -45,55 +41,30 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     view of scores (:class:`~baselines.learners.voting.VoteCritic`), exploration
     (:class:`SharedNoise`), the replay buffer (:class:`SlotReplay`) and defaults for this problem.
 
+    What all learners share, see :mod:`baselines.learners`; other arguments are as in
+    Stable-Baselines3's DDPG.
+
     Parameters
     ----------
     policy : str or type
         "MlpPolicy", a :class:`~baselines.learners.voting.VotePolicy`, or a policy class of
         Stable-Baselines3's TD3.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
-        A MultiMEC env. Where it takes assignments, `predict` returns assignments; where it takes
-        scores already, scores.
+        Where it takes assignments, `predict` returns assignments; where scores, scores.
     learning_rate : float or callable
         Of the critic's Adam.
     actor_rate : float
         The actor's learning rate in shares of the critic's, which it should not outrun.
-    buffer_size : int
-        Slots kept.
     learning_starts : int
         Slots before the first gradient step. They explore like all others: scores drawn evenly,
         as Stable-Baselines3 would, send every device somewhere where there are many servers.
-    batch_size : int
-        Slots per gradient step.
-    tau : float
-        Of the target networks, which are idle where `gamma` is 0.
-    gamma : float
-        Discount. Slots are independent and no decision changes what comes next: with 0 the critic
-        learns the reward of the slot, which is all that a decision can change; any other adds the
-        noise of later slots to its targets.
-    train_freq : int or (int, str)
-        Steps of all copies between two rounds of training.
     gradient_steps : int, optional
-        Of a round; by default one for each copy of the env, so that their number does not change
-        how many there are for a slot. A file keeps any other number.
+        Of a round of training; by default one for each copy of the env, so that how many copies
+        there are does not change the number per slot. A file keeps any other number.
     noise : float
         Standard deviation of :class:`SharedNoise`, where no `action_noise` is given.
-    action_noise : ActionNoise, optional
-        Another exploration.
     replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps
         As in Stable-Baselines3; :class:`SlotReplay` by default.
-    tensorboard_log, policy_kwargs, verbose, seed, device
-        As everywhere in Stable-Baselines3.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an env that is none of MultiMEC, takes neither assignments nor scores or differs in its
-        copies' scenarios; if the buffer exceeds free memory, or a number is out of its range.
-
-    Notes
-    -----
-    Rewards are standardised by the mean and the deviation of what the buffer holds: "reciprocal"
-    and "relative" rewards, which differ by a factor, train alike.
 
     References
     ----------
@@ -104,8 +75,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
     >>> model = DDPG(env=env, learning_starts=10, seed=0).learn(20)
-    >>> action, _ = model.predict(env.reset(seed=1)[0], deterministic=True)
-    >>> action.shape
+    >>> model.predict(env.reset(seed=1)[0], deterministic=True)[0].shape
     (30,)
     """
 
@@ -123,20 +93,12 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         gamma: float = 0.0,
         train_freq: int | tuple[int, str] = 4,
         gradient_steps: int | None = None,
-        action_noise: ActionNoise | None = None,
-        replay_buffer_class: Any = None,
-        replay_buffer_kwargs: dict[str, Any] | None = None,
-        optimize_memory_usage: bool = False,
-        n_steps: int = 1,
-        tensorboard_log: str | None = None,
-        policy_kwargs: dict[str, Any] | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: torch.device | str = "auto",
         *,
         actor_rate: float = 0.1,
         noise: float = 0.3,
+        policy_kwargs: dict[str, Any] | None = None,
         _init_setup_model: bool = True,
+        **kwargs: Any,
     ) -> None:
         if _init_setup_model:
             require_env(type(self), env)
@@ -154,23 +116,21 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             gamma,
             train_freq,
             gradient_steps,  # type: ignore[arg-type]  # None until set up
-            action_noise=action_noise,
-            replay_buffer_class=replay_buffer_class,
-            replay_buffer_kwargs=replay_buffer_kwargs,
-            optimize_memory_usage=optimize_memory_usage,
-            n_steps=n_steps,
-            tensorboard_log=tensorboard_log,
             policy_kwargs=dict_of("policy_kwargs", policy_kwargs),
-            verbose=verbose,
-            seed=seed,
-            device=device,
             _init_setup_model=_init_setup_model,
+            **kwargs,
         )
 
     def _setup_model(self) -> None:
         self._count_steps()
         require_off_policy(self, _NUMBERS, n_steps=1)
-        self._require_buffer()
+        kind = self.replay_buffer_class
+        if kind is not None and not (isinstance(kind, type) and issubclass(kind, ReplayBuffer)):
+            with naming("replay_buffer_class"):
+                raise TypeError(
+                    "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, "
+                    f"or None; got {kind!r}."
+                )
         if "net_arch" in self.policy_kwargs:
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
             self.policy_kwargs["net_arch"] = widths
@@ -184,22 +144,10 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             size = (self.scenario.n_servers, self.scenario.n_devices)
             self.action_noise = SharedNoise(*size, self.noise)
         super()._setup_model()
-        self._meet_world()
-
-    def _require_buffer(self) -> None:
-        kind = self.replay_buffer_class
-        if kind is not None and not (isinstance(kind, type) and issubclass(kind, ReplayBuffer)):
-            with naming("replay_buffer_class"):
-                raise TypeError(
-                    "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, "
-                    f"or None; got {kind!r}."
-                )
+        self._remember_world()
 
     def _count_steps(self) -> None:
-        """Take as many gradient steps as there are copies, unless the caller has said otherwise.
-
-        What an earlier set-up chose, and nobody changed since, follows the copies of a new env.
-        """
+        """Take as many gradient steps as there are copies now, unless the caller has chosen."""
         if self.gradient_steps is None or self.gradient_steps == self.steps_by_copies:
             self.gradient_steps = self.steps_by_copies = self.n_envs
         else:
@@ -212,9 +160,6 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
     def _remember_world(self) -> None:
         super()._remember_world()
-        self._meet_world()
-
-    def _meet_world(self) -> None:
         policy = getattr(self, "policy", None)  # the first time there is none yet
         if isinstance(policy, VotePolicy):
             policy.meet(self.scenario)
@@ -234,7 +179,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         super().train(gradient_steps, batch_size)
         with torch.no_grad():
             scores = self.actor(self.policy.obs_to_tensor(self._last_obs)[0])  # type: ignore[arg-type]
-        self.logger.record("train/saturated", float((scores.abs() > SATURATED).float().mean()))
+        self.logger.record("train/saturated", saturated(scores))
         if isinstance(self.replay_buffer, SlotReplay):
             mean, deviation = self.replay_buffer.reward_scale()
             self.logger.record("train/reward_mean", mean)
@@ -242,16 +187,12 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
 
 class SharedNoise(ActionNoise):
-    """Normal noise on the scores of M servers for N devices, part of it shared.
+    """Normal noise on the scores, within [-1, 1], of M servers for N devices, part of it shared.
 
-    Noise of its own on every score hardly changes what matters: with ten servers some score of
-    nearly every device stays above the threshold, and the number of devices at a server stays
-    near its mean. So part of the noise is drawn once for each device (whether it offloads), once
-    for each server (how many come to it) and once for all (how many offload). What tells servers
-    apart, the scores' own and the servers' part, has half the deviation of the others: a device
-    follows the highest of M scores, and the highest of many is high.
-
-    `deviation` is that of the devices' and of the common part, of scores scaled to [-1, 1].
+    Noise of its own on every score hardly changes how many devices offload, and where to. So part
+    is drawn once for each device (whether it offloads), once for each server (how many come to it)
+    and once for all (how many offload). What tells servers apart has half the deviation of the
+    other parts, `deviation`: a device follows the highest of M scores, and that is high.
     """
 
     def __init__(self, n_servers: int, n_devices: int, deviation: float) -> None:
@@ -274,11 +215,10 @@ class SharedNoise(ActionNoise):
 class SlotReplay(ReplayBuffer):
     """Stable-Baselines3's replay buffer, fitted to large slots that are independent.
 
-    Scores are kept in half precision: within 0.0005 of what they were. Next observations are kept
-    only where the discount asks for them. Rewards are sampled standardised: less the mean of all
-    that the buffer holds, by their standard deviation. So a critic's errors, and with them its
-    learning rate, do not depend on the `reward` of the env. Where episodes have no end (the env's
-    only time out), that changes no policy's rank, whatever the discount.
+    Scores are kept in half precision: within 0.0005 of what they were. Rewards are sampled less the
+    mean of all that the buffer holds, by their standard deviation, so that a critic's errors, and
+    with them its learning rate, do not depend on the `reward` of the env. Where episodes have no
+    end (the env's only time out), that changes no policy's rank, whatever the discount.
 
     Without `next_observations` each slot stands for its own successor, which a discount of 0 never
     looks at; ``optimize_memory_usage`` has nothing left to save then and is refused.
@@ -286,17 +226,13 @@ class SlotReplay(ReplayBuffer):
 
     def __init__(
         self,
-        buffer_size: int,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        device: Any = "auto",
-        n_envs: int = 1,
+        *args: Any,
         optimize_memory_usage: bool = False,
-        *,
         next_observations: bool = True,
+        **kwargs: Any,
     ) -> None:
         # Past ReplayBuffer's own constructor, which would allocate twice as much.
-        BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
+        BaseBuffer.__init__(self, *args, **kwargs)
         if optimize_memory_usage:
             raise ValueError(
                 "SlotReplay needs optimize_memory_usage=False; for less memory choose a smaller "
@@ -305,22 +241,20 @@ class SlotReplay(ReplayBuffer):
         self.optimize_memory_usage = False
         self.handle_timeout_termination = True
         self.keeps_next = next_observations
-        self.buffer_size = max(buffer_size // n_envs, 1)
-        require_memory(buffer_size, self.bytes_of_a_slot)
-        rows = (self.buffer_size, self.n_envs)
-        seen = observation_space.dtype
+        require_memory(self.buffer_size, self.bytes_of_a_slot)
+        self.buffer_size = max(self.buffer_size // self.n_envs, 1)
+        rows, seen = (self.buffer_size, self.n_envs), self.observation_space.dtype
         self.observations = np.zeros((*rows, *self.obs_shape), dtype=seen)
         self.next_observations = self.observations
         if next_observations:
-            self.next_observations = np.zeros((*rows, *self.obs_shape), dtype=seen)
+            self.next_observations = np.zeros_like(self.observations)
         self.actions = np.zeros((*rows, self.action_dim), dtype=np.float16)
         self.rewards, self.dones, self.timeouts = np.zeros((3, *rows), dtype=np.float32)
 
     @property
     def bytes_of_a_slot(self) -> int:
         """Memory that one slot takes, [B]."""
-        dtype = np.dtype(self.observation_space.dtype)
-        seen = int(np.prod(self.obs_shape)) * dtype.itemsize
+        seen = int(np.prod(self.obs_shape)) * np.dtype(self.observation_space.dtype).itemsize
         return seen * (1 + self.keeps_next) + 2 * self.action_dim + 3 * 4
 
     def add(
@@ -332,10 +266,7 @@ class SlotReplay(ReplayBuffer):
         done: NDArray[Any],
         infos: list[dict[str, Any]],
     ) -> None:
-        """Keep one slot of each of B copies, in the place of the oldest where the buffer is full.
-
-        `action` holds scores scaled to [-1, 1], shape (B, M · N).
-        """
+        """Keep a slot of each of B copies, its scores `action`, (B, M · N), scaled to [-1, 1]."""
         place = self.pos
         self.observations[place] = obs
         if self.keeps_next:

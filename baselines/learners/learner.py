@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, MultiDiscrete, Space
+from gymnasium.spaces import Box, Space
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import ActionNoise
@@ -54,11 +54,7 @@ def naming(argument: str) -> Iterator[None]:
 def require_hyperparameters(
     model: Any, integers: Mapping[str, int], numbers: Mapping[str, str]
 ) -> None:
-    """Raise ``ValueError`` for a number that no training could use; make NumPy's Python's.
-
-    `integers` gives the least of each, `numbers` its interval. Learning rate, seed,
-    `stats_window_size` and the policy's classes are looked at, too.
-    """
+    """Raise for a number that no training could use: below its least, or out of its interval."""
     for name in ("learning_rate", *integers, *numbers):
         setattr(model, name, plain(getattr(model, name)))
     with naming("seed"):
@@ -111,10 +107,7 @@ def _layers(net_arch: Any, least: int) -> list[int]:
 
 
 def require_off_policy(model: Any, numbers: Mapping[str, str], **integers: int) -> None:
-    """Raise for an argument that DDPG or MADDPG could not use; see :func:`require_hyperparameters`.
-
-    It has to train at times, and to explore by a noise of Stable-Baselines3's.
-    """
+    """Raise for an argument that DDPG or MADDPG could not use; as for all learners, and more."""
     least = {"buffer_size": 1, "learning_starts": 0, "batch_size": 1} | integers
     require_hyperparameters(model, least, numbers)
     given = model.train_freq
@@ -164,38 +157,6 @@ def require_env(algorithm: type[Any], env: Any) -> None:
             f"{algorithm.__name__} needs an env, whose sizes its networks take, e.g. env={_HOW}; "
             f"{algorithm.__name__}.load(path) predicts without one."
         )
-
-
-def scenario_of(env: VecEnv) -> Scenario:
-    """Return the scenario of an env that may be in any wrappers, or refuse the env."""
-    # Not by trying: a worker process dies of an attribute that is not there.
-    if not env.has_attr("coder"):
-        raise TypeError(
-            f"env must be a MultiMEC env: {_HOW} or mec_gym.envs.sb3.make_sb3_vec_env(...); got "
-            f"one with observations {env.observation_space} and actions {env.action_space}."
-        )
-    scenarios = [coder.scenario for coder in env.get_attr("coder")]
-    for copy, scenario in enumerate(scenarios):
-        if scenario is not scenarios[0] and scenario != scenarios[0]:
-            raise ValueError(
-                f"the copies of env must share one scenario; copy {copy} differs from copy 0. "
-                "Train one model for each."
-            )
-    first: Scenario = scenarios[0]
-    return first
-
-
-def require_assignments(env: VecEnv) -> Scenario:
-    """Return the scenario of an env that takes assignments, or refuse the env."""
-    scenario = scenario_of(env)
-    devices, choices = scenario.n_devices, scenario.n_servers + 1
-    if env.action_space != MultiDiscrete(np.full(devices, choices)):
-        raise TypeError(
-            f"env must take assignments, MultiDiscrete([{choices}] * {devices}); got "
-            f"{env.action_space}. Leave out ScoreAction, scores=True or whatever else changes its "
-            f"actions: {_HOW} takes assignments."
-        )
-    return scenario
 
 
 def require_fitting(
@@ -288,10 +249,9 @@ FIGURES = ("latency_s", "energy_j", "objective", "nrr")
 
 
 class MECLog(BaseAlgorithm):
-    """Adds ``mec/latency_s``, ``mec/energy_j``, ``mec/objective`` and ``mec/nrr`` to the log.
+    """Adds the means of :data:`FIGURES` since the last entry to the log.
 
-    For algorithms of Stable-Baselines3, named before them among the bases. The figures are means
-    over the decisions carried out since the last entry.
+    For algorithms of Stable-Baselines3, named before them among the bases.
     """
 
     _sums: dict[str, list[float]] | None = None

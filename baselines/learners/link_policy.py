@@ -40,10 +40,7 @@ class LinkLogits(nn.Module):
         self.of_servers = nn.Parameter(torch.zeros(n_servers))
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Return logits, (B, N · (M + 1)), of flattened observations, (B, N · (M + T)).
-
-        Both are device by device; logits begin with 0 = local, observations with the M gains.
-        """
+        """Return logits, (B, N · (M + 1)), of observations, (B, N · (M + T)), device by device."""
         rows = observations.view(len(observations), self.n_devices, -1)
         gains, tasks = rows[..., : self.n_servers], rows[..., self.n_servers :]
         tasks = tasks.unsqueeze(2).expand(*gains.shape, tasks.shape[-1])
@@ -62,10 +59,8 @@ def _leads(gains: Tensor) -> Tensor:
 
 
 def _task_columns(space: Space[Any], n_devices: int, n_servers: int) -> int:
-    """Return how many task columns "db" or "flat" observations have, or refuse any others.
-
-    Their bounds tell gains from tasks: gains in decibels go far below −1, tasks from −1 to 1.
-    """
+    """Return how many task columns "db" or "flat" observations have, or refuse any others."""
+    # Their bounds tell gains from tasks: gains in decibels go far below −1, tasks from −1 to 1.
     columns, rest = divmod(flatdim(space), n_devices)
     if isinstance(space, Box) and not rest and n_servers <= columns <= n_servers + 2:
         low = space.low.reshape(n_devices, columns)

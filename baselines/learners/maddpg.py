@@ -35,7 +35,7 @@ from baselines.learners.maddpg_networks import (
     MADDPGPolicy,
     clip_each,
 )
-from baselines.learners.voting import VotingAlgorithm, scored
+from baselines.learners.voting import VotingAlgorithm, saturated, scored
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.sb3 import vectorised
 from mec_gym.validation import dict_of, plain, require_choice
@@ -46,9 +46,6 @@ OTHERS = ("replay", "policy")
 
 FADING = LinearSchedule(1e-3, 0.0, 1.0)
 """The default learning rate, by what remains of training."""
-
-SATURATED = 0.95
-"""Actions beyond this, of 1, count as saturated: a tanh lets a tenth of the gradient through."""
 
 _NUMBERS = {
     "actor_rate": "(0, inf)",
@@ -68,27 +65,22 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     for the devices; no agent sees what another does. Critics, used in training only, see the whole
     observation and the actions of all. All actors run as one batched product per layer.
 
+    What all learners share, see :mod:`baselines.learners`; other arguments are as in
+    Stable-Baselines3's TD3.
+
     Parameters
     ----------
     policy : str or type
         "MlpPolicy" or a subclass of :class:`MADDPGPolicy`.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
-        A MultiMEC env that takes assignments or scores, alone or vectorised; with `views`, any env
-        of Box actions.
+        One that takes assignments or scores, with observations other than "raw"; with `views`, any
+        env of Box actions.
     learning_rate : float or callable
         Of the critics. By default it falls from 0.001 to 0 over each :meth:`learn`: all agents
         answer to the same shortage or glut at once, and at a constant rate the number of devices
         that offload goes on swinging.
     actor_rate : float
         The actors' learning rate over the critics'.
-    buffer_size, learning_starts, batch_size, train_freq, gradient_steps
-        As everywhere in Stable-Baselines3, in slots of all copies together.
-    tau : float
-        How fast target networks follow, of 1.
-    gamma : float
-        Discount in [0, 1). Slots are independent of each other and no decision changes what comes
-        next, so rewards of later slots are noise to this one's decision: 0 loses nothing. Target
-        networks only matter beyond 0.
     noise, level_noise : float
         Standard deviations of exploration, in actions scaled to [-1, 1]: of each action on its
         own, and of a shift of all actions of all agents together. See :class:`AgentNoise`.
@@ -107,24 +99,11 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     views : sequence of sequences of int, shape (M, V), optional
         For other envs than MultiMEC: the entries of the flattened observation that each agent
         sees. Agent j's actions are the j-th of M equal parts of the action vector.
-    policy_kwargs, stats_window_size, tensorboard_log, verbose, seed, device
-        As everywhere in Stable-Baselines3; see :class:`MADDPGPolicy`.
-
-    Attributes
-    ----------
-    value_shift, value_scale : float, [reward]
-        What the critics' values are measured from and in.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an env that is neither MultiMEC nor has Box actions, observations "raw", views that do
-        not fit, arguments out of range, or a replay buffer that does not fit into memory.
 
     Notes
     -----
-    Critics learn returns less their mean, in units of their spread: nothing depends on the unit of
-    the reward. Bootstrapped targets take the units into account exactly, at any end of an episode.
+    Critics learn returns less `value_shift`, about their mean, in units of `value_scale`, their
+    spread. Bootstrapped targets take the units into account exactly, at any end of an episode.
 
     References
     ----------
@@ -137,8 +116,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     >>> import gymnasium as gym
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
     >>> model = MADDPG(env=env, learning_starts=10, batch_size=8, seed=0).learn(20)
-    >>> action, _ = model.predict(env.reset(seed=1)[0], deterministic=True)
-    >>> action.shape
+    >>> model.predict(env.reset(seed=1)[0], deterministic=True)[0].shape
     (30,)
     """
 
@@ -256,22 +234,14 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Explore around the actors from the first slot on: they begin in the middle.
-
-        Uniform scores, as Stable-Baselines3 would draw them, send nearly every device away
-        wherever there are many servers.
-        """
+        """Explore around the actors from the first slot on, as :class:`~baselines.DDPG` does."""
         starts = learning_starts if action_noise is None else 0
         return super()._sample_action(starts, action_noise, n_envs)
 
     # -- gradient steps ---------------------------------------------------------------------------
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        """Take gradient steps on the critics and all actors, each on a minibatch of its own.
-
-        ``FloatingPointError`` for a loss or gradient that is not finite; the weights are then those
-        of the step before.
-        """
+        """Take gradient steps; ``FloatingPointError`` in place of one that is not finite."""
         assert self.replay_buffer is not None
         self.policy.set_training_mode(True)
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
@@ -335,7 +305,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         figures = {
             "actor_loss": losses.mean().item(),
             "actor_grad_norm": norms.mean().item(),
-            "saturation": (actions.detach().abs() > SATURATED).float().mean().item(),
+            "saturation": saturated(actions.detach()),
         }
         if len(losses) > 1:
             named = enumerate(losses.tolist())
@@ -387,12 +357,10 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
 
 
 class AgentNoise(ActionNoise):
-    """Gaussian noise in two parts: of each action on its own, and of all actions together.
+    """Gaussian noise in two parts: of each action on its own, `own`, and of all together, `level`.
 
     With N·M scores of independent noise, how many devices offload hardly changes from slot to
     slot, and it is what matters most. The common shift shows it to the critics.
-
-    `own` and `level` are the standard deviations of the two parts.
     """
 
     def __init__(self, n_agents: int, n_actions: int, own: float, level: float) -> None:
@@ -411,10 +379,7 @@ class AgentNoise(ActionNoise):
 
 
 def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> list[list[int]]:
-    """Return which entries of an observation each server's agent sees, shape (M, (1 + T) · N).
-
-    First the server's own gains, then each task column.
-    """
+    """Return the entries that each server's agent sees, (M, (1 + T) · N): its gains, then tasks."""
     if scenario is None:
         raise ValueError(
             "an env that is not MultiMEC needs views=: for each agent, the entries of the "

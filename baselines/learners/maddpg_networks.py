@@ -28,10 +28,7 @@ NETWORKS = {"pi": [128, 128], "qf": [256, 128]}
 
 
 class Stack(nn.Module):
-    """K fully connected layers of equal shape, each with weights of its own, as one product.
-
-    Initial weights are uniform with a variance of gain² / inputs.
-    """
+    """K fully connected layers of equal shape, each with weights of variance gain² / inputs."""
 
     def __init__(self, n_layers: int, n_inputs: int, n_outputs: int, gain: float = 1.0) -> None:
         super().__init__()
@@ -73,10 +70,7 @@ def hidden_stack(n_networks: int, widths: Sequence[int], layer_norm: bool) -> li
 
 
 def clip_each(stacked: nn.Module, limit: float) -> Tensor:
-    """Shorten the gradients of M networks, stacked on their first axis, each to a limit.
-
-    Returned is how long each was before, shape (M,).
-    """
+    """Shorten the gradients of M stacked networks to a limit; return their lengths, (M,)."""
     gradients = [part.grad for part in stacked.parameters() if part.grad is not None]
     squares = torch.stack([gradient.square().sum((1, 2)) for gradient in gradients])
     norms = squares.sum(0).sqrt()
@@ -183,12 +177,10 @@ class CentralCritics(nn.Module):
 
 
 class MADDPGPolicy(BasePolicy):
-    """Actors, critics, their targets and their optimisers.
+    """Actors, critics, their targets and their optimisers, with the arguments of a ``BasePolicy``.
 
     Parameters
     ----------
-    observation_space, action_space, lr_schedule, optimizer_class, optimizer_kwargs
-        As everywhere in Stable-Baselines3; agent 1's actions come first.
     views, critic
         As `views` and `critics` of :class:`~baselines.MADDPG`, which gives them.
     net_arch : list of int or mapping, optional

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm, maybe_make_env
@@ -67,10 +68,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         return self.env.venv if isinstance(self.env, VotedVecEnv) else self.env
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Change the env: as many copies, devices and servers, and observations of the same shape.
-
-        It may take assignments or scores; `predict` then returns the like.
-        """
+        """Train in another env of as many devices, servers and copies; `predict` goes by it."""
         wrapped = self._wrap_env(maybe_make_env(env, self.verbose), self.verbose)
         self._require_fitting(wrapped)
         super().set_env(wrapped, force_reset)
@@ -92,19 +90,15 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]:
-        """Return decisions, shape (..., N), for one observation or a batch of them, and `state`.
+        """Return decisions, shape (..., N), or scores, (..., M · N), where the env takes these.
 
-        Where the env takes scores: scores, shape (..., M · N). The policy is deterministic and
-        slots are independent of each other: the other arguments make no difference.
+        The policy is deterministic and slots are independent: the other arguments do not matter.
         """
         scores, state = self.policy.predict(observation, state, episode_start, deterministic)
         return (self.voted(scores) if self.votes else scores), state
 
     def voted(self, scores: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the assignments that scores, shape (..., M · N), lead to, shape (..., N).
-
-        Entry j·N + i is what server j + 1 gives device i.
-        """
+        """Return the assignments, shape (..., N), that scores, (..., M · N), lead to."""
         shape = (*scores.shape[:-1], self.scenario.n_servers, self.scenario.n_devices)
         decision = vote(scores.reshape(shape), self.scenario.can_execute_locally)
         return np.asarray(decision, dtype=np.int64)
@@ -112,10 +106,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return scores to act with and, scaled to [-1, 1], to remember.
-
-        The base class asks :meth:`predict`, which votes; the policy itself does not.
-        """
+        # The base class asks predict(), which votes; the policy itself does not.
         if self.num_timesteps < learning_starts:
             scores = np.stack([self.action_space.sample() for _ in range(n_envs)])
         else:
@@ -143,12 +134,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         force_reset: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Return a model as ``save`` wrote it, without its replay buffer.
-
-        With an env, of as many devices and servers and any number of copies, it goes on learning.
-        `**kwargs` replace the file's arguments. ``TypeError`` or ``ValueError`` for an env that
-        does not fit, an argument that the constructor refuses, or a file of another algorithm.
-        """
+        """Return a model, without its replay buffer, as :meth:`baselines.ActorCritic.load`."""
         changed = cls._changed(kwargs)
         if env is not None:
             env = cls._wrap_env(maybe_make_env(env, 0))
@@ -184,6 +170,11 @@ def scored(env: VecEnv) -> VecEnv:
     return VotedVecEnv(env)
 
 
+def saturated(scores: Tensor) -> float:
+    """Return the share of scores in [-1, 1] where tanh lets a tenth of a gradient pass or less."""
+    return float((scores.abs() > 0.95).float().mean())
+
+
 def soft_vote(scores: Tensor, temperature: float, may_stay: Tensor | None = None) -> Tensor:
     """Return by how much each device goes to each server: the vote [V-1], made differentiable.
 
@@ -198,46 +189,33 @@ def soft_vote(scores: Tensor, temperature: float, may_stay: Tensor | None = None
 
 
 class VoteCritic(ContinuousCritic):
-    """Stable-Baselines3's critic on the soft vote of the scores instead of the scores.
+    """Stable-Baselines3's critic on the soft vote of scores, and the servers' loads that follow.
 
     The reward depends on scores through the vote alone, mostly on how many devices come to each
-    server. A network on the raw scores would have to find both out from rewards. It sees,
-    beside the observation, the soft vote and the servers' loads that follow.
+    server. A network on the raw scores would have to find both out from rewards.
     """
 
     may_stay: Tensor
 
     def __init__(
         self,
-        observation_space: Any,
-        action_space: Any,
-        net_arch: list[int],
-        features_extractor: BaseFeaturesExtractor,
-        features_dim: int,
-        activation_fn: type[nn.Module] = nn.ReLU,
         *,
+        net_arch: list[int],
+        activation_fn: type[nn.Module],
         n_servers: int,
         temperature: float,
         **kwargs: Any,
     ) -> None:
         # The base builds its networks on raw actions: it is given narrow ones, replaced below.
-        super().__init__(
-            observation_space,
-            action_space,
-            [],
-            features_extractor,
-            features_dim,
-            activation_fn,
-            **kwargs,
-        )
+        super().__init__(net_arch=[], activation_fn=activation_fn, **kwargs)
         self.n_servers, self.temperature = n_servers, temperature
-        scores = int(action_space.shape[0])
+        scores = spaces.flatdim(self.action_space)
         self.n_devices = scores // n_servers
+        inputs = kwargs["features_dim"] + scores + n_servers
         self.register_buffer("may_stay", torch.ones(self.n_devices, dtype=torch.bool))
         self.q_networks = []
         for index in range(self.n_critics):
-            layers = create_mlp(features_dim + scores + n_servers, 1, net_arch, activation_fn)
-            network = nn.Sequential(*layers)
+            network = nn.Sequential(*create_mlp(inputs, 1, net_arch, activation_fn))
             self.add_module(f"qf{index}", network)
             self.q_networks.append(network)
 
@@ -262,12 +240,10 @@ class VoteCritic(ContinuousCritic):
 
 
 class VotePolicy(TD3Policy):
-    """Stable-Baselines3's actor and, where `temperature` is given, a :class:`VoteCritic`.
+    """Stable-Baselines3's ``TD3Policy`` with, where `temperature` is given, a :class:`VoteCritic`.
 
     Parameters
     ----------
-    *args, **kwargs
-        As for Stable-Baselines3's ``TD3Policy``.
     n_servers : int
         M; DDPG gives it.
     temperature : float, optional
