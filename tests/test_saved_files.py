@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import stat
 from collections.abc import Callable
@@ -19,8 +20,8 @@ from mec_bench.checkpoints import save_model
 from mec_bench.results import EXAMPLE, read_result, write_result
 from mec_gym import ENV_ID
 
-Save = Callable[[Path], object]
-Load = Callable[[Path], object]
+Save = Callable[[Any], object]
+Load = Callable[[Any], object]
 
 
 @functools.cache
@@ -43,6 +44,10 @@ FILES: dict[str, tuple[Save, Load]] = {
     "checkpoint": (lambda path: save_model(trained(ActorCritic), path), ActorCritic.load),
     "result": (lambda path: write_result(path, EXAMPLE), read_result),
 }
+
+
+OPEN_FILES = ("Stable-Baselines3", "DIRS", "replay buffer", "rule")
+"""Of :data:`FILES`, what is also saved to a binary file that is open."""
 
 
 @pytest.fixture(params=FILES)
@@ -102,3 +107,18 @@ def test_any_name_that_is_legal_can_be_saved_to(
     save(tmp_path / name)
     load(tmp_path / name)
     assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", OPEN_FILES)
+def test_an_open_file_holds_what_a_path_does(name: str, tmp_path: Path) -> None:
+    save, load = FILES[name]
+    memory = io.BytesIO()
+    save(memory)
+    memory.seek(0)
+    load(memory)
+    (tmp_path / "copy.zip").write_bytes(memory.getvalue())
+    load(tmp_path / "copy.zip")
+    with (tmp_path / "open.zip").open("w+b") as file:
+        save(file)
+        file.seek(0)
+        load(file)
