@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import copy
 import sys
 import time
 from abc import abstractmethod
@@ -22,6 +22,7 @@ from dirs_agents.pretraining import Pretraining
 from dirs_agents.replay import PrioritisedReplay
 from dirs_agents.state import (
     model_content,
+    parameters_of,
     read_model,
     settings_of,
     take_env_state,
@@ -144,8 +145,8 @@ class OffloadingAlgorithm(BaseAlgorithm):
 
         Parameters
         ----------
-        path : path
-            ``.zip`` is added where no suffix is given.
+        path : path or binary file
+            ``.zip`` is added where a path has no suffix.
         exclude : iterable of str, optional
             Parts to leave out: "training" (all but the weights) or "env".
         """
@@ -164,10 +165,38 @@ class OffloadingAlgorithm(BaseAlgorithm):
         self.replay_buffer.set_state(content["replay"])
         self._pretraining.keep_labels()
 
+    def set_parameters(
+        self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto"
+    ) -> None:
+        """Take weights and the optimizer's state from a file or from ``get_parameters()``.
+
+        Counters, replay buffer and env stay as they are. Parameters that do not fit are refused
+        as by Stable-Baselines3, and the model then stays as it was.
+
+        Parameters
+        ----------
+        load_path_or_dict : path, binary file or dict
+            What :meth:`save` wrote, or parts by name, "policy" and "optimizer".
+        exact_match : bool
+            Whether both parts, and in them all entries, must be there; a file that was saved with
+            ``exclude={"training"}`` holds no optimizer.
+        device : optional
+            Not used: tensors go where the model is.
+        """
+        parameters = load_path_or_dict
+        if not isinstance(parameters, dict):
+            parameters = parameters_of(self, read_model(parameters), str(parameters))
+        before: Any = copy.deepcopy(self.get_parameters())
+        try:
+            super().set_parameters(parameters, exact_match, device)
+        except Exception:
+            super().set_parameters(before)
+            raise
+
     @classmethod
     def load(
         cls: type[SelfAlgorithm],
-        path: str | os.PathLike[str] | Any,
+        path: Any,
         env: GymEnv | gym.vector.VectorEnv[Any, Any, Any] | None = None,
         device: torch.device | str = "auto",
         custom_objects: dict[str, Any] | None = None,
@@ -175,7 +204,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         force_reset: bool = True,
         **kwargs: Any,
     ) -> SelfAlgorithm:
-        """Read a model that :meth:`save` wrote, at `path`.
+        """Read a model that :meth:`save` wrote, at `path` or in a binary file.
 
         ``FileNotFoundError`` if there is none; ``TypeError`` or ``ValueError`` for a damaged or
         foreign file, or one for another N or M.

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from mec_gym import Scenario
 from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_gains
+from mec_gym.model.arrays import plain_array
 
 
 def tensor_of(array: NDArray[Any], device: torch.device | None = None) -> Tensor:
-    """Return an array as a tensor; of one that nobody may write to, PyTorch wants a copy."""
-    return torch.as_tensor(array if array.flags.writeable else array.copy(), device=device)
+    """Return any array of numbers as a tensor, which shares its memory where PyTorch can."""
+    return torch.as_tensor(plain_array(array), device=device)
 
 
 class ColumnCoder:

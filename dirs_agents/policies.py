@@ -16,6 +16,7 @@ from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
 from dirs_agents.columns import ColumnCoder, tensor_of
 from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, vote
+from mec_gym.model.arrays import plain_array
 from mec_gym.validation import require_bool, require_integer, require_number, require_widths
 
 _PART = 128
@@ -106,6 +107,11 @@ class VotingPolicy(BasePolicy):
                 for first in range(0, max(1, len(batch)), _PART)
             ]
         return np.concatenate([part.cpu().numpy() for part in parts]), state
+
+    def obs_to_tensor(self, observation: Any) -> tuple[Any, bool]:
+        """Return an observation, or a batch, as a tensor, and whether it is a batch."""
+        plain = observation if isinstance(observation, dict) else plain_array(observation)
+        return super().obs_to_tensor(plain)
 
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         """Return the joint decision for one observation."""

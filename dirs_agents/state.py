@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-import os
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,6 +122,21 @@ def settings_of(
     return settings, policy
 
 
+def parameters_of(model: Any, content: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return what a file holds of a model's parameters, as ``get_parameters()`` has them."""
+    if "weights" not in content:
+        raise ValueError(f"{path} holds no weights; save() writes models.")
+    parameters = {"policy": content["weights"]}
+    if "training" in content:
+        parameters["optimizer"] = _optimizer_state(model, content["training"])
+    return parameters
+
+
+def _optimizer_state(model: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+    optimizer: dict[str, Any] = model.optimizer.state_dict()
+    return optimizer | {"state": {int(key): one for key, one in state["optimizer"].items()}}
+
+
 def take_weights(model: Any, weights: Mapping[str, Tensor], path: str) -> None:
     """Put a file's weights into a model's policy, or raise ``ValueError`` if they do not fit."""
     try:
@@ -140,9 +154,7 @@ def take_training_state(
     With `reseed` the generator stays as it is: the caller gave another seed. For another scenario
     than the file's, what was best there is left out.
     """
-    optimizer = model.optimizer.state_dict()
-    optimizer["state"] = {int(key): value for key, value in state["optimizer"].items()}
-    model.optimizer.load_state_dict(optimizer)
+    model.optimizer.load_state_dict(_optimizer_state(model, state))
     if not reseed:
         model.rng.bit_generator.state = state["generator"]
     for name in _COUNTERS:
@@ -171,10 +183,10 @@ def take_env_state(model: Any, state: Mapping[str, Any]) -> None:
 # -- packing ------------------------------------------------------------------------------------
 
 
-def write_model(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+def write_model(path: Any, content: Mapping[str, Any]) -> None:
     """Write a nested mapping of numbers, strings, arrays and tensors, whole or not at all.
 
-    ``.zip`` is added where no suffix is given.
+    To a path, ``.zip`` being added where it has no suffix, or to an open binary file.
     """
     tensors: dict[str, Tensor] = {}
     document = {"format": FORMAT, "version": VERSION, "content": _split(content, "", tensors)}
@@ -185,16 +197,18 @@ def write_model(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Non
     write_zip(path, members, compressed=False)
 
 
-def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_model(path: Any) -> dict[str, Any]:
     """Read what :func:`write_model` wrote, with or without ``.zip``; tensors come to the CPU.
 
     ``ValueError`` for a damaged or foreign file, or one of a later version.
     """
-    source = Path(path)
-    if not source.is_file():
-        source = source.with_name(source.name + ".zip")
-    if not source.is_file():
-        raise FileNotFoundError(f"there is no model file {path} or {source}.")
+    source = path
+    if not hasattr(path, "read"):
+        source = Path(path)
+        if not source.is_file():
+            source = source.with_name(source.name + ".zip")
+        if not source.is_file():
+            raise FileNotFoundError(f"there is no model file {path} or {source}.")
     members = read_zip(source)
     if not all(name in members for name in _MEMBERS):
         raise ValueError(

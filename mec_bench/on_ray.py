@@ -163,7 +163,6 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
     with run.locked():
         for name in sorted(files, key=lambda name: name == "status.json"):
             place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as partial:
                 partial.write_bytes(files[name])
         kept = {folder / name for name in files}

@@ -197,7 +197,7 @@ def stationary_power(ratio: Array) -> Array:
     else:
         piece = xp.astype(place, xp.int64)
         coefficients = xp.take(table, xp.reshape(piece, (-1,)), axis=1)
-        coefficients = xp.reshape(coefficients, (-1, *piece.shape))
+        coefficients = xp.reshape(coefficients, (table.shape[0], *piece.shape))
     place -= piece
     value = coefficients[0]
     for power in _LOWER_POWERS:

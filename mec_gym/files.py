@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -35,7 +36,6 @@ def write_whole(path: Path, text: str, *, lasting: bool = True) -> None:
 
     `lasting` waits until the disk has it, so that it outlives a power failure, too.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, lasting=lasting) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
@@ -44,14 +44,25 @@ def write_whole(path: Path, text: str, *, lasting: bool = True) -> None:
 def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
     """Lend a path to write to, which takes a file's place if nothing goes wrong.
 
-    It lies beside the file and has its suffix: algorithms add their own where there is none.
+    As where a file is opened and written to, a link stays one to what it leads to, and a file that
+    is there keeps its permissions. The path lies beside the file and has its suffix: algorithms
+    add their own where there is none.
     """
-    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Short whatever the name is: file systems take 255 bytes.
+    name = f"{zlib.crc32(os.fsencode(path.name)):08x}{path.suffix[:16]}"
+    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{name}")
+    mode = stat.S_IMODE(path.stat().st_mode) if path.is_file() else None
     try:
+        if mode is not None:  # nobody reads a private file while it is written
+            partial.touch(0o600)
         yield partial
         if lasting:
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
+        if mode is not None:
+            partial.chmod(mode)
         partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -122,7 +133,6 @@ def write_zip(target: Any, members: Mapping[str, bytes], *, compressed: bool = T
         return
     path = Path(target)
     path = path if path.suffix else path.with_name(path.name + ".zip")
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open("wb") as file:
         write_zip(file, members, compressed=compressed)
 

@@ -20,7 +20,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from baselines.learners.learner import require_networks
+from baselines.learners.learner import AnyArray, require_networks
 
 Self = TypeVar("Self", bound="BatchedMultiCategorical")
 
@@ -119,7 +119,7 @@ class ScaledValue(nn.Module):
         return torch.addcmul(self.mean, self.scale, self.linear(features))
 
 
-class OffloadingActorCriticPolicy(ActorCriticPolicy):
+class OffloadingActorCriticPolicy(AnyArray, ActorCriticPolicy):
     """Actor and critic for assignments: Stable-Baselines3's policy with the fast distribution.
 
     For its A2C, PPO and all else that takes an ``ActorCriticPolicy``, whose arguments it has.

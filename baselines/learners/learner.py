@@ -16,10 +16,12 @@ from gymnasium.spaces import Box, Space
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import ActionNoise
-from stable_baselines3.common.type_aliases import TrainFreq
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 
 from mec_gym import ENV_ID, Scenario
+from mec_gym.model.arrays import plain_array
 from mec_gym.validation import (
     plain,
     plain_seed,
@@ -177,6 +179,21 @@ def _bounds(space: Space[Any]) -> str:
     if isinstance(space, Box):
         return f"of shape {space.shape} within [{space.low.min():.4g}, {space.high.max():.4g}]"
     return f"{space}"
+
+
+# -- observations ---------------------------------------------------------------------------------
+
+
+class AnyArray(BasePolicy):
+    """Lets a policy of Stable-Baselines3 take arrays of any layout, byte order and precision.
+
+    Named before that policy among the bases.
+    """
+
+    def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
+        """Return an observation, or a batch, as a tensor, and whether it is a batch."""
+        plain = observation if isinstance(observation, dict) else plain_array(observation)
+        return super().obs_to_tensor(plain)
 
 
 # -- replay buffers -------------------------------------------------------------------------------

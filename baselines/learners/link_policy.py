@@ -41,7 +41,8 @@ class LinkLogits(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return logits, (B, N · (M + 1)), of observations, (B, N · (M + T)), device by device."""
-        rows = observations.view(len(observations), self.n_devices, -1)
+        columns = observations.shape[1] // self.n_devices
+        rows = observations.view(-1, self.n_devices, columns)
         gains, tasks = rows[..., : self.n_servers], rows[..., self.n_servers :]
         tasks = tasks.unsqueeze(2).expand(*gains.shape, tasks.shape[-1])
         seen = torch.cat([torch.stack([gains, _leads(gains)], -1), tasks], -1)

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import get_actor_critic_arch
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
-from baselines.learners.learner import OFF_POLICY_NETWORKS, require_networks
+from baselines.learners.learner import OFF_POLICY_NETWORKS, AnyArray, require_networks
 from mec_gym.validation import require_bool
 
 CRITICS = ("shared", "per-agent")
@@ -176,7 +175,7 @@ class CentralCritics(nn.Module):
         return values.reshape(agents, batch)
 
 
-class MADDPGPolicy(BasePolicy):
+class MADDPGPolicy(AnyArray):
     """Actors, critics, their targets and their optimisers, with the arguments of a ``BasePolicy``.
 
     Parameters

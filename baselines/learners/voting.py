@@ -26,7 +26,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import Tensor, nn
 
-from baselines.learners.learner import attributes, loading, require_fitting
+from baselines.learners.learner import AnyArray, attributes, loading, require_fitting
 from mec_gym import ENV_ID, Scenario, vote
 from mec_gym.envs.sb3 import ScoreVecEnv, vectorised
 from mec_gym.validation import plain, require_number
@@ -239,7 +239,7 @@ class VoteCritic(ContinuousCritic):
         return value
 
 
-class VotePolicy(TD3Policy):
+class VotePolicy(AnyArray, TD3Policy):
     """Stable-Baselines3's ``TD3Policy`` with, where `temperature` is given, a :class:`VoteCritic`.
 
     Parameters

@@ -40,6 +40,16 @@ def as_numpy(array: Array) -> NDArray[Any]:
     return np.asarray(array)
 
 
+def plain_array(values: Any) -> NDArray[Any]:
+    """Return an array as PyTorch takes it: writable, in C order and this machine's byte order.
+
+    Floats of other than single or double precision become single; what is plain stays itself.
+    """
+    array = as_numpy(values)
+    odd = array.dtype.kind == "f" and array.itemsize not in (4, 8)
+    return np.require(array, np.float32 if odd else array.dtype.newbyteorder("="), ["C", "W", "E"])
+
+
 def contiguous(array: Array) -> Array:
     """Return an array whose entries lie in memory in the order of its axes; itself if they do."""
     return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array.contiguous()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -331,6 +333,51 @@ def test_parameters_can_be_taken_and_given(policy: str) -> None:
         pupil.set_parameters({"policy": parameters["policy"]})
     pupil.set_parameters({"policy": parameters["policy"]}, exact_match=False)
     assert pupil.get_vec_normalize_env() is None
+
+
+@pytest.mark.parametrize("policy", ["EnsemblePolicy", "PricePolicy", "CentralPolicy"])
+@pytest.mark.parametrize("how", ["path", "text", "open file"])
+def test_parameters_come_from_a_file(policy: str, how: str, tmp_path: Path) -> None:
+    teacher = make_model(policy, seed=1).learn(9)
+    memory = io.BytesIO()
+    file: Any = {"path": tmp_path / "model.zip", "text": str(tmp_path / "model")}.get(how, memory)
+    teacher.save(file)
+    memory.seek(0)
+    pupil, twin = make_model(policy, seed=2), make_model(policy, seed=2)
+    pupil.set_parameters(file)
+    twin.set_parameters(teacher.get_parameters())
+    assert_same_weights(pupil, teacher)
+    assert pupil.num_timesteps == 0
+    # The optimizer's state has come along, too.
+    assert_same_weights(pupil.learn(9), twin.learn(9))
+
+
+def test_a_file_of_weights_alone_gives_no_exact_match(tmp_path: Path) -> None:
+    teacher, pupil = make_model(seed=1), make_model(seed=2)
+    teacher.save(tmp_path / "weights", exclude={"training"})
+    before = copy.deepcopy(weights_of(pupil))
+    with pytest.raises(ValueError, match="Names of parameters"):
+        pupil.set_parameters(tmp_path / "weights")
+    np.testing.assert_equal(weights_of(pupil), before)
+    pupil.set_parameters(tmp_path / "weights", exact_match=False)
+    assert_same_weights(pupil, teacher)
+
+
+def test_parameters_that_do_not_fit_change_nothing(tmp_path: Path) -> None:
+    other = make_model(policy_kwargs={"net_arch": [12, 9]}, seed=1)
+    other.save(tmp_path / "other")
+    other.save_replay_buffer(tmp_path / "labels")
+    model = make_model(policy_kwargs={"net_arch": [12, 8]}, seed=2)
+    before = copy.deepcopy(weights_of(model))
+    for given, kind, words in (
+        (tmp_path / "other", RuntimeError, "size mismatch"),
+        (other.get_parameters(), RuntimeError, "size mismatch"),
+        (tmp_path / "labels", ValueError, "holds no weights"),
+        (tmp_path / "absent", FileNotFoundError, "no model file"),
+    ):
+        with pytest.raises(kind, match=words):
+            model.set_parameters(given)
+        np.testing.assert_equal(weights_of(model), before)
 
 
 def test_a_policy_is_saved_and_loaded_alone(tmp_path: Path) -> None:
