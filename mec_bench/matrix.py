@@ -173,7 +173,7 @@ def changes_of(
 
 def _table(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors may begin it with a mark
         values = _toml(text) if path.suffix == ".toml" else json.loads(text)
     except ValueError as error:  # JSON's, TOML's and Unicode's are of this kind
         raise ValueError(f"settings file {path} cannot be read: {error}") from error

@@ -38,23 +38,28 @@ ROUNDING = 1e-9
 sums over up to thousands of devices."""
 
 
+def is_text(value: Any) -> bool:
+    """Return whether a value is text of one line that is not empty: it stands in tables."""
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
 def _printable(text: str) -> str:
-    """Return text of one line that is not empty: it stands in tables."""
-    if not (text.strip() and text.isprintable()):
+    if not is_text(text):
         raise PydanticCustomError("text", _REQUIRED["string_type"])
     return text
 
 
-def _plain(value: Any, place: str = "") -> Any:
-    """Return a value as JSON gives it back: tuples become lists, numbers stay."""
+def plain_json(value: Any, place: str = "") -> Any:
+    """Return a value as JSON gives it back (NumPy numbers as Python's), or ``ValueError``."""
+    value = _native(value)
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
         return value
     if type(value) is float and math.isfinite(value):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(one, f"{place}[{index}]") for index, one in enumerate(value)]
+        return [plain_json(one, f"{place}[{index}]") for index, one in enumerate(value)]
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
-        return {name: _plain(one, f"{place}.{name}") for name, one in value.items()}
+        return {name: plain_json(one, f"{place}.{name}") for name, one in value.items()}
     raise ValueError(
         f"{place} must be plain JSON (null, true, false, finite numbers, text, lists, "
         f"objects with text as keys); got {_shown(value)}."
@@ -70,7 +75,7 @@ Text = Annotated[str, Field(strict=True), AfterValidator(_printable)]
 Whole = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_native)]
 Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_native)]
 Amount = Annotated[float, Field(strict=True, ge=0), BeforeValidator(_native)]
-Json = Annotated[Mapping[str, Any], AfterValidator(_plain)]
+Json = Annotated[Mapping[str, Any], AfterValidator(plain_json)]
 Grid = Annotated[
     tuple[Annotated[tuple[Amount, ...], Field(min_length=1)], ...], Field(min_length=1)
 ]
@@ -433,7 +438,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     where = f"result file {os.fspath(path)}"
     try:
         # JSONDecodeError and UnicodeDecodeError are ValueErrors, a repeated key is, too.
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
         record = json.loads(text, object_pairs_hook=_without_repetition)
     except RecursionError:
         raise ValueError(f"{where} is not valid JSON: nested too deeply.") from None

@@ -23,10 +23,10 @@ from filelock import FileLock, Timeout
 
 from mec_bench.measuring import LAYOUTS, FrozenSlots, frozen_slots
 from mec_bench.registry import Algorithm, algorithm
-from mec_bench.results import CurvePoint, Result, read_result
+from mec_bench.results import CurvePoint, Result, is_text, plain_json, read_result
 from mec_gym import Scenario
 from mec_gym.files import PARTIAL, write_whole
-from mec_gym.validation import LARGEST_SEED, require_choice, require_integer
+from mec_gym.validation import LARGEST_SEED, plain, require_choice, require_integer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,18 +82,24 @@ class Settings:
     def __post_init__(self) -> None:
         set_field = functools.partial(object.__setattr__, self)
         set_field("scenario", Scenario.resolve(self.scenario))
-        set_field("arguments", dict(self.arguments))
-        for name, least in (("timesteps", 0), ("measurements", 1), ("checkpoints", 0)):
-            require_integer(name, getattr(self, name), least)
+        # What a result could not hold is refused now, not after hours of training.
+        set_field("arguments", plain_json(dict(self.arguments), "arguments"))
+        set_field("device", str(self.device))
         require_integer("seed", self.seed, 0, LARGEST_SEED)
-        if self.n_envs is not None:
-            require_integer("n_envs", self.n_envs, 1)
+        for name, least in _LEAST.items():
+            if getattr(self, name) is not None:
+                require_integer(name, getattr(self, name), least)
+        for name in ("seed", *_LEAST):
+            set_field(name, plain(getattr(self, name)))
         require_choice("reward", self.reward, ("reciprocal", "relative", "negative"))
         if self.observation is not None:
             require_choice("observation", self.observation, ("db", "raw", "flat"))
         if not self.label:
             changed = ", ".join(f"{key}={value}" for key, value in self.changed.items())
             set_field("label", f"{self.algorithm}[{changed}]" if changed else self.algorithm)
+        for name, text in (("label", self.label), ("the scenario's name", self.scenario.name)):
+            if text is not None and not is_text(text):
+                raise ValueError(f"{name} must be printable text, not empty; got {text!r}.")
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -110,8 +116,8 @@ class Settings:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the fields as JSON takes them."""
-        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return plain | {"scenario": json.loads(self.scenario.to_json())}
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return fields | {"scenario": json.loads(self.scenario.to_json())}
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
@@ -123,13 +129,15 @@ class Settings:
 def _slug(text: str) -> str:
     """Return a text as a file name that can still be read."""
     slug = re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "unnamed"
-    if len(slug) <= _LONGEST_NAME:
+    if len(slug.encode()) <= _LONGEST_NAME:
         return slug
-    return f"{slug[: _LONGEST_NAME - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    begin = slug.encode()[: _LONGEST_NAME - 9].decode(errors="ignore")
+    return f"{begin}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+_LEAST = {"timesteps": 0, "n_envs": 1, "measurements": 1, "checkpoints": 0}
 _LONGEST_NAME = 120
-"""Most file systems take 255 bytes."""
+"""Bytes; most file systems take 255."""
 
 
 _T = TypeVar("_T")
@@ -262,8 +270,8 @@ class RunFolder:
 
     def write_resolved(self, arguments: Mapping[str, Any], system: Mapping[str, Any]) -> None:
         """Write all constructor arguments as they came to be, and the system."""
-        plain = {key: _plain(value) for key, value in arguments.items()}
-        self._write("resolved.json", {"arguments": plain, "system": dict(system)})
+        kept = {key: _plain(value) for key, value in arguments.items()}
+        self._write("resolved.json", {"arguments": kept, "system": dict(system)})
 
     def checkpoint_path(self, timesteps: int) -> Path:
         """Return the file of the checkpoint after so many slots."""
@@ -305,7 +313,7 @@ class RunFolder:
         """Return what a file says, or None where it is not there; raises where it is damaged."""
         file = self.path / name
         try:
-            return interpret(json.loads(file.read_text(encoding="utf-8")))
+            return interpret(json.loads(file.read_text(encoding="utf-8-sig")))
         except FileNotFoundError:
             return None
         except (KeyError, TypeError, ValueError) as error:

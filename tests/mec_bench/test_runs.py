@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mec_bench import RunFolder, Settings, Status
 from mec_bench.system import system
+from mec_gym import Scenario
 from mec_gym.files import replacing, write_whole
 from tests.mec_bench.harness_helpers import quick
 
@@ -166,3 +169,65 @@ def test_the_commit_of_this_checkout_is_found() -> None:
     command = ["git", "-C", str(root), "rev-parse", "HEAD"]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     assert system().commit == found
+
+
+# -- what a result could not hold -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"learning_rate": np.float64(1e-3)}, {"learning_rate": 1e-3}),
+        ({"n_steps": np.int64(5), "net": (np.float32(0.5),)}, {"n_steps": 5, "net": [0.5]}),
+        ({"normalize_advantage": np.True_}, {"normalize_advantage": True}),
+    ],
+)
+def test_numbers_of_numpy_are_those_of_python(given: dict[str, Any], kept: dict[str, Any]) -> None:
+    settings = Settings(
+        algorithm="sb3:A2C", scenario="paper-30x2", timesteps=np.int64(9), arguments=given
+    )
+    assert settings.arguments == kept
+    assert json.loads(json.dumps(settings.to_mapping()))["timesteps"] == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"arguments": {"policy_kwargs": {"activation_fn": list}}}, "policy_kwargs.activation_fn"),
+        ({"arguments": {"learning_rate": lambda left: left}}, r"arguments\.learning_rate must be"),
+        (
+            {"arguments": {"max_grad_norm": math.inf}},
+            "max_grad_norm must be .* got inf",
+        ),
+        ({"label": "a\N{NO-BREAK SPACE}b"}, "label must be printable"),
+        ({"scenario": Scenario.preset("paper-30x2").replace(name="a\tb")}, "scenario's name must"),
+    ],
+)
+def test_what_a_result_cannot_hold_is_refused_before_training(
+    change: dict[str, Any], words: str
+) -> None:
+    usual = {"algorithm": "sb3:A2C", "scenario": "paper-30x2", "timesteps": 9}
+    with pytest.raises(ValueError, match=words):
+        Settings(**(usual | change))
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "漢", "\N{MATHEMATICAL BOLD CAPITAL A}"])
+def test_folders_of_long_labels_can_be_made(letter: str, tmp_path: Path) -> None:
+    places = [
+        Settings(algorithm="local", scenario="paper-30x2", timesteps=0, label=letter * 300 + end)
+        for end in "xy"
+    ]
+    assert len({settings.place for settings in places}) == 2
+    for settings in places:
+        (tmp_path / settings.place).mkdir(parents=True)
+        assert max(len(part.encode()) for part in settings.place.parts) <= 150
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.begin(Settings(algorithm="local", scenario="paper-30x2", timesteps=0))
+    file = tmp_path / "settings.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    settings = run.settings()
+    assert settings is not None
+    assert settings.algorithm == "local"
