@@ -243,6 +243,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         keep that too.
         """
         require_own_state(self.scenario, state, ("world", "generator"))
+        require_generator(self.np_random, state["generator"])
         self._simulator.set_state(state["world"])
         self.np_random.bit_generator.state = state["generator"]
 
@@ -267,8 +268,24 @@ def legal_choices(scenario: Scenario) -> NDArray[np.bool_]:
     return masks.ravel()
 
 
+def require_generator(rng: np.random.Generator, state: Any) -> None:
+    """Raise ``ValueError`` unless `state` is one that a generator of this kind can go on from."""
+    try:
+        type(rng.bit_generator)(0).state = state
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(
+            f"state must have states of {type(rng.bit_generator).__name__} generators, from "
+            f"get_state(); got {state!r:.60} ({error})."
+        ) from None
+
+
 def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Raise ``ValueError`` unless a state has these keys and is of an equal scenario."""
+    """Raise unless a state is a mapping with these keys, and of an equal scenario."""
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            "state must be what get_state() of the same kind of env returned; "
+            f"got {type(state).__name__} {state!r:.60}."
+        )
     missing = [key for key in ("scenario", *keys) if key not in state]
     if missing:
         raise ValueError(

@@ -20,6 +20,7 @@ from mec_gym.envs.offloading import (
     assignment_space,
     legal_choices,
     read_only,
+    require_generator,
     require_own_state,
 )
 from mec_gym.envs.simulator import Simulator
@@ -280,11 +281,22 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             raise ValueError(
                 f"state must have {self.num_envs} copies; got {len(state['generators'])}."
             )
+        for rng, generator in zip(self.np_random, state["generators"], strict=True):
+            require_generator(rng, generator)
+        elapsed, ended = np.array(state["elapsed"]), np.array(state["ended"])
+        for name, array, like in (
+            ("elapsed", elapsed, self._elapsed),
+            ("ended", ended, self._ended),
+        ):
+            if (array.dtype, array.shape) != (like.dtype, like.shape):
+                raise ValueError(
+                    f"state must have {name} of shape {like.shape}, {like.dtype}; "
+                    f"got shape {array.shape}, {array.dtype}."
+                )
         self._simulator.set_state(state["world"])
         for rng, generator in zip(self.np_random, state["generators"], strict=True):
             rng.bit_generator.state = generator
-        self._elapsed = np.array(state["elapsed"])
-        self._ended = np.array(state["ended"])
+        self._elapsed, self._ended = elapsed, ended
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
