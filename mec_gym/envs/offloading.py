@@ -135,8 +135,12 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         super().reset(seed=seed)
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:
-            self._picture.begin(self._simulator.slot, self._simulator.world.layout(), info)
+            self._begin_picture(info)
         return observation, info
+
+    def _begin_picture(self, info: dict[str, Any]) -> None:
+        assert self._picture is not None
+        self._picture.begin(self._simulator.slot, self._simulator.world.layout(), info)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Price a decision, (N,) integers, 0 = local, j = server j, and move on to the next slot.
@@ -240,12 +244,17 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         """Go back to a state of an env of an equal scenario, to continue exactly as from there.
 
         The step count of a time limit lives in its wrapper; pickle or deep-copy the wrapped env to
-        keep that too.
+        keep that too. :meth:`render` begins anew, with the state's slot, not decided yet. A state
+        that does not fit is refused by ``TypeError`` or ``ValueError``: the env stays as it was.
         """
         require_own_state(self.scenario, state, ("world", "generator"))
         require_generator(self.np_random, state["generator"])
         self._simulator.set_state(state["world"])
         self.np_random.bit_generator.state = state["generator"]
+        if self._picture and state["world"]["slot"] is None:
+            self._picture.forget()
+        elif self._picture:
+            self._begin_picture(self._simulator.local_info())
 
 
 def read_only(slot: Slot) -> Slot:

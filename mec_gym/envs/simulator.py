@@ -110,9 +110,11 @@ class Simulator:
         """
         self.world.reset(rngs, copies)
         self._bounds = None
-        assignment = self.local_assignment()
-        info, _ = self._priced(assignment)
-        return self.coder.encode(self.slot), info
+        return self.coder.encode(self.slot), self.local_info()
+
+    def local_info(self) -> dict[str, Any]:
+        """Return the info of all-local execution of the current slots."""
+        return self._priced(self.local_assignment())[0]
 
     def step(
         self,

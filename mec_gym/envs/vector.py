@@ -275,7 +275,10 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state of an equal scenario and as many copies."""
+        """Go back to a state of an equal scenario and as many copies, or refuse it unchanged.
+
+        Pictures begin anew, with the state's slots, not decided yet.
+        """
         require_own_state(self.scenario, state, ("world", "generators", "elapsed", "ended"))
         if len(state["generators"]) != self.num_envs:
             raise ValueError(
@@ -297,6 +300,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         for rng, generator in zip(self.np_random, state["generators"], strict=True):
             rng.bit_generator.state = generator
         self._elapsed, self._ended = elapsed, ended
+        if state["world"]["slot"] is not None and self._pictures:
+            self._begin_pictures(range(self.num_envs), self._simulator.local_info())
+        else:
+            for picture in self._pictures:
+                picture.forget()
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
