@@ -46,6 +46,7 @@ from mec_gym.validation import (
 
 DEVICE_POSITIONS = ("uniform", "gaussian", "levy")
 SERVER_POSITIONS = ("kmeans",)
+POSITION_FIELDS = ("device_positions", "server_positions")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -242,7 +243,7 @@ class Scenario:
         return tuple(PRESETS)
 
     @classmethod
-    def preset(cls, name: str, **overrides: Any) -> Scenario:
+    def preset(cls, name: str, /, **overrides: Any) -> Scenario:
         """Return a named scenario, one of :meth:`presets`, with any field overridden.
 
         Examples
@@ -313,11 +314,19 @@ class Scenario:
         ------
         ValueError, FileNotFoundError
             For missing files or columns, empty or swapped coordinates; names the line.
+        TypeError
+            For an unknown field, or one that the tables set.
         """
+        require_known("Scenario field", fields, cls.fields())
+        given = [name for name in ("area_m", *POSITION_FIELDS) if name in fields]
+        if given:
+            raise TypeError(
+                f"from_sites sets {', '.join(given)} from the tables; leave out what they say. "
+                "Scenario(...) takes positions in metres, or the CSV of them."
+            )
         servers = read_sites(servers_csv).first(fields.pop("n_servers", None), "n_servers")
         devices = read_sites(devices_csv).first(fields.pop("n_devices", None), "n_devices")
         plane = project(servers, devices)
-        require_known("Scenario field", fields, cls.fields())
         fields.setdefault("name", Path(devices_csv).stem)
         return cls(
             n_devices=len(plane.device_positions_m),

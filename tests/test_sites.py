@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mec_gym import Scenario
 from mec_gym.sites import Plane, Sites, project, read_positions, read_sites
 
 EUA_HEADER = (
@@ -410,3 +411,9 @@ def test_melbourne_swapped_is_told(melbourne: tuple[Path, Path], write: Any) -> 
     message = refusal(path)
     assert "line 2, column 'Latitude'" in message
     assert "swapped in the whole table" in message
+
+
+@pytest.mark.parametrize("field", ["area_m", "device_positions", "server_positions"])
+def test_fields_that_the_tables_set_are_refused_by_name(field: str) -> None:
+    with pytest.raises(TypeError, match=f"from_sites sets {field} from the tables; leave out"):
+        Scenario.from_sites("servers.csv", "devices.csv", **{field: (1.0, 1.0)})
