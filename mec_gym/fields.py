@@ -161,11 +161,11 @@ def canonical_positions(
 ) -> Positions:
     """Return a field of positions [m]: the name of a law, or pairs inside the area.
 
-    A path names a CSV table with columns x and y.
+    A path, as text one with a dot or a slash, names a CSV table with columns x and y.
     """
     if isinstance(value, str) and value in names:
         return value
-    if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".csv")):
+    if names_file(value):
         value = read_positions(value)
     if isinstance(value, str):
         require_choice(name, value, (*names, "<file>.csv"))
@@ -179,6 +179,13 @@ def canonical_positions(
     inside = (array >= -slack) & (array <= np.array(area_m) + slack)
     refuse_where(~inside, name, f"must lie inside the area of {area_m} [m]", array)
     return tuple((float(x), float(y)) for x, y in array)
+
+
+def names_file(positions: object) -> bool:
+    """Return whether positions are given as a path: no law's name has a dot or a slash."""
+    return isinstance(positions, os.PathLike) or (
+        isinstance(positions, str) and not set(positions).isdisjoint("./\\")
+    )
 
 
 # -- the file format ------------------------------------------------------------------------------

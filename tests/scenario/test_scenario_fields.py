@@ -290,6 +290,16 @@ def test_tables_are_used_as_they_are(tmp_path: Path) -> None:
     assert Scenario.from_json(scenario.to_json()) == scenario
 
 
+@pytest.mark.parametrize("name", ["d.csv", "D.CSV", "d.txt", "a.b/d.tsv", "d."])
+def test_paths_are_read_whatever_their_suffix(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("x,y\n1,2\n3,4.5\n0,50\n", encoding="utf-8")
+    wanted = ((1.0, 2.0), (3.0, 4.5), (0.0, 50.0))
+    for given in (path, str(path)):
+        assert small(device_positions=given).device_positions == wanted
+
+
 def test_wrong_tables_are_refused(tmp_path: Path) -> None:
     table = tmp_path / "devices.csv"
     with pytest.raises(FileNotFoundError):
