@@ -240,7 +240,7 @@ def _read_table(path: str | os.PathLike[str], columns: _Columns) -> _Table:
             text = cells[place] if place < len(cells) else ""
             values[index, column] = _finite(name, line, titles[column], text, columns.unit)
         # Commas in a name behind them do no harm; those within a number leave it without fraction.
-        if len(cells) > len(header) and any(
+        if any(cells[len(header) :]) and any(
             cells[place].lstrip("+-").isdigit() for place in places
         ):
             raise ValueError(

@@ -428,7 +428,7 @@ def test_decimal_commas_are_refused_with_the_cure(write: Any, row: str, read: An
     message = refusal(write(header, "1.5,2.5", row), read)
     assert "line 3: must have at most 2 values" in message
     assert "-37.81 instead of -37,81" in message
-    read(write(header, "1,2", "1.5,2.5,a name, with commas"))
+    read(write(header, "1,2,,", "1.5,2.5,a name, with commas"))
 
 
 def test_a_missing_table_is_named_with_the_folder_it_was_looked_for_in(
