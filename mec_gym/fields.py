@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mec_gym.files import parsed_object, read_object
 from mec_gym.sites import read_positions
 from mec_gym.validation import (
     real_array,
@@ -50,6 +51,9 @@ PER_DEVICE_FIELDS = (
     "weight_energy",
 )
 """Fields that take one number, or one for each device."""
+
+POSITION_FIELDS = ("device_positions", "server_positions")
+"""Fields that take a law's name, pairs, or the path of a table."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,27 +208,17 @@ def fields_as_json(values: Mapping[str, Any]) -> str:
 
 
 def read_fields(source: str | os.PathLike[str], fields: Iterable[str]) -> dict[str, Any]:
-    """Return the fields that JSON text (it begins with a bracket), or a file of it, holds."""
-    inline = isinstance(source, str) and (not source.strip() or source.lstrip()[0] in "{[")
-    where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
-    try:
-        text = str(source) if inline else Path(source).read_text(encoding="utf-8")
-        values = json.loads(text, object_pairs_hook=_without_repetition)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{where} is not valid JSON: {error}.") from None
-    except RecursionError:
-        raise ValueError(f"{where} is not valid JSON: nested too deeply.") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{where} must be an object; got {type(values).__name__}.")
-    return checked_fields(values, fields, where)
+    """Return the fields that JSON text (it begins with a bracket), or a file of it, holds.
 
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"scenario JSON gives {', '.join(twice)} more than once.")
+    Paths in a file are seen from the file's folder.
+    """
+    text = source.removeprefix("\ufeff").strip() if isinstance(source, str) else "path"
+    if not text or text[0] in "{[":
+        return checked_fields(parsed_object(text, "scenario JSON"), fields, "scenario JSON")
+    values = checked_fields(read_object(source), fields, f"scenario JSON {str(source)!r}")
+    for field in POSITION_FIELDS:
+        if names_file(values.get(field)):
+            values[field] = Path(source).parent / values[field]
     return values
 
 

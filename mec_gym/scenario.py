@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mec_gym.fields import (
     PER_DEVICE_FIELDS,
+    POSITION_FIELDS,
     POSITIVE_UNITS,
     PerDevice,
     PerServer,
@@ -46,7 +47,6 @@ from mec_gym.validation import (
 
 DEVICE_POSITIONS = ("uniform", "gaussian", "levy")
 SERVER_POSITIONS = ("kmeans",)
-POSITION_FIELDS = ("device_positions", "server_positions")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,8 @@ class Scenario:
     server_frequency_hz : per server, [cycle/s]
         F_j^max of eq. (6).
     device_positions : {"uniform", "gaussian", "levy"}, path, or shape (N, 2), [m]
-        How devices are placed; a path names a CSV with columns x and y.
+        How devices are placed; a path names a CSV with columns x and y, in a file of scenario
+        JSON as seen from the folder of that file.
     server_positions : {"kmeans"}, path, or shape (M, 2), [m]
         Given, or the k-means centres of the devices.
     layout : {"fixed", "redrawn"}
