@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mec_gym import Allocation, Scenario, Slot, allocate, evaluate
+from mec_gym.model.arrays import namespace_of
+from mec_gym.model.cost import computing_time, uplink
 from tests.model.reference_loops import random_case, random_choices, random_slot
 
 torch = pytest.importorskip("torch")
@@ -153,3 +156,31 @@ def test_tensors_are_not_written_to() -> None:
         (tensors.gains, tensors.data_bits, tensors.cycles), copies, strict=True
     ):
         assert torch.equal(tensor, copy)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.3])
+def test_costs_do_not_branch_on_what_tensors_hold(power: float) -> None:
+    """Else they could neither be traced nor exported; vmap refuses such branches, too."""
+    watts = torch.tensor([power, 0.0, 0.5], dtype=torch.float64)
+    snr = torch.tensor([1e6, 1e4, 1e5], dtype=torch.float64)
+
+    def link(p: Any, g: Any) -> Any:
+        return uplink(namespace_of(p), p, g, 8e5, bps_per_nat=1e6 / math.log(2.0))
+
+    def compute(f: Any) -> Any:
+        return computing_time(namespace_of(f), torch.full_like(f, 1e9), f)
+
+    for found, wanted in zip(torch.vmap(link)(watts, snr), link(watts, snr), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0.0, atol=0.0)
+    torch.testing.assert_close(torch.vmap(compute)(watts), compute(watts), rtol=0.0, atol=0.0)
+    assert torch.isinf(link(watts, snr)[0][1])
+    torch.export.export(_Link(link), (watts, snr))
+
+
+class _Link(torch.nn.Module):
+    def __init__(self, link: Any) -> None:
+        super().__init__()
+        self.link = link
+
+    def forward(self, watts: Any, snr: Any) -> Any:
+        return self.link(watts, snr)
