@@ -37,6 +37,7 @@ from mec_gym.fields import (
 from mec_gym.presets import PRESETS
 from mec_gym.sites import project, read_sites
 from mec_gym.validation import (
+    refuse_where,
     require_choice,
     require_known,
     require_nonnegative,
@@ -86,7 +87,7 @@ class Scenario:
     max_power_w : per device, [W]
         P_i^max of eq. (7); bounds transmission and local execution.
     weight_latency : per device, [1/s]
-        φ_T of eq. (10); >= 0, and not 0 together with weight_energy.
+        φ_T of eq. (10); > 0: without it a device would send for ever.
     weight_energy : per device, [1/J]
         φ_E of eq. (10); >= 0.
     server_frequency_hz : per server, [cycle/s]
@@ -166,14 +167,14 @@ class Scenario:
         object.__setattr__(self, field, canonical(field, getattr(self, field), *args, **kwargs))
 
     def _check_weights(self) -> None:
-        require_nonnegative("weight_latency", self.weight_latency, unit="1/s")
         require_nonnegative("weight_energy", self.weight_energy, unit="1/J")
-        both = self.per_device("weight_latency") + self.per_device("weight_energy") == 0.0
-        if both.any():
-            raise ValueError(
-                "weight_latency and weight_energy must not both be 0 for a device; "
-                f"got 0 and 0 for device {int(np.argmax(both))}."
-            )
+        latency = np.asarray(self.weight_latency)
+        requirement = (
+            "must be > 0 [1/s], a small one such as 1e-3 where energy alone counts: without weight "
+            "on its latency a device would send at ever lower power, for ever"
+        )
+        refuse_where(latency == 0.0, "weight_latency", requirement, latency)
+        require_positive("weight_latency", self.weight_latency, unit="1/s")
 
     def _check_powers(self) -> None:
         require_within(

@@ -33,21 +33,12 @@ def uplink(
 
 
 def weighted_cost(
-    xp: Any,
     latency_s: Array,
     energy_j: Array,
     weight_latency: Array,
     weight_energy: Array,
-    *,
-    finite: bool = False,
 ) -> Array:
-    """Return Φ_i = φ_T T_i + φ_E E_i [1], [M-6], eq. (10); T [s], E [J], φ_T [1/s], φ_E [1/J].
-
-    A latency without weight costs nothing, infinite or not; `finite` promises that none is
-    infinite.
-    """
-    if not finite:
-        latency_s = xp.where(weight_latency > 0.0, latency_s, xp.zeros_like(latency_s))
+    """Return Φ_i = φ_T T_i + φ_E E_i [1], [M-6], eq. (10); T [s], E [J], φ_T [1/s], φ_E [1/J]."""
     cost = weight_latency * latency_s
     cost += weight_energy * energy_j
     return cost
