@@ -24,6 +24,7 @@ from mec_gym.validation import (
     require_choice,
     require_known,
     require_positive,
+    require_unmasked,
 )
 
 PerDevice = float | tuple[float, ...]
@@ -95,6 +96,7 @@ class Uniform:
 
 def canonical_number(name: str, value: object) -> float:
     """Return a field that is one number."""
+    require_unmasked(name, value)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
@@ -118,6 +120,7 @@ def canonical_entries(
     name: str, value: Any, size: int, size_name: str
 ) -> float | tuple[float, ...]:
     """Return a field that is one number, or one for each device or server."""
+    require_unmasked(name, value)
     if isinstance(value, numbers.Real) or np.ndim(value) == 0:
         return canonical_number(name, value)
     try:

@@ -171,7 +171,7 @@ class World:
         ``ValueError`` for one that does not fit; the world then stays as it was.
         """
         values, arrays = state["slot"], state["layouts"]
-        slot = None if values is None else Slot(*(np.array(values[name]) for name in _SLOT_FIELDS))
+        slot = None if values is None else Slot(*(values[name] for name in _SLOT_FIELDS))
         if slot is not None:
             _require_shape("gains", slot.gains, (*self._batch, *self._links))
         layouts = self._layouts

@@ -182,3 +182,33 @@ class _Link(torch.nn.Module):
 
     def forward(self, watts: Any, snr: Any) -> Any:
         return self.link(watts, snr)
+
+
+def test_a_slot_keeps_its_own_tensors_and_their_gradients() -> None:
+    gains = torch.full((2, 1), 1e-6, requires_grad=True)
+    bits = torch.full((2,), 8e5)
+    slot = Slot(gains, bits, 1e9)
+    evaluate(Scenario(n_devices=2, n_servers=1), slot, [1, 1]).objective.backward()
+    assert gains.grad is not None
+    bits.zero_()
+    with torch.no_grad():
+        gains.zero_()
+    assert (slot.gains > 0.0).all()
+    assert (slot.data_bits > 0.0).all()
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16", "int32"])
+def test_other_precisions_become_double_as_of_numpy(precision: str) -> None:
+    gains = torch.ones((2, 1), dtype=getattr(torch, precision))
+    for bits in (8e5, torch.full((2,), 8e5)):
+        slot = Slot(gains, bits, 1e9)
+        assert slot.gains.dtype == slot.data_bits.dtype == slot.cycles.dtype == torch.float64
+        assert slot.data_bits.tolist() == [8e5, 8e5]
+
+
+@pytest.mark.parametrize("kind", ["bool", "complex64"])
+def test_tensors_of_no_numbers_are_refused_as_of_numpy(kind: str) -> None:
+    tensor = torch.ones((2, 1), dtype=getattr(torch, kind))
+    for gains in (tensor, tensor.numpy()):
+        with pytest.raises(TypeError, match="gains must be an array of numbers"):
+            Slot(gains, 8e5, 1e9)
