@@ -130,8 +130,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin an episode; return an observation, and the info of all-local execution.
 
-        A seed restarts the env's randomness, without one the stream goes on. `options` is not used.
+        A seed restarts the env's randomness, without one the stream goes on. No `options` are
+        known: others than {} bring a warning.
         """
+        warn_of_options(options, ())
         super().reset(seed=seed)
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:
@@ -255,6 +257,17 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
             self._picture.forget()
         elif self._picture:
             self._begin_picture(self._simulator.local_info())
+
+
+def warn_of_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> None:
+    """Warn of options of ``reset`` that nobody reads."""
+    unknown = [repr(key) for key in options or () if key not in known]
+    if unknown:
+        gym.logger.warn(
+            f"reset() does not know the options {', '.join(unknown)}; it knows "
+            f"{', '.join(map(repr, known)) or 'none'}. Fields of the scenario are arguments of "
+            "gym.make."
+        )
 
 
 def read_only(slot: Slot) -> Slot:

@@ -115,7 +115,7 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Observation], dict[str, dict[str, Any]]]:
         """Begin an episode; return observations and infos by agent."""
-        self._state, info = self._central.reset(seed=seed)
+        self._state, info = self._central.reset(seed=seed, options=options)
         self.agents = list(self.possible_agents)
         self._cycles = 0
         return self._observations(), self._infos(info)

@@ -22,6 +22,7 @@ from mec_gym.envs.offloading import (
     read_only,
     require_generator,
     require_own_state,
+    warn_of_options,
 )
 from mec_gym.envs.simulator import Simulator
 from mec_gym.fields import canonical_integer
@@ -151,6 +152,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         ``options["reset_mask"]``, a bool array of shape (B,), says which copies are reset: all by
         default. Each array in infos has a mask ``_key`` of the copies that were reset.
         """
+        warn_of_options(options, ("reset_mask",))
         seeds = _seed_list(seed, self.num_envs)
         mask = _reset_mask(options, self.num_envs)
         if self._simulator.world.slot is None and not mask.all():
