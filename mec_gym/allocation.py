@@ -91,7 +91,7 @@ def allocate(scenario: Scenario, slot: Slot, assignment: Any) -> Allocation:
     Returns
     -------
     Allocation
-        Where φ_T = 0 the infimum is at zero power and speed: ``power_w`` is 0.
+        Powers, CPU speeds and the price of capacity.
 
     Raises
     ------
@@ -147,11 +147,7 @@ def optimal_resources(
         root = xp.broadcast_to(root, assignment.shape)
     load = sum_by_server(xp, root, assignment, constants.n_servers)
     root_price = load / constants.frequency_by_choice
-    divisor = root_price
-    if not constants.always_timed:
-        # A busy server whose tasks have no weight on time has no load: its shares are 0.
-        divisor = xp.maximum(root_price, constants.price_floor)
-    return power, root / entry_of_choice(xp, divisor, assignment), root_price
+    return power, root / entry_of_choice(xp, root_price, assignment), root_price
 
 
 def root_work(constants: Constants, cycles: Array) -> Array:
@@ -162,17 +158,13 @@ def root_work(constants: Constants, cycles: Array) -> Array:
 def optimal_power(constants: Constants, snr_per_w: Array) -> Array:
     """Return the power [W] that minimises (φ_T + φ_E p) D / r over 0 < p <= P^max, eq. (7).
 
-    `snr_per_w` (..., N) is g = h / σ² [1/W]. P^max where φ_E = 0; 0, the place of the infimum,
-    where φ_T = 0.
+    `snr_per_w` (..., N) is g = h / σ² [1/W]. P^max where φ_E = 0.
     """
     xp = constants.xp
     # (e^x − 1)/g of [A-3] is (e^x − 1)/k times φ_T/φ_E.
     power = stationary_power(constants.weight_ratio * snr_per_w)
     power *= constants.weight_ratio
-    power = xp.minimum(power, constants.max_power_w)
-    if constants.always_timed:
-        return power
-    return xp.where(constants.weight_latency > 0.0, power, xp.zeros_like(power))
+    return xp.minimum(power, constants.max_power_w)
 
 
 # -- the stationary power -------------------------------------------------------------------------

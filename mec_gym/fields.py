@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mec_gym.files import parsed_object, read_object
 from mec_gym.sites import read_positions
 from mec_gym.validation import (
     real_array,
@@ -23,6 +24,7 @@ from mec_gym.validation import (
     require_choice,
     require_known,
     require_positive,
+    require_unmasked,
 )
 
 PerDevice = float | tuple[float, ...]
@@ -50,6 +52,9 @@ PER_DEVICE_FIELDS = (
     "weight_energy",
 )
 """Fields that take one number, or one for each device."""
+
+POSITION_FIELDS = ("device_positions", "server_positions")
+"""Fields that take a law's name, pairs, or the path of a table."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,7 @@ class Uniform:
 
 def canonical_number(name: str, value: object) -> float:
     """Return a field that is one number."""
+    require_unmasked(name, value)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
@@ -110,10 +116,21 @@ def canonical_integer(name: str, value: object, *, least: int) -> int:
     return int(value)
 
 
+def canonical_limit(name: str, value: object) -> int | None:
+    """Return a number of slots after which episodes end; None, for None and -1, where they do not.
+
+    -1 is Gymnasium's word for it.
+    """
+    if value is None or (isinstance(value, numbers.Integral) and value == -1):
+        return None
+    return canonical_integer(name, value, least=1)
+
+
 def canonical_entries(
     name: str, value: Any, size: int, size_name: str
 ) -> float | tuple[float, ...]:
     """Return a field that is one number, or one for each device or server."""
+    require_unmasked(name, value)
     if isinstance(value, numbers.Real) or np.ndim(value) == 0:
         return canonical_number(name, value)
     try:
@@ -161,11 +178,11 @@ def canonical_positions(
 ) -> Positions:
     """Return a field of positions [m]: the name of a law, or pairs inside the area.
 
-    A path names a CSV table with columns x and y.
+    A path, as text one with a dot or a slash, names a CSV table with columns x and y.
     """
     if isinstance(value, str) and value in names:
         return value
-    if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".csv")):
+    if names_file(value):
         value = read_positions(value)
     if isinstance(value, str):
         require_choice(name, value, (*names, "<file>.csv"))
@@ -179,6 +196,13 @@ def canonical_positions(
     inside = (array >= -slack) & (array <= np.array(area_m) + slack)
     refuse_where(~inside, name, f"must lie inside the area of {area_m} [m]", array)
     return tuple((float(x), float(y)) for x, y in array)
+
+
+def names_file(positions: object) -> bool:
+    """Return whether positions are given as a path: no law's name has a dot or a slash."""
+    return isinstance(positions, os.PathLike) or (
+        isinstance(positions, str) and not set(positions).isdisjoint("./\\")
+    )
 
 
 # -- the file format ------------------------------------------------------------------------------
@@ -197,27 +221,17 @@ def fields_as_json(values: Mapping[str, Any]) -> str:
 
 
 def read_fields(source: str | os.PathLike[str], fields: Iterable[str]) -> dict[str, Any]:
-    """Return the fields that JSON text (it begins with a bracket), or a file of it, holds."""
-    inline = isinstance(source, str) and (not source.strip() or source.lstrip()[0] in "{[")
-    where = "scenario JSON" if inline else f"scenario JSON {str(source)!r}"
-    try:
-        text = str(source) if inline else Path(source).read_text(encoding="utf-8")
-        values = json.loads(text, object_pairs_hook=_without_repetition)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{where} is not valid JSON: {error}.") from None
-    except RecursionError:
-        raise ValueError(f"{where} is not valid JSON: nested too deeply.") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{where} must be an object; got {type(values).__name__}.")
-    return checked_fields(values, fields, where)
+    """Return the fields that JSON text (it begins with a bracket), or a file of it, holds.
 
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"scenario JSON gives {', '.join(twice)} more than once.")
+    Paths in a file are seen from the file's folder.
+    """
+    text = source.removeprefix("\ufeff").strip() if isinstance(source, str) else "path"
+    if not text or text[0] in "{[":
+        return checked_fields(parsed_object(text, "scenario JSON"), fields, "scenario JSON")
+    values = checked_fields(read_object(source), fields, f"scenario JSON {str(source)!r}")
+    for field in POSITION_FIELDS:
+        if names_file(values.get(field)):
+            values[field] = Path(source).parent / values[field]
     return values
 
 

@@ -73,14 +73,33 @@ def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
 def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the object that a JSON file holds, or refuse the file by name."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError(f"{path} must be JSON: it is nested too deeply.") from None
-    except ValueError as error:
+        # Some editors, on Windows above all, begin UTF-8 with a byte order mark.
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be JSON: {error}.") from error
+    return parsed_object(text, path)
+
+
+def parsed_object(text: str, where: object) -> dict[str, Any]:
+    """Return the object that JSON text holds, or refuse it, calling it `where`."""
+    try:
+        content = json.loads(text, object_pairs_hook=_without_repetition)
+    except RecursionError:
+        raise ValueError(f"{where} must be JSON: it is nested too deeply.") from None
+    except ValueError as error:
+        raise ValueError(f"{where} must be JSON: {error}.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold an object; got a {type(content).__name__}.")
+        raise ValueError(f"{where} must hold an object; got a {type(content).__name__}.")
     return content
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"it gives {', '.join(twice)} more than once")
+    return values
 
 
 def require_record(path: str | os.PathLike[str], record: dict[str, Any], keys: list[str]) -> None:

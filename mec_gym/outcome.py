@@ -111,8 +111,8 @@ def evaluate(
 
     Notes
     -----
-    Where a device with φ_T = 0 is given no power or no CPU speed, its latency is infinite and
-    its cost is the infimum, φ_E times the energy in the limit.
+    Where a device is given no power or no CPU speed, its latency and its cost are infinite, and
+    its energy is the limit.
 
     Examples
     --------
@@ -130,9 +130,8 @@ def evaluate(
         work = work_of(constants, slot.cycles)
         allocation = optimal_allocation(constants, snr, work.root, checked)
         resources = allocation.power_w, allocation.frequency_hz
-        timed = constants.always_timed
         latency, energy, cost = _settle(
-            constants, slot, checked, *resources, snr, work, positive=timed
+            constants, slot, checked, *resources, snr, work, positive=True
         )
     else:
         allocation = _checked_allocation(constants, checked, allocation)
@@ -179,9 +178,7 @@ def price(constants: Constants, slot: Slot, assignment: Array, work: Work | None
     snr = chosen(constants.xp, slot.gains, assignment) / constants.noise
     work = work_of(constants, slot.cycles) if work is None else work
     power, share, _ = optimal_resources(constants, snr, work.root, assignment)
-    return _settle(
-        constants, slot, assignment, power, share, snr, work, positive=constants.always_timed
-    )
+    return _settle(constants, slot, assignment, power, share, snr, work, positive=True)
 
 
 def settle(
@@ -225,9 +222,7 @@ def _settle(
     local = assignment == constants.local_choice
     latency = replaced(xp, remote, local, work.local_time_s)
     energy = replaced(xp, energy, local, work.local_energy_j)
-    cost = weighted_cost(
-        xp, latency, energy, constants.weight_latency, constants.weight_energy, finite=positive
-    )
+    cost = weighted_cost(latency, energy, constants.weight_latency, constants.weight_energy)
     return latency, energy, cost
 
 

@@ -130,11 +130,15 @@ class Picture:
         self._assignment: NDArray[np.int64] | None = None
         self._info: dict[str, Any] | None = None
 
-    def begin(self, slot: Slot, layout: Layout, info: dict[str, Any]) -> None:
-        """Take up an episode: its first slot, and no decision yet."""
+    def forget(self) -> None:
+        """Go back to where nothing has been seen."""
         self._history.clear()
         self._slots = 0
-        self._assignment = None
+        self._slot = self._layout = self._assignment = self._info = None
+
+    def begin(self, slot: Slot, layout: Layout, info: dict[str, Any]) -> None:
+        """Take up an episode: its first slot, and no decision yet."""
+        self.forget()
         self._info = copy.deepcopy(info)
         self.remember(slot, layout)
         self._show()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mec_gym.fields import (
     PER_DEVICE_FIELDS,
+    POSITION_FIELDS,
     POSITIVE_UNITS,
     PerDevice,
     PerServer,
@@ -36,6 +37,7 @@ from mec_gym.fields import (
 from mec_gym.presets import PRESETS
 from mec_gym.sites import project, read_sites
 from mec_gym.validation import (
+    refuse_where,
     require_choice,
     require_known,
     require_nonnegative,
@@ -85,13 +87,14 @@ class Scenario:
     max_power_w : per device, [W]
         P_i^max of eq. (7); bounds transmission and local execution.
     weight_latency : per device, [1/s]
-        φ_T of eq. (10); >= 0, and not 0 together with weight_energy.
+        φ_T of eq. (10); > 0: without it a device would send for ever.
     weight_energy : per device, [1/J]
         φ_E of eq. (10); >= 0.
     server_frequency_hz : per server, [cycle/s]
         F_j^max of eq. (6).
     device_positions : {"uniform", "gaussian", "levy"}, path, or shape (N, 2), [m]
-        How devices are placed; a path names a CSV with columns x and y.
+        How devices are placed; a path names a CSV with columns x and y, in a file of scenario
+        JSON as seen from the folder of that file.
     server_positions : {"kmeans"}, path, or shape (M, 2), [m]
         Given, or the k-means centres of the devices.
     layout : {"fixed", "redrawn"}
@@ -164,14 +167,14 @@ class Scenario:
         object.__setattr__(self, field, canonical(field, getattr(self, field), *args, **kwargs))
 
     def _check_weights(self) -> None:
-        require_nonnegative("weight_latency", self.weight_latency, unit="1/s")
         require_nonnegative("weight_energy", self.weight_energy, unit="1/J")
-        both = self.per_device("weight_latency") + self.per_device("weight_energy") == 0.0
-        if both.any():
-            raise ValueError(
-                "weight_latency and weight_energy must not both be 0 for a device; "
-                f"got 0 and 0 for device {int(np.argmax(both))}."
-            )
+        latency = np.asarray(self.weight_latency)
+        requirement = (
+            "must be > 0 [1/s], a small one such as 1e-3 where energy alone counts: without weight "
+            "on its latency a device would send at ever lower power, for ever"
+        )
+        refuse_where(latency == 0.0, "weight_latency", requirement, latency)
+        require_positive("weight_latency", self.weight_latency, unit="1/s")
 
     def _check_powers(self) -> None:
         require_within(
@@ -242,7 +245,7 @@ class Scenario:
         return tuple(PRESETS)
 
     @classmethod
-    def preset(cls, name: str, **overrides: Any) -> Scenario:
+    def preset(cls, name: str, /, **overrides: Any) -> Scenario:
         """Return a named scenario, one of :meth:`presets`, with any field overridden.
 
         Examples
@@ -313,11 +316,19 @@ class Scenario:
         ------
         ValueError, FileNotFoundError
             For missing files or columns, empty or swapped coordinates; names the line.
+        TypeError
+            For an unknown field, or one that the tables set.
         """
+        require_known("Scenario field", fields, cls.fields())
+        given = [name for name in ("area_m", *POSITION_FIELDS) if name in fields]
+        if given:
+            raise TypeError(
+                f"from_sites sets {', '.join(given)} from the tables; leave out what they say. "
+                "Scenario(...) takes positions in metres, or the CSV of them."
+            )
         servers = read_sites(servers_csv).first(fields.pop("n_servers", None), "n_servers")
         devices = read_sites(devices_csv).first(fields.pop("n_devices", None), "n_devices")
         plane = project(servers, devices)
-        require_known("Scenario field", fields, cls.fields())
         fields.setdefault("name", Path(devices_csv).stem)
         return cls(
             n_devices=len(plane.device_positions_m),

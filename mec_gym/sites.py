@@ -74,8 +74,9 @@ def read_sites(path: str | os.PathLike[str]) -> Sites:
 
     UTF-8 text whose first line names the columns: ``latitude`` or ``lat``, and ``longitude``,
     ``lon``, ``lng`` or ``long``, in any case. Other columns are ignored, and so is a row's being
-    longer or shorter than the header, as long as it has both coordinates. A refusal names line and
-    column.
+    longer or shorter than the header, as long as it has both coordinates; a longer one with a
+    whole number among them is refused: its decimals may be behind a comma. A refusal names line
+    and column.
     """
     table = _read_table(path, _GEOGRAPHIC)
     latitude, longitude = table.values.T
@@ -238,6 +239,15 @@ def _read_table(path: str | os.PathLike[str], columns: _Columns) -> _Table:
         for column, place in enumerate(places):
             text = cells[place] if place < len(cells) else ""
             values[index, column] = _finite(name, line, titles[column], text, columns.unit)
+        # Commas in a name behind them do no harm; those within a number leave it without fraction.
+        if any(cells[len(header) :]) and any(
+            cells[place].lstrip("+-").isdigit() for place in places
+        ):
+            raise ValueError(
+                f"{name!r}, line {line}: must have at most {len(header)} values, one for each "
+                f"column; got {len(cells)}, with whole numbers as coordinates. Write decimals with "
+                "a point, -37.81 instead of -37,81, and text with commas in quotes."
+            )
     return _Table(name, titles, tuple(line for line, _ in rows[1:]), values)
 
 
@@ -248,6 +258,11 @@ def _read_rows(path: str) -> list[tuple[int, list[str]]]:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             rows.extend((reader.line_num, [cell.strip() for cell in row]) for row in reader)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path!r} must be a CSV table; there is no such file, seen from {os.getcwd()!r}. "
+            "Correct the path, or give it from the root on."
+        ) from None
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path!r} must be UTF-8 text; got byte 0x{error.object[error.start]:02x} "

@@ -23,7 +23,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 
-from mec_gym.envs.observation import slot_from_observation
+from mec_gym.envs.observation import RESOLUTION, slot_from_observation
 from mec_gym.envs.offloading import ENV_ID, MultiMECEnv
 from mec_gym.envs.registration import parallel_env
 from mec_gym.envs.scores import ScoreAction
@@ -36,7 +36,6 @@ __all__ = ["CHECKS", "ConformanceError", "Report", "check_offloading_env"]
 Env = gym.Env[Any, Any]
 
 OPTIONS = ("reward", "observation", "optimum")
-RESOLUTION = 5e-6  # relative, of gains that went through an observation: float32 decibels
 SLACK = 1e-9  # relative rounding up to which the optimum may exceed a decision's objective
 
 

@@ -24,6 +24,7 @@ never produces a NaN.
 
 def real_array(name: str, value: Any) -> np.ndarray:
     """Return `value` as a float64 array; ``TypeError`` for text, complex numbers, ragged lists."""
+    require_unmasked(name, value)
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):
@@ -33,6 +34,16 @@ def real_array(name: str, value: Any) -> np.ndarray:
         shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
         raise TypeError(f"{name} must be an array of numbers; got {shown}.")
     return array.astype(np.float64, copy=False)
+
+
+def require_unmasked(name: str, value: Any) -> None:
+    """Raise ``ValueError`` for masked entries, which would come back as values."""
+    if np.ma.is_masked(value):
+        count = int(np.ma.getmaskarray(value).sum())
+        raise ValueError(
+            f"{name} must have a value everywhere; got {count} masked entries. Fill them in, "
+            "or leave their rows out."
+        )
 
 
 def refuse_where(bad: np.ndarray, name: str, requirement: str, value: np.ndarray) -> None:

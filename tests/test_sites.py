@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mec_gym import Scenario
 from mec_gym.sites import Plane, Sites, project, read_positions, read_sites
 
 EUA_HEADER = (
@@ -410,3 +411,30 @@ def test_melbourne_swapped_is_told(melbourne: tuple[Path, Path], write: Any) -> 
     message = refusal(path)
     assert "line 2, column 'Latitude'" in message
     assert "swapped in the whole table" in message
+
+
+@pytest.mark.parametrize("field", ["area_m", "device_positions", "server_positions"])
+def test_fields_that_the_tables_set_are_refused_by_name(field: str) -> None:
+    with pytest.raises(TypeError, match=f"from_sites sets {field} from the tables; leave out"):
+        Scenario.from_sites("servers.csv", "devices.csv", **{field: (1.0, 1.0)})
+
+
+@pytest.mark.parametrize(
+    "row", ["-37,81,144,95", "-37.81,144,95", "-37,81,144.95", "37,81,144,9,x"]
+)
+@pytest.mark.parametrize("read", [read_sites, read_positions])
+def test_decimal_commas_are_refused_with_the_cure(write: Any, row: str, read: Any) -> None:
+    header = "lat,lon" if read is read_sites else "x,y"
+    message = refusal(write(header, "1.5,2.5", row), read)
+    assert "line 3: must have at most 2 values" in message
+    assert "-37.81 instead of -37,81" in message
+    read(write(header, "1,2,,", "1.5,2.5,a name, with commas"))
+
+
+def test_a_missing_table_is_named_with_the_folder_it_was_looked_for_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for ask in (lambda: read_sites("no.csv"), lambda: Scenario.from_sites("no.csv", "no.csv")):
+        with pytest.raises(FileNotFoundError, match=rf"'no.csv' .* no such file.*{tmp_path.name}"):
+            ask()

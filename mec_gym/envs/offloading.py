@@ -130,13 +130,19 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin an episode; return an observation, and the info of all-local execution.
 
-        A seed restarts the env's randomness, without one the stream goes on. `options` is not used.
+        A seed restarts the env's randomness, without one the stream goes on. No `options` are
+        known: others than {} bring a warning.
         """
+        warn_of_options(options, ())
         super().reset(seed=seed)
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:
-            self._picture.begin(self._simulator.slot, self._simulator.world.layout(), info)
+            self._begin_picture(info)
         return observation, info
+
+    def _begin_picture(self, info: dict[str, Any]) -> None:
+        assert self._picture is not None
+        self._picture.begin(self._simulator.slot, self._simulator.world.layout(), info)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Price a decision, (N,) integers, 0 = local, j = server j, and move on to the next slot.
@@ -240,11 +246,28 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         """Go back to a state of an env of an equal scenario, to continue exactly as from there.
 
         The step count of a time limit lives in its wrapper; pickle or deep-copy the wrapped env to
-        keep that too.
+        keep that too. :meth:`render` begins anew, with the state's slot, not decided yet. A state
+        that does not fit is refused by ``TypeError`` or ``ValueError``: the env stays as it was.
         """
         require_own_state(self.scenario, state, ("world", "generator"))
+        require_generator(self.np_random, state["generator"])
         self._simulator.set_state(state["world"])
         self.np_random.bit_generator.state = state["generator"]
+        if self._picture and state["world"]["slot"] is None:
+            self._picture.forget()
+        elif self._picture:
+            self._begin_picture(self._simulator.local_info())
+
+
+def warn_of_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> None:
+    """Warn of options of ``reset`` that nobody reads."""
+    unknown = [repr(key) for key in options or () if key not in known]
+    if unknown:
+        gym.logger.warn(
+            f"reset() does not know the options {', '.join(unknown)}; it knows "
+            f"{', '.join(map(repr, known)) or 'none'}. Fields of the scenario are arguments of "
+            "gym.make."
+        )
 
 
 def read_only(slot: Slot) -> Slot:
@@ -267,8 +290,24 @@ def legal_choices(scenario: Scenario) -> NDArray[np.bool_]:
     return masks.ravel()
 
 
+def require_generator(rng: np.random.Generator, state: Any) -> None:
+    """Raise ``ValueError`` unless `state` is one that a generator of this kind can go on from."""
+    try:
+        type(rng.bit_generator)(0).state = state
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(
+            f"state must have states of {type(rng.bit_generator).__name__} generators, from "
+            f"get_state(); got {state!r:.60} ({error})."
+        ) from None
+
+
 def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Raise ``ValueError`` unless a state has these keys and is of an equal scenario."""
+    """Raise unless a state is a mapping with these keys, and of an equal scenario."""
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            "state must be what get_state() of the same kind of env returned; "
+            f"got {type(state).__name__} {state!r:.60}."
+        )
     missing = [key for key in ("scenario", *keys) if key not in state]
     if missing:
         raise ValueError(

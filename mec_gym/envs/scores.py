@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mec_gym.model.arrays import as_numpy, namespace_of
 from mec_gym.scenario import Scenario
-from mec_gym.validation import refuse_where, require_within
+from mec_gym.validation import refuse_where, require_unmasked, require_within
 
 THRESHOLD = 0.5
 """A device follows its highest score if it is at least this; below, it executes locally."""
@@ -49,6 +49,7 @@ def vote(scores: Any, can_execute_locally: Any = True) -> Any:
     >>> vote([[0.9, 0.2, 0.5], [0.7, 0.4, 0.6]])
     array([1, 0, 2])
     """
+    require_unmasked("scores", scores)
     array = scores if hasattr(scores, "detach") else np.asarray(scores)
     if isinstance(array, np.ndarray) and array.dtype.kind != "f":
         array = array.astype(np.float64)
@@ -88,6 +89,7 @@ def voted(action: Any, scenario: Scenario, batch: tuple[int, ...]) -> NDArray[np
     Entry j·N + i is the score that server j + 1 gives device i.
     """
     size = scenario.n_servers * scenario.n_devices
+    require_unmasked("action", action)
     scores = np.asarray(action)
     if scores.dtype.kind != "f":
         raise TypeError(f"action must hold float scores in [0, 1]; got dtype {scores.dtype}.")

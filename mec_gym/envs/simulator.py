@@ -18,7 +18,7 @@ from mec_gym.model.world import World
 from mec_gym.optimum import solve
 from mec_gym.outcome import Work, price, work_of
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_bool, require_choice
+from mec_gym.validation import require_bool, require_choice, require_unmasked
 
 REWARDS = ("reciprocal", "relative", "negative")
 
@@ -62,6 +62,8 @@ class Simulator:
 
     def checked(self, action: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
         """Return an action as int64 of the given shape, or refuse it; eq. (7) included."""
+        if type(action) is not np.ndarray:  # a plain array takes no time
+            require_unmasked("action", action)
         try:
             array = np.asarray(action)
         except ValueError:
@@ -110,9 +112,11 @@ class Simulator:
         """
         self.world.reset(rngs, copies)
         self._bounds = None
-        assignment = self.local_assignment()
-        info, _ = self._priced(assignment)
-        return self.coder.encode(self.slot), info
+        return self.coder.encode(self.slot), self.local_info()
+
+    def local_info(self) -> dict[str, Any]:
+        """Return the info of all-local execution of the current slots."""
+        return self._priced(self.local_assignment())[0]
 
     def step(
         self,

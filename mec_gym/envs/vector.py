@@ -20,10 +20,12 @@ from mec_gym.envs.offloading import (
     assignment_space,
     legal_choices,
     read_only,
+    require_generator,
     require_own_state,
+    warn_of_options,
 )
 from mec_gym.envs.simulator import Simulator
-from mec_gym.fields import canonical_integer
+from mec_gym.fields import canonical_integer, canonical_limit
 from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
 from mec_gym.rendering import Picture
@@ -78,9 +80,6 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         render_mode: str | None = None,
         **overrides: Any,
     ) -> None:
-        max_episode_steps = None if max_episode_steps == -1 else max_episode_steps
-        if max_episode_steps is not None:
-            canonical_integer("max_episode_steps", max_episode_steps, least=1)
         if render_mode is not None:
             require_choice("render_mode", render_mode, RENDER_MODES[:1])
         self.num_envs = canonical_integer("num_envs", num_envs, least=1)
@@ -88,12 +87,12 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         require_known("argument", overrides, known)
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
         self.render_mode = render_mode
-        self.max_episode_steps = max_episode_steps
-        self._mode = _autoreset_mode(autoreset_mode)
+        self.max_episode_steps = canonical_limit("max_episode_steps", max_episode_steps)
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {
             "render_modes": list(RENDER_MODES[:1]),
             "render_fps": 4,
-            "autoreset_mode": self._mode,
+            "autoreset_mode": self.autoreset_mode,
         }
         self._simulator = Simulator(
             self.scenario, self.num_envs, reward=reward, observation=observation, optimum=optimum
@@ -150,6 +149,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         ``options["reset_mask"]``, a bool array of shape (B,), says which copies are reset: all by
         default. Each array in infos has a mask ``_key`` of the copies that were reset.
         """
+        warn_of_options(options, ("reset_mask",))
         seeds = _seed_list(seed, self.num_envs)
         mask = _reset_mask(options, self.num_envs)
         if self._simulator.world.slot is None and not mask.all():
@@ -174,13 +174,13 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         ended copy with autoreset DISABLED.
         """
         shape = (self.num_envs, self.scenario.n_devices)
-        restart = self._ended & (self._mode is AutoresetMode.NEXT_STEP)
+        restart = self._ended & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
         if restart.any() and np.shape(actions) == shape:
             # The action of a copy that begins anew is ignored, whatever it is.
             actions = np.array(actions)
             actions[restart] = self._simulator.local_assignment()[restart]
         assignment = self._simulator.checked(actions, shape)
-        if self._mode is AutoresetMode.DISABLED and self._ended.any():
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
             raise RuntimeError(
                 f"copies {np.flatnonzero(self._ended).tolist()} have ended; reset them with "
                 "reset(options={'reset_mask': ...}) or choose another autoreset_mode."
@@ -197,7 +197,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self._draw_pictures(assignment, info, restart)
         infos = _masked(info, np.ones(self.num_envs, dtype=bool))
         self._ended = truncations.copy()
-        if self._mode is AutoresetMode.SAME_STEP and truncations.any():
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and truncations.any():
             observations, infos = self._restart_now(observations, info, truncations)
         terminations = np.zeros(self.num_envs, dtype=bool)
         return observations, rewards, terminations, truncations, infos
@@ -274,17 +274,36 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state of an equal scenario and as many copies."""
+        """Go back to a state of an equal scenario and as many copies, or refuse it unchanged.
+
+        Pictures begin anew, with the state's slots, not decided yet.
+        """
         require_own_state(self.scenario, state, ("world", "generators", "elapsed", "ended"))
         if len(state["generators"]) != self.num_envs:
             raise ValueError(
                 f"state must have {self.num_envs} copies; got {len(state['generators'])}."
             )
+        for rng, generator in zip(self.np_random, state["generators"], strict=True):
+            require_generator(rng, generator)
+        elapsed, ended = np.array(state["elapsed"]), np.array(state["ended"])
+        for name, array, like in (
+            ("elapsed", elapsed, self._elapsed),
+            ("ended", ended, self._ended),
+        ):
+            if (array.dtype, array.shape) != (like.dtype, like.shape):
+                raise ValueError(
+                    f"state must have {name} of shape {like.shape}, {like.dtype}; "
+                    f"got shape {array.shape}, {array.dtype}."
+                )
         self._simulator.set_state(state["world"])
         for rng, generator in zip(self.np_random, state["generators"], strict=True):
             rng.bit_generator.state = generator
-        self._elapsed = np.array(state["elapsed"])
-        self._ended = np.array(state["ended"])
+        self._elapsed, self._ended = elapsed, ended
+        if state["world"]["slot"] is not None and self._pictures:
+            self._begin_pictures(range(self.num_envs), self._simulator.local_info())
+        else:
+            for picture in self._pictures:
+                picture.forget()
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:

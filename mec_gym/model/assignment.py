@@ -9,7 +9,7 @@ import numpy as np
 from mec_gym.model.arrays import Array, as_numpy, namespace_of
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
-from mec_gym.validation import refuse_where
+from mec_gym.validation import refuse_where, require_unmasked
 
 
 def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
@@ -21,6 +21,7 @@ def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array
     execution that eq. (7) forbids.
     """
     require_sizes(scenario, slot)
+    require_unmasked("assignment", assignment)
     xp = namespace_of(slot.gains)
     device = {} if xp is np else {"device": slot.gains.device}
     try:

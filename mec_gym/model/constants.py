@@ -28,10 +28,8 @@ class Constants:
     local_power_w: Array  # p_i^E, (N,) [W], eq. (7)
     server_frequency_hz: Array  # F_j^max, (M,) [cycle/s], eq. (6)
     frequency_by_choice: Array  # the same behind a 1 for choice 0: an assignment indexes it
-    weight_ratio: Array  # φ_T / φ_E, (N,) [J/s]; 1e60 where φ_E = 0, 1e-60 where φ_T = 0
+    weight_ratio: Array  # φ_T / φ_E, (N,) [J/s]; 1e60 where φ_E = 0
     local_choice: Any  # 0, in the form that compares fastest with an assignment
-    price_floor: Array  # far below L_j / F_j^max wherever that is not 0
-    always_timed: bool  # whether every φ_T > 0: no infimum at zero power can occur
 
     @cached_property
     def xp(self) -> Any:
@@ -57,7 +55,7 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
     latency, energy = scenario.per_device("weight_latency"), scenario.per_device("weight_energy")
     speeds = scenario.server_frequencies_hz
     with np.errstate(divide="ignore"):
-        ratio = np.clip(latency / energy, 1e-60, 1e60)
+        ratio = np.minimum(latency / energy, 1e60)
     local_power, local_speed = scenario.local_power_w, scenario.per_device("local_frequency_hz")
 
     def array(value: Any) -> Array:
@@ -81,6 +79,4 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
         frequency_by_choice=array(np.concatenate([[1.0], speeds])),
         weight_ratio=array(ratio),
         local_choice=np.array(0) if xp is np else 0,
-        price_floor=array(1e-90 if xp.finfo(reference.dtype).max > 1e90 else 1e-30),
-        always_timed=bool((latency > 0.0).all()),
     )

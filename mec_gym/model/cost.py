@@ -23,33 +23,22 @@ def uplink(
     the energy its limit, D ln2 σ² / (B h). `audible` promises that every p > 0.
     """
     rate = rate_bps(xp, power_w, snr_per_w, bps_per_nat=bps_per_nat)
-    if audible or not (silent := rate == 0.0).any():
+    if audible:
         time = data_bits / rate
         return time, power_w * time
-    # A tiny power stands for its limit: its rate is proportional to it, so energy is constant.
-    whisper = 1e-20 / snr_per_w
-    slow = data_bits / rate_bps(xp, whisper, snr_per_w, bps_per_nat=bps_per_nat)
+    silent = rate == 0.0
     time = data_bits / xp.where(silent, xp.ones_like(rate), rate)
-    energy = xp.where(silent, whisper * slow, power_w * time)
+    energy = xp.where(silent, data_bits / (bps_per_nat * snr_per_w), power_w * time)
     return xp.where(silent, xp.full_like(time, float("inf")), time), energy
 
 
 def weighted_cost(
-    xp: Any,
     latency_s: Array,
     energy_j: Array,
     weight_latency: Array,
     weight_energy: Array,
-    *,
-    finite: bool = False,
 ) -> Array:
-    """Return Φ_i = φ_T T_i + φ_E E_i [1], [M-6], eq. (10); T [s], E [J], φ_T [1/s], φ_E [1/J].
-
-    A latency without weight costs nothing, infinite or not; `finite` promises that none is
-    infinite.
-    """
-    if not finite:
-        latency_s = xp.where(weight_latency > 0.0, latency_s, xp.zeros_like(latency_s))
+    """Return Φ_i = φ_T T_i + φ_E E_i [1], [M-6], eq. (10); T [s], E [J], φ_T [1/s], φ_E [1/J]."""
     cost = weight_latency * latency_s
     cost += weight_energy * energy_j
     return cost
@@ -60,7 +49,8 @@ def computing_time(xp: Any, cycles: Array, frequency_hz: Array, *, running: bool
 
     F [cycle], f >= 0 [cycle/s]; infinite where f = 0. `running` promises that every f > 0.
     """
-    if running or not (idle := frequency_hz == 0.0).any():
+    if running:
         return cycles / frequency_hz
+    idle = frequency_hz == 0.0
     time = cycles / xp.where(idle, xp.ones_like(frequency_hz), frequency_hz)
     return xp.where(idle, xp.full_like(time, float("inf")), time)

@@ -33,8 +33,9 @@ class Slot:
 
     Notes
     -----
-    NumPy input becomes float64; a torch tensor keeps its dtype and device, and the tasks follow
-    the gains.
+    NumPy input becomes float64; a torch tensor keeps its device, and single precision where it has
+    it, and the tasks follow the gains. Arrays are copied: what the caller does to theirs later
+    changes no Slot.
 
     Examples
     --------
@@ -111,11 +112,15 @@ class Slot:
 
 
 def _as_float(name: str, value: Any, *, reference: Array | None = None) -> Array:
-    if hasattr(value, "__array_namespace__") or hasattr(value, "detach"):
+    if not hasattr(value, "detach") and (
+        isinstance(value, np.ndarray) or not hasattr(value, "__array_namespace__")
+    ):
+        array = np.array(real_array(name, value))
+    else:
         xp = namespace_of(value)
-        if xp is not np:
-            return (
-                value if xp.isdtype(value.dtype, "real floating") else xp.astype(value, xp.float64)
-            )
-    array = real_array(name, value)
+        if not xp.isdtype(value.dtype, ("integral", "real floating")):
+            raise TypeError(f"{name} must be an array of numbers; got dtype {value.dtype}.")
+        # Half precision ends at 65504, far below a task's bits.
+        kept = value.dtype in (xp.float32, xp.float64)
+        array = xp.astype(value, value.dtype if kept else xp.float64)
     return array if reference is None else like(reference, array)

@@ -18,7 +18,7 @@ from mec_gym.fields import Uniform
 from mec_gym.model.layout import Layout, draw_layout, fixed_layout
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
-from mec_gym.validation import LARGEST, SMALLEST
+from mec_gym.validation import LARGEST, SMALLEST, require_positive
 
 # Unit-mean exponential draws stay below 100 (the probability of more is 4e-44).
 _LARGEST_FADING = 100.0
@@ -166,17 +166,28 @@ class World:
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state of a world of the same scenario and number of copies."""
-        if state["layouts"] is not None:
-            self._layouts = [Layout(*map(np.array, arrays)) for arrays in state["layouts"]]
-            if self._layouts:
-                self._path_gains = self._stack_path_gains()
-        values = state["slot"]
-        self.slot = (
-            None
-            if values is None
-            else Slot.trusted(*[np.array(values[name]) for name in _SLOT_FIELDS])
-        )
+        """Go back to a state of a world of the same scenario and number of copies.
+
+        ``ValueError`` for one that does not fit; the world then stays as it was.
+        """
+        values, arrays = state["slot"], state["layouts"]
+        slot = None if values is None else Slot(*(values[name] for name in _SLOT_FIELDS))
+        if slot is not None:
+            _require_shape("gains", slot.gains, (*self._batch, *self._links))
+        layouts = self._layouts
+        if self.scenario.layout == "redrawn":
+            layouts = [Layout(*map(np.array, parts)) for parts in arrays]
+            if len(layouts) not in (0, self.n_copies) or (slot is not None and not layouts):
+                raise ValueError(
+                    f"state must have one layout for each copy, {self.n_copies}; "
+                    f"got {len(layouts)}."
+                )
+        for layout in layouts:
+            _require_shape("path_gains", layout.path_gains, self._links)
+            require_positive("path_gains", layout.path_gains, unit="1")
+        self.slot, self._layouts = slot, layouts
+        if layouts:
+            self._path_gains = self._stack_path_gains()
 
 
 def _with_rows(kept: Slot, rows: Sequence[int], new: Slot) -> Slot:
@@ -185,6 +196,13 @@ def _with_rows(kept: Slot, rows: Sequence[int], new: Slot) -> Slot:
     for array, name in zip(arrays, _SLOT_FIELDS, strict=True):
         array[list(rows)] = getattr(new, name)
     return Slot.trusted(*arrays)
+
+
+def _require_shape(name: str, array: NDArray[np.float64], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(
+            f"state must have {name} of shape {shape}, copies first; got shape {array.shape}."
+        )
 
 
 _LAYOUT_FIELDS = ("device_positions_m", "server_positions_m", "path_gains")

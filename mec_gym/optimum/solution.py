@@ -161,7 +161,6 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
     tensors.
     """
     xp = constants.xp
-    positive = constants.always_timed
     # Devices last, so that per-device numbers broadcast.
     snr = contiguous(xp.moveaxis(slot.gains, -1, -2)) / constants.noise
     power = optimal_power(constants, snr)
@@ -171,12 +170,12 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
         snr,
         slot.data_bits[..., None, :],
         bps_per_nat=constants.bps_per_nat,
-        audible=positive,
+        audible=True,
     )
     weights = constants.weight_latency, constants.weight_energy
-    links = weighted_cost(xp, time, energy, *weights, finite=positive)
+    links = weighted_cost(time, energy, *weights)
     time = computing_time(xp, slot.cycles, constants.local_frequency_hz, running=True)
-    local = weighted_cost(xp, time, constants.local_power_w * time, *weights, finite=True)
+    local = weighted_cost(time, constants.local_power_w * time, *weights)
     if not np.all(can_execute_locally):
         local = xp.where(can_execute_locally, local, xp.full_like(local, float("inf")))
     costs = xp.concat([local[..., None, :], links], axis=-2)

@@ -83,8 +83,8 @@ def test_observations_of_other_types_decide_the_same(policy: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["EnsemblePolicy", "PricePolicy"])
-def test_latency_may_have_no_weight(policy: str) -> None:
-    scenario = SMALL.replace(weight_latency=0.0)
+def test_energy_may_have_no_weight(policy: str) -> None:
+    scenario = SMALL.replace(weight_energy=0.0)
     env = make_env(scenario)
     model = make_model(policy, env).learn(12)
     decision, _ = model.predict(env.reset(seed=1)[0])

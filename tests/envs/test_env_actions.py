@@ -29,7 +29,7 @@ TASKS = Scenario(
     data_bits=Uniform(1e5, 9e5),
     cycles=Uniform(5e8, 2e9),
     weight_energy=(0.0, 1.0, 2.0, 0.5, 1.0),
-    weight_latency=(1.0, 0.0, 1.0, 2.0, 1.0),
+    weight_latency=(1.0, 0.1, 1.0, 2.0, 1.0),
     layout="redrawn",
 )
 INFO = ["devices_per_server", "energy_j", "latency_s", "n_offloaded", "objective"]

@@ -262,7 +262,9 @@ def test_order_is_enforced() -> None:
 
 def test_unknown_reset_options_are_accepted() -> None:
     env = MultiMECEnv(SMALL)
-    same(env.reset(seed=3, options={"anything": object()}), env.reset(seed=3, options={}))
+    with pytest.warns(UserWarning, match="options 'anything'"):
+        odd = env.reset(seed=3, options={"anything": object()})
+    same(odd, env.reset(seed=3, options={}))
 
 
 # -- generators -------------------------------------------------------------------------------
@@ -318,3 +320,21 @@ def test_fixed_layout_is_one_for_all_and_redrawn_is_not() -> None:
     places_m = moving.device_positions_m
     places_m[...] = 0.0
     assert moving.device_positions_m.any()
+
+
+@pytest.mark.parametrize("face", ["single", "vector", "parallel"])
+def test_unknown_reset_options_bring_one_warning(face: str) -> None:
+    env: Any = {
+        "single": lambda: gym.make(ENV_ID, scenario=SMALL),
+        "vector": lambda: gym.make_vec(ENV_ID, num_envs=2, scenario=SMALL),
+        "parallel": lambda: parallel_env(SMALL),
+    }[face]()
+    with pytest.warns(UserWarning, match="does not know the options 'layout', 'noise_w'; ") as all_:
+        env.reset(seed=0, options={"layout": 3, "noise_w": 1.0})
+    assert len(all_) == 1
+    known: list[dict[str, Any] | None] = [None, {}]
+    known += [{"reset_mask": np.array([True, False])}] if face == "vector" else []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for options in known:
+            env.reset(options=options)

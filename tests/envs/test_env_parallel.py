@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 import sys
 import warnings
@@ -23,6 +24,7 @@ import pettingzoo
 
 from mec_gym.envs import parallel
 from mec_gym.envs.parallel import MultiMECParallelEnv
+from mec_gym.envs.vector import MultiMECVectorEnv
 
 with warnings.catch_warnings():
     # PettingZoo's own tests import what it deprecates.
@@ -49,6 +51,8 @@ OBSERVATIONS = pytest.mark.parametrize("observation", ["db", "raw", "flat"])
 def strict() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # PettingZoo's tests give an option of no meaning.
+        warnings.filterwarnings("ignore", ".*does not know the options 'options'")
         yield
 
 
@@ -210,6 +214,37 @@ def test_max_cycles() -> None:
     for limit in (0, -2):
         with pytest.raises(ValueError, match="max_cycles"):
             parallel_env(SMALL, max_cycles=limit)
+
+
+@pytest.mark.parametrize("limit", [2.5, math.nan, math.inf, "3", True])
+def test_limits_that_are_no_integers_are_refused(limit: Any) -> None:
+    with pytest.raises(TypeError, match="max_cycles must be an int"):
+        parallel_env(SMALL, max_cycles=limit)
+    with pytest.raises(TypeError, match="max_episode_steps must be an int"):
+        MultiMECVectorEnv(2, SMALL, max_episode_steps=limit)
+
+
+def test_limits_of_numpy_are_limits() -> None:
+    env = parallel_env(SMALL, max_cycles=np.int64(1))  # type: ignore[arg-type]
+    env.reset(seed=0)
+    truncations = env.step(scores(env, np.random.default_rng(0)))[3]
+    assert all(over is True for over in truncations.values())
+    assert type(MultiMECVectorEnv(2, SMALL, max_episode_steps=np.int64(3)).max_episode_steps) is int
+
+
+def test_a_step_before_the_first_reset_is_refused() -> None:
+    env = parallel_env(SMALL)
+    with pytest.raises(RuntimeError, match="reset"):
+        env.step({})
+
+
+@pytest.mark.parametrize("row", [["0.5"] * 5, np.full(5, 0.5 + 1j), [True] * 5])
+def test_scores_that_are_no_numbers_are_refused(row: Any) -> None:
+    env = parallel_env(SMALL)
+    env.reset(seed=0)
+    good = {agent: np.zeros(5) for agent in env.agents}
+    with pytest.raises(TypeError, match="action of mec_1 must be an array of numbers"):
+        env.step(good | {"mec_1": row})
 
 
 def test_wrong_actions_are_refused_and_leave_no_trace() -> None:

@@ -77,6 +77,23 @@ def test_pictures_do_not_depend_on_what_the_caller_does_with_info() -> None:
     assert (env.render() == twin.render()).all()
 
 
+@pytest.mark.parametrize("make", [MultiMECEnv, lambda *a, **k: MultiMECVectorEnv(2, *a, **k)])
+def test_pictures_after_set_state_show_the_slot_of_the_state(make: Any) -> None:
+    env, fresh = (make(SMALL, render_mode="rgb_array", optimum=True) for _ in "ab")
+    nothing = env.get_state()
+    env.reset(seed=0)
+    begun = np.asarray(env.render())
+    state = env.get_state()
+    env.step(np.ones_like(env.action_space.sample()))
+    assert (np.asarray(env.render()) != begun).any()
+    for one in (env, fresh):
+        one.set_state(state)
+        assert (np.asarray(one.render()) == begun).all()
+        one.set_state(nothing)
+        with pytest.raises(RuntimeError, match="nothing to draw"):
+            one.render()
+
+
 def test_pictures_of_the_vector_env_do_not_depend_on_the_caller_either() -> None:
     envs, twins = (MultiMECVectorEnv(2, SMALL, render_mode="rgb_array") for _ in "ab")
     infos = [envs.reset(seed=0)[1], twins.reset(seed=0)[1]]

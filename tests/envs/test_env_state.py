@@ -170,6 +170,58 @@ def test_states_of_another_size_or_face_are_refused() -> None:
             assert repr(env.get_state()) == before
 
 
+def broken(state: dict[str, Any], fault: str) -> dict[str, Any]:
+    """Return a copy of a state with one fault, the last of what is applied included."""
+    wrong = copy.deepcopy(state)
+    slot = wrong["world"]["slot"]
+    plural = "generators" in wrong
+    if fault == "generator":
+        if plural:
+            wrong["generators"][-1] = {"bit_generator": "PCG64"}
+        else:
+            wrong["generator"] = {"bit_generator": "PCG64"}
+    elif fault == "gains":
+        slot["gains"] = -slot["gains"]
+    elif fault == "shape":
+        slot["gains"] = slot["gains"][..., :1]
+    elif fault == "copies":
+        wrong["world"]["slot"] = {name: array[0] for name, array in slot.items()}
+    elif fault == "layouts":
+        wrong["world"]["layouts"] = wrong["world"]["layouts"][:-1]
+    elif fault == "path gains":
+        wrong["world"]["layouts"][-1][2][...] = np.nan
+    else:
+        wrong[fault] = np.zeros(4, dtype=wrong[fault].dtype)
+    return wrong
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["generator", "gains", "shape", "copies", "layouts", "path gains", "elapsed", "ended"],
+)
+@pytest.mark.parametrize("batch", [False, True], ids=["single", "vector"])
+def test_a_refused_state_changes_nothing(fault: str, batch: bool) -> None:
+    if not batch and fault in ("elapsed", "ended"):
+        pytest.skip("a single env does not count its steps")
+    env: Any = (
+        MultiMECVectorEnv(3, SCENARIOS["redrawn"]) if batch else MultiMECEnv(SCENARIOS["redrawn"])
+    )
+    env.reset(seed=0)
+    state = env.get_state()
+    env.reset(seed=1)
+    before = env.get_state()
+    with pytest.raises(ValueError, match=r"state must|must be finite, > 0|must have shape"):
+        env.set_state(broken(state, fault))
+    same(env.get_state(), before)
+
+
+@pytest.mark.parametrize("state", [None, "state", 3])
+def test_what_is_no_state_is_refused_by_name(state: Any) -> None:
+    for env in (MultiMECEnv(SCENARIOS["fixed"]), MultiMECVectorEnv(2, SCENARIOS["fixed"])):
+        with pytest.raises(TypeError, match=r"state must be what get_state\(\)"):
+            env.set_state(state)
+
+
 # -- copies -----------------------------------------------------------------------------------
 
 

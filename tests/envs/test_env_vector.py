@@ -81,8 +81,8 @@ def walk(
             mask[step % n] = True
             seeds: Any = {2: None, 9: [None, 5, 6, 7][:n], 13: 40}[step]
             same(
-                native.reset(seed=seeds, options={"reset_mask": mask.copy(), "other": 1}),
-                sync.reset(seed=seeds, options={"reset_mask": mask.copy(), "other": 1}),
+                native.reset(seed=seeds, options={"reset_mask": mask.copy()}),
+                sync.reset(seed=seeds, options={"reset_mask": mask.copy()}),
             )
         if step == 17:
             same(native.reset(seed=[3, None, 3, 4][:n]), sync.reset(seed=[3, None, 3, 4][:n]))

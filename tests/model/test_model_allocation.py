@@ -213,43 +213,33 @@ def test_energy_without_weight_means_full_power(gain: float, limit: float, noise
     assert float(outcome.objective) == pytest.approx(8e5 / rate + 0.1, rel=1e-14)
 
 
-@pytest.mark.parametrize("gain", [1e-30, 1e-6, 1e30])
-@pytest.mark.parametrize("noise", [1e-30, 1e-6, 1e30])
-def test_latency_without_weight_has_its_infimum_at_zero_power(gain: float, noise: float) -> None:
-    scenario = one(weight_latency=0.0, weight_energy=2.5, noise_w=noise)
-    outcome = evaluate(scenario, Slot([[gain]], 8e5, 1e9), [1])
-    assert outcome.allocation.power_w[0] == 0.0
-    assert outcome.latency_s[0] == math.inf
-    infimum = 8e5 * math.log(2.0) * noise / (1e6 * gain)
-    # Half a dozen roundings.
-    assert float(outcome.energy_j[0]) == pytest.approx(infimum, rel=1e-14)
-    assert float(outcome.cost[0]) == pytest.approx(2.5 * infimum, rel=1e-14)
-    assert float(outcome.objective) == pytest.approx(2.5 * infimum, rel=1e-14)
-
-
-def test_small_powers_approach_the_infimum_from_above() -> None:
-    scenario = one(weight_latency=0.0, noise_w=1e-6)
-    slot = Slot([[1e-6]], 8e5, 1e9)
-    infimum = float(evaluate(scenario, slot, [1]).objective)
+@pytest.mark.parametrize("gain", [1e-15, 1e-6, 1e3])
+def test_the_less_latency_weighs_the_nearer_the_energy_is_to_its_limit(gain: float) -> None:
+    infimum = 8e5 * math.log(2.0) * 1e-6 / (1e6 * gain)
     excess = []
-    for power in (1.0, 1e-2, 1e-4, 1e-6):
-        given = Allocation(np.array([power]), np.array([1e10]), np.zeros(1))
-        excess.append(float(evaluate(scenario, slot, [1], given).objective) / infimum - 1.0)
+    for weight in (1.0, 1e-6, 1e-12, 1e-18, 1e-30):
+        scenario = one(weight_latency=weight, noise_w=1e-6)
+        outcome = evaluate(scenario, Slot([[gain]], 8e5, 1e9), [1])
+        assert np.isfinite(outcome.latency_s).all()
+        excess.append(float(outcome.energy_j[0]) / infimum - 1.0)
+    assert all(a >= b > -1e-12 for a, b in itertools.pairwise(excess))
+    # p is sqrt(2 φ_T / (φ_E g)) (1 + ...), and x / ln(1 + x) = 1 + x/2 + ...
+    assert excess[-1] < 1e-5
+
+
+def test_zero_power_is_priced_as_the_limit_of_small_ones() -> None:
+    scenario, slot = one(noise_w=1e-6), Slot([[1e-6]], 8e5, 1e9)
+
+    def given(power: float) -> Any:
+        resources = Allocation(np.array([power]), np.array([1e10]), np.zeros(1))
+        return evaluate(scenario, slot, [1], resources)
+
+    silent = given(0.0)
+    assert silent.latency_s[0] == silent.cost[0] == math.inf
+    infimum = float(silent.energy_j[0])
+    excess = [float(given(power).energy_j[0]) / infimum - 1.0 for power in (1.0, 1e-2, 1e-4, 1e-6)]
     assert all(a > b > 0.0 for a, b in itertools.pairwise(excess))
     assert excess[-1] < 1e-6  # x / ln(1 + x) = 1 + x/2 + ...
-
-
-def test_some_devices_without_latency_weight_leave_the_cpu_to_the_others() -> None:
-    scenario = Scenario(n_devices=3, n_servers=1, weight_latency=[0.0, 1.0, 1.0], noise_w=1e-6)
-    slot = Slot(np.full((3, 1), 1e-6), 8e5, 1e9)
-    outcome = evaluate(scenario, slot, [1, 1, 1])
-    np.testing.assert_allclose(outcome.allocation.frequency_hz, [0.0, 5e9, 5e9], rtol=1e-15)
-    assert outcome.latency_s[0] == math.inf
-    assert np.isfinite(outcome.latency_s[1:]).all()
-    assert np.isfinite(outcome.cost).all()
-    assert bool(outcome.feasible)
-    # A local device has a finite latency, weighted or not.
-    assert float(evaluate(scenario, slot, [0, 1, 1]).latency_s[0]) == pytest.approx(1.0, rel=1e-15)
 
 
 def test_weak_and_strong_links_tend_to_their_asymptotes() -> None:

@@ -41,7 +41,7 @@ def local_execution(draw: st.DrawFn) -> tuple[float, float, float]:
 @st.composite
 def systems(draw: st.DrawFn) -> tuple[Scenario, Slot, np.ndarray]:
     local = draw(several(local_execution(), N))
-    weights = draw(several(st.tuples(WEIGHT, WEIGHT).filter(any), N))
+    weights = draw(several(st.tuples(MAGNITUDE, WEIGHT), N))
     spread = draw(st.sampled_from([30.0, 2.0]))  # servers of all kinds, or 1e4-fold apart
     centre = draw(st.floats(-30.0 + spread, 30.0 - spread))
     speeds = draw(several(st.floats(centre - spread, centre + spread), M))
@@ -74,19 +74,15 @@ def test_every_legal_system_has_an_outcome(system: Any) -> None:
     scenario, slot, assignment = system
     outcome = evaluate(scenario, slot, assignment)
     away = assignment > 0
-    untimed = scenario.per_device("weight_latency") == 0.0
-    assert (outcome.latency_s > 0.0).all()
-    # An infinite latency is documented for φ_T = 0, and for that only.
-    np.testing.assert_array_equal(outcome.latency_s == math.inf, away & untimed)
-    for values in (outcome.energy_j, outcome.cost):
+    for values in (outcome.latency_s, outcome.energy_j, outcome.cost):
         assert np.isfinite(values).all()
         assert (values > 0.0).all()
     assert np.isfinite(outcome.objective)
     assert bool(outcome.feasible)
     power, share = outcome.allocation.power_w, outcome.allocation.frequency_hz
     assert (power[away] <= scenario.per_device("max_power_w")[away]).all()
-    np.testing.assert_array_equal(power[away] == 0.0, untimed[away])
-    np.testing.assert_array_equal(share[away] == 0.0, untimed[away])
+    assert (power > 0.0).all()
+    assert (share > 0.0).all()
     assert np.isfinite(outcome.allocation.capacity_price).all()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mec_gym import Scenario, Slot, allocate, evaluate, solve
+from mec_gym import Scenario, ScoreAction, Slot, allocate, evaluate, solve, vote
+from mec_gym.envs.offloading import MultiMECEnv
 
 GOOD: dict[str, Any] = {"gains": np.full((3, 2), 1e-6), "data_bits": 8e5, "cycles": 1e9}
 UNITS = {"gains": "[1]", "data_bits": "[bit]", "cycles": "[cycle]"}
@@ -235,3 +236,40 @@ def test_a_name_is_not_a_scenario(slot: Slot) -> None:
     for call in (lambda s: evaluate(s, slot, [0]), lambda s: solve(s, slot)):
         with pytest.raises(TypeError, match=r"scenario must be a Scenario; got str 'paper-30x2'"):
             call("paper-30x2")
+
+
+PAIR = Scenario(n_devices=2, n_servers=1)
+MASKED = np.ma.masked_array([1.0, 2.0], mask=[False, True])
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda: Slot(MASKED[:, None], 8e5, 1e9),
+        lambda: Slot([[1.0], [1.0]], MASKED, 1e9),
+        lambda: Scenario(n_devices=2, n_servers=1, max_power_w=MASKED),
+        lambda: Scenario(n_devices=2, n_servers=1, cycles=MASKED),
+        lambda: Scenario(n_devices=2, n_servers=1, noise_w=np.ma.masked),
+        lambda: Scenario(n_devices=1, n_servers=1, device_positions=MASKED[None]),
+        lambda: evaluate(PAIR, Slot([[1.0], [1.0]], 1.0, 1.0), MASKED.astype(int)),
+        lambda: vote(MASKED[None]),
+        lambda: MultiMECEnv(PAIR).step(MASKED.astype(int)),
+        lambda: ScoreAction(MultiMECEnv(PAIR)).step(MASKED / 2.0),
+    ],
+)
+def test_masked_entries_are_refused(give: Any) -> None:
+    with pytest.raises(ValueError, match=r"must have a value everywhere; got 1 masked"):
+        give()
+
+
+def test_a_mask_that_hides_nothing_does_no_harm() -> None:
+    whole = np.ma.masked_array([1.0, 2.0], mask=[False, False])
+    assert Slot(whole[:, None], whole, 1e9).data_bits.tolist() == [1.0, 2.0]
+
+
+def test_a_slot_keeps_its_own_arrays() -> None:
+    gains, bits, cycles = np.ones((2, 1)), np.ones(2), np.ones(2)
+    slot = Slot(gains, bits, cycles)
+    for array in (gains, bits, cycles):
+        array[...] = np.nan
+    assert all((part == 1.0).all() for part in (slot.gains, slot.data_bits, slot.cycles))

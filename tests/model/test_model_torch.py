@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mec_gym import Allocation, Scenario, Slot, allocate, evaluate
+from mec_gym.model.arrays import namespace_of
+from mec_gym.model.cost import computing_time, uplink
 from tests.model.reference_loops import random_case, random_choices, random_slot
 
 torch = pytest.importorskip("torch")
@@ -81,16 +84,14 @@ def test_a_given_allocation_of_tensors(precision: str) -> None:
 
 
 @pytest.mark.parametrize("precision", TOLERANCES)
-@pytest.mark.parametrize("field", ["weight_latency", "weight_energy"])
-def test_limits_without_a_weight(field: str, precision: str) -> None:
+def test_energy_may_have_no_weight(precision: str) -> None:
     scenario, slot, _ = random_case(3, 6, 2)
-    scenario = scenario.replace(**{field: [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]})
+    scenario = scenario.replace(weight_energy=[0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
     assignment = np.array([1, 1, 2, 2, 0, 0])
     theirs = evaluate(scenario, as_tensors(slot, precision), assignment)
     assert_same(theirs, evaluate(scenario, slot, assignment), precision)
-    if field == "weight_energy":
-        limit = scenario.per_device("max_power_w")[[0, 2]]
-        np.testing.assert_allclose(theirs.allocation.power_w[[0, 2]].numpy(), limit, rtol=1e-7)
+    limit = scenario.per_device("max_power_w")[[0, 2]]
+    np.testing.assert_allclose(theirs.allocation.power_w[[0, 2]].numpy(), limit, rtol=1e-7)
 
 
 @pytest.mark.parametrize("gain", [1e-20, 1e-12, 1e-6, 1.0, 1e10])
@@ -153,3 +154,61 @@ def test_tensors_are_not_written_to() -> None:
         (tensors.gains, tensors.data_bits, tensors.cycles), copies, strict=True
     ):
         assert torch.equal(tensor, copy)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.3])
+def test_costs_do_not_branch_on_what_tensors_hold(power: float) -> None:
+    """Else they could neither be traced nor exported; vmap refuses such branches, too."""
+    watts = torch.tensor([power, 0.0, 0.5], dtype=torch.float64)
+    snr = torch.tensor([1e6, 1e4, 1e5], dtype=torch.float64)
+
+    def link(p: Any, g: Any) -> Any:
+        return uplink(namespace_of(p), p, g, 8e5, bps_per_nat=1e6 / math.log(2.0))
+
+    def compute(f: Any) -> Any:
+        return computing_time(namespace_of(f), torch.full_like(f, 1e9), f)
+
+    for found, wanted in zip(torch.vmap(link)(watts, snr), link(watts, snr), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0.0, atol=0.0)
+    torch.testing.assert_close(torch.vmap(compute)(watts), compute(watts), rtol=0.0, atol=0.0)
+    assert torch.isinf(link(watts, snr)[0][1])
+    torch.export.export(_Link(link), (watts, snr))
+
+
+class _Link(torch.nn.Module):
+    def __init__(self, link: Any) -> None:
+        super().__init__()
+        self.link = link
+
+    def forward(self, watts: Any, snr: Any) -> Any:
+        return self.link(watts, snr)
+
+
+def test_a_slot_keeps_its_own_tensors_and_their_gradients() -> None:
+    gains = torch.full((2, 1), 1e-6, requires_grad=True)
+    bits = torch.full((2,), 8e5)
+    slot = Slot(gains, bits, 1e9)
+    evaluate(Scenario(n_devices=2, n_servers=1), slot, [1, 1]).objective.backward()
+    assert gains.grad is not None
+    bits.zero_()
+    with torch.no_grad():
+        gains.zero_()
+    assert (slot.gains > 0.0).all()
+    assert (slot.data_bits > 0.0).all()
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16", "int32"])
+def test_other_precisions_become_double_as_of_numpy(precision: str) -> None:
+    gains = torch.ones((2, 1), dtype=getattr(torch, precision))
+    for bits in (8e5, torch.full((2,), 8e5)):
+        slot = Slot(gains, bits, 1e9)
+        assert slot.gains.dtype == slot.data_bits.dtype == slot.cycles.dtype == torch.float64
+        assert slot.data_bits.tolist() == [8e5, 8e5]
+
+
+@pytest.mark.parametrize("kind", ["bool", "complex64"])
+def test_tensors_of_no_numbers_are_refused_as_of_numpy(kind: str) -> None:
+    tensor = torch.ones((2, 1), dtype=getattr(torch, kind))
+    for gains in (tensor, tensor.numpy()):
+        with pytest.raises(TypeError, match="gains must be an array of numbers"):
+            Slot(gains, 8e5, 1e9)

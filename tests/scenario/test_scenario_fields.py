@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mec_gym import Scenario, Slot, Uniform, evaluate
+from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.fields import PER_DEVICE_FIELDS, POSITIVE_UNITS
 from mec_gym.model.layout import fixed_layout
 
@@ -103,8 +104,8 @@ def test_replace_validates_the_whole() -> None:
     each = small(max_power_w=[1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="max_power_w must be one number or 4 numbers"):
         each.replace(n_devices=4)
-    with pytest.raises(ValueError, match="must not both be 0"):
-        small(weight_energy=0.0).replace(weight_latency=0.0)
+    with pytest.raises(ValueError, match="weight_latency must be > 0"):
+        small().replace(weight_latency=0.0)
     with pytest.raises(ValueError, match=r"kmeans.*4 servers for 3 devices"):
         small().replace(n_servers=4)
     with pytest.raises(ValueError, match="device_positions must lie inside the area"):
@@ -191,14 +192,24 @@ def test_huge_integers_are_refused_by_name() -> None:
 
 
 def test_weights() -> None:
-    assert small(weight_latency=0.0).weight_latency == 0.0
+    assert small(weight_energy=0.0).weight_energy == 0.0
     for wrong in (-1.0, math.nan, math.inf, 1e-31):
         with pytest.raises(ValueError, match=r"^weight_energy must be 0 or within .*\[1/J\]"):
             small(weight_energy=wrong)
-    with pytest.raises(
-        ValueError, match="must not both be 0 for a device; got 0 and 0 for device 1"
-    ):
-        small(weight_latency=[1.0, 0.0, 0.0], weight_energy=[0.0, 0.0, 1.0])
+        with pytest.raises(ValueError, match=r"^weight_latency must be finite, > 0 .*\[1/s\]"):
+            small(weight_latency=wrong)
+    for zero in (0.0, [1.0, 0.0, 0.0]):
+        with pytest.raises(ValueError, match=r"^weight_latency must be > 0 \[1/s\].* for ever"):
+            small(weight_latency=zero)
+
+
+def test_every_decision_of_a_legal_world_has_finite_figures() -> None:
+    weights = {"weight_latency": [1e-30, 1.0, 1e30], "weight_energy": [1e30, 0.0, 1.0]}
+    env = MultiMECEnv(small(**weights), optimum=True)
+    env.reset(seed=0)
+    for server in (0, 1, 2):
+        info = env.step([server] * 3)[4]
+        assert all(np.isfinite(value).all() for value in info.values()), info
 
 
 def test_local_execution_has_a_power_in_range() -> None:
@@ -288,6 +299,16 @@ def test_tables_are_used_as_they_are(tmp_path: Path) -> None:
     # The table is read once: the scenario and its JSON do without the file.
     devices.unlink()
     assert Scenario.from_json(scenario.to_json()) == scenario
+
+
+@pytest.mark.parametrize("name", ["d.csv", "D.CSV", "d.txt", "a.b/d.tsv", "d."])
+def test_paths_are_read_whatever_their_suffix(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("x,y\n1,2\n3,4.5\n0,50\n", encoding="utf-8")
+    wanted = ((1.0, 2.0), (3.0, 4.5), (0.0, 50.0))
+    for given in (path, str(path)):
+        assert small(device_positions=given).device_positions == wanted
 
 
 def test_wrong_tables_are_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mec_gym import Scenario, Uniform
+from mec_gym.files import read_object
 from mec_gym.presets import PRESETS
 
 POSITIVE = st.floats(1e-30, 1e30)
@@ -61,8 +62,8 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         switched_capacitance=draw(one_or_each(st.floats(1e-20, 1e3), n)),
         power_exponent=exponent,
         max_power_w=draw(one_or_each(POSITIVE, n)),
-        weight_latency=draw(one_or_each(WEIGHT, n)),
-        weight_energy=draw(one_or_each(POSITIVE, n)),
+        weight_latency=draw(one_or_each(POSITIVE, n)),
+        weight_energy=draw(one_or_each(WEIGHT, n)),
         server_frequency_hz=draw(one_or_each(POSITIVE, m)),
         device_positions=draw(drawn),
         server_positions=draw(servers),
@@ -125,8 +126,8 @@ def test_names_of_any_alphabet_survive_a_file(tmp_path: Path) -> None:
         ("{" + SMALL + ', "format": "geojson"}', ValueError, "must have format 'mec-gym/scenario'"),
         ("{" + SMALL + ', "noise": 1}', TypeError, r"'noise' \(did you mean 'noise_w'\?\)"),
         ("{" + SMALL + ', "qqqq": 1}', TypeError, r"unknown Scenario field: 'qqqq'\."),
-        ('{"n_devices": 5,', ValueError, "is not valid JSON.*line 1"),
-        ('{"n_devices": 5, "n_servers": 1} x', ValueError, "is not valid JSON"),
+        ('{"n_devices": 5,', ValueError, "must be JSON.*line 1"),
+        ('{"n_devices": 5, "n_servers": 1} x', ValueError, "must be JSON"),
         ('{"n_servers": 1}', ValueError, r"lacks n_devices\."),
         ('{"n_devices": 1}', ValueError, r"lacks n_servers\."),
         ("{}", ValueError, r"lacks n_devices and n_servers\."),
@@ -153,16 +154,41 @@ def test_a_field_given_twice_is_refused() -> None:
 def test_files_are_named_in_refusals(tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     for content, message in (
-        (b"{", "not valid JSON"),
-        (b"\xff{}", "not valid JSON"),
-        (b"[" * 100_000, "not valid JSON: nested too deeply"),
-        (b"[1, 2]", "must be an object; got list"),
+        (b"{", "must be JSON"),
+        (b"\xff{}", "must be JSON"),
+        (b"[" * 100_000, "must be JSON: it is nested too deeply"),
+        (b"[1, 2]", "must hold an object; got a list"),
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"broken\.json.* {message}|broken\.json.*{message}"):
             Scenario.from_json(path)
     with pytest.raises(FileNotFoundError):
         Scenario.from_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_byte_order_mark_is_skipped(mark: str, tmp_path: Path) -> None:
+    path = tmp_path / "scenario.json"
+    path.write_text(mark + "{" + SMALL + "}", encoding="utf-8")
+    for source in (path, str(path), mark + "{" + SMALL + "}"):
+        assert Scenario.from_json(source) == Scenario(n_devices=5, n_servers=1)
+    assert read_object(path) == {"n_devices": 5, "n_servers": 1}
+
+
+def test_tables_are_seen_from_the_folder_of_the_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world/d.csv").write_text("x,y\n1,2\n", encoding="utf-8")
+    (tmp_path / "s.csv").write_text("x,y\n3,4\n", encoding="utf-8")
+    path = tmp_path / "world/scenario.json"
+    fields = {"n_devices": 1, "n_servers": 1, "device_positions": "d.csv"}
+    path.write_text(json.dumps(fields | {"server_positions": str(tmp_path / "s.csv")}))
+    monkeypatch.chdir(tmp_path)
+    scenario = Scenario.from_json("world/scenario.json")
+    assert (scenario.device_positions, scenario.server_positions) == (((1.0, 2.0),), ((3.0, 4.0),))
+    with pytest.raises(FileNotFoundError, match=r"'d\.csv'"):
+        Scenario.resolve(fields)
 
 
 def test_mappings_are_read_like_files() -> None:

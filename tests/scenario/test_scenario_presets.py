@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mec_gym import Scenario, Uniform
+from mec_gym import Scenario, Uniform, parallel_env
+from mec_gym.envs.offloading import MultiMECEnv
+from mec_gym.envs.vector import MultiMECVectorEnv
 from mec_gym.presets import PRESETS
 
 NAMES = tuple(PRESETS)
@@ -125,3 +128,25 @@ def test_overrides_are_checked_and_named() -> None:
         Scenario.preset("paper-30x2", noise=1e-6)
     with pytest.raises(ValueError, match="noise_w must be finite"):
         Scenario.preset("paper-30x2", noise_w=0.0)
+
+
+def test_names_of_ours_leave_every_field_to_the_caller() -> None:
+    """What takes fields by keyword has no parameter of a field's name that a keyword reaches."""
+    assert Scenario.preset("paper-30x2", name="mine").name == "mine"
+    assert Scenario.resolve("paper-30x2", name="mine") == Scenario.preset("paper-30x2")
+
+    for taker in (
+        Scenario.preset,
+        Scenario.resolve,
+        Scenario.from_sites,
+        Scenario.replace,
+        MultiMECEnv,
+        MultiMECVectorEnv,
+        parallel_env,
+    ):
+        named = {
+            name
+            for name, parameter in inspect.signature(taker).parameters.items()
+            if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD)
+        }
+        assert not named & set(Scenario.fields()), taker
