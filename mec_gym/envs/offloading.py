@@ -112,7 +112,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     ) -> None:
         if render_mode is not None:
             require_choice("render_mode", render_mode, RENDER_MODES)
-        require_known("argument", overrides, (*ARGUMENTS, *Scenario.fields()))
+        require_known("keyword argument", overrides, (*ARGUMENTS, *Scenario.fields()))
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
         self.render_mode = render_mode
         self._simulator = Simulator(

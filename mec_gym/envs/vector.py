@@ -85,7 +85,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             require_choice("render_mode", render_mode, RENDER_MODES[:1])
         self.num_envs = canonical_integer("num_envs", num_envs, least=1)
         known = (*ARGUMENTS, "max_episode_steps", "autoreset_mode", *Scenario.fields())
-        require_known("argument", overrides, known)
+        require_known("keyword argument", overrides, known)
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
         self.render_mode = render_mode
         self.max_episode_steps = max_episode_steps
