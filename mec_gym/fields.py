@@ -110,6 +110,16 @@ def canonical_integer(name: str, value: object, *, least: int) -> int:
     return int(value)
 
 
+def canonical_limit(name: str, value: object) -> int | None:
+    """Return a number of slots after which episodes end; None, for None and -1, where they do not.
+
+    -1 is Gymnasium's word for it.
+    """
+    if value is None or (isinstance(value, numbers.Integral) and value == -1):
+        return None
+    return canonical_integer(name, value, least=1)
+
+
 def canonical_entries(
     name: str, value: Any, size: int, size_name: str
 ) -> float | tuple[float, ...]:

@@ -27,8 +27,9 @@ except ModuleNotFoundError as error:
 from mec_gym.envs.offloading import ENV_ID, MAX_EPISODE_STEPS, MultiMECEnv
 from mec_gym.envs.registration import parallel_env
 from mec_gym.envs.scores import vote
+from mec_gym.fields import canonical_limit
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_within
+from mec_gym.validation import real_array, require_within
 
 __all__ = ["MultiMECParallelEnv", "env", "parallel_env", "raw_env"]
 
@@ -83,12 +84,10 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if max_cycles is not None and max_cycles != -1 and max_cycles < 1:
-            raise ValueError(f"max_cycles must be >= 1, or None for no limit; got {max_cycles}.")
         self._central = MultiMECEnv(scenario, render_mode=render_mode, **kwargs)
         self.scenario: Scenario = self._central.scenario
         self.render_mode = render_mode
-        self.max_cycles = None if max_cycles == -1 else max_cycles
+        self.max_cycles = canonical_limit("max_cycles", max_cycles)
         self.possible_agents = [f"mec_{j}" for j in range(self.scenario.n_servers)]
         self.agents: list[str] = []
         coder = self._central.coder
@@ -133,8 +132,10 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
 
         Scores of shape (N,) in [0, 1] for every live agent. What it returns is by agent, and empty
         once the episode is over. ``TypeError`` or ``ValueError`` for a missing agent or other
-        scores; the env stays as it was.
+        scores; the env stays as it was. ``RuntimeError`` before the first ``reset``.
         """
+        if not self._state.size:
+            raise RuntimeError("step() needs a reset() before the first episode.")
         if not self.agents:
             return {}, {}, {}, {}, {}
         scores = self._scores(actions)
@@ -176,7 +177,7 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         shape = (self.scenario.n_devices,)
         rows = []
         for agent in self.agents:
-            row = np.asarray(actions[agent], dtype=np.float64)
+            row = real_array(f"action of {agent}", actions[agent])
             if row.shape != shape:
                 raise ValueError(f"action of {agent} must have shape {shape}; got {row.shape}.")
             require_within(f"action of {agent}", row, 0.0, 1.0, "must hold scores within [0, 1]")

@@ -23,7 +23,7 @@ from mec_gym.envs.offloading import (
     require_own_state,
 )
 from mec_gym.envs.simulator import Simulator
-from mec_gym.fields import canonical_integer
+from mec_gym.fields import canonical_integer, canonical_limit
 from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
 from mec_gym.rendering import Picture
@@ -78,9 +78,6 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         render_mode: str | None = None,
         **overrides: Any,
     ) -> None:
-        max_episode_steps = None if max_episode_steps == -1 else max_episode_steps
-        if max_episode_steps is not None:
-            canonical_integer("max_episode_steps", max_episode_steps, least=1)
         if render_mode is not None:
             require_choice("render_mode", render_mode, RENDER_MODES[:1])
         self.num_envs = canonical_integer("num_envs", num_envs, least=1)
@@ -88,7 +85,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         require_known("keyword argument", overrides, known)
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
         self.render_mode = render_mode
-        self.max_episode_steps = max_episode_steps
+        self.max_episode_steps = canonical_limit("max_episode_steps", max_episode_steps)
         self._mode = _autoreset_mode(autoreset_mode)
         self.metadata = {
             "render_modes": list(RENDER_MODES[:1]),
