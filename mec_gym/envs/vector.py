@@ -86,11 +86,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
         self.render_mode = render_mode
         self.max_episode_steps = canonical_limit("max_episode_steps", max_episode_steps)
-        self._mode = _autoreset_mode(autoreset_mode)
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {
             "render_modes": list(RENDER_MODES[:1]),
             "render_fps": 4,
-            "autoreset_mode": self._mode,
+            "autoreset_mode": self.autoreset_mode,
         }
         self._simulator = Simulator(
             self.scenario, self.num_envs, reward=reward, observation=observation, optimum=optimum
@@ -171,13 +171,13 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         ended copy with autoreset DISABLED.
         """
         shape = (self.num_envs, self.scenario.n_devices)
-        restart = self._ended & (self._mode is AutoresetMode.NEXT_STEP)
+        restart = self._ended & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
         if restart.any() and np.shape(actions) == shape:
             # The action of a copy that begins anew is ignored, whatever it is.
             actions = np.array(actions)
             actions[restart] = self._simulator.local_assignment()[restart]
         assignment = self._simulator.checked(actions, shape)
-        if self._mode is AutoresetMode.DISABLED and self._ended.any():
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
             raise RuntimeError(
                 f"copies {np.flatnonzero(self._ended).tolist()} have ended; reset them with "
                 "reset(options={'reset_mask': ...}) or choose another autoreset_mode."
@@ -194,7 +194,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self._draw_pictures(assignment, info, restart)
         infos = _masked(info, np.ones(self.num_envs, dtype=bool))
         self._ended = truncations.copy()
-        if self._mode is AutoresetMode.SAME_STEP and truncations.any():
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and truncations.any():
             observations, infos = self._restart_now(observations, info, truncations)
         terminations = np.zeros(self.num_envs, dtype=bool)
         return observations, rewards, terminations, truncations, infos

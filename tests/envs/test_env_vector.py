@@ -230,6 +230,7 @@ def test_autoreset_mode_by_enum_name_and_value(mode: AutoresetMode) -> None:
     for given in (mode, mode.name, mode.value):
         envs = gym.make_vec(ID, num_envs=1, scenario="paper-30x2", autoreset_mode=given)
         assert envs.metadata["autoreset_mode"] is mode
+        assert envs.unwrapped.autoreset_mode is mode  # where TorchRL looks
 
 
 def test_wrong_arguments_are_refused() -> None:
