@@ -276,8 +276,10 @@ def _check_reward(trial: Trial) -> None:
             _, reward, *_, info = env.step(trial.actions(rng))
             value = info["objective"]
             rewards = {"reciprocal": 1.0 / value, "negative": -value / n_devices}
-            rewards["relative"] = float(local.objective) / value
-            trial.require_same(reward, rewards[kind], f"{kind} reward of objective {value!r}")
+            rewards["relative"] = local.objective / value
+            trial.require_same(
+                reward, float(rewards[kind]), f"{kind} reward of objective {value!r}"
+            )
 
 
 def _check_evaluate(trial: Trial) -> None:
@@ -289,7 +291,7 @@ def _check_evaluate(trial: Trial) -> None:
             same = many.objective[0] == one.objective
             trial.require(same, "evaluate() prices a decision among others differently")
             names = ("objective", "latency_s", "energy_j")
-            wanted = {name: float(getattr(one, name).sum()) for name in names}
+            wanted = {name: getattr(one, name).sum() for name in names}
             overwrite(*vars(many).values(), *vars(one).values())
             trial.require_same(env.get_state(), state, "evaluate() changed the state")
             found = env.step(actions[0])

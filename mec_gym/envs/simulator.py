@@ -56,7 +56,7 @@ class Simulator:
             cycles = np.tile(scenario.per_device("cycles"), (*self._batch, 1))
             self._work = work_of(self._constants, cycles)
         self._must_offload = np.flatnonzero(~scenario.can_execute_locally)
-        self._bounds: tuple[Any, Any] | None = None
+        self._bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     # -- decisions ------------------------------------------------------------------------------
 
@@ -146,23 +146,20 @@ class Simulator:
         counts = sum_by_server(np, None, assignment, self._n_servers)
         if self._batch:
             latency, energy, objective = (np.add.reduce(part, -1) for part in costs)
-            local = counts[..., 0]
         else:
             # Three sums of so few numbers take less time copied together, as one operation.
-            latency, energy, objective = np.add.reduce(np.array(costs), -1).tolist()
-            local = counts.item(0)
+            latency, energy, objective = np.add.reduce(np.array(costs), -1)
         info = {
             "latency_s": latency,
             "energy_j": energy,
             "objective": objective,
-            "n_offloaded": self.scenario.n_devices - local,
+            "n_offloaded": self.scenario.n_devices - counts[..., 0],
             "devices_per_server": counts[..., 1:],
         }
         if self._with_optimum:
             best, bound = self._optimum()
-            # Fresh objects at every call; a float is one anyway.
-            info["optimum"] = best if self._batch == () else best.copy()
-            info["lower_bound"] = bound if self._batch == () else bound.copy()
+            # Fresh at every call; [()] makes a number of an array without axes.
+            info["optimum"], info["lower_bound"] = best.copy()[()], bound.copy()[()]
             info["nrr"] = bound / objective
         return info, self._rewarded(objective)
 
@@ -174,11 +171,11 @@ class Simulator:
         _, _, local = price(self._constants, self.slot, self.local_assignment(), self._work)
         return np.add.reduce(local, axis=-1) / objective
 
-    def _optimum(self) -> tuple[Any, Any]:
+    def _optimum(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return optimum and bound of the current slots, solved once per slot."""
         if self._bounds is None:
             found = solve(self.scenario, self.slot)
-            self._bounds = found.objective, found.lower_bound
+            self._bounds = np.array(found.objective), np.array(found.lower_bound)
         return self._bounds
 
     # -- state ----------------------------------------------------------------------------------
