@@ -273,13 +273,14 @@ def _check_reward(trial: Trial) -> None:
         for _ in trial.each_step():
             nearest = 1 + env.slot.gains.argmax(axis=-1)
             local = env.evaluate(np.where(trial.scenario.can_execute_locally, 0, nearest))
-            _, reward, *_, info = env.step(trial.actions(rng))
+            action = trial.actions(rng)
+            outcome = env.evaluate(action)
+            _, reward, *_, info = env.step(action)
             value = info["objective"]
             rewards = {"reciprocal": 1.0 / value, "negative": -value / n_devices}
             rewards["relative"] = local.objective / value
-            trial.require_same(
-                reward, float(rewards[kind]), f"{kind} reward of objective {value!r}"
-            )
+            wanted = kind(outcome) if callable(kind) else rewards[kind]
+            trial.require_same(reward, float(wanted), f"{kind} reward of objective {value!r}")
 
 
 def _check_evaluate(trial: Trial) -> None:

@@ -22,7 +22,7 @@ from mec_gym.envs.offloading import (
     read_only,
     require_own_state,
 )
-from mec_gym.envs.simulator import Simulator
+from mec_gym.envs.simulator import Reward, Simulator
 from mec_gym.fields import canonical_integer, canonical_limit
 from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
@@ -70,7 +70,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         num_envs: int = 1,
         scenario: Any = "paper-200x10",
         *,
-        reward: str = "reciprocal",
+        reward: Reward = "reciprocal",
         observation: str = "db",
         optimum: bool = False,
         max_episode_steps: int | None = None,

@@ -244,6 +244,37 @@ def test_info_has_the_same_numpy_types_everywhere(face: str, optimum: bool) -> N
         assert {key: type(value) for key, value in info.items()} == wanted
 
 
+@pytest.mark.parametrize(
+    ("reward", "error", "message"),
+    [
+        (lambda outcome: outcome.energy_j, ValueError, r"must have shape \(\).*shape \(6,\).*sum"),
+        (lambda _: np.nan, ValueError, r"what reward\(\) returns must be finite; got nan"),
+        (lambda _: "1", TypeError, r"what reward\(\) returns must be an array of numbers; got '1'"),
+    ],
+)
+def test_a_wrong_reward_is_refused_and_leaves_no_trace(
+    reward: Any, error: type[Exception], message: str
+) -> None:
+    env = MultiMECEnv(SMALL, reward=reward)
+    env.reset(seed=0)
+    before = env.get_state()
+    with pytest.raises(error, match=message):
+        env.step([1] * 6)
+    same(env.get_state(), before)
+
+
+def test_a_function_as_reward_by_make() -> None:
+    env = gym.make(ID, scenario=TASKS, reward=lambda outcome: -outcome.energy_j.sum(-1))
+    env.reset(seed=0)
+    action = np.array([1, 2, 3, 0, 1])
+    wanted = -mec_gym.evaluate(TASKS, env.unwrapped.slot, action).energy_j.sum()
+    reward = env.step(action)[1]
+    assert type(reward) is float
+    assert reward == wanted
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        env.spec.to_json()
+
+
 def test_info_of_the_optimum_reaches_nrr_one() -> None:
     env = MultiMECEnv(TASKS, optimum=True)
     env.reset(seed=3)
