@@ -150,15 +150,17 @@ class Simulator:
         costs = price(self._constants, self.slot, assignment, self._work)
         counts = sum_by_server(np, None, assignment, self._n_servers)
         if self._batch:
-            latency, energy, objective = (np.add.reduce(part, -1) for part in costs)
+            sums: Any = [np.add.reduce(part, -1) for part in costs]
         else:
             # Three sums of so few numbers take less time copied together, as one operation.
-            latency, energy, objective = np.add.reduce(np.array(costs), -1)
+            sums = np.add.reduce(np.array(costs), -1)
+        # By index, which takes a tenth of the time of unpacking or of [..., 0].
+        objective = sums[2]
         info = {
-            "latency_s": latency,
-            "energy_j": energy,
+            "latency_s": sums[0],
+            "energy_j": sums[1],
             "objective": objective,
-            "n_offloaded": self.scenario.n_devices - counts[..., 0],
+            "n_offloaded": self.scenario.n_devices - counts.T[0],
             "devices_per_server": counts[..., 1:],
         }
         if self._with_optimum:
