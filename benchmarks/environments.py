@@ -67,6 +67,32 @@ def vector_step(*, quick: bool) -> list[Row]:
     return rows
 
 
+def step_with_optimum(*, quick: bool) -> list[Row]:
+    """Compare steps with ``optimum=True`` with steps without."""
+    copies = 8 if quick else 64
+    rows = []
+    for name in ("paper-30x2", "paper-200x10", "bandlimited-200x10", "unequal-200x10"):
+        for form, batch, make in (
+            ("single step", (), partial(MultiMECEnv, name)),
+            (f"vector env, {copies} copies", (copies,), partial(MultiMECVectorEnv, copies, name)),
+        ):
+            steps = []
+            for solved in (True, False):
+                env = make(optimum=solved)
+                env.reset(seed=0)
+                action = np.ones((*batch, env.scenario.n_devices), dtype=np.int64)
+                env.step(action)  # reset() has solved this slot already
+                steps.append(partial(env.step, action))
+            times = interleaved(
+                {"ours": (steps[0], 1 if quick else 5), "bare": (steps[1], 5 if quick else 50)},
+                rounds=1 if quick else 10,
+            )
+            with_it, without = (times[one] / max(batch, default=1) for one in ("ours", "bare"))
+            label = f"optimum=True, {form}, {name}, per slot, over without"
+            rows.append(row(label, shown(with_it), shown(without), with_it / without))
+    return rows
+
+
 def memory(*, quick: bool) -> list[Row]:
     """Measure how memory grows over a million steps."""
     steps = 20_000 if quick else 1_000_000

@@ -17,6 +17,7 @@ from mec_bench.system import system
 SUITES = {
     "single step": environments.single_step,
     "vector env": environments.vector_step,
+    "steps with the optimum": environments.step_with_optimum,
     "memory": environments.memory,
     "allocation": solvers.allocation,
     "optimum": solvers.optimum,

@@ -27,7 +27,7 @@ from mec_gym.validation import require_choice
 class Agent(nn.Module):
     """The agent of one server.
 
-    It takes what the PettingZoo env shows to ``mec_{server - 1}``: its gains to all devices, then
+    It takes what the PettingZoo env shows to ``mec_{server}``: its gains to all devices, then
     each task column, where tasks vary. Nothing of another server goes in.
 
     `server` is j, from 1, as in an assignment; `bank` and `coder` are those of a system with this

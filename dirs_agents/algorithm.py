@@ -113,7 +113,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         Parameters
         ----------
         server : int
-            j in 1...M, as in an assignment; ``mec_{j - 1}`` of the PettingZoo env.
+            j in 1...M, as in an assignment; ``mec_j`` of the PettingZoo env.
         admission : bool, optional
             Whether the vote is followed by the servers' admission; as the policy does by default.
             False where the vote is final, as in the PettingZoo env: scores then use full prices.

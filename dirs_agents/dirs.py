@@ -415,7 +415,7 @@ class DIRS(OffloadingAlgorithm):
             return
         agent = int((~finite).any(dim=2).any(dim=0).nonzero()[0])
         raise FloatingPointError(
-            f"the scores of agent {agent + 1} (mec_{agent}) are no longer numbers after gradient "
+            f"the scores of agent mec_{agent + 1} are no longer numbers after gradient "
             f"step {self._n_updates}, at slot {self.num_timesteps}. Training stopped; checkpoints "
             "written before are good. A smaller learning_rate is the usual cure."
         )
@@ -427,8 +427,8 @@ class DIRS(OffloadingAlgorithm):
         if len(values) == 1:
             self._averages.add("train/loss", values[0])
         else:
-            for agent, value in enumerate(values):
-                self._averages.add(f"train/loss_mec_{agent}", value)
+            for server, value in enumerate(values, 1):
+                self._averages.add(f"train/loss_mec_{server}", value)
         # As in eqs. (14) and (17): the mean over the batch's demonstrations and own pairs.
         for name, own in (("demonstration", demonstrated), ("agent", ~demonstrated)):
             if own.any():

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mec_gym.envs.observation import ObservationCoder
+from mec_gym.envs.observation import ObservationCoder, kind_of_space
 from mec_gym.envs.scores import vote
 from mec_gym.model.layout import Layout, fixed_layout
 from mec_gym.model.slot import Slot
@@ -178,15 +178,21 @@ class Predictor(Protocol):
         """Return actions for a batch of observations, and the state of a recurrent policy."""
 
 
-def decide_with(model: Predictor, observation: str = "db") -> Decide:
+def decide_with(model: Predictor, observation: str | None = None) -> Decide:
     """Return a trained model as a policy for :func:`nrr`.
 
     Parameters
     ----------
     model : object with ``predict``
         E.g. a Stable-Baselines3 algorithm. Float actions are scores and are voted on.
-    observation : {"db", "raw", "flat"}
-        The `observation` argument of the env that it was trained on.
+    observation : {"db", "raw", "flat"}, optional
+        The `observation` argument of the env that it was trained on. By default what the model's
+        own ``observation_space`` shows, and "db" for a model without one.
+
+    Raises
+    ------
+    ValueError
+        When it decides: for an ``observation_space`` of none of these kinds.
 
     Examples
     --------
@@ -201,7 +207,9 @@ def decide_with(model: Predictor, observation: str = "db") -> Decide:
     def decide(
         scenario: Scenario, slot: Slot, _layout: Layout, _rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        coded = ObservationCoder(scenario, observation).encode(slot)
+        space = getattr(model, "observation_space", None)
+        kind = observation or ("db" if space is None else kind_of_space(scenario, space))
+        coded = ObservationCoder(scenario, kind).encode(slot)
         actions = np.asarray(model.predict(coded, deterministic=True)[0])
         if actions.dtype.kind == "f":
             shape = (len(actions), scenario.n_servers, scenario.n_devices)

@@ -272,11 +272,14 @@ def _check_reward(trial: Trial) -> None:
         for _ in trial.each_step():
             nearest = 1 + env.slot.gains.argmax(axis=-1)
             local = env.evaluate(np.where(trial.scenario.can_execute_locally, 0, nearest))
-            _, reward, *_, info = env.step(trial.actions(rng))
+            action = trial.actions(rng)
+            outcome = env.evaluate(action)
+            _, reward, *_, info = env.step(action)
             value = info["objective"]
             rewards = {"reciprocal": 1.0 / value, "negative": -value / n_devices}
-            rewards["relative"] = float(local.objective) / value
-            trial.require_same(reward, rewards[kind], f"{kind} reward of objective {value!r}")
+            rewards["relative"] = local.objective / value
+            wanted = kind(outcome) if callable(kind) else rewards[kind]
+            trial.require_same(reward, float(wanted), f"{kind} reward of objective {value!r}")
 
 
 def _check_evaluate(trial: Trial) -> None:
@@ -288,7 +291,7 @@ def _check_evaluate(trial: Trial) -> None:
             same = many.objective[0] == one.objective
             trial.require(same, "evaluate() prices a decision among others differently")
             names = ("objective", "latency_s", "energy_j")
-            wanted = {name: float(getattr(one, name).sum()) for name in names}
+            wanted = {name: getattr(one, name).sum() for name in names}
             overwrite(*vars(many).values(), *vars(one).values())
             trial.require_same(env.get_state(), state, "evaluate() changed the state")
             found = env.step(actions[0])

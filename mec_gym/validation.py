@@ -158,12 +158,15 @@ def suggestion(given: object, known: Iterable[str]) -> str:
 
 
 def require_known(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise ``TypeError`` that names every unknown name with its nearest known neighbour."""
+    """Raise ``TypeError`` that names every unknown name with its nearest known neighbour.
+
+    For a "keyword argument" in Python's own words, which libraries look for to leave it out.
+    """
     names = list(known)
     unknown = [name for name in given if name not in names]
     if unknown:
         listed = "; ".join(f"{name!r}{suggestion(name, names)}" for name in unknown)
-        raise TypeError(f"unknown {what}: {listed}.")
+        raise TypeError(f"unexpected {what} {listed}.")
 
 
 def dict_of(name: str, value: Any) -> dict[str, Any]:

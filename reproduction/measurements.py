@@ -129,7 +129,9 @@ def losses(*, seed: int, slots: int, arguments: Mapping[str, Any]) -> dict[str, 
     model.learn(0, log_interval=None)
     pretraining = len(writer.points)
     model.learn(slots, log_interval=model.train_interval, reset_num_timesteps=False)
-    agents = sorted({name for point in writer.points for name in point})
+    # mec_10 comes after mec_2.
+    names = {name for point in writer.points for name in point}
+    agents = sorted(names, key=lambda name: (len(name), name))
     return {
         "steps": writer.steps,
         "losses": [[rounded(point[name]) for point in writer.points] for name in agents],

@@ -20,9 +20,9 @@ def test_a_quick_run_writes_the_whole_report(tmp_path: Path) -> None:
     raw = json.loads((tmp_path / "results.json").read_text())
     page = (tmp_path / "README.md").read_text()
     assert set(raw["results"]) == {
-        "single step", "vector env", "memory", "allocation", "optimum", "batched optimum", "gaps",
-        "training", "gradient step", "inference", "search", "actor-critic", "harness", "matrix",
-        "maddpg",
+        "single step", "vector env", "steps with the optimum", "memory", "allocation", "optimum",
+        "batched optimum", "gaps", "training", "gradient step", "inference", "search",
+        "actor-critic", "harness", "matrix", "maddpg",
     }  # fmt: skip
     for rows in raw["results"].values():
         assert rows

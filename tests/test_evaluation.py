@@ -1,12 +1,15 @@
 """Frozen slots and intervals."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 from scipy import stats
 
-from mec_gym import Scenario, evaluate, solve
+from mec_gym import Scenario, Uniform, evaluate, solve
 from mec_gym.envs.offloading import MultiMECEnv
-from mec_gym.evaluation import SlotSet, estimate, nrr, slot_set
+from mec_gym.evaluation import SlotSet, decide_with, estimate, nrr, slot_set
 
 
 def test_a_set_is_frozen_and_another_seed_is_another_set() -> None:
@@ -49,6 +52,33 @@ def test_nrr_is_the_same_in_info_and_on_frozen_slots(preset: str) -> None:
     bound, none = np.array([[solve(env.scenario, slot).lower_bound]]), np.zeros((1, 1))
     slots = SlotSet((env.scenario,), (slot[None],), bound, none, 0.0)
     assert env.step(choice)[4]["nrr"] == nrr(slots, lambda *_: choice[None]).item()
+
+
+class Watches:
+    """A model that keeps what it is shown, and was trained in an env of its own."""
+
+    def __init__(self, scenario: Scenario, kind: str) -> None:
+        self.observation_space = MultiMECEnv(scenario, observation=kind).observation_space
+        self.shown: list[Any] = []
+        self.n_devices = scenario.n_devices
+
+    def predict(self, observation: Any, **_: Any) -> tuple[Any, Any]:
+        self.shown.append(observation)
+        return np.zeros((len(observation), self.n_devices), dtype=int), None
+
+
+@pytest.mark.parametrize("kind", ["db", "raw", "flat"])
+@pytest.mark.parametrize("bits", [8e5, Uniform(5e5, 9e5)])
+def test_a_model_is_shown_what_its_own_space_says(bits: Any, kind: str) -> None:
+    scenario = Scenario(n_devices=3, n_servers=2, data_bits=bits)
+    other = scenario.replace(data_bits=Uniform(6e5, 8e5)) if bits != 8e5 else scenario
+    model, slots = Watches(other, kind), slot_set(scenario, n_layouts=1, slots_per_layout=2)
+    found = nrr(slots, decide_with(model))
+    np.testing.assert_array_equal(found, nrr(slots, decide_with(model, kind)))
+    np.testing.assert_array_equal(*model.shown)
+    model.observation_space = Box(0.0, 1.0, (3, 2))
+    with pytest.raises(ValueError, match=r"of a kind 'db', 'raw', 'flat'; got Box\(0.0, 1.0"):
+        nrr(slots, decide_with(model))
 
 
 def test_the_interval_is_students_over_layouts() -> None:

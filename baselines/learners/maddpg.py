@@ -334,7 +334,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
             )
 
     def _name(self, agent: int) -> str:
-        return f"{'agent' if self.scenario is None else 'mec'}_{agent}"
+        return f"{'agent' if self.scenario is None else 'mec'}_{agent + 1}"
 
     def _record(self, figures: list[dict[str, float]]) -> None:
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")

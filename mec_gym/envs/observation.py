@@ -141,6 +141,23 @@ class ObservationCoder:
         return Slot(np.clip(gains, SMALLEST, LARGEST), **tasks)
 
 
+def kind_of_space(scenario: Scenario, space: Any) -> str:
+    """Return the kind of the observations that a space holds, of a scenario with any tasks.
+
+    ``ValueError`` for a space of other observations.
+    """
+    for kind in OBSERVATIONS:
+        own = ObservationCoder(scenario, kind).space()
+        # A gain comes first in all of them; bounds of tasks may be those of another scenario.
+        alike = isinstance(space, Box) and len(space.shape) == len(own.shape)
+        if alike and space.low.flat[0] == own.low.flat[0]:
+            return kind
+    raise ValueError(
+        f"observations must be those of the env, of a kind {', '.join(map(repr, OBSERVATIONS))}; "
+        f"got {space}. Name the kind if the model takes it all the same: observation='db'."
+    )
+
+
 def units_of_gains(gains: Array) -> Array:
     """Return gains, an array or tensor, as entries of a "db" observation, [O-1]."""
     return namespace_of(gains).log(gains) * float(_PER_NEPER) + float(_OFFSET)

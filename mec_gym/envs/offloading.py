@@ -12,7 +12,7 @@ from gymnasium.spaces import MultiDiscrete
 from numpy.typing import NDArray
 
 from mec_gym.envs.observation import ObservationCoder
-from mec_gym.envs.simulator import Simulator
+from mec_gym.envs.simulator import Reward, Simulator
 from mec_gym.model.slot import Slot
 from mec_gym.outcome import Outcome, evaluate
 from mec_gym.rendering import Frame, Picture
@@ -53,7 +53,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     :func:`mec_gym.slot_from_observation` turns an observation back into its Slot.
 
     **Reward.** ``reciprocal``: 1/ΣΦ_i [R-1], the paper's. ``relative``: objective of all-local
-    execution / objective [R-2]. ``negative``: −ΣΦ_i / N [R-3].
+    execution / objective [R-2]. ``negative``: −ΣΦ_i / N [R-3]. Or a function of the decision's
+    :class:`~mec_gym.Outcome`, called once per step.
 
     **Start.** A layout (the scenario's one map, or a new one where ``layout="redrawn"``) and a
     first slot. **Termination.** Never. **Truncation.** By the time limit: 100 slots in
@@ -71,12 +72,18 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     ----------
     scenario : str, path, mapping or Scenario
         A preset's name, the path of a scenario's JSON, its fields, or the Scenario itself.
-    reward : {"reciprocal", "relative", "negative"}
-        See above.
+    reward : {"reciprocal", "relative", "negative"} or callable
+        See above. A function gets an Outcome, whose last axis is that of the devices, and in the
+        vector env the copies before it: ``lambda outcome: -outcome.energy_j.sum(-1)`` gives the
+        same numbers in both. It returns finite numbers, shape () or (B,). ``env.spec.to_json()``
+        refuses such an env, since JSON holds no function; a lambda does not pickle either.
     observation : {"db", "raw", "flat"}
         See above.
     optimum : bool
-        Solve every slot and report the optimum in info.
+        Solve every slot and report the optimum in info. Steps then take 25 to 55 times as long in
+        the presets, 1 to 4 ms. The vector env solves all copies in one batch: 64 copies take 25 to
+        110 times as long as without, but per slot a sixth of the single env's time in
+        ``paper-30x2``, a third in ``paper-200x10`` and four fifths in ``unequal-200x10``.
     render_mode : {"rgb_array", "human"}, optional
         Needs ``pip install "mec-gym[render]"``.
     **overrides
@@ -104,7 +111,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         self,
         scenario: Any = "paper-200x10",
         *,
-        reward: str = "reciprocal",
+        reward: Reward = "reciprocal",
         observation: str = "db",
         optimum: bool = False,
         render_mode: str | None = None,
@@ -112,7 +119,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     ) -> None:
         if render_mode is not None:
             require_choice("render_mode", render_mode, RENDER_MODES)
-        require_known("argument", overrides, (*ARGUMENTS, *Scenario.fields()))
+        require_known("keyword argument", overrides, (*ARGUMENTS, *Scenario.fields()))
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
         self.render_mode = render_mode
         self._simulator = Simulator(

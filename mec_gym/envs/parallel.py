@@ -1,6 +1,7 @@
 """The PettingZoo face: one agent per server, the same world as the central env.
 
-Importing this module registers ``mec_gym/MultiMEC-v0`` with PettingZoo where it has a registry.
+Importing this module registers ``mec_gym/MultiMEC-v0`` with PettingZoo where it has a registry, for
+``pettingzoo.make("parallel", ...)`` and ``("aec", ...)``, where agents act in turn.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Observation = NDArray[np.float32]
 
 
 class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
-    """One agent per server, ``mec_0`` ... ``mec_{M-1}``, that see and decide apart.
+    """One agent per server, ``mec_1`` ... ``mec_M``, that see and decide apart.
 
     **Observation** of agent j: Box, float32, shape (N · (1 + T),): its own gains to all devices,
     then the T task columns one after the other, coded as in
@@ -88,7 +89,7 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         self.scenario: Scenario = self._central.scenario
         self.render_mode = render_mode
         self.max_cycles = canonical_limit("max_cycles", max_cycles)
-        self.possible_agents = [f"mec_{j}" for j in range(self.scenario.n_servers)]
+        self.possible_agents = [f"mec_{j}" for j in range(1, self.scenario.n_servers + 1)]
         self.agents: list[str] = []
         coder = self._central.coder
         self._table = (self.scenario.n_devices, coder.n_columns)
@@ -219,3 +220,4 @@ if hasattr(pettingzoo, "register"):  # from PettingZoo 1.27 on
         "mec_gym.envs.parallel:parallel_env",
         max_cycles=MAX_EPISODE_STEPS,
     )
+    pettingzoo.register("aec", ENV_ID, "mec_gym.envs.parallel:env", max_cycles=MAX_EPISODE_STEPS)

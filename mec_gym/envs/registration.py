@@ -35,7 +35,7 @@ def parallel_env(
     --------
     >>> env = parallel_env("paper-30x2", max_cycles=10)
     >>> env.possible_agents
-    ['mec_0', 'mec_1']
+    ['mec_1', 'mec_2']
     """
     from mec_gym.envs.parallel import MultiMECParallelEnv
 

@@ -112,9 +112,7 @@ class SB3VecEnv(VecEnv):
         for key, values in infos.items():
             if key.startswith(("_", "final_")):
                 continue
-            # tolist() gives Python numbers, as a single env does.
-            entries = values.tolist() if values.ndim == 1 else [row.copy() for row in values]
-            for row, entry in zip(rows, entries, strict=True):
+            for row, entry in zip(rows, values.copy(), strict=True):
                 row[key] = entry
         return rows
 

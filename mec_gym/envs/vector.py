@@ -24,7 +24,7 @@ from mec_gym.envs.offloading import (
     require_own_state,
     warn_of_options,
 )
-from mec_gym.envs.simulator import Simulator
+from mec_gym.envs.simulator import Reward, Simulator
 from mec_gym.fields import canonical_integer, canonical_limit
 from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
@@ -72,7 +72,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         num_envs: int = 1,
         scenario: Any = "paper-200x10",
         *,
-        reward: str = "reciprocal",
+        reward: Reward = "reciprocal",
         observation: str = "db",
         optimum: bool = False,
         max_episode_steps: int | None = None,
@@ -84,7 +84,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             require_choice("render_mode", render_mode, RENDER_MODES[:1])
         self.num_envs = canonical_integer("num_envs", num_envs, least=1)
         known = (*ARGUMENTS, "max_episode_steps", "autoreset_mode", *Scenario.fields())
-        require_known("argument", overrides, known)
+        require_known("keyword argument", overrides, known)
         self.scenario: Scenario = Scenario.resolve(scenario, **overrides)
         self.render_mode = render_mode
         self.max_episode_steps = canonical_limit("max_episode_steps", max_episode_steps)

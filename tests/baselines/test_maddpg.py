@@ -381,8 +381,8 @@ def test_callbacks_monitors_and_evaluation(tmp_path: Path) -> None:
 
 TAGS = {
     "train/actor_loss",
-    "train/actor_loss_mec_0",
-    "train/actor_loss_mec_2",
+    "train/actor_loss_mec_1",
+    "train/actor_loss_mec_3",
     "train/actor_grad_norm",
     "train/critic_loss",
     "train/critic_grad_norm",
@@ -430,7 +430,7 @@ def test_gradients_that_are_not_finite_stop_training_and_spare_the_weights() -> 
     with torch.no_grad():
         model.actor.network[0].weight[1] = torch.inf
     model.replay_buffer.rewards[3] = 0.1
-    with pytest.raises(FloatingPointError, match=r"actors \(of mec_1\)"):
+    with pytest.raises(FloatingPointError, match=r"actors \(of mec_2\)"):
         model.train(1, 64)
 
 

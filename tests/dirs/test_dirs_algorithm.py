@@ -366,7 +366,7 @@ class Poison(BaseCallback):
 @pytest.mark.parametrize("policy", ["EnsemblePolicy", "PricePolicy", "CentralPolicy"])
 def test_poisoned_weights_are_named(policy: str, after: int) -> None:
     model = make_model(policy)
-    with pytest.raises(FloatingPointError, match=r"agent \d+ \(mec_\d\).*step \d+.*slot \d+"):
+    with pytest.raises(FloatingPointError, match=r"agent mec_\d.*step \d+.*slot \d+"):
         model.learn(20, callback=Poison(after))
     assert model.num_timesteps == after
 
@@ -382,7 +382,7 @@ def test_a_poisoned_temperature_is_named_when_it_is_used() -> None:
 def test_the_agent_that_is_poisoned_is_the_one_named() -> None:
     for after in (2, 3):
         model = make_model("EnsemblePolicy", scenario=TASKS)
-        with pytest.raises(FloatingPointError, match=r"agent 2 \(mec_1\)"):
+        with pytest.raises(FloatingPointError, match=r"agent mec_2 "):
             model.learn(20, callback=Poison(after))
 
 

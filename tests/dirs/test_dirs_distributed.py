@@ -93,7 +93,7 @@ def test_the_multi_agent_env_takes_the_agents_scores(policy: str) -> None:
         observations, rewards, _, _, infos = env.step(actions)
         assert set(rewards.values()) == {reward}
         np.testing.assert_array_equal(
-            infos["mec_0"]["devices_per_server"], info["devices_per_server"]
+            infos["mec_1"]["devices_per_server"], info["devices_per_server"]
         )
 
 

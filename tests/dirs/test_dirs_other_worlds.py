@@ -106,9 +106,11 @@ def face_nrr(model: DIRS, preset: str, **agent: Any) -> float:
     agents = [model.agent(j + 1, **agent) for j in range(model.scenario.n_servers)]
     found = []
     for _ in range(10):
-        scores = {f"mec_{j}": one.scores(observations[f"mec_{j}"]) for j, one in enumerate(agents)}
+        scores = {
+            f"mec_{j}": one.scores(observations[f"mec_{j}"]) for j, one in enumerate(agents, 1)
+        }
         observations, _, _, _, infos = par.step(scores)
-        found.append(infos["mec_0"]["nrr"])
+        found.append(infos["mec_1"]["nrr"])
     return float(np.mean(found))
 
 

@@ -453,7 +453,7 @@ def test_tensorboard_shows_training(policy: str, tmp_path: Path) -> None:
     )
     model.learn(40, log_interval=10)
     tags = event_tags(tmp_path / "DIRS_1")
-    losses = {"mec_0", "mec_1"} if policy == "EnsemblePolicy" else set()
+    losses = {"mec_1", "mec_2"} if policy == "EnsemblePolicy" else set()
     wanted = TAGS | {f"{part}/loss_{name}" for part in ("train", "pretrain") for name in losses}
     if policy == "PricePolicy":
         wanted |= {"train/loss", "pretrain/loss"}

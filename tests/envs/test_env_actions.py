@@ -196,9 +196,6 @@ def test_info_and_rewards_equal_evaluate(scenario: Scenario, optimum: bool) -> N
             assert info["n_offloaded"] == np.count_nonzero(action)
             counts = np.bincount(action, minlength=scenario.n_servers + 1)[1:]
             same(info["devices_per_server"], counts)
-            assert type(info["n_offloaded"]) is int
-            for name in ("objective", "latency_s", "energy_j"):
-                assert type(info[name]) is float
             if optimum:
                 found = mec_gym.solve(scenario, slot)
                 assert info["optimum"] == found.objective
@@ -209,6 +206,73 @@ def test_info_and_rewards_equal_evaluate(scenario: Scenario, optimum: bool) -> N
         assert steps["reciprocal"][1] == 1.0 / objective
         assert steps["negative"][1] == -objective / scenario.n_devices
         assert steps["relative"][1] == alone.objective / objective
+
+
+@pytest.mark.parametrize("optimum", [False, True])
+@pytest.mark.parametrize("face", ["single", "vector", "parallel", "sb3"])
+def test_info_has_the_same_numpy_types_everywhere(face: str, optimum: bool) -> None:
+    """TorchRL's readers of info look for ``dtype``."""
+    options: dict[str, Any] = {"scenario": SMALL, "optimum": optimum}
+    if face == "single":
+        env = gym.make(ID, **options)
+        infos = [env.reset(seed=0)[1], env.step([1] * 6)[-1]]
+    elif face == "vector":
+        envs = gym.make_vec(ID, num_envs=2, **options)
+        batches = [envs.reset(seed=0)[1], envs.step([[1] * 6] * 2)[-1]]
+        infos = [{key: values[0] for key, values in info.items()} for info in batches]
+        infos = [{key: info[key] for key in info if key[0] != "_"} for info in infos]
+    elif face == "parallel":
+        pytest.importorskip("pettingzoo")
+        apart = mec_gym.parallel_env(**options)
+        agent = apart.possible_agents[0]
+        infos = [apart.reset(seed=0)[1][agent]]
+        infos += [apart.step({one: np.ones(6) for one in apart.agents})[-1][agent]]
+    else:
+        pytest.importorskip("stable_baselines3")
+        from mec_gym.envs.sb3 import make_sb3_vec_env
+
+        adapted = make_sb3_vec_env(n_envs=2, seed=0, **options)
+        adapted.reset()
+        infos = [dict(adapted.reset_infos[0]), adapted.step(np.ones((2, 6), dtype=int))[-1][0]]
+        infos[1].pop("TimeLimit.truncated")
+    figures = ["latency_s", "energy_j", "objective"]
+    figures += ["optimum", "lower_bound", "nrr"] * optimum
+    wanted = dict.fromkeys(figures, np.float64) | {"n_offloaded": np.int64}
+    for info in infos:
+        counts = info.pop("devices_per_server")
+        assert (counts.dtype, counts.shape) == (np.int64, (2,))
+        assert {key: type(value) for key, value in info.items()} == wanted
+
+
+@pytest.mark.parametrize(
+    ("reward", "error", "message"),
+    [
+        (lambda outcome: outcome.energy_j, ValueError, r"must have shape \(\).*shape \(6,\).*sum"),
+        (lambda _: np.nan, ValueError, r"what reward\(\) returns must be finite; got nan"),
+        (lambda _: "1", TypeError, r"what reward\(\) returns must be an array of numbers; got '1'"),
+    ],
+)
+def test_a_wrong_reward_is_refused_and_leaves_no_trace(
+    reward: Any, error: type[Exception], message: str
+) -> None:
+    env = MultiMECEnv(SMALL, reward=reward)
+    env.reset(seed=0)
+    before = env.get_state()
+    with pytest.raises(error, match=message):
+        env.step([1] * 6)
+    same(env.get_state(), before)
+
+
+def test_a_function_as_reward_by_make() -> None:
+    env = gym.make(ID, scenario=TASKS, reward=lambda outcome: -outcome.energy_j.sum(-1))
+    env.reset(seed=0)
+    action = np.array([1, 2, 3, 0, 1])
+    wanted = -mec_gym.evaluate(TASKS, env.unwrapped.slot, action).energy_j.sum()
+    reward = env.step(action)[1]
+    assert type(reward) is float
+    assert reward == wanted
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        env.spec.to_json()
 
 
 def test_info_of_the_optimum_reaches_nrr_one() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from mec_gym import Scenario, ScoreAction, Uniform
+from mec_gym import Outcome, Scenario, ScoreAction, Uniform
 from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.testing import CHECKS, ConformanceError, Report, check_offloading_env
 
@@ -123,11 +123,16 @@ def test_presets_conform_with_optimum(name: str, observation: str) -> None:
 OWN = pytest.mark.parametrize("scenario", [USERS, SMALL, STILL], ids=lambda one: one.name)
 
 
+def least_energy(outcome: Outcome) -> Any:
+    return -outcome.energy_j.sum(-1)
+
+
 @pytest.mark.parametrize(
-    ("observation", "reward"), [("db", "reciprocal"), ("raw", "relative"), ("flat", "negative")]
+    ("observation", "reward"),
+    [("db", "reciprocal"), ("raw", "relative"), ("flat", "negative"), ("db", least_energy)],
 )
 @OWN
-def test_users_scenarios_conform(scenario: Scenario, observation: str, reward: str) -> None:
+def test_users_scenarios_conform(scenario: Scenario, observation: str, reward: Any) -> None:
     pytest.importorskip("pettingzoo")
     report = check_offloading_env(
         scenario, observation=observation, reward=reward, optimum=True, seeds=[4], steps=6

@@ -122,7 +122,13 @@ def test_every_scenario_field_is_a_keyword() -> None:
         ({"scenario": 3}, TypeError, "must be a str"),
         ({"scenario": {"n_devices": 3}}, ValueError, "lacks n_servers"),
         ({"scenario": {"n_device": 3, "n_servers": 1}}, TypeError, "did you mean 'n_devices'"),
-        ({"bandwith_hz": 1.0}, TypeError, "did you mean 'bandwidth_hz'"),
+        (
+            {"bandwith_hz": 1.0},
+            TypeError,
+            r"unexpected keyword argument 'bandwith_hz' \(did you mean 'bandwidth_hz'",
+        ),
+        # TorchRL looks for Python's own words, and then leaves the argument out.
+        ({"frameskip": 1}, TypeError, "unexpected keyword argument 'frameskip'"),
         ({"noise_w": -1.0}, ValueError, "noise_w must be"),
         ({"reward": "reciprocl"}, ValueError, "did you mean 'reciprocal'"),
         ({"observation": "decibel"}, ValueError, "observation must be one of"),

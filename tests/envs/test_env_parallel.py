@@ -112,6 +112,13 @@ def test_registry() -> None:
     env = pettingzoo.make("parallel", "mec_gym/MultiMEC-v0", scenario="paper-30x2")
     assert isinstance(env.unwrapped, MultiMECParallelEnv)
     assert env.unwrapped.max_cycles == 100
+    turns = pettingzoo.make("aec", "mec_gym/MultiMEC-v0", scenario="paper-30x2", max_cycles=1)
+    assert isinstance(turns, pettingzoo.AECEnv)
+    turns.reset(seed=0)
+    assert turns.agents == ["mec_1", "mec_2"]
+    while turns.agents:
+        over = turns.truncations[turns.agent_selection]
+        turns.step(None if over else np.zeros(30, dtype=np.float32))
 
 
 def test_without_pettingzoo_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,11 +178,11 @@ def test_an_agent_sees_no_other_agents_gains() -> None:
 
 def test_spaces_are_the_same_objects_and_alike() -> None:
     env = parallel_env(TASKS)
-    assert env.possible_agents == ["mec_0", "mec_1"]
+    assert env.possible_agents == ["mec_1", "mec_2"]
     for space in (env.observation_space, env.action_space):
-        assert space("mec_0") is space("mec_0")
-        assert space("mec_0") == space("mec_1")
-        assert space("mec_0") is not space("mec_1")
+        assert space("mec_1") is space("mec_1")
+        assert space("mec_1") == space("mec_2")
+        assert space("mec_1") is not space("mec_2")
 
 
 def test_results_are_new_and_free() -> None:
@@ -254,8 +261,8 @@ def test_wrong_actions_are_refused_and_leave_no_trace() -> None:
     good = {agent: np.full(5, 0.7, dtype=np.float32) for agent in env.agents}
     rows: list[Any] = [np.full(5, np.nan), np.full(5, 1.1), np.full(5, -0.1), np.full(5, np.inf)]
     rows += [np.zeros(4), np.zeros((1, 5)), np.zeros(()), None, "scores", [1j] * 5]
-    wrong: list[dict[str, Any]] = [good | {"mec_1": row} for row in rows]
-    wrong += [{}, {"mec_0": good["mec_0"]}]
+    wrong: list[dict[str, Any]] = [good | {"mec_2": row} for row in rows]
+    wrong += [{}, {"mec_1": good["mec_1"]}]
     for _ in range(3):
         for actions in wrong:
             with pytest.raises((TypeError, ValueError)):
@@ -268,10 +275,10 @@ def test_messages_name_agent_and_device() -> None:
     env = parallel_env(SMALL)
     env.reset(seed=0)
     good = {agent: np.zeros(5) for agent in env.agents}
-    with pytest.raises(ValueError, match=r"mec_2.*got 2.0 at index \(3,\)"):
-        env.step(good | {"mec_2": np.array([0, 0, 0, 2.0, 0])})
-    with pytest.raises(ValueError, match=r"missing \['mec_1'\]"):
-        env.step({"mec_0": good["mec_0"], "mec_2": good["mec_2"]})
+    with pytest.raises(ValueError, match=r"mec_3.*got 2.0 at index \(3,\)"):
+        env.step(good | {"mec_3": np.array([0, 0, 0, 2.0, 0])})
+    with pytest.raises(ValueError, match=r"missing \['mec_2'\]"):
+        env.step({"mec_1": good["mec_1"], "mec_3": good["mec_3"]})
 
 
 def test_copies_go_on_alike() -> None:

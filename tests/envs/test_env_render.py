@@ -143,7 +143,7 @@ def test_pictures_of_the_parallel_env() -> None:
     env.reset(seed=0)
     central.reset(seed=0)
     assert (env.render() == central.render()).all()
-    env.step({"mec_0": np.ones(5), "mec_1": np.zeros(5)})
+    env.step({"mec_1": np.ones(5), "mec_2": np.zeros(5)})
     central.step([1] * 5)
     assert (env.render() == central.render()).all()
     env.close()

@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import FlattenObservation, RecordEpisodeStatistics, TransformReward
 
-from mec_gym import Scenario, Uniform
+from mec_gym import Outcome, Scenario, Uniform
 from mec_gym.envs.vector import MultiMECVectorEnv
 
 ID = "mec_gym/MultiMEC-v0"
@@ -115,6 +115,25 @@ def test_equals_sync(name: str, optimum: bool, mode: AutoresetMode) -> None:
 def test_equals_sync_with_every_option(observation: str, reward: str, mode: AutoresetMode) -> None:
     for name in ("tasks", "must offload"):
         walk(*pair(SCENARIOS[name], mode, n=4, steps=3, observation=observation, reward=reward))
+
+
+def slowest(outcome: Outcome) -> Any:
+    return -outcome.latency_s.max(-1)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize(
+    "reward",
+    [
+        slowest,
+        lambda outcome: -outcome.energy_j.sum(-1),
+        lambda outcome: np.log(outcome.objective) + outcome.allocation.power_w.mean(-1),
+        lambda outcome: outcome.objective,
+    ],
+)
+def test_a_function_as_reward_equals_sync(reward: Any, mode: AutoresetMode) -> None:
+    for name in ("tasks", "must offload"):
+        walk(*pair(SCENARIOS[name], mode, n=4, steps=3, reward=reward))
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
@@ -230,6 +249,7 @@ def test_autoreset_mode_by_enum_name_and_value(mode: AutoresetMode) -> None:
     for given in (mode, mode.name, mode.value):
         envs = gym.make_vec(ID, num_envs=1, scenario="paper-30x2", autoreset_mode=given)
         assert envs.metadata["autoreset_mode"] is mode
+        assert envs.unwrapped.autoreset_mode is mode  # where TorchRL looks
 
 
 def test_wrong_arguments_are_refused() -> None:

@@ -130,6 +130,6 @@ def test_a_checkpoint_takes_the_figures_with_it(
 def test_rows_of_the_learning_curve_hold_what_dirs_has_noted(tmp_path: Path) -> None:
     train(quick("dirs", timesteps=150), tmp_path)
     found = read(tmp_path)
-    for tag in ("mec/objective", "train/loss_mec_0"):
+    for tag in ("mec/objective", "train/loss_mec_1"):
         # DIRS itself writes after 100 slots alone.
         assert [event.step for event in found.Scalars(tag)] == [50, 100, 150]

@@ -125,7 +125,7 @@ def test_names_of_any_alphabet_survive_a_file(tmp_path: Path) -> None:
         ("{" + SMALL + ', "version": null}', ValueError, "has version None"),
         ("{" + SMALL + ', "format": "geojson"}', ValueError, "must have format 'mec-gym/scenario'"),
         ("{" + SMALL + ', "noise": 1}', TypeError, r"'noise' \(did you mean 'noise_w'\?\)"),
-        ("{" + SMALL + ', "qqqq": 1}', TypeError, r"unknown Scenario field: 'qqqq'\."),
+        ("{" + SMALL + ', "qqqq": 1}', TypeError, r"unexpected Scenario field 'qqqq'\."),
         ('{"n_devices": 5,', ValueError, "must be JSON.*line 1"),
         ('{"n_devices": 5, "n_servers": 1} x', ValueError, "must be JSON"),
         ('{"n_servers": 1}', ValueError, r"lacks n_devices\."),
