@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import sys
 import time
@@ -19,6 +18,7 @@ from mec_bench.registry import algorithm, changes
 from mec_bench.results import Result
 from mec_bench.run import RunFolder, Settings, taking_requests
 from mec_gym import Scenario
+from mec_gym.files import read_object
 from mec_gym.validation import suggestion
 
 PAPER_TIMESTEPS = {(30, 2): 3000, (180, 8): 4000, (200, 10): 5000}
@@ -173,23 +173,22 @@ def changes_of(
 
 def _table(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # editors may begin it with a mark
-        values = _toml(text) if path.suffix == ".toml" else json.loads(text)
-    except ValueError as error:  # JSON's, TOML's and Unicode's are of this kind
+        values = _toml(path) if path.suffix == ".toml" else read_object(path)
+    except ValueError as error:  # TOML's and Unicode's are of this kind, too
         raise ValueError(f"settings file {path} cannot be read: {error}") from error
-    if not isinstance(values, dict) or not all(isinstance(v, dict) for v in values.values()):
+    if not all(isinstance(table, dict) for table in values.values()):
         raise ValueError(
             f'settings file {path} must hold one table per algorithm, {{"dirs": {{"beta": 1.8}}}}.'
         )
     return values
 
 
-def _toml(text: str) -> Any:
+def _toml(path: Path) -> dict[str, Any]:
     if sys.version_info < (3, 11):
         raise ValueError("TOML needs Python 3.11 or later; write it as JSON.")
     import tomllib
 
-    return tomllib.loads(text)
+    return tomllib.loads(path.read_text(encoding="utf-8-sig"))
 
 
 _WORDS = {

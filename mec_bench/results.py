@@ -29,7 +29,7 @@ from pydantic.dataclasses import dataclass as validated
 from pydantic_core import PydanticCustomError
 from typing_extensions import dataclass_transform
 
-from mec_gym.files import write_whole
+from mec_gym.files import read_object, write_whole
 
 # -- what a value must be, and how a message says so ---------------------------------------------
 
@@ -433,37 +433,19 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     --------
     >>> read_result(__file__)
     Traceback (most recent call last):
-    ValueError: result file ...results.py is not valid JSON: ...
+    ValueError: ...results.py must be JSON: ...
     """
-    where = f"result file {os.fspath(path)}"
-    try:
-        # JSONDecodeError and UnicodeDecodeError are ValueErrors, a repeated key is, too.
-        text = Path(path).read_text(encoding="utf-8-sig")
-        record = json.loads(text, object_pairs_hook=_without_repetition)
-    except RecursionError:
-        raise ValueError(f"{where} is not valid JSON: nested too deeply.") from None
-    except ValueError as error:
-        raise ValueError(f"{where} is not valid JSON: {error}") from None
+    record = read_object(path)
     try:
         return _result(record)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+        raise ValueError(f"result file {os.fspath(path)}: {error}") from None
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"{', '.join(twice)} stands there more than once.")
-    return values
-
-
-def _result(record: Any) -> Result:
+def _result(record: dict[str, Any]) -> Result:
     """Return the result that plain JSON describes."""
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        came = record.get("format") if isinstance(record, dict) else record
-        raise ValueError(f"format must be {FORMAT!r}; got {_shown(came)}.")
+    if record.get("format") != FORMAT:
+        raise ValueError(f"format must be {FORMAT!r}; got {_shown(record.get('format'))}.")
     version = record.get("version")
     if type(version) is not int or version not in LATER:
         raise ValueError(

@@ -25,7 +25,7 @@ from mec_bench.measuring import LAYOUTS, FrozenSlots, frozen_slots
 from mec_bench.registry import Algorithm, algorithm
 from mec_bench.results import CurvePoint, Result, is_text, plain_json, read_result
 from mec_gym import Scenario
-from mec_gym.files import PARTIAL, write_whole
+from mec_gym.files import PARTIAL, read_object, write_whole
 from mec_gym.validation import LARGEST_SEED, plain, require_choice, require_integer
 
 
@@ -313,7 +313,7 @@ class RunFolder:
         """Return what a file says, or None where it is not there; raises where it is damaged."""
         file = self.path / name
         try:
-            return interpret(json.loads(file.read_text(encoding="utf-8-sig")))
+            return interpret(read_object(file))
         except FileNotFoundError:
             return None
         except (KeyError, TypeError, ValueError) as error:

@@ -170,7 +170,7 @@ def test_what_is_no_object_of_json_is_refused(tmp_path: Path, text: str) -> None
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="not valid JSON"):
+    with pytest.raises(ValueError, match="must be JSON"):
         read_result(tmp_path / "result.json")
 
 
