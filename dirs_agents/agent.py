@@ -73,7 +73,7 @@ class Agent(nn.Module):
         the device.
         """
         batch = self._checked(observation)
-        with torch.inference_mode():
+        with torch.no_grad():
             scores = self(batch).cpu().numpy()
         return np.asarray(scores[0] if np.ndim(observation) == 1 else scores)
 
@@ -86,7 +86,7 @@ class Agent(nn.Module):
         if not self.admission:
             return mask
         values = self._checked(observation)
-        with torch.inference_mode():
+        with torch.no_grad():
             kept = self(values, tensor_of(mask, values.device)[None])
         return np.asarray(kept.cpu().numpy()[0])
 

@@ -328,7 +328,7 @@ class DIRS(OffloadingAlgorithm):
 
     def _decide(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.int64], Tensor]:
         """Let every agent score its devices, and vote."""
-        with torch.inference_mode():
+        with torch.no_grad():
             columns = self.policy.columns(self._tensor(observations))
             try:
                 decisions, scores = self.policy.decide(columns)

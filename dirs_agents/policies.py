@@ -100,7 +100,7 @@ class VotingPolicy(BasePolicy):
         if observation.shape == shape:
             return self._decide_one(observation), state
         batch, device = observation, self.device
-        with torch.inference_mode():
+        with torch.no_grad():
             # Parts of a large batch, so that what layers hand on stays in the cache.
             parts = [
                 self._predict(tensor_of(batch[first : first + _PART], device))
@@ -115,7 +115,7 @@ class VotingPolicy(BasePolicy):
 
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         """Return the joint decision for one observation."""
-        with torch.inference_mode():
+        with torch.no_grad():
             batch = tensor_of(observation[None], self.device)
             return np.asarray(self._predict(batch)[0].cpu().numpy())
 

@@ -291,7 +291,7 @@ def _check_callbacks(subject: _Subject) -> None:
     _need(
         len(counter.seen) == model.num_timesteps,
         f"on_step must be called once in every step of the env: {model.num_timesteps} steps, "
-        f"{len(counter.seen)} calls. Checkpoints, curves and evaluations hang on it.",
+        f"{len(counter.seen)} calls. Checkpoints, curves and evaluations depend on it.",
     )
     _need(
         all(one < two for one, two in itertools.pairwise(counter.seen)),

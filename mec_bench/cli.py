@@ -484,7 +484,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=shlex.join(program),
         description="Multi-server mobile edge computing: train, measure and compare algorithms.",
-        epilog=f"example:\n  {shlex.join(program)} train --algo greedy --scenario paper-30x2",
+        epilog=f"example:\n  {shlex.join(program)} train --algo dirs --scenario paper-30x2",
         formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"mec-gym {mec_gym.__version__}")

@@ -281,13 +281,7 @@ def _tried(pair: tuple[Trial, Path]) -> str:
 def _trained(trial: Trial) -> Record:
     scenario = Scenario.preset(trial.scenario)
     arguments = {key: math.inf if v == "inf" else v for key, v in trial.arguments.items()}
-    settings = Settings(
-        algorithm=trial.algo,
-        scenario=scenario,
-        timesteps=trial.slots,
-        seed=SEED,
-        arguments=arguments,
-    )
+    settings = Settings(algorithm=trial.algo, scenario=scenario, timesteps=trial.slots, seed=SEED)
     chosen = algorithm(trial.algo, arguments)
     begun = time.perf_counter()
     reached = None

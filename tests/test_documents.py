@@ -159,6 +159,14 @@ def test_the_snippets_of_a_page_run(
             assert weight.equal(halfway.policy.state_dict()[name]), name
 
 
+def test_what_an_algorithm_may_offer_is_listed() -> None:
+    from mec_bench.registry import OFFERS
+
+    page = (ROOT / "docs/bring-your-own.md").read_text(encoding="utf-8")
+    listed = page.partition("It may offer more")[2].partition("`check_algorithm`")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", listed, re.M)) == set(OFFERS)
+
+
 @pytest.mark.slow
 def test_stable_baselines3_reaches_what_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("stable_baselines3")

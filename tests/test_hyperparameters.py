@@ -133,7 +133,7 @@ def test_switches_on_a_command_line_are_json_or_refused() -> None:
 @pytest.mark.parametrize("name", ["dirs", "dirs:prices", "ac", "ddpg", "maddpg", "sb3:PPO"])
 def test_what_a_policy_does_not_know_is_refused_with_what_it_does(name: str) -> None:
     known = "hidden" if name == "dirs:prices" else "net_arch"
-    with pytest.raises(TypeError, match=rf"policy_kwargs: .*{known[:-1]}.*did you mean '{known}'"):
+    with pytest.raises(TypeError, match=rf"policy_kwargs.*{known[:-1]}.*did you mean '{known}'"):
         algorithm(name, {f"policy_kwargs.{known[:-1]}": [8]})
 
 

@@ -31,9 +31,9 @@ try:
     else:
         runpy.run_module(program, run_name="__main__", alter_sys=True)
 finally:
-    heavy = {"torch", "stable_baselines3", "matplotlib", "scipy.stats", "jinja2", "ray"}
+    heavy = {"torch", "stable_baselines3", "matplotlib", "scipy.stats", "ray"}
     if not program.endswith("reproduce.py"):
-        heavy.add("pydantic")
+        heavy |= {"jinja2", "pydantic"}
     assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
 VERBS = ("train", "evaluate", "benchmark", "report", "demo")

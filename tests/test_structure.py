@@ -118,6 +118,8 @@ def test_the_picture_of_the_layers_shows_the_contracts() -> None:
     found = layers.layers((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert {package for row in layers.ROWS for package in row} == {*PACKAGES, "reproduction"}
     assert all(found[package] for package in PACKAGES), "a package without a contract of layers"
+    drawn = {name for layer in found["mec_bench"] for name in layer.split(", ")}
+    assert drawn == {path.stem for path in (ROOT / "mec_bench").glob("[a-z]*.py")}
     assert layers.PICTURE.read_text(encoding="utf-8") == layers.picture(found)
 
 

@@ -90,6 +90,21 @@ def test_the_command_works_in_an_empty_folder(place: tuple[Path, Path]) -> None:
     assert "greedy on paper-30x2" in command("train", "--algo", "greedy", "--scenario=paper-30x2")
     assert "greedy" in command("evaluate", "runs", "local", "--layouts", "2", "--out", "measured")
     assert "2 results, 0 problems" in command("report", "measured")
+    few = ("--timesteps", "20", "--out", "learned")
+    assert "dirs on paper-30x2" in command("train", "--algo", "dirs", "--scenario=paper-30x2", *few)
+    matrix = (
+        "--algos",
+        "dirs",
+        "random",
+        "--scenarios",
+        "paper-30x2",
+        "--seeds",
+        "2",
+        "--jobs",
+        "2",
+    )
+    assert "3 runs done, 0 not" in command("benchmark", *matrix, *few)
+    assert "paper-30x2" in carried_out(programs / "python", "-m", "mec_gym", "list", cwd=folder)
     assert (folder / "report/report.html").is_file()
     assert "passes all" in command("check", "greedy")
 

@@ -116,7 +116,7 @@ class ScoreAction(
     --------
     >>> env = ScoreAction(gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2"))
     >>> _ = env.reset(seed=0)
-    >>> env.step(np.zeros(60, dtype=np.float32))[4]["n_offloaded"]
+    >>> int(env.step(np.zeros(60, dtype=np.float32))[4]["n_offloaded"])
     0
     """
 
