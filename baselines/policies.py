@@ -396,7 +396,7 @@ class SearchPolicy(SlotPolicy):
 
 
 class ParticleSwarm(SearchPolicy):
-    """:func:`baselines.particle_swarm` in every slot; parameters as for :class:`SearchPolicy`.
+    """Decides every slot by :func:`baselines.particle_swarm`, and takes its parameters.
 
     Examples
     --------
@@ -411,7 +411,7 @@ class ParticleSwarm(SearchPolicy):
 
 
 class DifferentialEvolution(SearchPolicy):
-    """:func:`baselines.differential_evolution` in every slot; as :class:`SearchPolicy`.
+    """Decides every slot by :func:`baselines.differential_evolution`, and takes its parameters.
 
     Examples
     --------

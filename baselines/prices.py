@@ -133,7 +133,7 @@ def mean_prices(scenario: Scenario, slots: Slot) -> NDArray[np.float64]:
 def best_discount(
     scenario: Scenario, slots: Slot, prices: ArrayLike, *, dropping: bool = True
 ) -> float:
-    """Return which of :data:`DISCOUNTS` of given prices has the least mean objective on slots.
+    """Return which of ``DISCOUNTS`` of given prices has the least mean objective on slots.
 
     Prices below the optimal ones invite more devices than a server has room for. Where servers
     send home those that do not pay, this is better than to be left with free room. Tune on other

@@ -38,9 +38,10 @@ def test_an_algorithm_of_ones_own_is_trained_measured_and_ranked(tmp_path: Path)
     )
     printed = run(tmp_path, "scripts/evaluate.py", "runs", "random", "--layouts", "10")
     run(tmp_path, "scripts/report.py", "runs", "--out", "report")
-    (row,) = json.loads((tmp_path / "report/leaderboard.json").read_text())["tables"][0]["rows"]
-    assert row["label"] == "cross_entropy:CrossEntropy[sample=40]"
-    nrr = {line.split()[0]: float(line.split()[2]) for line in printed.splitlines() if "0." in line}
+    (ranked,) = json.loads((tmp_path / "report/leaderboard.json").read_text())["tables"][0]["rows"]
+    assert ranked["label"] == "cross_entropy:CrossEntropy[sample=40]"
+    rows = [line.split() for line in printed.partition("Slots:")[0].splitlines() if "[0." in line]
+    nrr = {label: float(mean) for label, _, mean, *_ in rows}
     assert nrr["cross_entropy:CrossEntropy[sample=40]"] > nrr["random"]
 
 
