@@ -98,7 +98,14 @@ def differential_evolution(
     seed: int = 0,
     settings: SearchSettings | None = None,
 ) -> NDArray[np.int64]:
-    """Return the best decision that differential evolution finds; see :func:`particle_swarm`."""
+    """Return the best decision that differential evolution finds; see :func:`particle_swarm`.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=2, n_servers=1, server_frequency_hz=1e12)
+    >>> differential_evolution(scenario, Slot([[1e-6], [1e-6]], 8e5, 1e9), max_evaluations=100)
+    array([1, 1])
+    """
     used = settings or committed_settings("differential_evolution")
     budget = (max_evaluations, max_milliseconds, seed)
     return search_all(scenario, slot, used, "differential_evolution", *budget)
