@@ -12,7 +12,7 @@ import mec_gym
 from dirs_agents import DIRS, options
 from mec_gym import Uniform
 from mec_gym.evaluation import decide_with, nrr, slot_set
-from tests.dirs.dirs_helpers import SMALL, TASKS, make_env, make_model
+from tests.dirs_agents.dirs_helpers import SMALL, TASKS, make_env, make_model
 
 
 def test_labels_of_another_scenario_are_forgotten(tmp_path: Path) -> None:

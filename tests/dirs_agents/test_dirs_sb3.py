@@ -30,7 +30,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMoni
 from dirs_agents import DIRS
 from mec_gym import ENV_ID
 from mec_gym.envs.sb3 import make_sb3_vec_env
-from tests.dirs.dirs_helpers import (
+from tests.dirs_agents.dirs_helpers import (
     SMALL,
     TASKS,
     assert_same_weights,

@@ -13,8 +13,8 @@ from dirs_agents import LevySearch, demonstrate, levy_search, refine
 from dirs_agents.labels import DEMONSTRATION_SEARCH, part_size
 from mec_gym import Scenario, Slot, evaluate
 from mec_gym.levy import LevyTail, levy_steps, mantegna_sigma
-from tests.dirs.dirs_helpers import FORCED, SMALL, TASKS, slots_of
-from tests.dirs.levy_loops import best_by_enumeration, levy_search_by_loops
+from tests.dirs_agents.dirs_helpers import FORCED, SMALL, TASKS, slots_of
+from tests.dirs_agents.levy_loops import best_by_enumeration, levy_search_by_loops
 
 module: Any = importlib.import_module("dirs_agents.levy_search")  # the function has its name
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dirs_agents.losses import decision_loss, total_loss
-from tests.dirs.dirs_helpers import SMALL, TASKS, make_model, observations_of, shaken
+from tests.dirs_agents.dirs_helpers import SMALL, TASKS, make_model, observations_of, shaken
 
 
 def logistic(z: float) -> float:

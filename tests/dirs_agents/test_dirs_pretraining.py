@@ -26,8 +26,8 @@ from stable_baselines3.common.logger import configure
 import dirs_agents
 from dirs_agents import DIRS
 from dirs_agents.state import read_model, take_training_state, write_model
-from tests.dirs.dirs_helpers import TASKS, assert_same_weights
-from tests.dirs.test_dirs_resume import ENVS, SLOTS, assert_same_end, settings_of
+from tests.dirs_agents.dirs_helpers import TASKS, assert_same_weights
+from tests.dirs_agents.test_dirs_resume import ENVS, SLOTS, assert_same_end, settings_of
 
 # On six devices, demonstrations in parts of 8, 8 and 4, and imitation in parts of 25, 25 and 10.
 PARTS: dict[str, Any] = {
@@ -296,7 +296,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of 
 sys.path.insert(0, {here!r})
 import torch
 torch.set_num_threads(1)
-from tests.dirs.test_dirs_pretraining import *
+from tests.dirs_agents.test_dirs_pretraining import *
 
 class Say(Parts):
     def on_pretraining_step(self):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mec_gym import vote
-from tests.dirs.dirs_helpers import FORCED, make_env, make_model, shaken
+from tests.dirs_agents.dirs_helpers import FORCED, make_env, make_model, shaken
 
 THIRD = np.float32(1.0) / np.float32(3.0)
 

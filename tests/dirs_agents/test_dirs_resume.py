@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMoni
 from dirs_agents import DIRS
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
-from tests.dirs.dirs_helpers import (
+from tests.dirs_agents.dirs_helpers import (
     QUICK,
     SMALL,
     TASKS,
@@ -306,7 +306,7 @@ sys.path.insert(0, {here!r})
 import torch
 torch.set_num_threads(int(sys.argv[2]))
 from dirs_agents import DIRS
-from tests.dirs.test_dirs_resume import *
+from tests.dirs_agents.test_dirs_resume import *
 for name, make in ENVS.items():
     folder = Path(sys.argv[1]) / name
     folder.mkdir()
@@ -344,7 +344,7 @@ def test_two_threads_of_another_process_are_deterministic_too(tmp_path: Path) ->
     script = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "import torch; torch.set_num_threads(2)\n"
-        "from tests.dirs.dirs_helpers import make_model, TASKS\n"
+        "from tests.dirs_agents.dirs_helpers import make_model, TASKS\n"
         "for name in 'ab':\n"
         "    make_model(scenario=TASKS, policy_kwargs={'net_arch': [64]}).learn(30)"
         f".save({str(tmp_path)!r} + '/' + name)\n"

@@ -17,7 +17,7 @@ from dirs_agents import DIRS, demonstration_slots
 from dirs_agents.columns import ColumnCoder
 from mec_gym import ENV_ID, Scenario, evaluate, slot_from_observation, solve, vote
 from mec_gym.envs.sb3 import make_sb3_vec_env
-from tests.dirs.dirs_helpers import (
+from tests.dirs_agents.dirs_helpers import (
     FORCED,
     SMALL,
     TASKS,

@@ -15,7 +15,7 @@ from dirs_agents.columns import ColumnCoder
 from dirs_agents.prices import N_FEATURES, PriceBank
 from mec_gym import Scenario, Slot, evaluate
 from mec_gym.optimum import load_problems, paying
-from tests.dirs.dirs_helpers import (
+from tests.dirs_agents.dirs_helpers import (
     FORCED,
     TASKS,
     make_env,

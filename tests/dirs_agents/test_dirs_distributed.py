@@ -12,7 +12,7 @@ import pytest
 from dirs_agents import DIRS
 from mec_gym import Scenario, allocate, parallel_env, vote
 from mec_gym.envs.observation import ObservationCoder
-from tests.dirs.dirs_helpers import (
+from tests.dirs_agents.dirs_helpers import (
     FORCED,
     SMALL,
     TASKS,

@@ -16,7 +16,7 @@ from dirs_agents.policies import EnsemblePolicy
 from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, parallel_env
 from mec_gym.envs.observation import ObservationCoder
-from tests.dirs.dirs_helpers import (
+from tests.dirs_agents.dirs_helpers import (
     FORCED,
     SCENARIOS,
     SMALL,

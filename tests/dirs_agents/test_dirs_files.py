@@ -24,7 +24,7 @@ from stable_baselines3 import PPO
 from dirs_agents import DIRS, EnsemblePolicy
 from dirs_agents.state import read_model, write_model
 from mec_gym import Scenario
-from tests.dirs.dirs_helpers import (
+from tests.dirs_agents.dirs_helpers import (
     FORCED,
     SMALL,
     TASKS,
@@ -502,7 +502,7 @@ def test_a_full_disk_keeps_the_old_file(
 SAVER = """
 import sys
 sys.path.insert(0, {here!r})
-from tests.dirs.dirs_helpers import make_model
+from tests.dirs_agents.dirs_helpers import make_model
 model = make_model(policy_kwargs={{"net_arch": [400, 400]}})
 print("ready", flush=True)
 while True:
