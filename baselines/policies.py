@@ -396,7 +396,7 @@ class SearchPolicy(SlotPolicy):
 
 
 class ParticleSwarm(SearchPolicy):
-    """Decides every slot by :func:`baselines.particle_swarm`, and takes its parameters.
+    """Decides by :func:`baselines.particle_swarm`; parameters are its, and of ``SearchSettings``.
 
     Examples
     --------
@@ -411,7 +411,7 @@ class ParticleSwarm(SearchPolicy):
 
 
 class DifferentialEvolution(SearchPolicy):
-    """Decides every slot by :func:`baselines.differential_evolution`, and takes its parameters.
+    """Decides by :func:`baselines.differential_evolution`, as ``ParticleSwarm`` by its search.
 
     Examples
     --------
