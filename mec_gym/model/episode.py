@@ -263,6 +263,15 @@ class Recorded:
         one = self._episodes[copy]
         return one.layout(min(max(int(self._time[copy]), 0), one.n_slots - 1))
 
+    def layouts(self) -> Layout:
+        """Return the layouts of all copies in the current slot, with an axis in front."""
+        now = [self.layout(copy) for copy in range(self.n_copies)]
+        return Layout(
+            np.stack([one.device_positions_m for one in now]),
+            np.stack([one.server_positions_m for one in now]),
+            np.stack([one.path_gains for one in now]),
+        )
+
     def get_state(self) -> dict[str, Any]:
         """Return the episodes, and how far they are."""
         slot = self.slot
