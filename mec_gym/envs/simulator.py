@@ -276,8 +276,8 @@ class Simulator:
         """Go back to a state."""
         hosts = state["hosts"]
         if self._hosts is not None:
-            reference = np.empty((*self._hosts.shape, self._n_servers))
-            hosts = np.array(Slot(reference + 1.0, 1.0, 1.0, hosts).hosts)
+            reference = np.ones((*self._hosts.shape, self._n_servers))
+            hosts = np.array(Slot(reference, 1.0, 1.0, hosts).hosts)
         if state.get("recorded") is None:
             self._drawn.set_state(state)
             self.world = self._drawn
