@@ -63,10 +63,11 @@ class ObservationCoder:
         self.n_servers = scenario.n_servers
         drawn = {name: law for name in TASKS if isinstance(law := getattr(scenario, name), Uniform)}
         self.task_scales = {name: _middle_and_half(law) for name, law in drawn.items()}
-        hosts = scenario.n_servers if scenario.migrates else 0
+        self._migrates, self._absences = scenario.migrates, scenario.absences
+        hosts = scenario.n_servers if self._migrates else 0
         tasks_end = scenario.n_servers + len(drawn)
         self.host_columns = slice(tasks_end, tasks_end + hosts)
-        self.n_columns = tasks_end + hosts + scenario.absences
+        self.n_columns = tasks_end + hosts + self._absences
         rows = scenario.n_devices
         self.shape = (rows * self.n_columns,) if kind == "flat" else (rows, self.n_columns)
 
@@ -80,7 +81,7 @@ class ObservationCoder:
 
     def column_space(self) -> Box:
         """Return a new Box of what one server sees, see :meth:`columns_of_servers`."""
-        ends = self._ends(1, 2 if self.scenario.migrates else 0)
+        ends = self._ends(1, 2 if self._migrates else 0)
         low, high = (np.repeat(end, self.scenario.n_devices) for end in ends)
         return Box(low, high, dtype=np.float32)
 
@@ -105,14 +106,14 @@ class ObservationCoder:
         laws = [getattr(self.scenario, name) for name in self.task_scales]
         if self.kind == "raw":
             low = [SMALLEST] * n_gains + [
-                SMALLEST if self.scenario.absences else law.low for law in laws
+                SMALLEST if self._absences else law.low for law in laws
             ]
             high = [LARGEST] * n_gains + [law.high for law in laws]
         else:
             ends = np.log([SMALLEST, LARGEST]) * _PER_NEPER + _OFFSET
             low = [ends[0] - _SLACK] * n_gains + [-1.0] * len(laws)
             high = [ends[1] + _SLACK] * n_gains + [1.0] * len(laws)
-        flags = n_hosts + self.scenario.absences
+        flags = n_hosts + self._absences
         low, high = low + [0.0] * flags, high + [1.0] * flags
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
@@ -138,10 +139,10 @@ class ObservationCoder:
                     np.maximum(values, _LOWEST, out=values)
                     np.minimum(values, _HIGHEST, out=values)
                 coded[..., column] = values
-        if self.scenario.migrates:
+        if self._migrates:
             hosts = 0 if slot.hosts is None else slot.hosts[..., None]
             coded[..., self.host_columns] = hosts == np.arange(1, self.n_servers + 1)
-        if self.scenario.absences:
+        if self._absences:
             coded[..., -1] = slot.cycles > NO_TASK
         if self.kind == "flat":
             coded = coded.reshape(*slot.batch_shape, -1)
@@ -173,10 +174,10 @@ class ObservationCoder:
             if name in self.task_scales and self.kind != "raw":
                 middle, half = self.task_scales[name]
                 tasks[name] = middle + half * tasks[name]
-            if self.scenario.absences:
+            if self._absences:
                 tasks[name] = np.where(values[..., -1] > 0.5, tasks[name], NO_TASK)
         hosts = None
-        if self.scenario.migrates:
+        if self._migrates:
             at = values[..., self.host_columns] > 0.5
             hosts = np.where(at.any(axis=-1), 1 + at.argmax(axis=-1), 0)
         # float32 may round the ends of the model's range outwards.

@@ -174,7 +174,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         observation, reward, info = self._simulator.step(assignment, [self.np_random])
         if self._picture:
             self._picture.decided(assignment, info)
-        return observation, float(reward), False, bool(self._simulator.over[0]), info
+        over = self._simulator.over
+        return observation, float(reward), False, over is not None and bool(over[0]), info
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a picture of the slot that was decided last, shape (H, W, 3), uint8.

@@ -203,9 +203,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         observations, rewards, info = self._simulator.step(assignment, self._rngs, restarted)
         self._elapsed += 1
         self._elapsed[restart] = 0
-        truncations = self._simulator.over
+        truncations = np.zeros(self.num_envs, dtype=bool)
         if self.max_episode_steps is not None:
-            truncations |= (self._elapsed >= self.max_episode_steps) & ~restart
+            truncations = (self._elapsed >= self.max_episode_steps) & ~restart
+        if (over := self._simulator.over) is not None:
+            truncations |= over
         self._draw_pictures(assignment, info, restart)
         infos = _masked(info, np.ones(self.num_envs, dtype=bool))
         self._ended = truncations.copy()
