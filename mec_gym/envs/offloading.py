@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.simulator import Reward, Simulator
+from mec_gym.hindsight import Hindsight
 from mec_gym.model.episode import Episode
 from mec_gym.model.slot import Slot
 from mec_gym.outcome import Outcome, evaluate
@@ -146,19 +147,23 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         A seed restarts the env's randomness, without one the stream goes on.
         ``options["episode"]``, a :class:`mec_gym.Episode` of an equal scenario, is shown from its
         beginning, in place of what would be drawn; the step that decides its last slot truncates.
+        ``options["hindsight"]``, the :class:`mec_gym.Hindsight` of an episode that is shown: its
+        plan's cost stands beside that of the decisions in pictures.
         """
-        warn_of_options(options, ("episode",))
+        warn_of_options(options, ("episode", "hindsight"))
         episode = (options or {}).get("episode", self._episode)
+        episodes = None if episode is None else [episode]
+        plans = plans_of_options(options, episodes)
         super().reset(seed=seed)
-        self._simulator.replay(None if episode is None else [episode])
+        self._simulator.replay(episodes)
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:
-            self._begin_picture(info)
+            self._begin_picture(info, plans[0] if plans else None)
         return observation, info
 
-    def _begin_picture(self, info: dict[str, Any]) -> None:
+    def _begin_picture(self, info: dict[str, Any], plan: NDArray[np.float64] | None = None) -> None:
         assert self._picture is not None
-        self._picture.begin(self._simulator.slot, self._simulator.world.layout(), info)
+        self._picture.begin(self._simulator.slot, self._simulator.world.layout(), info, plan)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Price a decision, (N,) integers, 0 = local, j = server j, and move on to the next slot.
@@ -293,6 +298,29 @@ def warn_of_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> 
             f"{', '.join(map(repr, known)) or 'none'}. Fields of the scenario are arguments of "
             "gym.make."
         )
+
+
+def plans_of_options(
+    options: Mapping[str, Any] | None, episodes: Sequence[Episode] | None
+) -> list[NDArray[np.float64]]:
+    """Return what the plan of ``options["hindsight"]`` costs per slot of each episode, or nothing.
+
+    ``TypeError`` or ``ValueError`` unless it is the hindsight of episodes that are shown.
+    """
+    found = (options or {}).get("hindsight")
+    if found is None:
+        return []
+    if not isinstance(found, Hindsight):
+        raise TypeError(f"options['hindsight'] must be a Hindsight; got {type(found).__name__}.")
+    costs = np.atleast_2d(found.slot_objective)
+    lengths = [one.n_slots for one in episodes or ()]
+    if len(costs) not in (1, len(lengths)) or set(lengths) != {costs.shape[1]}:
+        raise ValueError(
+            "options['hindsight'] must be that of the episodes that are shown, of "
+            f"{lengths or 'no recorded'} slots; got one of {len(costs)} episodes of "
+            f"{costs.shape[1]} slots."
+        )
+    return [costs[index % len(costs)] for index in range(len(lengths))]
 
 
 def read_only(slot: Slot) -> Slot:
