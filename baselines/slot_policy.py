@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from abc import abstractmethod
 from collections.abc import Set
 from typing import Any, ClassVar, TypeVar
@@ -105,6 +106,10 @@ class SlotPolicy(BaseAlgorithm):
 
     def check_scenario(self, scenario: Scenario) -> None:
         """Raise ``ValueError`` if the policy, as it is set and tuned, cannot decide a scenario."""
+
+    def rng_of(self, slot: Slot) -> np.random.Generator:
+        """Return a generator for one slot, from the seed and its gains alone, in any batch."""
+        return np.random.default_rng([self.seed or 0, zlib.crc32(slot.gains.tobytes())])
 
     # -- the interface of Stable-Baselines3 -----------------------------------------------------
 

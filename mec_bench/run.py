@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from mec_bench.importing import name_of
 from mec_bench.measuring import LAYOUTS, FrozenSlots, frozen_slots
 from mec_bench.registry import Algorithm, algorithm
 from mec_bench.results import CurvePoint, Result, is_text, plain_json, read_result
@@ -36,7 +37,7 @@ class Settings:
     Attributes
     ----------
     algorithm : str
-        As for :func:`mec_bench.algorithm`.
+        As for :func:`mec_bench.algorithm`; a class or function is held by its name.
     scenario : Scenario
         The system; a preset's name, a path or a mapping is taken, too.
     timesteps : int, [slot]
@@ -81,6 +82,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         set_field = functools.partial(object.__setattr__, self)
+        set_field("algorithm", name_of("algorithm", self.algorithm))
         set_field("scenario", Scenario.resolve(self.scenario))
         # What a result could not hold is refused now, not after hours of training.
         set_field("arguments", plain_json(dict(self.arguments), "arguments"))
