@@ -96,7 +96,7 @@ def complain(
     except (AttributeError, ModuleNotFoundError) as error:
         words = lacking(error)
         # Of a name that the user gave or an extra; anything else is a fault of the code.
-        if not words and not str(error).startswith("algorithm "):
+        if not words and not str(error).startswith(("algorithm ", "reward ")):
             raise
         _end(error, words or str(error), status)
 
@@ -139,7 +139,7 @@ def _seed_free_options(add: _Add) -> None:
     add("--n-envs", type=int, metavar="N", help="copies of the env; else the algorithm's choice")
     add(
         "--reward", default="relative", metavar="{relative,reciprocal,negative}",
-        help="reward of the env",
+        help="reward of the env, or my_module:my_reward, a function of the Outcome",
     )  # fmt: skip
     add("--device", default="cpu", help="cpu, cuda or auto")
     add("--threads", type=count, default=1, metavar="N", help="threads that a run computes on")

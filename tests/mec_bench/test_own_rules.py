@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +40,11 @@ def anything(scenario, slot, rng):
 
 
 @pytest.fixture
-def rules(user_folder: Path) -> Path:
+def rules(user_folder: Path) -> Iterator[Path]:
     (user_folder / "rules.py").write_text(RULES)
-    return user_folder
+    yield user_folder
+    for name in ("rules", "own_rewards"):
+        sys.modules.pop(name, None)
 
 
 def best_gain(scenario: Scenario, slot: Slot, rng: np.random.Generator) -> Any:
@@ -129,3 +133,22 @@ def test_faults_of_a_rule_are_named(rule: Any, problem: str) -> None:
     report = check_algorithm(rule, timesteps=8)
     assert not report.passed
     assert [one for one in report.problems if re.search(problem, one)], str(report)
+
+
+def test_the_command_takes_a_reward_of_ones_own(
+    rules: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (rules / "own_rewards.py").write_text(
+        "def loss(outcome):\n    return -outcome.energy_j.sum(-1)\n"
+    )
+    (rules / "small.json").write_text(SMALL.to_json())
+    words = ["--algo", "sb3:A2C", "--scenario", "small.json", "--timesteps", "8", "--quiet"]
+    assert main(["train", *words, "--reward", "own_rewards:loss"]) == 0
+    (result,) = read_results([Path("runs")]).results
+    assert result.label == "sb3:A2C[env.reward=own_rewards:loss]"
+    with pytest.raises(SystemExit):
+        main(["train", *words, "--reward", "own_rewards:los"])
+    assert (
+        "reward 'own_rewards:los': own_rewards has no class or function 'los'"
+        in capsys.readouterr().err
+    )
