@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -385,3 +387,16 @@ def test_a_state_that_is_refused_changes_nothing(kind: str, fault: str) -> None:
     with pytest.raises(ValueError, match=r"generators|kind of vector env|copies"):
         set_env_state(env, state)
     same(env_state(env), before)
+
+
+@pytest.mark.slow
+def test_processes_of_a_command_line_find_the_env_by_its_modules_name() -> None:
+    code = (
+        "from stable_baselines3.common.env_util import make_vec_env\n"
+        "from stable_baselines3.common.vec_env import SubprocVecEnv\n"
+        "envs = make_vec_env('mec_gym:mec_gym/MultiMEC-v0', 2, vec_env_cls=SubprocVecEnv,\n"
+        "                    env_kwargs={'scenario': 'paper-30x2'})\n"
+        "print(envs.reset().shape)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout == "(2, 30, 2)\n", found.stderr
