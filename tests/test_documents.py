@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,22 @@ def test_links_lead_to_files(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def require_ignored(name: str) -> None:
+    """Fail where git would show a file that is written in a clone's root."""
+    if (ROOT / ".git").exists():
+        found = subprocess.run(["git", "check-ignore", "-q", "--no-index", name], cwd=ROOT)
+        assert found.returncode == 0, f"{name} is not in .gitignore"
+
+
+def test_what_documented_commands_write_is_ignored() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    folders = set(re.findall(r"--out ([\w-]+)", text)) | {"runs", "report", "demo-output"}
+    assert {"measured", "report"} <= folders
+    for name in folders:
+        require_ignored(f"{name}/")
+    require_ignored("my-sites.json")  # examples/my_sites.py
+
+
 SAID = {
     "README.md": ("optimal",),
     "docs/guide.md": ("29 of 30 can execute locally", "Estimate(mean="),
@@ -147,6 +164,8 @@ def test_the_snippets_of_a_page_run(
     names: dict[str, Any] = {}
     for snippet in snippets(page):
         exec(compile(snippet.replace("40_000", "1024"), page.name, "exec"), names)
+    for left in tmp_path.iterdir():
+        require_ignored(left.name + "/" * left.is_dir())
     printed = capsys.readouterr().out
     for words in SAID.get(str(page.relative_to(ROOT)), ()):
         assert words in printed
