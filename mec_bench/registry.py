@@ -367,7 +367,7 @@ def fitted(plain: Algorithm, scenario: Scenario = SMALL) -> Algorithm:
     space = gym.make(ENV_ID, scenario=scenario).action_space
     raise TypeError(
         f"{plain.name} takes neither assignments, {space}, nor scores, Box(0, 1, (M * N,)). It "
-        "must be built by Class(env=env, seed=0), or by Class('MlpPolicy', env=env, seed=0) where "
+        "must be built by Class(env=env), or by Class('MlpPolicy', env=env) where "
         "`policy` has no default; everything else needs a default. For assignments it said: "
         f"{refusals[0]} For scores: {refusals[1]} mec_bench.check_algorithm says what an "
         "algorithm needs."

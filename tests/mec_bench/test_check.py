@@ -260,7 +260,7 @@ class Quits(Fine):
 
 
 MUTANTS: list[tuple[type[Any], str, str]] = [
-    (NoEnv, "construct", r"must be built by Class\(env=env, seed=0\).*unexpected keyword.*'env'"),
+    (NoEnv, "construct", r"must be built by Class\(env=env\).*unexpected keyword.*'env'"),
     (NeedsMore, "construct", "everything else needs a default.*'width'"),
     (NoLogger, "interface", "lacks set_logger.*BaseAlgorithm has them all"),
     (ReturnsNothing, "learn", "must return the model itself; got None"),
