@@ -28,9 +28,9 @@ except ModuleNotFoundError as error:
     ) from error
 
 from mec_gym import ENV_ID, Scenario, Slot, slot_from_observation
-from mec_gym.envs.observation import in_shape
 from mec_gym.envs.sb3 import vectorised, world_of
 from mec_gym.files import read_zip, write_zip
+from mec_gym.model.arrays import in_shape
 from mec_gym.validation import plain, plain_seed, require_integer
 
 Self = TypeVar("Self", bound="SlotPolicy")

@@ -16,8 +16,7 @@ from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
 from dirs_agents.columns import ColumnCoder, tensor_of
 from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, vote
-from mec_gym.envs.observation import in_shape
-from mec_gym.model.arrays import plain_array
+from mec_gym.model.arrays import in_shape, plain_array
 from mec_gym.validation import require_bool, require_integer, require_number, require_widths
 
 _PART = 128

@@ -21,8 +21,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 
 from mec_gym import ENV_ID, Scenario
-from mec_gym.envs.observation import in_shape
-from mec_gym.model.arrays import plain_array
+from mec_gym.model.arrays import in_shape, plain_array
 from mec_gym.validation import (
     plain,
     plain_seed,

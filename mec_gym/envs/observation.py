@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from mec_gym.fields import Uniform
-from mec_gym.model.arrays import Array, namespace_of
+from mec_gym.model.arrays import Array, in_shape, namespace_of
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 from mec_gym.validation import LARGEST, SMALLEST, require_choice
@@ -138,20 +138,6 @@ class ObservationCoder:
                 tasks[name] = middle + half * tasks[name]
         # float32 may round the ends of the model's range outwards.
         return Slot(np.clip(gains, SMALLEST, LARGEST), **tasks)
-
-
-def in_shape(observation: NDArray[Any], shape: tuple[int, ...], n_rows: int) -> NDArray[Any]:
-    """Return observations, tables of so many rows or vectors of the same entries, in a shape.
-
-    With their batch axes; what has neither form is returned as it is. Of one row a table is also a
-    batch of vectors: then the shape that is asked for decides.
-    """
-    size = math.prod(shape)
-    for form in (shape, (size,), (n_rows, size // n_rows)):
-        axes = observation.ndim - len(form)
-        if observation.shape[max(axes, 0) :] == form and math.prod(form) == size:
-            return observation.reshape(*observation.shape[:axes], *shape)
-    return observation
 
 
 def kind_of_space(scenario: Scenario, space: Any) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from mec_gym.model.arrays import in_shape
 from mec_gym.scenario import Scenario
 
 try:
@@ -26,7 +27,7 @@ except ModuleNotFoundError as error:
         'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
     ) from error
 
-from mec_gym.envs.observation import OBSERVATIONS, ObservationCoder, in_shape
+from mec_gym.envs.observation import OBSERVATIONS, ObservationCoder
 from mec_gym.envs.offloading import ENV_ID, assignment_space
 from mec_gym.envs.scores import VectorScoreAction, score_space, voted
 from mec_gym.envs.vector import MultiMECVectorEnv

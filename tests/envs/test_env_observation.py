@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from mec_gym import ENV_ID, Scenario, Slot, parallel_env, slot_from_observation
-from mec_gym.envs.observation import RESOLUTION, ObservationCoder, in_shape
+from mec_gym.envs.observation import RESOLUTION, ObservationCoder
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.fields import Uniform
+from mec_gym.model.arrays import in_shape
 from mec_gym.testing import check_offloading_env
 
 TASKS = Scenario(n_devices=4, n_servers=2, data_bits=Uniform(5e5, 9e5), cycles=Uniform(1e9, 2e9))
