@@ -14,7 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from mec_bench.importing import LIBRARIES, found, name_of
+from mec_bench.importing import found, name_of
 from mec_gym import ENV_ID, Scenario
 from mec_gym.validation import constructor_parameters, require_known, suggestion
 
@@ -53,7 +53,7 @@ class Algorithm:
         for it.
     arguments : mapping
         Constructor arguments that the name implies, and changes to them.
-    observation : {"db", "raw", "flat"}
+    observation : {"flat", "db", "raw"}
         The `observation` of its env.
     scores : bool
         Whether its env takes scores, which are voted on, instead of assignments.
@@ -71,7 +71,7 @@ class Algorithm:
     name: str
     cls: type[Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    observation: str = "db"
+    observation: str = "flat"
     scores: bool = False
     learns: bool = True
     n_envs: int = 1
@@ -340,8 +340,7 @@ def algorithm_of(name: str, one: Any, arguments: Mapping[str, Any] | None = None
             f"an algorithm must have learn(total_timesteps) and predict(observations); {name} "
             f"lacks {' and '.join(missing)}."
         )
-    theirs = one.__module__.split(".")[0] in LIBRARIES.values()
-    return Algorithm(name, one, given, observation="flat" if theirs else "db")
+    return Algorithm(name, one, given)
 
 
 SMALL = Scenario(n_devices=4, n_servers=2, name="small")

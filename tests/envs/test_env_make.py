@@ -16,7 +16,14 @@ import pytest
 from gymnasium import wrappers
 from gymnasium.utils.env_checker import data_equivalence
 
-from mec_gym import Scenario, ScoreAction, Uniform, parallel_env
+from mec_gym import (
+    GaussMarkov,
+    RandomWaypoint,
+    Scenario,
+    ScoreAction,
+    Uniform,
+    parallel_env,
+)
 from mec_gym.envs.offloading import ENV_ID, MAX_EPISODE_STEPS, MultiMECEnv
 from mec_gym.envs.registration import register
 from mec_gym.envs.vector import MultiMECVectorEnv
@@ -97,6 +104,14 @@ def test_every_scenario_field_is_a_keyword() -> None:
         "server_positions": "kmeans",
         "layout": "redrawn",
         "layout_seed": 4,
+        "slot_s": 0.5,
+        "mobility": ((0.5, GaussMarkov(1.5)), (0.5, RandomWaypoint())),
+        "shadowing_db": 3.0,
+        "decorrelation_m": 7.0,
+        "fading_correlation": 0.5,
+        "csi_delay_slots": 2,
+        "migration_s": 1.0,
+        "migration_j": 2.0,
         "name": "other",
     }
     assert set(changed) == set(Scenario.fields())
@@ -231,14 +246,14 @@ def test_wrappers_of_gymnasium() -> None:
     doubled = rollout(wrappers.TransformReward(env, lambda reward: 2 * reward), steps=3)
     assert [step[1] for step in doubled[1:]] == [2 * step[1] for step in plain[1:]]
 
-    flat = rollout(wrappers.FlattenObservation(env), steps=3)
-    direct = rollout(gym.make(ENV_ID, scenario=SMALL, observation="flat"), steps=3)
-    same([step[0] for step in flat], [step[0] for step in direct])
+    table = gym.make(ENV_ID, scenario=SMALL, observation="db", max_episode_steps=3)
+    flat = rollout(wrappers.FlattenObservation(table), steps=3)
+    same([step[0] for step in flat], [step[0] for step in plain])
 
     limited = wrappers.TimeLimit(MultiMECEnv(SMALL), 2)
     assert [step[3] for step in rollout(limited, steps=2)[1:]] == [False, True]
 
-    stacked = wrappers.FrameStackObservation(env, 2)
+    stacked = wrappers.FrameStackObservation(table, 2)
     assert rollout(stacked, steps=3)[-1][0].shape == (2, 5, 2)
     normal = wrappers.NormalizeObservation(wrappers.NormalizeReward(env))
     assert np.isfinite(rollout(normal, steps=3)[-1][0]).all()

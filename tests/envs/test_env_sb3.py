@@ -399,4 +399,4 @@ def test_processes_of_a_command_line_find_the_env_by_its_modules_name() -> None:
         "print(envs.reset().shape)\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert found.stdout == "(2, 30, 2)\n", found.stderr
+    assert found.stdout == "(2, 60)\n", found.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class KeepsFiles(Tries):
     unpicklable: Any = None
 
     def learn(self, total_timesteps: int) -> None:
-        self.unpicklable = iter(lambda: 1, 0)
+        self.unpicklable = threading.Lock()
         super().learn(total_timesteps)
 
     def save(self, path: Any) -> None:
@@ -145,7 +146,7 @@ def test_what_cannot_be_kept_is_refused_before_training(tmp_path: Path) -> None:
     class Unkept(Tries):
         def __init__(self, env: Any) -> None:
             super().__init__(env)
-            self.stream = iter(lambda: 1, 0)
+            self.stream = threading.Lock()
 
     report = check_algorithm(Unkept)
     assert "that pickle can write, apart from its env" in str(report)
