@@ -366,7 +366,7 @@ class _Painter:
         self.undecided = frame.assignment is None
         devices = np.zeros(len(frame.device_positions_m)) if self.undecided else frame.assignment
         self.assignment = np.asarray(devices, int)
-        nobody = np.zeros(len(devices), bool)
+        nobody = self.assignment < 0
         self.present = np.asarray(~nobody if frame.present is None else frame.present, bool)
         self.moves = np.asarray(nobody if frame.moves is None else frame.moves, bool)
         self.hosts = np.asarray(nobody if frame.hosts is None else frame.hosts, int)
@@ -451,8 +451,8 @@ class _Painter:
         for k in np.flatnonzero(self.present).tolist():
             x, y = devices[k].tolist()
             self.paint_device(x, y, radius, *self.look(k))
-        self.paint_moves(servers)
         side = min(22.0, max(8.0, 0.2 * room / math.sqrt(len(servers))))
+        self.paint_moves(servers, side)
         for j, (x, y) in enumerate(servers.tolist()):
             self.paint_server(x, y, side, self.colors[j], str(j + 1))
         self.paint_legend(f"{step / 1000:g} km" if step >= 1000 else f"{step:g} m", pitch)
@@ -479,20 +479,19 @@ class _Painter:
             for x, y, to_x, to_y in lines[there].tolist():
                 self.line([(x, y), (to_x, to_y)], paint, width)
 
-    def paint_moves(self, servers: NDArray[Any]) -> None:
+    def paint_moves(self, servers: NDArray[Any], side: float) -> None:
         """Draw an arrow for all services that move from one server to another, by their number."""
         pairs = np.stack([self.hosts, self.assignment], axis=1)[self.moves & (self.hosts > 0)]
         for (old, new), count in zip(*np.unique(pairs, axis=0, return_counts=True), strict=True):
             tail, head = servers[old - 1], servers[new - 1]
             way = head - tail
-            side = np.array([-way[1], way[0]])
             t = np.linspace(0.0, 1.0, 25)[:, None]
-            arc = tail + t * way + 0.5 * t * (1 - t) * side
-            width = min(1.0 + 0.6 * math.sqrt(count), 4.0)
-            size = 4.0 + 2.0 * width
+            arc = tail + t * way + 0.5 * t * (1 - t) * np.array([-way[1], way[0]])
+            width = min(1.0 + 0.6 * math.sqrt(count), 4.0) * side / 22
+            size = 0.18 * side + 2.0 * width
             # The tip ends before the square of the server.
             far = np.hypot(*(arc - head).T)
-            arc = arc[far >= min(14.0 + size, 0.5 * far[0])]
+            arc = arc[far >= min(0.64 * side + size, 0.5 * far[0])]
             along = (head - arc[-1]) / max(float(np.hypot(*(head - arc[-1]))), 1e-9)
             across = np.array([-along[1], along[0]])
             tip = [arc[-1] + size * along, arc[-1] + size / 2 * across, arc[-1] - size / 2 * across]
@@ -508,14 +507,17 @@ class _Painter:
             f"{absent:,} absent" if absent else "",
             f"gains seen are {age} slot{'s' if age > 1 else ''} old" if age else "",
         ]
-        x = self.cards[0].right - 34
-        if frame.hosts is not None:
-            x -= self.text("service moves", x, y, 14, align=1) + 9
-            self.paint_device(x, y, 3.6, self.colors[0], None, True)
-            x -= 12
-            x -= self.text("local, service kept", x, y, 14, align=1) + 9
-            self.paint_device(x, y, 3.6, _LOCAL, self.colors[0], False)
-            x -= 16
+        x, first = self.cards[0].right - 34, self.colors[0]
+        marks = [
+            ("service moves", first, None, True),
+            ("local, service kept", _LOCAL, first, False),
+        ]
+        if self.undecided:
+            marks = [("service kept", _LOCAL, first, False)]
+        for label, color, kept, moved in marks if frame.hosts is not None else ():
+            x -= self.text(label, x, y, 14, align=1) + 9
+            self.paint_device(x, y, 3.6, color, kept, moved)
+            x -= 14
         text = "  ·  ".join(part for part in said if part)
         self.text(text, self.cards[0].x + 34, y, 14, _INK, room=x - self.cards[0].x - 34)
 
@@ -544,9 +546,9 @@ class _Painter:
         moved: bool = False,
     ) -> None:
         if moved:
-            self.dot(x, y, radius + 2.6, _INK)
+            self.dot(x, y, 1.5 * radius + 0.7, _INK)
         if radius > 2 or moved:
-            self.dot(x, y, radius + 1, _CARD)
+            self.dot(x, y, radius + (1.0 if radius > 2 else 0.3 * radius), _CARD)
         self.dot(x, y, radius, color if kept is None else kept)
         if kept is not None:
             self.dot(x, y, 0.55 * radius, color)
