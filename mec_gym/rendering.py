@@ -488,7 +488,7 @@ class _Painter:
             t = np.linspace(0.0, 1.0, 25)[:, None]
             arc = tail + t * way + 0.5 * t * (1 - t) * np.array([-way[1], way[0]])
             width = min(1.0 + 0.6 * math.sqrt(count), 4.0) * side / 22
-            size = 0.18 * side + 2.0 * width
+            size = 0.25 * side + 2.0 * width
             # The tip ends before the square of the server.
             far = np.hypot(*(arc - head).T)
             arc = arc[far >= min(0.64 * side + size, 0.5 * far[0])]
