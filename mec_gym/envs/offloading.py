@@ -131,7 +131,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
             self.scenario, reward=reward, observation=observation, optimum=optimum
         )
         self._episode = episode
-        self._simulator.replay(None if episode is None else [episode])
+        self._simulator.world = self._simulator.showing(None if episode is None else [episode])
         self._shape = (self.scenario.n_devices,)
         self.observation_space = self._simulator.coder.space()
         self.action_space = assignment_space(self.scenario)
@@ -154,8 +154,9 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         episode = (options or {}).get("episode", self._episode)
         episodes = None if episode is None else [episode]
         plans = plans_of_options(options, episodes)
+        world = self._simulator.showing(episodes)
         super().reset(seed=seed)
-        self._simulator.replay(episodes)
+        self._simulator.world = world
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:
             self._begin_picture(info, plans[0] if plans else None)
@@ -254,7 +255,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     def get_state(self) -> dict[str, Any]:
         """Return all that the env's future depends on, its generator included.
 
-        Plain arrays, numbers and strings, safe to pickle.
+        Plain arrays, numbers and strings, safe to pickle; and the episode that is replayed, if so.
 
         Examples
         --------

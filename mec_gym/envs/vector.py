@@ -103,7 +103,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             self.scenario, self.num_envs, reward=reward, observation=observation, optimum=optimum
         )
         self._episode = episode
-        self._simulator.replay(self._one_each(episode))
+        self._simulator.world = self._simulator.showing(self._one_each(episode))
         self.single_observation_space = self._simulator.coder.space()
         self.single_action_space = assignment_space(self.scenario)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -166,13 +166,14 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         if self._simulator.world.slot is None and not mask.all():
             raise ValueError("the first reset() must reset every copy; got a partial reset_mask.")
         copies = [int(index) for index in np.flatnonzero(mask)]
+        world, plans = self._simulator.world, self._plans
         if mask.all():
             episodes = self._one_each((options or {}).get("episode", self._episode))
-            self._plans = plans_of_options(options, episodes)
-            self._simulator.replay(episodes)
+            world, plans = self._simulator.showing(episodes), plans_of_options(options, episodes)
         elif one := next((key for key in ("episode", "hindsight") if key in (options or {})), None):
             raise ValueError(f"options[{one!r}] needs a reset of every copy; got a reset_mask.")
         self._seed(seeds, copies)
+        self._simulator.world, self._plans = world, plans
         observations, info = self._simulator.reset(self._rngs, copies)
         self._elapsed[mask] = 0
         self._ended[mask] = False
