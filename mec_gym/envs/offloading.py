@@ -36,7 +36,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     executes it locally or sends it to one of M servers. A central decision is priced with the
     optimal transmit powers and CPU shares, problem (13); the weighted sum of latency and energy
     is the objective of problem (11). Gains (and tasks, where they vary) are drawn anew in every
-    slot; a decision does not change what comes next.
+    slot, or go on from slot to slot where the scenario moves; no decision changes them. Where moves
+    of services cost, [D-5], a decision leaves behind where each service is.
 
     **Action.** ``MultiDiscrete([M + 1] * N)``: entry i is 0 for local execution of device i, j
     for server j. :meth:`action_masks` marks the choices that eq. (7) allows.
@@ -51,7 +52,9 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     ``raw``  (N, M + T)           h_ij [1], then D_i [bit] and F_i [cycle]
     ======== ==================== =============================================================
 
-    T counts the task columns: data_bits and cycles, in this order, each only where it varies.
+    T counts the task columns, data_bits and cycles, in this order, each only where it varies; then
+    M columns of 0 and 1, the server that hosts the device's service, where moves cost; then one, 1
+    for a device that is present, where some are absent. Gains are csi_delay_slots old.
     :func:`mec_gym.slot_from_observation` turns an observation back into its Slot.
 
     **Reward.** ``reciprocal``: 1/ΣΦ_i [R-1], the paper's. ``relative``: objective of all-local
@@ -59,11 +62,12 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     :class:`~mec_gym.Outcome`, called once per step.
 
     **Start.** A layout (the scenario's one map, or a new one where ``layout="redrawn"``) and a
-    first slot. **Termination.** Never. **Truncation.** By the time limit: 100 slots in
-    ``gym.make``.
+    first slot. **Termination.** Never. **Truncation.** By the time limit, 100 slots in
+    ``gym.make``, and at the end of a recorded episode.
 
     **Info**, with the same keys and types after ``reset`` and every ``step``: latency_s and
-    energy_j (sums over devices), objective, n_offloaded, devices_per_server (shape (M,)), and
+    energy_j (sums over devices), objective, n_offloaded, devices_per_server (shape (M,)); where
+    moves cost migrations, and migration_s and migration_j, their part of latency_s and energy_j;
     with ``optimum=True`` optimum, lower_bound and nrr = lower_bound / objective, where the bound is
     the optimum if tasks are equal. They describe the decision just taken; after ``reset``,
     all-local execution of the first slot.

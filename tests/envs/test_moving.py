@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from gymnasium.wrappers import TimeLimit
+from gymnasium.wrappers import FrameStackObservation, TimeLimit
 
 from mec_gym import (
     ENV_ID,
@@ -383,6 +383,43 @@ def test_a_refused_episode_leaves_the_env_and_its_stream_as_they_were() -> None:
             with pytest.raises((TypeError, ValueError)):
                 env.reset(seed=1, options=options)
             assert not difference(env.get_state(), state, "state")
+
+
+@pytest.mark.parametrize("kind", ["flat", "db", "raw"])
+def test_the_last_of_stacked_observations_is_that_of_the_slot(kind: str) -> None:
+    scenario, rng = world("stale"), np.random.default_rng(0)
+    env = FrameStackObservation(gym.make(ENV_ID, scenario=scenario, observation=kind), 3)
+    stacked, _ = env.reset(seed=0)
+    past = [stacked[-1]] * 3
+    for _ in range(4):
+        stacked = env.step(rng.integers(5, size=30))[0]
+        assert env.observation_space.contains(stacked)
+        past = [*past[1:], stacked[-1]]
+        assert (stacked == np.stack(past)).all()
+        shown = slot_from_observation(scenario, stacked[-1], kind)
+        assert shown.gains == pytest.approx(env.unwrapped.seen.gains, rel=1.1e-5)  # type: ignore[attr-defined]
+        assert (shown.hosts == env.unwrapped.slot.hosts).all()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", ["flat", "db", "raw"])
+def test_the_last_columns_of_stable_baselines3s_stack_are_those_of_the_slot(kind: str) -> None:
+    vec_env = pytest.importorskip("stable_baselines3.common.vec_env")
+    from mec_gym.envs.sb3 import make_sb3_vec_env
+
+    scenario, rng = world("stale"), np.random.default_rng(0)
+    alone = make_sb3_vec_env(scenario, n_envs=2, seed=0, observation=kind, max_episode_steps=3)
+    stack = vec_env.VecFrameStack(alone, 3)
+    width = alone.observation_space.shape[-1]
+    past = [np.asarray(stack.reset())[..., -width:]]
+    for time in range(5):
+        stacked = np.asarray(stack.step(rng.integers(5, size=(2, 30)))[0])
+        slot = alone.venv.unwrapped.slot
+        shown = slot_from_observation(scenario, stacked[..., -width:], kind)
+        assert shown.gains == pytest.approx(alone.venv.unwrapped.seen.gains, rel=1.1e-5)
+        assert (shown.hosts == slot.hosts).all()
+        past = [stacked[..., -width:]] if time == 2 else [*past, stacked[..., -width:]][-3:]
+        begun = [np.zeros_like(past[0])] * (3 - len(past))  # before the first slot there is nothing
+        assert (stacked == np.concatenate([*begun, *past], axis=-1)).all()
 
 
 @pytest.mark.parametrize("name", WORLDS)
