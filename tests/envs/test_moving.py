@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -383,6 +385,24 @@ def test_a_refused_episode_leaves_the_env_and_its_stream_as_they_were() -> None:
             with pytest.raises((TypeError, ValueError)):
                 env.reset(seed=1, options=options)
             assert not difference(env.get_state(), state, "state")
+
+
+@pytest.mark.parametrize("name", ["crowd", "stale", "traces"])
+def test_a_long_run_keeps_no_more_memory_than_a_short_one(name: str) -> None:
+    env = MultiMECEnv(world(name), render_mode="rgb_array")  # a picture remembers, too
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    used = []
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            for _ in range(300):
+                env.step(rng.integers(5, size=30))
+            gc.collect()
+            used.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert used[2] - used[1] < 300 * 8  # not one number for each step
 
 
 @pytest.mark.parametrize("kind", ["flat", "db", "raw"])
