@@ -12,11 +12,11 @@ HEADLESS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 SDL_VIDEODRIVER=dummy MPLBA
 PYTEST := $(HEADLESS) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench regimes dirs-results learners reproduce report docs clean
+.PHONY: help demo test test-all check format bench regimes dirs-results learners reproduce integrations report docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(READY) ## run the demonstration, scripts/demo.py
 	$(BIN)/python scripts/demo.py
@@ -66,6 +66,9 @@ learners: $(READY) ## train every learner (hours), reproduction/learners.py
 
 reproduce: $(READY) ## the paper's tables and figures (hours), scripts/reproduce.py
 	$(BIN)/python scripts/reproduce.py all --docs
+
+integrations: $(READY) ## try other libraries, each in an environment of its own (an hour)
+	$(HEADLESS) $(BIN)/python -m reproduction.integrations
 
 report: $(READY) ## leaderboard and report page of all runs, scripts/report.py
 	$(BIN)/python scripts/report.py runs --out report
