@@ -23,6 +23,7 @@ envs = GymWrapper(
         scenario="paper-30x2",
         observation="db",
         reward="relative",
+        observation="db",
         autoreset_mode="SameStep",
     ),
     categorical_action_encoding=True,
