@@ -4,8 +4,6 @@
 # ///
 """TorchRL trains a policy on single slots, whose rewards do not depend on each other."""
 
-from __future__ import annotations
-
 import gymnasium as gym
 import torch
 from tensordict.nn import TensorDictModule
@@ -21,9 +19,8 @@ envs = GymWrapper(
         "mec_gym/MultiMEC-v0",
         num_envs=64,
         scenario="paper-30x2",
-        observation="db",
+        observation="db",  # a row for each device: all share one small network
         reward="relative",
-        observation="db",
         autoreset_mode="SameStep",
     ),
     categorical_action_encoding=True,
