@@ -22,7 +22,7 @@ model = TQC(
     policy_kwargs={"net_arch": [64, 64]},
     seed=0,
 )
-model.learn(10_000)
+model.learn(30_000)
 
 slots = slot_set(Scenario.preset("paper-30x2"), own_layout=True)
 print(f"NRR {nrr(slots, decide_with(model)).mean():.3f} after {model.num_timesteps} slots")
