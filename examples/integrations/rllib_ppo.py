@@ -45,7 +45,7 @@ module = ppo.get_module()
 
 
 def decide(scenario, slot, *_):
-    seen = torch.as_tensor(ObservationCoder(scenario, "flat").encode(slot))
+    seen = torch.as_tensor(ObservationCoder(scenario).encode(slot))
     with torch.no_grad():
         logits = module.forward_inference({"obs": seen})["action_dist_inputs"]
     choices = (scenario.n_devices, scenario.n_servers + 1)

@@ -61,7 +61,7 @@ result = ppo.run_training(training)
 
 def decide(scenario, slot, *_):
     with torch.no_grad():
-        logits = actor(ObservationCoder(scenario, "flat").encode(slot))[0]
+        logits = actor(ObservationCoder(scenario).encode(slot))[0]
     return logits.unflatten(-1, choices).argmax(-1).numpy()
 
 

@@ -2,12 +2,12 @@
 # requires-python = ">=3.10"
 # dependencies = ["mec-gym[multiagent]", "benchmarl", "torch"]
 # ///
-"""BenchMARL's MAPPO trains one policy per server; their scores are voted into a decision."""
+"""BenchMARL's MASAC trains one policy per server; their scores are voted into a decision."""
 
 from __future__ import annotations
 
 import torch
-from benchmarl.algorithms import MappoConfig
+from benchmarl.algorithms import MasacConfig
 from benchmarl.environments.pettingzoo.common import PettingZooClass
 from benchmarl.experiment import Experiment, ExperimentConfig
 from benchmarl.models.mlp import MlpConfig
@@ -37,15 +37,15 @@ class MultiMEC(PettingZooClass):
 
 scenario = Scenario.preset("paper-30x2")
 config = ExperimentConfig.get_from_yaml()
-config.gamma, config.lr, config.share_policy_params = 0.0, 3e-3, False
+config.gamma, config.lr, config.share_policy_params = 0.0, 1e-3, False
 config.evaluation, config.loggers, config.create_json = False, [], False
-config.max_n_frames, config.on_policy_collected_frames_per_batch = 15_000, 1_000
-config.on_policy_n_minibatch_iters, config.on_policy_minibatch_size = 20, 250
+config.max_n_frames, config.off_policy_collected_frames_per_batch = 7_500, 300
+config.off_policy_n_optimizer_steps = 60
 model = MlpConfig.get_from_yaml()
 model.num_cells = [64, 64]
 experiment = Experiment(
     task=MultiMEC("multi_mec", {"scenario": scenario, "reward": "relative", "max_cycles": 100}),
-    algorithm_config=MappoConfig.get_from_yaml(),
+    algorithm_config=MasacConfig.get_from_yaml(),
     model_config=model,
     seed=0,
     config=config,
