@@ -29,6 +29,7 @@ class Constants:
     server_frequency_hz: Array  # F_j^max, (M,) [cycle/s], eq. (6)
     frequency_by_choice: Array  # the same behind a 1 for choice 0: an assignment indexes it
     weight_ratio: Array  # φ_T / φ_E, (N,) [J/s]; 1e60 where φ_E = 0
+    migration: tuple[Array, Array] | None  # τ (N,) [s] and ε (N,) [J] of a move, [D-5]; None: free
     local_choice: Any  # 0, in the form that compares fastest with an assignment
 
     @cached_property
@@ -78,5 +79,10 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
         server_frequency_hz=array(speeds),
         frequency_by_choice=array(np.concatenate([[1.0], speeds])),
         weight_ratio=array(ratio),
+        migration=(
+            (array(scenario.per_device("migration_s")), array(scenario.per_device("migration_j")))
+            if scenario.migrates
+            else None
+        ),
         local_choice=np.array(0) if xp is np else 0,
     )
