@@ -184,9 +184,9 @@ def write(figures: Mapping[str, Any]) -> None:
         title = text.partition("\n")[0].removeprefix("# ")
         for name, run in runs.items():
             link = f"[{title}]({page.name})"
-            shown = (
-                [run[key] for key in ("nrr", "slots", "seconds")] if "nrr" in run else ["fails"] * 3
-            )
+            shown = ["fails", "", ""]
+            if "nrr" in run:
+                shown = [f"{run['nrr']:.3f}", f"{run['slots']:,}", f"{run['seconds']:.0f}"]
             table.append([link, f"`{name}`", *shown, tools(run), run["date"]])
         said = (
             f"`{name}.py` ({run['date']}; {tools(run)}): {reached(run)}."
@@ -200,8 +200,8 @@ def write(figures: Mapping[str, Any]) -> None:
 def comparison() -> str:
     """Return a sentence on what rules reach on the slots of most examples."""
     slots, known = slot_set(Scenario.preset(SHARED), own_layout=True), rules(1)
-    said = ", ".join(f"{name} {nrr(slots, known[name]).mean():.3f}" for name in RULES)
-    return pages.filled(f"Rules reach, on the same slots of `{SHARED}`: {said}.")
+    said = "; ".join(f"{name}: {nrr(slots, known[name]).mean():.3f}" for name in RULES)
+    return pages.filled(f"Rules on the same slots of `{SHARED}`: {said}.")
 
 
 def put(page: Path, text: str) -> None:

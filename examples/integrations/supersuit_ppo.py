@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["mec-gym[multiagent,sb3]", "supersuit", "stable-baselines3", "torch"]
+# dependencies = ["mec-gym[multiagent]", "pettingzoo", "supersuit", "stable-baselines3", "torch"]
 # ///
 """SuperSuit makes one vector environment of all servers; Stable-Baselines3's PPO trains them."""
 
