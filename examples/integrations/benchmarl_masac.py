@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["mec-gym[multiagent]", "benchmarl", "torch"]
+# dependencies = ["mec-gym[multiagent]", "benchmarl", "torch", "torchrl"]
 # ///
 """BenchMARL's MASAC trains one policy per server; their scores are voted into a decision."""
 
@@ -39,14 +39,15 @@ scenario = Scenario.preset("paper-30x2")
 config = ExperimentConfig.get_from_yaml()
 config.gamma, config.lr, config.share_policy_params = 0.0, 1e-3, False
 config.evaluation, config.loggers, config.create_json = False, [], False
-config.max_n_frames, config.off_policy_collected_frames_per_batch = 7_500, 300
+config.max_n_frames, config.off_policy_collected_frames_per_batch = 5_000, 300
 config.off_policy_n_optimizer_steps = 60
 model = MlpConfig.get_from_yaml()
-model.num_cells = [64, 64]
+model.num_cells, model.activation_class = [64, 64], torch.nn.Tanh
 experiment = Experiment(
     task=MultiMEC("multi_mec", {"scenario": scenario, "reward": "relative", "max_cycles": 100}),
     algorithm_config=MasacConfig.get_from_yaml(),
     model_config=model,
+    critic_model_config=MlpConfig.get_from_yaml(),
     seed=0,
     config=config,
 )
