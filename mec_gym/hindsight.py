@@ -69,6 +69,14 @@ class Hindsight:
         "optimal" where the plan is proven best, else "bounded".
     slot_objective : ndarray, shape (T,), [1]
         ΣΦ of every slot of the plan, migrations included.
+
+    Examples
+    --------
+    >>> from mec_gym import Scenario, episode
+    >>> path = episode("crowd-30x4", seed=0, n_slots=5)
+    >>> best = hindsight(path.scenario, path)
+    >>> best.prices.shape, best.values.shape, best.gap < 0.01
+    ((5, 4), (6, 30, 5), True)
     """
 
     assignment: Ints
