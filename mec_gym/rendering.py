@@ -482,7 +482,9 @@ class _Painter:
     def paint_moves(self, servers: NDArray[Any], side: float) -> None:
         """Draw an arrow for all services that move from one server to another, by their number."""
         pairs = np.stack([self.hosts, self.assignment], axis=1)[self.moves & (self.hosts > 0)]
-        for (old, new), count in zip(*np.unique(pairs, axis=0, return_counts=True), strict=True):
+        ways, counts = np.unique(pairs, axis=0, return_counts=True)
+        color = _mixed(_CARD, _INK, max(0.4, min(1.0, 20 / max(len(ways), 1))))  # many: paler
+        for (old, new), count in zip(ways.tolist(), counts.tolist(), strict=True):
             tail, head = servers[old - 1], servers[new - 1]
             way = head - tail
             t = np.linspace(0.0, 1.0, 25)[:, None]
@@ -496,8 +498,8 @@ class _Painter:
             across = np.array([-along[1], along[0]])
             tip = [arc[-1] + size * along, arc[-1] + size / 2 * across, arc[-1] - size / 2 * across]
             self.line(arc, _CARD, width + 1.6)
-            self.line(arc, _INK, width)
-            self.polygon(tip, _INK)
+            self.line(arc, color, width)
+            self.polygon(tip, color)
 
     def paint_caption(self) -> None:
         """Say above the map what moves, who is absent and how old the gains are; the marks."""

@@ -240,16 +240,16 @@ def on_map(frame: Frame) -> Any:
 
 def test_a_trail_leads_where_the_device_was_and_ends_where_it_was_absent() -> None:
     here = moving().device_positions_m
-    still = on_map(moving(trails_m=np.stack([here] * 4)))
+    still = on_map(moving(trails_m=np.stack([here] * 5)))
     np.testing.assert_array_equal(still, on_map(moving(trails_m=here[None])))
     np.testing.assert_array_equal(still, on_map(moving()))
-    trails = np.stack([here] * 4)
-    trails[:3, 0] = [[5.0, 15.0], [5.0, 25.0], [5.0, 35.0]]  # north, along x = 5 m
+    trails = np.stack([here] * 5)
+    trails[:4, 0, 1] = [5.0, 15.0, 25.0, 35.0]  # north, along x = 5 m
     changed = (on_map(moving(trails_m=trails)) != still).any(axis=-1)
     rows, columns = np.nonzero(changed)
     assert np.ptp(columns) < 4
-    assert np.ptp(rows) == pytest.approx(30 * 514 / 50, rel=0.1)
-    trails[1] = math.nan  # absent there: only the last piece is left
+    assert np.ptp(rows) == pytest.approx(40 * 514 / 50, rel=0.1)
+    trails[2] = math.nan  # absent there: only the last piece is left
     rows, _ = np.nonzero((on_map(moving(trails_m=trails)) != still).any(axis=-1))
     assert np.ptp(rows) == pytest.approx(10 * 514 / 50, rel=0.15)
 
