@@ -12,7 +12,7 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench.measuring import LAYOUTS, FrozenSlots
+from mec_bench.measuring import Frozen
 from mec_bench.registry import Algorithm, algorithm, names
 from mec_bench.results import Result, read_result
 from mec_bench.run import Run, RunFolder, Settings
@@ -40,9 +40,9 @@ def evaluate_again(
     *,
     algo: str | None = None,
     scenario: Scenario | None = None,
-    layouts: int = LAYOUTS,
+    layouts: int | None = None,
 ) -> Iterator[Result]:
-    """Measure policies on the same frozen slots, and yield their results one after the other.
+    """Measure policies on the same frozen slots or episodes, and yield their results one after the other.
 
     Times of decisions are of this machine; curve and seconds of training are the run's.
 
@@ -52,8 +52,9 @@ def evaluate_again(
         Folders of runs (those below count), models' files, or names of rules.
     algo : str, optional
         The algorithm of models given as files.
-    scenario, layouts : Scenario, int
-        Of the frozen slots; by default the scenario of the first run among `given`.
+    scenario, layouts : Scenario, int, optional
+        Of the frozen slots, or episodes; by default the scenario of the first run among `given`,
+        and 40 layouts or 20 episodes.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def _as_run(algo: str, scenario: Scenario | None, label: str) -> Settings:
     )
 
 
-def _measured(policy: _Policy, scenario: Scenario, layouts: int) -> Result:
+def _measured(policy: _Policy, scenario: Scenario, layouts: int | None) -> Result:
     run = Run(dataclasses.replace(policy.settings, scenario=scenario), layouts=layouts)
     model = _model(policy, run)
     label = run.settings.label
@@ -159,7 +160,7 @@ def _measured(policy: _Policy, scenario: Scenario, layouts: int) -> Result:
     )
 
 
-def _same_slots(trained: Result, frozen: FrozenSlots) -> bool:
+def _same_slots(trained: Result, frozen: Frozen) -> bool:
     """Return whether a run's learning curve was measured on these slots."""
     measured = dataclasses.replace(trained.evaluation, gap=frozen.evaluation.gap)
     scenario = json.loads(frozen.scenario.to_json())

@@ -306,6 +306,11 @@ class EpisodeSet:
     plan: NDArray[np.int64]
     gap: float
 
+    def __getitem__(self, part: slice) -> EpisodeSet:
+        """Return some of the episodes."""
+        kept = self.episodes[part], self.lower_bound[part], self.plan[part]
+        return EpisodeSet(self.scenario, *kept, self.gap)
+
 
 def episode_set(
     scenario: Scenario, *, n_episodes: int = 20, n_slots: int = 100, seed: int = 0
