@@ -1,4 +1,4 @@
-"""Banks: the networks of all servers' agents, columns (B, M, 1 + T, N) in, scores (B, M, N) out."""
+"""Banks: the networks of all servers' agents, columns (B, M, R, N) in, scores (B, M, N) out."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class EnsembleBank(_NetworkBank):
         return outputs.transpose(0, 1)
 
     def answers(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scores in one slot, (M, 1 + T, N) to (M, N), by NumPy."""
+        """Return the scores in one slot, (M, R, N) to (M, N), by NumPy."""
         logits = self.networks.answers(columns.reshape(len(columns), 1, -1))[:, 0]
         return _sigmoid(logits)
 
@@ -148,7 +148,7 @@ class CentralBank(_NetworkBank):
         return outputs[0].reshape(gains.shape)
 
     def answers(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scores in one slot, (M, 1 + T, N) to (M, N), by NumPy."""
+        """Return the scores in one slot, (M, R, N) to (M, N), by NumPy."""
         inputs = np.concatenate([columns[:, 0].ravel(), columns[0, 1:].ravel()])
         logits = self.networks.answers(inputs[None, None])
         return _sigmoid(logits.reshape(len(columns), -1))

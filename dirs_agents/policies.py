@@ -35,7 +35,7 @@ class VotingPolicy(BasePolicy):
     """Whether weights fit scenarios with other numbers of devices and servers."""
 
     bank: Any
-    """The agents, columns (B, M, 1 + T, N) in, logits (B, M, N) out; a subclass builds it."""
+    """The agents, columns (B, M, R, N) in, logits (B, M, N) out; a subclass builds it."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class VotingPolicy(BasePolicy):
         self._may_stay = scenario.can_execute_locally
 
     def columns(self, observations: Tensor) -> Tensor:
-        """Return what every server sees of observations, shape (B, M, 1 + T, N)."""
+        """Return what every server sees of observations, shape (B, M, R, N)."""
         return self.coder.columns(observations.to(torch.float32))
 
     def decide(self, columns: Tensor) -> tuple[Tensor, Tensor]:
