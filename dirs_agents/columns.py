@@ -30,7 +30,7 @@ class ColumnCoder:
     agent. `n_rows` is the number R of rows, 1 + T where nothing moves.
     """
 
-    def __init__(self, scenario: Scenario, kind: str = "db") -> None:
+    def __init__(self, scenario: Scenario, kind: str = "flat") -> None:
         self.scenario = scenario
         self.coder = ObservationCoder(scenario, kind)
         self._scales = {
@@ -144,5 +144,4 @@ class ColumnCoder:
         rows = column
         if self.scenario.migrates:  # such a system has no other servers
             rows = np.delete(column, self._tasks_end + 1, axis=0)
-        table = rows.T
-        return self.coder.decode(table.ravel() if self.coder.kind == "flat" else table)
+        return self.coder.decode(rows.T.reshape(self.coder.shape))

@@ -222,7 +222,8 @@ def _differences(arena: Arena, reference: str) -> tuple[PairedRow, ...]:
     base = arena.group(reference)
     others = [group for group in arena.groups if group is not base]
     found = [
-        paired_difference(one.scores, base.scores, learns=(one.learns, base.learns)) for one in others
+        paired_difference(one.scores, base.scores, learns=(one.learns, base.learns))
+        for one in others
     ]
     corrected = holm([difference.p for difference in found])
     rows = [
@@ -283,9 +284,9 @@ def aggregate(tables: Sequence[Table], reference: str | None = None) -> list[Agg
     """Summarise tables over scenarios.
 
     Tables of one measure and one set of slots belong together, those on drawn maps apart from those
-    on a scenario's own map. Where every scenario has one budget there is one aggregate, each scenario
-    at its budget; otherwise one for each budget that several scenarios have. The reference is
-    chosen as in :func:`compare`.
+    on a scenario's own map. Where every scenario has one budget there is one aggregate, each
+    scenario at its budget; otherwise one for each budget that several scenarios have. The reference
+    is chosen as in :func:`compare`.
 
     Examples
     --------

@@ -42,7 +42,7 @@ def evaluate_again(
     scenario: Scenario | None = None,
     layouts: int | None = None,
 ) -> Iterator[Result]:
-    """Measure policies on the same frozen slots or episodes, and yield their results one after the other.
+    """Measure policies on the same frozen slots, or episodes, and yield one result after another.
 
     Times of decisions are of this machine; curve and seconds of training are the run's.
 

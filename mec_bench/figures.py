@@ -359,13 +359,13 @@ Draw = Callable[[Figure, Any, Looks], None]
 OF_AGGREGATES: Mapping[str, tuple[Draw, str]] = {
     "Interquartile means and probabilities of improvement": (
         aggregates,
-        "Left: interquartile mean of {title} over all runs. Right: probability that a run beats one "
-        "of the reference in the same scenario. 95 % bootstrap intervals.",
+        "Left: interquartile mean of {title} over all runs. Right: probability that a run beats "
+        "one of the reference in the same scenario. 95 % bootstrap intervals.",
     ),
     "Performance profiles": (
         profiles,
-        "Share of the runs whose {title} exceeds a value, each scenario weighing the same. Higher is "
-        "better.",
+        "Share of the runs whose {title} exceeds a value, each scenario weighing the same. Higher "
+        "is better.",
     ),
 }
 OF_TABLES: Mapping[str, tuple[Draw, str]] = {
@@ -376,8 +376,8 @@ OF_TABLES: Mapping[str, tuple[Draw, str]] = {
     ),
     "{title} over {sample}, and decision times": (
         distributions,
-        "Left: {title} over {sample}, of all seeds: boxes hold the middle half, lines 90 %, markers are "
-        "means. Right: time of a decision, slot by slot (marker) and in a batch (bar).",
+        "Left: {title} over {sample}, of all seeds: boxes hold the middle half, lines 90 %, "
+        "markers are means. Right: time of a decision, slot by slot (marker) and in a batch (bar).",
     ),
     "Decision time against {title}": (
         speed_against_quality,

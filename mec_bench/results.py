@@ -545,7 +545,6 @@ class Result:
                 )
         return self
 
-
     @property
     def measure(self) -> Measure:
         """What the policy was measured by: :data:`NRR` or :data:`HINDSIGHT_RATIO`."""

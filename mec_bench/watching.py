@@ -175,9 +175,7 @@ class Watch(BaseCallback):
         )
 
 
-def log_point(
-    logger: Logger, timesteps: int, measure: Measure, score: Any, objective: Any
-) -> None:
+def log_point(logger: Logger, timesteps: int, measure: Measure, score: Any, objective: Any) -> None:
     """Write what a policy reaches on the frozen slots, and all that is recorded besides."""
     logger.record(f"frozen/{measure.key}", float(score))
     logger.record("frozen/objective", float(objective))

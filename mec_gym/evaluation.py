@@ -241,9 +241,9 @@ def decide_with(model: Predictor, observation: str | None = None) -> Decide:
     ----------
     model : object with ``predict``
         E.g. a Stable-Baselines3 algorithm. Float actions are scores and are voted on.
-    observation : {"db", "raw", "flat"}, optional
+    observation : {"flat", "db", "raw"}, optional
         The `observation` argument of the env that it was trained on. By default what the model's
-        own ``observation_space`` shows, and "db" for a model without one.
+        own ``observation_space`` shows, and "flat" for a model without one.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def decide_with(model: Predictor, observation: str | None = None) -> Decide:
     --------
     >>> class AllLocal:
     ...     def predict(self, observation, *_, **__):
-    ...         return np.zeros(observation.shape[:2], dtype=int), None
+    ...         return np.zeros((len(observation), 30), dtype=int), None
     >>> slots = slot_set(Scenario.preset("paper-30x2"), n_layouts=1, slots_per_layout=2)
     >>> nrr(slots, decide_with(AllLocal())).shape
     (1, 2)
@@ -274,7 +274,7 @@ class _DecideWith:
         self, scenario: Scenario, slot: Slot, _layout: Layout, _rng: np.random.Generator
     ) -> NDArray[np.int64]:
         space = getattr(self._model, "observation_space", None)
-        kind = self._kind or ("db" if space is None else kind_of_space(scenario, space))
+        kind = self._kind or ("flat" if space is None else kind_of_space(scenario, space))
         actions = self._predictions(ObservationCoder(scenario, kind).encode(slot))
         if actions.dtype.kind == "f":
             shape = (len(actions), scenario.n_servers, scenario.n_devices)
@@ -411,9 +411,7 @@ def episode_costs(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> NDA
     >>> episode_costs(episodes, lambda s, slot, *_: solve(s, slot).assignment).shape
     (2, 5)
     """
-    return np.stack(
-        [step.outcome.objective for step in steps(episodes, decide, seed=seed)], axis=1
-    )
+    return np.stack([step.outcome.objective for step in steps(episodes, decide, seed=seed)], axis=1)
 
 
 def hindsight_ratio(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]:

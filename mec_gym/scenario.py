@@ -289,7 +289,7 @@ class Scenario:
 
     @property
     def migration_cost(self) -> NDArray[np.float64]:
-        """κ_i = φ_T τ_i + φ_E ε_i of one move of a service, [D-5], shape (N,) [1]."""
+        """μ_i = φ_T τ_i + φ_E ε_i of one move of a service, [D-5], shape (N,) [1]."""
         latency = self.per_device("weight_latency") * self.per_device("migration_s")
         return latency + self.per_device("weight_energy") * self.per_device("migration_j")
 

@@ -63,8 +63,9 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     """Multi-agent deep deterministic policy gradient for agents that share one reward.
 
     Agent j sees server j's own gains (the tasks, where they vary, and its guests, where services
-    migrate) and answers with its scores for the devices; no agent sees what another does. Critics, used in training only, see the whole
-    observation and the actions of all. All actors run as one batched product per layer.
+    migrate) and answers with its scores for the devices; no agent sees what another does. Critics,
+    used in training only, see the whole observation and the actions of all. All actors run as one
+    batched product per layer.
 
     What all learners share, see :mod:`baselines.learners`; other arguments are as in
     Stable-Baselines3's TD3.
@@ -382,7 +383,7 @@ class AgentNoise(ActionNoise):
 def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> list[list[int]]:
     """Return the entries that each server's agent sees, shape (M, V).
 
-    Its gains, then tasks, and where there is such a thing whose service it hosts and who is present.
+    Its gains, then tasks, and where there is such a thing its guests and who is present.
     """
     if scenario is None:
         raise ValueError(
@@ -393,7 +394,7 @@ def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> l
     if env is not None and env.has_attr("coder") and env.get_attr("coder")[0].kind == "raw":
         raise ValueError(
             'observation must be "db" or "flat": "raw" gains of 1e-7 are all zero to a network; '
-            f'got "raw". Make the env with gymnasium.make("{ENV_ID}", ..., observation="db").'
+            f'got "raw". Make the env with gymnasium.make("{ENV_ID}", ...), without observation=.'
         )
     devices, servers, coder = scenario.n_devices, scenario.n_servers, ObservationCoder(scenario)
     if int(np.prod(space.shape)) != devices * coder.n_columns:
