@@ -217,13 +217,13 @@ def _require_named(model: Any, file: Path, chosen: Algorithm) -> None:
 def _policy_of(named: Algorithm) -> Any:
     """Return the class of the policy that a name implies; None where it implies none."""
     aliases: dict[Any, Any] = getattr(named.cls, "policy_aliases", {})
-    return aliases.get(named.arguments.get("policy"))
+    return aliases.get(named.arguments.get("policy", named.default("policy")))
 
 
 def _is_as(model: Any, named: Algorithm) -> bool:
     """Return whether a model has the arguments that a name implies."""
     held = vars(model) | {"policy": getattr(model, "policy_class", None)}
     wanted = dict(named.arguments)
-    if "policy" in wanted:
+    if "policy" in wanted or _policy_of(named):
         wanted["policy"] = _policy_of(named)
     return all(held.get(key) == value for key, value in wanted.items())

@@ -228,8 +228,15 @@ def measured(
         curve=tuple(curve),
         seconds=Seconds(training=training_s, measuring=time.perf_counter() - begun),
         system=system(),
-        notes=notes_on(model, timesteps, in_its_env=in_its_env),
+        notes=notes_on(model, timesteps, in_its_env=in_its_env)
+        + (SHORT_SIGHTED,) * (settings.scenario.migrates and getattr(model, "gamma", None) == 0),
     )
+
+
+SHORT_SIGHTED = (
+    "its discount is 0: it does not learn what a decision leaves behind, and here that counts. "
+    "--set gamma=0.9 would."
+)
 
 
 def notes_on(model: Any, budget: int, *, in_its_env: bool = True) -> tuple[str, ...]:

@@ -37,7 +37,6 @@ from baselines.learners.maddpg_networks import (
 )
 from baselines.learners.voting import VotingAlgorithm, saturated, scored
 from mec_gym import ENV_ID, Scenario
-from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.sb3 import vectorised
 from mec_gym.validation import dict_of, plain, require_choice
 
@@ -391,12 +390,14 @@ def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> l
             f"flattened observation that it sees; got observations {space} and views=None. "
             f'Or use gymnasium.make("{ENV_ID}", scenario=...).'
         )
-    if env is not None and env.has_attr("coder") and env.get_attr("coder")[0].kind == "raw":
+    assert env is not None, "a model without an env has its views from its file"
+    coder = env.get_attr("coder")[0]
+    if coder.kind == "raw":
         raise ValueError(
             'observation must be "db" or "flat": "raw" gains of 1e-7 are all zero to a network; '
             f'got "raw". Make the env with gymnasium.make("{ENV_ID}", ...), without observation=.'
         )
-    devices, servers, coder = scenario.n_devices, scenario.n_servers, ObservationCoder(scenario)
+    devices, servers = scenario.n_devices, scenario.n_servers
     if int(np.prod(space.shape)) != devices * coder.n_columns:
         raise ValueError(
             f"env must show {coder.n_columns} entries for each of {devices} devices, {servers} of "
