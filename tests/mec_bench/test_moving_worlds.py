@@ -175,7 +175,10 @@ def test_a_memory_goes_along_the_slots_of_an_episode_and_not_beyond() -> None:
 
 def test_each_frozen_slot_begins_anew_for_a_model_with_a_memory() -> None:
     model = Remembers()
-    frozen(STILL, layouts=1, slots_per_layout=3).measured(decisions_of(model, STILL), "flat")
+    decide, held = decisions_of(model, STILL), frozen(STILL, layouts=1, slots_per_layout=3)
+    held.measured(decide, "flat")
+    held.means(decide, "flat")
+    assert len(model.starts) == 5
     assert all(all(starts) for starts in model.starts)
 
 
