@@ -38,7 +38,9 @@ class ColumnCoder:
             for name, (middle, half) in self.coder.task_scales.items()
         }
         self._tasks_end = 1 + len(self._scales)
-        self.n_rows = self._tasks_end + 2 * scenario.migrates + scenario.absences
+        # Properties that take longer than a decision of few devices.
+        self._migrates, self._absences = scenario.migrates, scenario.absences
+        self.n_rows = self._tasks_end + 2 * self._migrates + self._absences
 
     def alone(self, index: int) -> ColumnCoder:
         """Return the coder for server `index` alone, which knows nothing of the others."""
@@ -82,10 +84,11 @@ class ColumnCoder:
             return xp.broadcast_to(rows[..., None, :, :], shape)
 
         parts = [table[..., :servers, None, :], of_all(table[..., servers : hosts.start, :])]
-        if self.scenario.migrates:
+        if self._migrates:
             mine = table[..., hosts, None, :]
             parts += [mine, mine.sum(-3, keepdims=True) - mine]
-        parts.append(of_all(table[..., hosts.stop :, :]))
+        if self._absences:
+            parts.append(of_all(table[..., hosts.stop :, :]))
         return xp.concatenate(parts, axis=-2)
 
     def scaled(self, table: Tensor, n_gains: int) -> Tensor:
@@ -122,7 +125,7 @@ class ColumnCoder:
                     self.scenario.per_device(name), dtype=columns.dtype, device=columns.device
                 )
                 found[name] = constant.expand(shape)
-            if self.scenario.absences:
+            if self._absences:
                 nothing = torch.full_like(found[name], NO_TASK)
                 found[name] = torch.where(columns[..., -1, :] > 0.5, found[name], nothing)
         return found["data_bits"], found["cycles"]
@@ -132,7 +135,7 @@ class ColumnCoder:
 
         Of one server alone: 1 for its own guests, else 0. None where nothing migrates.
         """
-        if not self.scenario.migrates:
+        if not self._migrates:
             return None
         mine = columns[:, :, self._tasks_end] > 0.5
         servers = torch.arange(1, mine.shape[1] + 1, device=mine.device)
@@ -142,6 +145,6 @@ class ColumnCoder:
     def own_slot(self, column: NDArray[np.float32]) -> Slot:
         """Return the slot that one server's column, shape (R, N), shows: of a system of its own."""
         rows = column
-        if self.scenario.migrates:  # such a system has no other servers
+        if self._migrates:  # such a system has no other servers
             rows = np.delete(column, self._tasks_end + 1, axis=0)
         return self.coder.decode(rows.T.reshape(self.coder.shape))
