@@ -190,6 +190,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_file_of_the_second_version_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    write_result(file, result())
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"version": 2}))
+    assert read_result(file) == result()
+
+
 def test_a_file_of_the_first_version_is_read_without_notes(tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     write_result(file, result())
