@@ -118,6 +118,17 @@ def test_figures_are_those_of_a_walk_along_each_episode() -> None:
     assert times.batched > 0
 
 
+def test_where_services_have_no_place_none_moves() -> None:
+    drifting = STILL.replace(mobility=GaussMarkov(5.0), name="drifting")
+    held = frozen_episodes(drifting, episodes=2, slots_per_episode=3)
+    found, _ = held.measured(lambda seen: np.ones((len(seen), 4), dtype=np.int64), "flat")
+    assert found.migrations == (0.0, 0.0)
+    for ratio, path in zip(found.hindsight_ratio, held.episodes.episodes, strict=True):
+        best = solve(drifting, path.slots).lower_bound.sum()
+        ones = evaluate(drifting, path.slots, np.ones((3, 4), dtype=np.int64)).objective.sum()
+        assert ratio == pytest.approx(best / ones, rel=1e-9)
+
+
 def test_fewer_episodes_are_the_first_of_more() -> None:
     two, three = (frozen_episodes(SMALL, episodes=n, slots_per_episode=4) for n in (2, 3))
     np.testing.assert_allclose(two.episodes.lower_bound, three.episodes.lower_bound[:2], rtol=1e-12)
