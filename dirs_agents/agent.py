@@ -40,7 +40,7 @@ class Agent(nn.Module):
     >>> from dirs_agents import DIRS
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
     >>> agent = DIRS("EnsemblePolicy", env, seed=0).agent(2)
-    >>> own = env.reset(seed=0)[0][:, 1]
+    >>> own = env.unwrapped.coder.columns_of_servers(env.reset(seed=0)[0])[1]
     >>> served = agent.admits(own, agent.scores(own) >= 0.5)
     >>> float(agent.allocate(own, served).frequency_hz.sum() / agent.scenario.server_frequency_hz)
     1.0
