@@ -27,7 +27,8 @@ class ColumnCoder:
     the "db" observation [O-1], then each of T task columns in [-1, 1] [O-2], where tasks vary.
     Where services migrate a row says whose this server hosts, and one whose another does; where
     devices may be absent a last one says who is present. It is what the PettingZoo env shows an
-    agent. `n_rows` is the number R of rows, 1 + T where nothing moves.
+    agent. `n_rows` is the number R of rows, 1 + T where nothing moves, and `guests` the row of whom
+    the server hosts, if there is one.
     """
 
     def __init__(self, scenario: Scenario, kind: str = "flat") -> None:
@@ -41,6 +42,7 @@ class ColumnCoder:
         # Properties that take longer than a decision of few devices.
         self._migrates, self._absences = scenario.migrates, scenario.absences
         self.n_rows = self._tasks_end + 2 * self._migrates + self._absences
+        self.guests = self._tasks_end if self._migrates else None
 
     def alone(self, index: int) -> ColumnCoder:
         """Return the coder for server `index` alone, which knows nothing of the others."""

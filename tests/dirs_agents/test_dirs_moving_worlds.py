@@ -152,3 +152,22 @@ def test_labels_are_priced_with_their_moves(method: str, allocation: str) -> Non
     assert (after <= before * (1 + 1e-9)).all() or allocation == "levy"
     unhosted = evaluate(MOVING, slots.hosted(None), found.assignment).objective
     assert (after <= unhosted).all()
+
+
+@SYSTEMS
+def test_a_central_network_sees_every_host(scenario: Scenario) -> None:
+    """Who is hosted by whom changes its scores; one slot is decided as in a batch of them."""
+    model = model_of("CentralPolicy", scenario).learn(12)
+    coder, seen = ObservationCoder(scenario, "flat"), shown(scenario, "flat")
+    slots = coder.decode(seen)
+    found = []
+    for host in range(4):
+        moved = coder.encode(slots.hosted(np.full((4, 6), host)))
+        columns = model.policy.columns(torch.as_tensor(moved))
+        scores = model.policy.bank.scores(columns).detach().numpy()
+        one = model.policy.bank.answers(model.policy.coder.columns_of_one(moved[0]))
+        np.testing.assert_allclose(one, scores[0], rtol=1e-5, atol=1e-6)
+        found.append(scores)
+    for i in range(4):
+        for j in range(i):
+            assert np.abs(found[i] - found[j]).max() > 1e-4
