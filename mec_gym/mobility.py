@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym.validation import real_array, refuse_where, require_known, require_number
+from mec_gym.validation import (
+    real_array,
+    refuse_where,
+    require_integer,
+    require_known,
+    require_number,
+)
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,11 @@ class Traces:
         return np.isnan(self.positions_m[..., 0])
 
     @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """The others, shape (K, N)."""
+        return ~self.absent
+
+    @cached_property
     def filled_m(self) -> NDArray[np.float64]:
         """The positions (K, N, 2) [m], those of absent devices as they were last."""
         samples = np.arange(len(self.positions_m))[:, None]
@@ -169,6 +180,37 @@ class Traces:
         seen = ~np.isnan(way)
         total = np.where(seen, way, 0.0).sum(axis=0)
         return np.asarray(total / (np.maximum(seen.sum(axis=0), 1) * self.interval_s))
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the traces as JSON holds them: all numbers in one text, x y x y ... by sample."""
+        return {
+            "interval_s": self.interval_s,
+            "n_devices": self.n_devices,
+            "positions_m": self._text,
+        }
+
+    @cached_property
+    def _text(self) -> str:
+        return " ".join(map(repr, self.positions_m.ravel().tolist()))
+
+    @classmethod
+    def of_plain(cls, positions_m: Any, interval_s: float, n_devices: int | None = None) -> Traces:
+        """Return the traces that JSON holds, as such a text or as nested lists with null."""
+        if not isinstance(positions_m, str):
+            lists = [[[np.nan] * 2 if p is None else p for p in s] for s in positions_m]
+            return cls(lists, interval_s)  # type: ignore[arg-type]
+        require_integer("Traces.n_devices", n_devices, 1)
+        try:
+            numbers = np.array(positions_m.split(), dtype=np.float64)
+            return cls(numbers.reshape(-1, n_devices or 1, 2), interval_s)
+        except ValueError as error:
+            raise ValueError(
+                "Traces.positions_m as text must hold two numbers for each of "
+                f"n_devices={n_devices} devices and each sample; {error}."
+            ) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Traces, (self.positions_m, self.interval_s)  # without what is cached
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Traces) and self._digest == other._digest  # type: ignore[attr-defined]
@@ -228,14 +270,13 @@ def _law(name: str, value: Any) -> Law | Traces:
         ((kind, arguments),) = value.items()
         law = known[kind]
         if isinstance(arguments, Mapping):
-            require_known(f"{name} field", arguments, [field.name for field in fields(law)])
-            if law is not Traces:
-                made: Law = law(**arguments)
-                return made
-            samples = [
-                [[np.nan] * 2 if p is None else p for p in s] for s in arguments["positions_m"]
-            ]
-            return Traces(samples, arguments["interval_s"])  # type: ignore[arg-type]
+            own = [field.name for field in fields(law)]
+            if law is Traces:
+                require_known(f"{name} field", arguments, [*own, "n_devices"])
+                return Traces.of_plain(**arguments)
+            require_known(f"{name} field", arguments, own)
+            made: Law = law(**arguments)
+            return made
     raise TypeError(f"{name} must be {_KINDS}; got {type(value).__name__} {value!r:.60}.")
 
 
@@ -244,8 +285,7 @@ def mobility_as_plain(value: Mobility) -> Any:
     if isinstance(value, tuple):
         return [[share, mobility_as_plain(law)] for share, law in value]
     if isinstance(value, Traces):
-        samples = [[None if np.isnan(p[0]) else p.tolist() for p in s] for s in value.positions_m]
-        return {"traces": {"positions_m": samples, "interval_s": value.interval_s}}
+        return {"traces": value.as_plain()}
     kinds = [kind for kind, law in _LAWS.items() if isinstance(value, law)]
     return {kinds[0]: dict(vars(value))} if kinds else None
 

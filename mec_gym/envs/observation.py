@@ -105,9 +105,7 @@ class ObservationCoder:
         """Return the bounds of one row with so many columns of gains and of hosts."""
         laws = [getattr(self.scenario, name) for name in self.task_scales]
         if self.kind == "raw":
-            low = [SMALLEST] * n_gains + [
-                SMALLEST if self._absences else law.low for law in laws
-            ]
+            low = [SMALLEST] * n_gains + [SMALLEST if self._absences else law.low for law in laws]
             high = [LARGEST] * n_gains + [law.high for law in laws]
         else:
             ends = np.log([SMALLEST, LARGEST]) * _PER_NEPER + _OFFSET

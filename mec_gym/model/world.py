@@ -269,8 +269,7 @@ class World:
         past = [np.array(gains, dtype=np.float64) for gains in state["past"]]
         if slot is not None and len(past) != self._delay:
             raise ValueError(
-                f"state must have the gains of {self._delay} slots before; "
-                f"got {len(past)}."
+                f"state must have the gains of {self._delay} slots before; got {len(past)}."
             )
         for gains in past:
             _require_shape("gains of slots before", gains, (*self._batch, *self._links))
