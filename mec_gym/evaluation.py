@@ -13,7 +13,7 @@ future needs to reach it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -317,15 +317,22 @@ def episode_costs(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> NDA
     >>> episode_costs(episodes, lambda s, slot, *_: solve(s, slot).assignment).shape
     (2, 5)
     """
+    return path_costs(episodes.episodes, decide, seed=seed)
+
+
+def path_costs(
+    episodes: Sequence[Episode], decide: Decide, *, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return :func:`episode_costs` on episodes of one scenario whose bounds nobody needs."""
     rng = np.random.default_rng(seed)
     begin = getattr(decide, "begin", None)
     if begin is not None:
         begin()
-    scenario, world = episodes.scenario, Recorded(episodes.episodes, len(episodes.episodes))
+    scenario, world = episodes[0].scenario, Recorded(episodes, len(episodes))
     world.reset()
-    hosts = np.zeros((len(episodes.episodes), scenario.n_devices), dtype=np.int64)
+    hosts = np.zeros((len(episodes), scenario.n_devices), dtype=np.int64)
     costs = []
-    for _ in range(episodes.episodes[0].n_slots):
+    for _ in range(episodes[0].n_slots):
         slot, seen = (one.hosted(hosts) for one in (world.slot, world.seen) if one is not None)
         assignment = np.asarray(decide(scenario, seen, world.layouts(), rng))
         costs.append(evaluate(scenario, slot, assignment).objective)

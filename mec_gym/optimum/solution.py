@@ -8,6 +8,7 @@ cost [S-1].
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -150,6 +151,12 @@ def load_problems(scenario: Scenario, slots: Slot) -> LoadProblems:
     if len(slots.batch_shape) != 1:
         raise ValueError(f"slots must have one batch axis; got batch shape {slots.batch_shape}.")
     return problems_of(constants_of(scenario, slots.gains), slots, scenario.can_execute_locally)
+
+
+def load_problems_apart(scenario: Scenario, slots: Slot) -> LoadProblems:
+    """Return :func:`load_problems` without what migration costs, for who counts it otherwise."""
+    free = dataclasses.replace(constants_of(scenario, slots.gains), migration=None)
+    return problems_of(free, slots, scenario.can_execute_locally)
 
 
 def problems_of(constants: Constants, slots: Slot, can_execute_locally: Array) -> LoadProblems:
