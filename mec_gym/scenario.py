@@ -42,6 +42,7 @@ from mec_gym.traces import read_recording
 from mec_gym.validation import (
     refuse_where,
     require_choice,
+    require_integer,
     require_known,
     require_nonnegative,
     require_number,
@@ -52,6 +53,9 @@ from mec_gym.validation import (
 
 DEVICE_POSITIONS = ("uniform", "gaussian", "levy")
 SERVER_POSITIONS = ("kmeans",)
+
+LONGEST_DELAY = 1000
+"""Slots; so many are drawn before the first one that is decided."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -186,6 +190,7 @@ class Scenario:
             self._set(field, canonical_integer, least=1)
         for field in ("layout_seed", "csi_delay_slots"):
             self._set(field, canonical_integer, least=0)
+        require_integer("csi_delay_slots", self.csi_delay_slots, 0, LONGEST_DELAY)
         for field in NUMBER_FIELDS:
             self._set(field, canonical_number)
         self._set("mobility", canonical_mobility, self.n_devices)
