@@ -28,6 +28,9 @@ from mec_gym.validation import LARGEST, SMALLEST, require_integer
 STEPS = 4
 """Steps of the prices on the path ahead; more change the decisions' cost by 0.1 % at most."""
 
+HORIZONS = (4, 6, 8, 12, 16)
+"""Horizons [slots] that tuning tries."""
+
 FADING_MEAN, FADING_VARIANCE = -float(np.euler_gamma), np.pi**2 / 6.0
 """Of the logarithm of a unit-mean exponential power, l_ij of eq. (3)."""
 
@@ -53,7 +56,7 @@ class Forecast:
     True
     """
 
-    horizon: int = 12
+    horizon: int = 8
 
     def __post_init__(self) -> None:
         require_integer("horizon", self.horizon, 0)
