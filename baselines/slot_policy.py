@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from abc import abstractmethod
 from collections.abc import Set
 from typing import Any, ClassVar, TypeVar
@@ -30,6 +31,7 @@ except ModuleNotFoundError as error:
 from mec_gym import ENV_ID, Scenario, Slot, slot_from_observation
 from mec_gym.envs.sb3 import vectorised, world_of
 from mec_gym.files import read_zip, write_zip
+from mec_gym.model.arrays import in_shape
 from mec_gym.validation import plain, plain_seed, require_integer
 
 Self = TypeVar("Self", bound="SlotPolicy")
@@ -105,6 +107,10 @@ class SlotPolicy(BaseAlgorithm):
 
     def check_scenario(self, scenario: Scenario) -> None:
         """Raise ``ValueError`` if the policy, as it is set and tuned, cannot decide a scenario."""
+
+    def rng_of(self, slot: Slot) -> np.random.Generator:
+        """Return a generator for one slot, from the seed and its gains alone, in any batch."""
+        return np.random.default_rng([self.seed or 0, zlib.crc32(slot.gains.tobytes())])
 
     # -- the interface of Stable-Baselines3 -----------------------------------------------------
 
@@ -203,7 +209,7 @@ class SlotPolicy(BaseAlgorithm):
                 f"takes no step in the env, or give its value to the constructor."
             )
         try:
-            _require_within(self.observation_space, observation)
+            _require_within(self.observation_space, observation, scenario.n_devices)
             slot = slot_from_observation(scenario, observation, self.observation_kind)
         except ValueError as error:
             raise ValueError(
@@ -302,6 +308,36 @@ class SlotPolicy(BaseAlgorithm):
             model.set_random_seed(model.seed)
         return model
 
+    def get_parameters(self) -> dict[str, Any]:
+        """Return what :meth:`tune` found, by name; {} for a rule that finds nothing."""
+        return {name: getattr(self, name) for name in self.learned}
+
+    def set_parameters(
+        self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto"
+    ) -> None:
+        """Take what another policy of this class found, from its file or ``get_parameters()``.
+
+        With `exact_match` all names must be there; `device` is not used. ``ValueError`` for what
+        does not fit: the policy stays as it was.
+        """
+        given = load_path_or_dict
+        if not isinstance(given, dict):
+            _, _, state = _read(given, type(self).__name__, {*self.settings, *self.learned})
+            given = {name: state[name] for name in self.learned}
+        if not set(given) <= set(self.learned) or (exact_match and len(given) < len(self.learned)):
+            raise ValueError(
+                f"parameters of {type(self).__name__} must be {sorted(self.learned)}; got "
+                f"{sorted(given)}."
+            )
+        before = self.get_parameters()
+        vars(self).update(given)
+        try:
+            if self.scenario is not None:
+                self.check_scenario(self.scenario)
+        except (TypeError, ValueError):
+            vars(self).update(before)
+            raise
+
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return [], []
 
@@ -337,9 +373,9 @@ def _read(path: Any, algorithm: str, names: Set[str]) -> tuple[Scenario, str, di
     return scenario, kind, state
 
 
-def _require_within(space: Any, observation: Any) -> None:
-    """Refuse observations beyond the bounds of their space, if they have its shape."""
-    values = np.asarray(observation)
+def _require_within(space: Any, observation: Any, n_devices: int) -> None:
+    """Refuse observations beyond the bounds of their space, if they can have its shape."""
+    values = in_shape(np.asarray(observation), space.shape, n_devices)
     if values.shape[values.ndim - len(space.shape) :] != space.shape:
         return
     outside = ~((values >= space.low) & (values <= space.high))

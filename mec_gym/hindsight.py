@@ -234,7 +234,7 @@ class Coupled:
     def values(self, terms: Terms) -> Floats:
         """Return V_t(s) where loads cost the given terms: (T + 1, M + 1, B, N), [H-2].
 
-        V(s) = min(c_0 + V'(s), q_s if s >= 1, κ + min_j q_j), q_j = c_j + terms_j + V'(j).
+        V(s) = min(c_0 + V'(s), q_s if s >= 1, μ + min_j q_j), q_j = c_j + terms_j + V'(j).
         """
         values = np.zeros((self.slots + 1, self.n_servers + 1, *self.start.shape))
         for time in range(self.slots - 1, -1, -1):

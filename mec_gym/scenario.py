@@ -41,6 +41,7 @@ from mec_gym.sites import project, read_sites
 from mec_gym.validation import (
     refuse_where,
     require_choice,
+    require_integer,
     require_known,
     require_nonnegative,
     require_number,
@@ -51,6 +52,9 @@ from mec_gym.validation import (
 
 DEVICE_POSITIONS = ("uniform", "gaussian", "levy")
 SERVER_POSITIONS = ("kmeans",)
+
+LONGEST_DELAY = 1000
+"""Slots; so many are drawn before the first one that is decided."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -185,6 +189,7 @@ class Scenario:
             self._set(field, canonical_integer, least=1)
         for field in ("layout_seed", "csi_delay_slots"):
             self._set(field, canonical_integer, least=0)
+        require_integer("csi_delay_slots", self.csi_delay_slots, 0, LONGEST_DELAY)
         for field in NUMBER_FIELDS:
             self._set(field, canonical_number)
         self._set("mobility", canonical_mobility, self.n_devices)
@@ -289,7 +294,7 @@ class Scenario:
 
     @property
     def migration_cost(self) -> NDArray[np.float64]:
-        """κ_i = φ_T τ_i + φ_E ε_i of one move of a service, [D-5], shape (N,) [1]."""
+        """μ_i = φ_T τ_i + φ_E ε_i of one move of a service, [D-5], shape (N,) [1]."""
         latency = self.per_device("weight_latency") * self.per_device("migration_s")
         return latency + self.per_device("weight_energy") * self.per_device("migration_j")
 

@@ -9,6 +9,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+
+from mec_gym import ENV_ID, Scenario, Uniform
+
+pytest.importorskip("stable_baselines3")
+
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -22,7 +27,6 @@ from baselines.learners import (
     OffloadingActorCriticPolicy,
 )
 from dirs_agents import DIRS
-from mec_gym import ENV_ID, Scenario, Uniform
 
 SCENARIO = Scenario(n_devices=4, n_servers=2, cycles=Uniform(5e8, 1e9))
 DEVICES = SCENARIO.n_devices
@@ -76,6 +80,17 @@ def test_the_same_numbers_get_the_same_decision(name: str, observation: str, kin
         decision, _ = model.predict(KINDS[kind](given), deterministic=True)
         np.testing.assert_array_equal(decision, expected)
         assert decision.dtype == expected.dtype
+
+
+@pytest.mark.parametrize(("name", "observation"), CASES)
+def test_tables_and_vectors_get_the_same_decision(name: str, observation: str) -> None:
+    model, slots = policy_and_slots(name, observation)
+    expected, _ = model.predict(slots, deterministic=True)
+    for form in ((DEVICES, 3), (3 * DEVICES,)):
+        decisions, _ = model.predict(slots.reshape(3, *form), deterministic=True)
+        np.testing.assert_array_equal(decisions, expected)
+        decision, _ = model.predict(slots[0].reshape(form), deterministic=True)
+        np.testing.assert_array_equal(decision, expected[0])
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "f8"])

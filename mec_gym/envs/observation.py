@@ -10,13 +10,13 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from mec_gym.fields import Uniform
-from mec_gym.model.arrays import Array, namespace_of
+from mec_gym.model.arrays import Array, in_shape, namespace_of
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 from mec_gym.validation import LARGEST, SMALLEST, require_choice
 
-OBSERVATIONS = ("db", "raw", "flat")
+OBSERVATIONS = ("flat", "db", "raw")
 
 CENTRE_DB = -70.0
 """Gain that the "db" observation maps to 0: Table I's reference gain at about 38 m."""
@@ -50,23 +50,24 @@ class ObservationCoder:
     hosts the device's; where devices may be absent a last one, 1 for those present.
 
     Kind "db" has gains as (10 log10(h) + 70)/10 [O-1] and tasks scaled to [-1, 1] by the ends of
-    their range [O-2]; "raw" gains, bits and cycles as they are; "flat" is "db" as one vector, row
-    by row. `shape` is that of one observation, `n_columns` the number of columns, and `task_scales`
-    has for each task column, in order, the middle of its range and half its width, in the task's
-    unit.
+    their range [O-2]; "raw" gains, bits and cycles as they are; "flat", the default, is "db" as
+    one vector, row by row. `shape` is that of one observation, `n_columns` the number of columns,
+    and `task_scales` has for each task column, in order, the middle of its range and half its
+    width, in the task's unit.
     """
 
-    def __init__(self, scenario: Scenario, kind: str = "db") -> None:
+    def __init__(self, scenario: Scenario, kind: str = "flat") -> None:
         require_choice("observation", kind, OBSERVATIONS)
         self.scenario = scenario
         self.kind = kind
         self.n_servers = scenario.n_servers
         drawn = {name: law for name in TASKS if isinstance(law := getattr(scenario, name), Uniform)}
         self.task_scales = {name: _middle_and_half(law) for name, law in drawn.items()}
-        hosts = scenario.n_servers if scenario.migrates else 0
+        self._migrates, self._absences = scenario.migrates, scenario.absences
+        hosts = scenario.n_servers if self._migrates else 0
         tasks_end = scenario.n_servers + len(drawn)
         self.host_columns = slice(tasks_end, tasks_end + hosts)
-        self.n_columns = tasks_end + hosts + scenario.absences
+        self.n_columns = tasks_end + hosts + self._absences
         rows = scenario.n_devices
         self.shape = (rows * self.n_columns,) if kind == "flat" else (rows, self.n_columns)
 
@@ -80,7 +81,7 @@ class ObservationCoder:
 
     def column_space(self) -> Box:
         """Return a new Box of what one server sees, see :meth:`columns_of_servers`."""
-        ends = self._ends(1, 2 if self.scenario.migrates else 0)
+        ends = self._ends(1, 2 if self._migrates else 0)
         low, high = (np.repeat(end, self.scenario.n_devices) for end in ends)
         return Box(low, high, dtype=np.float32)
 
@@ -104,15 +105,13 @@ class ObservationCoder:
         """Return the bounds of one row with so many columns of gains and of hosts."""
         laws = [getattr(self.scenario, name) for name in self.task_scales]
         if self.kind == "raw":
-            low = [SMALLEST] * n_gains + [
-                SMALLEST if self.scenario.absences else law.low for law in laws
-            ]
+            low = [SMALLEST] * n_gains + [SMALLEST if self._absences else law.low for law in laws]
             high = [LARGEST] * n_gains + [law.high for law in laws]
         else:
             ends = np.log([SMALLEST, LARGEST]) * _PER_NEPER + _OFFSET
             low = [ends[0] - _SLACK] * n_gains + [-1.0] * len(laws)
             high = [ends[1] + _SLACK] * n_gains + [1.0] * len(laws)
-        flags = n_hosts + self.scenario.absences
+        flags = n_hosts + self._absences
         low, high = low + [0.0] * flags, high + [1.0] * flags
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
@@ -138,28 +137,27 @@ class ObservationCoder:
                     np.maximum(values, _LOWEST, out=values)
                     np.minimum(values, _HIGHEST, out=values)
                 coded[..., column] = values
-        if self.scenario.migrates:
+        if self._migrates:
             hosts = 0 if slot.hosts is None else slot.hosts[..., None]
             coded[..., self.host_columns] = hosts == np.arange(1, self.n_servers + 1)
-        if self.scenario.absences:
+        if self._absences:
             coded[..., -1] = slot.cycles > NO_TASK
-        if self.kind == "flat":
-            coded = coded.reshape(*slot.batch_shape, -1)
-        return coded
+        return coded.reshape(*slot.batch_shape, *self.shape)
 
     def decode(self, observation: Any) -> Slot:
-        """Return the slot that an observation, ``(..., *shape)``, shows.
+        """Return the slot that an observation shows, or a batch: tables or vectors, as they come.
 
         Gains within `RESOLUTION`; within 5e-6 from 1e-24 to 1e10, where all radio is.
         """
-        values = np.asarray(observation, dtype=np.float64)
-        if values.shape[values.ndim - len(self.shape) :] != self.shape:
+        rows, columns = self.scenario.n_devices, self.n_columns
+        shaped = in_shape(np.asarray(observation, dtype=np.float64), self.shape, rows)
+        batch = shaped.shape[: shaped.ndim - len(self.shape)]
+        if (*batch, *self.shape) != shaped.shape:
             raise ValueError(
-                f"observation must have shape (..., {', '.join(map(str, self.shape))}) for "
-                f"kind={self.kind!r}; got shape {values.shape}."
+                f"observation must have shape (..., {rows}, {columns}) or (..., {rows * columns}); "
+                f"got shape {shaped.shape}."
             )
-        batch = values.shape[: values.ndim - len(self.shape)]
-        values = values.reshape(*batch, self.scenario.n_devices, self.n_columns)
+        values = shaped.reshape(*batch, rows, columns)
         gains = values[..., : self.n_servers]
         if self.kind != "raw":
             gains = gains_of_units(gains)
@@ -168,15 +166,15 @@ class ObservationCoder:
             tasks[name] = (
                 self.scenario.per_device(name)
                 if name not in self.task_scales
-                else (values[..., self.n_servers + list(self.task_scales).index(name)])
+                else values[..., self.n_servers + list(self.task_scales).index(name)]
             )
             if name in self.task_scales and self.kind != "raw":
                 middle, half = self.task_scales[name]
                 tasks[name] = middle + half * tasks[name]
-            if self.scenario.absences:
+            if self._absences:
                 tasks[name] = np.where(values[..., -1] > 0.5, tasks[name], NO_TASK)
         hosts = None
-        if self.scenario.migrates:
+        if self._migrates:
             at = values[..., self.host_columns] > 0.5
             hosts = np.where(at.any(axis=-1), 1 + at.argmax(axis=-1), 0)
         # float32 may round the ends of the model's range outwards.
@@ -196,7 +194,7 @@ def kind_of_space(scenario: Scenario, space: Any) -> str:
             return kind
     raise ValueError(
         f"observations must be those of the env, of a kind {', '.join(map(repr, OBSERVATIONS))}; "
-        f"got {space}. Name the kind if the model takes it all the same: observation='db'."
+        f"got {space}. Name the kind if the model takes it all the same: observation='flat'."
     )
 
 
@@ -215,7 +213,7 @@ def _middle_and_half(law: Uniform) -> tuple[NDArray[np.float64], NDArray[np.floa
     return np.array((law.low + law.high) / 2), np.array((law.high - law.low) / 2)
 
 
-def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "db") -> Slot:
+def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "flat") -> Slot:
     """Return the Slot that an observation of the env, or a batch of them, shows.
 
     Parameters
@@ -223,10 +221,10 @@ def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "db"
     scenario : Scenario
         The env's scenario.
     observation : array_like
-        With the batch axes of the Slot; gains come back within 5e-6 relative from 1e-24 to 1e10,
-        and within 1.1e-5 in the model's whole range.
-    kind : {"db", "raw", "flat"}
-        The env's `observation` argument.
+        With the batch axes of the Slot, each a table or a vector; gains come back within 5e-6
+        relative from 1e-24 to 1e10, and within 1.1e-5 in the model's whole range.
+    kind : {"flat", "db", "raw"}
+        The env's `observation` argument; "flat" and "db" mean the same here.
 
     Examples
     --------

@@ -50,7 +50,7 @@ class Simulator:
         n_copies: int | None = None,
         *,
         reward: Reward = "reciprocal",
-        observation: str = "db",
+        observation: str = "flat",
         optimum: bool = False,
     ) -> None:
         if not callable(reward):
@@ -117,18 +117,18 @@ class Simulator:
     @property
     def slot(self) -> Slot:
         """The current slots as they are priced, batch shape (B,) or ()."""
-        return self._hosted(self.world.slot)
+        slot = self.world.slot
+        return slot if self._hosts is None and slot is not None else self._hosted(slot)
 
     @property
     def seen(self) -> Slot:
         """The current slots as a decision sees them, with gains as old as `csi_delay_slots`."""
-        return self._hosted(self.world.seen)
+        slot = self.world.seen
+        return slot if self._hosts is None and slot is not None else self._hosted(slot)
 
     def _hosted(self, slot: Slot | None) -> Slot:
         if slot is None:
             raise RuntimeError("there is no slot before the first reset().")
-        if self._hosts is None:
-            return slot
         return Slot.trusted(slot.gains, slot.data_bits, slot.cycles, self._hosts)
 
     def replay(self, episodes: Sequence[Episode] | None) -> None:
@@ -148,11 +148,9 @@ class Simulator:
         self.world = Recorded(episodes, self.n_copies if self._batch else None)
 
     @property
-    def over(self) -> NDArray[np.bool_]:
-        """Which copies have shown their recorded episodes to the end, shape (B,)."""
-        if isinstance(self.world, Recorded):
-            return self.world.over
-        return np.zeros(self.n_copies, dtype=bool)
+    def over(self) -> NDArray[np.bool_] | None:
+        """Which copies have shown their recorded episodes to the end, shape (B,); None: drawn."""
+        return self.world.over if isinstance(self.world, Recorded) else None
 
     def reset(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int] | None = None
@@ -276,8 +274,8 @@ class Simulator:
         """Go back to a state."""
         hosts = state["hosts"]
         if self._hosts is not None:
-            reference = np.empty((*self._hosts.shape, self._n_servers))
-            hosts = np.array(Slot(reference + 1.0, 1.0, 1.0, hosts).hosts)
+            reference = np.ones((*self._hosts.shape, self._n_servers))
+            hosts = np.array(Slot(reference, 1.0, 1.0, hosts).hosts)
         if state.get("recorded") is None:
             self._drawn.set_state(state)
             self.world = self._drawn

@@ -67,7 +67,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     >>> envs = gym.make_vec("mec_gym/MultiMEC-v0", num_envs=3, scenario="paper-30x2")
     >>> observations, infos = envs.reset(seed=0)
     >>> observations.shape
-    (3, 30, 2)
+    (3, 60)
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         scenario: Any = "paper-200x10",
         *,
         reward: Reward = "reciprocal",
-        observation: str = "db",
+        observation: str = "flat",
         optimum: bool = False,
         episode: Episode | Sequence[Episode] | None = None,
         max_episode_steps: int | None = None,
@@ -203,9 +203,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         observations, rewards, info = self._simulator.step(assignment, self._rngs, restarted)
         self._elapsed += 1
         self._elapsed[restart] = 0
-        truncations = self._simulator.over
+        truncations = np.zeros(self.num_envs, dtype=bool)
         if self.max_episode_steps is not None:
-            truncations |= (self._elapsed >= self.max_episode_steps) & ~restart
+            truncations = (self._elapsed >= self.max_episode_steps) & ~restart
+        if (over := self._simulator.over) is not None:
+            truncations |= over
         self._draw_pictures(assignment, info, restart)
         infos = _masked(info, np.ones(self.num_envs, dtype=bool))
         self._ended = truncations.copy()

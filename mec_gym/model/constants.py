@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -48,8 +49,15 @@ def constants_of(scenario: Scenario, reference: Array) -> Constants:
     key = (xp.__name__, str(reference.dtype), "cpu" if xp is np else str(reference.device))
     cache: dict[tuple[str, str, str], Constants] = scenario.__dict__.setdefault("_constants", {})
     if key not in cache:
-        cache[key] = _build(scenario, xp, reference)
+        with lasting(xp):
+            cache[key] = _build(scenario, xp, reference)
     return cache[key]
+
+
+def lasting(xp: Any) -> AbstractContextManager[Any]:
+    """Return the context to make what is cached in: torch's inference mode would stick to it."""
+    mode = getattr(xp, "inference_mode", None)
+    return mode(False) if mode else nullcontext()
 
 
 def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:

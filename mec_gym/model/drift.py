@@ -98,7 +98,7 @@ class Drift:
         now = self.state
         rows: Any = slice(None) if len(copies) == len(now["device_positions_m"]) else list(copies)
         drawn = self._draws(rngs, copies)
-        before = now["device_positions_m"][rows]
+        before = now["device_positions_m"][rows].copy()
         if self._traces is not None:
             now["time_s"][rows] += self._scenario.slot_s
             for copy in copies:

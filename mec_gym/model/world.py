@@ -40,6 +40,7 @@ class World:
         self.n_copies = 1 if n_copies is None else n_copies
         self._batch = () if n_copies is None else (n_copies,)
         self._links = (scenario.n_devices, scenario.n_servers)
+        self._correlated = scenario.fading_correlation > 0
         self._rayleigh = scenario.fading == "rayleigh"
         fixed = scenario.layout == "fixed"
         self._layouts: list[Layout] = [fixed_layout(scenario)] * self.n_copies if fixed else []
@@ -57,7 +58,7 @@ class World:
         }
         self.slot: Slot | None = None
         self._drift = Drift(scenario, self.n_copies) if scenario.drifts else None
-        self._absences = scenario.absences
+        self._absences, self._delay = scenario.absences, scenario.csi_delay_slots
         self._past: list[NDArray[np.float64]] = []  # gains of the last slots, the oldest first
 
     @property
@@ -103,7 +104,7 @@ class World:
         if self._drift is not None:
             self._drift.begin(rngs, chosen, self._layouts)
         self._draw(rngs, copies)
-        for _ in range(self.scenario.csi_delay_slots):
+        for _ in range(self._delay):
             self.advance(rngs, copies)
 
     def advance(
@@ -122,7 +123,8 @@ class World:
         if self._drift is not None:
             self._update_path_gains(self._drift, chosen)
         gains = self._draw_gains(rngs, chosen)
-        self._remember(chosen)
+        if self._delay and self.slot is not None:
+            self._remember(self.slot, chosen)
         if copies is None and not self._ranges:
             slot = Slot.trusted(gains, **self._constant_tasks)
         else:
@@ -159,7 +161,7 @@ class World:
         path_gains = self._path_gains
         if self._batch and 1 < len(path_gains) > len(copies):
             path_gains = path_gains[list(copies)]
-        if self.scenario.fading_correlation:
+        if self._correlated:
             assert self._drift is not None
             gains = path_gains * (
                 self._drift.fading(copies) if self._batch else self._drift.fading(copies)[0]
@@ -200,15 +202,12 @@ class World:
             self._path_gains = self._path_gains.copy()
             self._path_gains[list(copies)] = gains
 
-    def _remember(self, copies: Sequence[int]) -> None:
-        """Keep the gains of the current slot, which is about to pass, as long as they are seen."""
-        delay = self.scenario.csi_delay_slots
-        if not delay or self.slot is None:
+    def _remember(self, slot: Slot, copies: Sequence[int]) -> None:
+        """Keep the gains of a slot, which is about to pass, as long as they are seen."""
+        if len(self._past) < self._delay or len(copies) == self.n_copies:
+            self._past = [*self._past, slot.gains][-self._delay :]
             return
-        if len(self._past) < delay or len(copies) == self.n_copies:
-            self._past = [*self._past, self.slot.gains][-delay:]
-            return
-        rows, later = list(copies), [*self._past[1:], self.slot.gains]
+        rows, later = list(copies), [*self._past[1:], slot.gains]
         self._past = [old.copy() for old in self._past]
         for old, new in zip(self._past, later, strict=True):
             old[rows] = new[rows]
@@ -268,10 +267,9 @@ class World:
             _require_shape("path_gains", layout.path_gains, self._links)
             require_positive("path_gains", layout.path_gains, unit="1")
         past = [np.array(gains, dtype=np.float64) for gains in state["past"]]
-        if slot is not None and len(past) != self.scenario.csi_delay_slots:
+        if slot is not None and len(past) != self._delay:
             raise ValueError(
-                f"state must have the gains of {self.scenario.csi_delay_slots} slots before; "
-                f"got {len(past)}."
+                f"state must have the gains of {self._delay} slots before; got {len(past)}."
             )
         for gains in past:
             _require_shape("gains of slots before", gains, (*self._batch, *self._links))

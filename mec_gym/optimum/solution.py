@@ -172,7 +172,7 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
     """Return what each choice costs a device but for computation at the servers: (..., N, M + 1).
 
     Column 0 local, infinite where eq. (7) forbids it (`can_execute_locally`, (N,)); column j the
-    least of φ_T T^Tr + φ_E p T^Tr over the power of the link to server j, and κ_i where that is not
+    least of φ_T T^Tr + φ_E p T^Tr over the power of the link to server j, and μ_i where that is not
     the host of the device's service, [D-5]. NumPy arrays or torch tensors.
     """
     xp = constants.xp
