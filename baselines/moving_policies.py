@@ -75,8 +75,8 @@ class Tuned(SlotPolicy):
     argument of the constructor that gives the numbers stands in `given`.
     """
 
-    settings = ("n_tuning_episodes", "n_tuning_slots")
-    learned = ("tuned",)
+    settings: ClassVar[tuple[str, ...]] = ("n_tuning_episodes", "n_tuning_slots")
+    learned: ClassVar[tuple[str, ...]] = ("tuned",)
     candidates: ClassVar[Sequence[Any]]
 
     def __init__(
@@ -277,9 +277,10 @@ class SmoothedOffloading(Recalling):
         if (memory is None) != (horizon is None):
             raise ValueError("memory and horizon must both be given, or none of them.")
         self.memory, self.horizon = memory, horizon
-        given = None if memory is None else [memory, horizon]
-        if given is not None:
-            Smoothed(*given)
+        given = None
+        if memory is not None and horizon is not None:
+            Smoothed(memory, horizon)
+            given = [memory, horizon]
         super().__init__(env, given=given, **kwargs)
 
     def rule(self, number: Any) -> Remembering:
