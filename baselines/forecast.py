@@ -28,10 +28,11 @@ from mec_gym.validation import LARGEST, SMALLEST, require_integer
 STEPS = 4
 """Steps of the prices on the path ahead; more change the decisions' cost by 0.1 % at most."""
 
+HORIZONS = (4, 6, 8, 12, 16)
+"""Horizons [slots] that tuning tries."""
+
 FADING_MEAN, FADING_VARIANCE = -float(np.euler_gamma), np.pi**2 / 6.0
 """Of the logarithm of a unit-mean exponential power, l_ij of eq. (3)."""
-
-_NEPER_PER_DB = np.log(10.0) / 10.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Forecast:
     True
     """
 
-    horizon: int = 12
+    horizon: int = 8
 
     def __post_init__(self) -> None:
         require_integer("horizon", self.horizon, 0)
@@ -81,7 +82,7 @@ class Forecast:
         """
         now, delay = layout.device_positions_m, scenario.csi_delay_slots
         way = now - past[:, -1]
-        ahead = np.arange(self.horizon + 1)[:, None, None]
+        ahead = np.arange(self.horizon + 1.0)[:, None, None]
         positions, _ = reflected(now + ahead[..., None] * way, np.array(scenario.area_m))
         model = {
             "reference_gain": scenario.reference_gain,
@@ -92,10 +93,13 @@ class Forecast:
             return gains
         then = path_gain(past[:, 0] if delay else now, layout.server_positions_m, **model)
         moved = (ahead + delay) * np.hypot(way[..., 0], way[..., 1])
-        # The best linear prediction of a logarithm that is the sum of two.
-        mean = FADING_MEAN if scenario.fading == "rayleigh" else 0.0
+        # The best linear prediction of a logarithm that is the sum of two; weak links cost as much
+        # as 1 / h, so what is not known counts as it does in 1 / E[1 / h].
+        shadow, fading = _variances(scenario)
+        mean = FADING_MEAN if fading else 0.0
         kept = _correlation(scenario, ahead + delay, moved)[..., None]
-        excess = mean + kept * (np.log(seen / then) - mean)
+        unknown = (shadow + fading) * (1.0 - kept**2)
+        excess = mean + kept * (np.log(seen / then) - mean) - unknown / 2.0
         return np.clip(gains * np.exp(excess), SMALLEST, LARGEST)
 
     def _tolls(self, scenario: Scenario, slot: Slot, gains: Floats) -> Floats:
@@ -114,7 +118,7 @@ class Forecast:
         later = np.moveaxis(problem.values(problem.priced(prices))[1], 0, -1)
         # Local execution leaves a service at its host.
         home = np.take_along_axis(later, hosts[..., None], axis=-1)
-        return toll + np.concatenate([home, later[..., 1:]], axis=-1)
+        return np.asarray(toll + np.concatenate([home, later[..., 1:]], axis=-1))
 
 
 _TASKS = ("data_bits", "cycles")
@@ -124,7 +128,13 @@ def _mean_task(scenario: Scenario, name: str) -> Floats:
     law = getattr(scenario, name)
     if isinstance(law, Uniform):
         return np.full(scenario.n_devices, (law.low + law.high) / 2)
-    return scenario.per_device(name)
+    return np.asarray(scenario.per_device(name))
+
+
+def _variances(scenario: Scenario) -> tuple[float, float]:
+    """Return the variances of the logarithms of shadowing and fading."""
+    fading = FADING_VARIANCE if scenario.fading == "rayleigh" else 0.0
+    return (scenario.shadowing_db * np.log(10.0) / 10.0) ** 2, fading
 
 
 def _correlation(scenario: Scenario, slots: Floats, moved_m: Floats) -> Floats:
@@ -133,9 +143,8 @@ def _correlation(scenario: Scenario, slots: Floats, moved_m: Floats) -> Floats:
     That of the logarithms of two Rayleigh powers whose amplitudes have the correlation r is
     Li2(r²) / (π²/6).
     """
-    shadow = (scenario.shadowing_db * _NEPER_PER_DB) ** 2
-    fading = FADING_VARIANCE if scenario.fading == "rayleigh" else 0.0
+    shadow, fading = _variances(scenario)
     amplitude = scenario.fading_correlation ** np.asarray(slots, dtype=np.float64)
-    power = spence(1.0 - amplitude**2) / FADING_VARIANCE
+    power = np.asarray(spence(1.0 - amplitude**2)) / FADING_VARIANCE
     kept = shadow * np.exp(-moved_m / scenario.decorrelation_m) + fading * power
     return np.asarray(kept / (shadow + fading))

@@ -5,18 +5,24 @@ All solve the load problem of the slot, with a toll on choices in the place of Î
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from baselines.tolls import Floats, moving, tolled_problems, tolls
 from mec_gym import Scenario, Slot, counterfactuals
+from mec_gym.evaluation import Decide, path_costs
+from mec_gym.model.episode import Episode, episodes
 from mec_gym.model.layout import Layout
+from mec_gym.optimum import load_problems_apart
 from mec_gym.optimum.assign import minimise_all
+from mec_gym.validation import require_number
 
 Assignment = NDArray[np.int64]
+T = TypeVar("T")
 
 BLOCK = 2**20
 """Choices, N (M + 1) a slot, of the slots that are decided together."""
@@ -130,9 +136,9 @@ class Remembering(Protocol):
     def step(
         self, scenario: Scenario, slot: Slot, layout: Layout | None, memory: Floats | None
     ) -> tuple[Assignment, Floats]:
-        """Return decisions, (B, N), and the memory after them; NaN, or None for all, is an empty one.
+        """Return decisions, (B, N), and the memory after them.
 
-        `slot` and `layout` have one batch axis.
+        `slot` and `layout` have one batch axis. Entries of NaN, or None in all, are no memory yet.
         """
 
 
@@ -202,3 +208,82 @@ class SkiRental:
         own = np.take_along_axis(costs, at_own, axis=-1)[..., 0]
         moved = np.take_along_axis(moves, at_own, axis=-1)[..., 0]
         return decision, np.where(moved, 0.0, sums + own - costs.min(axis=-1))
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """:func:`placed_then_stays` that moves only where links were worse for a while.
+
+    To move to server j costs Îº/H, and on top of it what the link's cost, smoothed over the slots
+    before, exceeds the present one: the links of a device that is gone soon do not tempt it.
+
+    Attributes
+    ----------
+    memory : float, [1]
+        Part of the smoothed cost that stays from one slot to the next, in [0, 1).
+    horizon : float, [slots]
+        H.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=1, n_servers=2, migration_s=1.0)
+    >>> slots = [Slot([[[1e-6, g]]], 8e5, 1e9, hosts=[[1]]) for g in (1e-7, 1e-2)]
+    >>> _, memory = Smoothed(0.9, 4.0).step(scenario, slots[0])
+    >>> Smoothed(0.9, 4.0).step(scenario, slots[1], None, memory)[0]
+    array([[1]])
+    """
+
+    memory: float = 0.8
+    horizon: float = 4.0
+
+    def __post_init__(self) -> None:
+        require_number("memory", self.memory, "[0, 1)")
+        require_number("horizon", self.horizon, "[0, inf]")
+
+    def step(
+        self,
+        scenario: Scenario,
+        slot: Slot,
+        layout: Layout | None = None,
+        memory: Floats | None = None,
+    ) -> tuple[Assignment, Floats]:
+        """Return decisions (B, N), and the smoothed costs of all choices, (B, N, M + 1)."""
+        now = load_problems_apart(scenario, slot).cost
+        past = now if memory is None else np.where(np.isnan(memory), now, memory)
+        smooth = now if self.memory == 0 else now + self.memory * (past - now)
+        toll = tolls(scenario, slot, self.horizon, np.inf)
+        toll += np.where(moving(scenario, slot), np.maximum(smooth - now, 0.0), 0.0)
+        return with_toll(scenario, slot, toll), smooth
+
+
+# -- tuning -----------------------------------------------------------------------------------
+
+STAYS = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 20.0, 40.0)
+"""H that tuning tries."""
+
+WAYS = (2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 96.0)
+"""c [m] that tuning tries."""
+
+SMOOTHED = tuple((memory, slots) for memory in (0.5, 0.7, 0.8) for slots in (4.0, 6.0, 8.0, 12.0))
+"""Memory and H that tuning tries."""
+
+_STREAM = 0x6D6F7665
+"""Sets the episodes of tuning apart from all others ("move" in ASCII)."""
+
+
+def tuning_episodes(
+    scenario: Scenario, n_episodes: int = 4, n_slots: int = 100, seed: int = 0
+) -> tuple[Episode, ...]:
+    """Return episodes to tune a rule on, apart from all others."""
+    drawn = np.random.SeedSequence([_STREAM, seed]).generate_state(n_episodes)
+    return episodes(scenario, drawn.tolist(), n_slots)
+
+
+def best_of(candidates: Iterable[T], acting: Callable[[T], Decide], paths: Sequence[Episode]) -> T:
+    """Return the candidate whose policy costs least on episodes."""
+    return min(candidates, key=lambda one: float(path_costs(paths, acting(one)).sum()))
+
+
+def knowing(rule: Callable[..., Assignment], *arguments: Any) -> Decide:
+    """Return a rule of scenario and slot alone as a policy."""
+    return lambda scenario, slot, _layout, _rng: rule(scenario, slot, *arguments)

@@ -300,7 +300,7 @@ class Coupled:
         return prices
 
     def responded(self, prices: Floats, step: int) -> tuple[Floats, Ints, Floats]:
-        """Return values and ways at prices, and the prices moved towards those the ways call for."""
+        """Return values and ways at prices, and prices nearer to what those ways call for."""
         terms = self.priced(prices)
         values = self.values(terms)
         ways = self.followed(terms, values)

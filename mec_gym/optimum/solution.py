@@ -8,7 +8,6 @@ cost [S-1].
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +154,7 @@ def load_problems(scenario: Scenario, slots: Slot) -> LoadProblems:
 
 def load_problems_apart(scenario: Scenario, slots: Slot) -> LoadProblems:
     """Return :func:`load_problems` without what migration costs, for who counts it otherwise."""
-    free = dataclasses.replace(constants_of(scenario, slots.gains), migration=None)
+    free = constants_of(scenario, slots.gains).without_migration
     return problems_of(free, slots, scenario.can_execute_locally)
 
 

@@ -1,0 +1,182 @@
+"""The head-room of a moving world: how far from the best possible the simple rules stay there.
+
+All policies see the same frozen episodes; the figure is the hindsight ratio [E-2], the bound of one
+who knows the path over the policy's cost. What rules have to tune is tuned on other episodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.forecast import HORIZONS, Forecast
+from baselines.moving import (
+    SMOOTHED,
+    STAYS,
+    WAYS,
+    Acting,
+    SkiRental,
+    Smoothed,
+    best_of,
+    by_class,
+    follow,
+    knowing,
+    placed_then_stays,
+    stays,
+    tuning_episodes,
+)
+from baselines.prices import posted_prices
+from baselines.rules import local
+from baselines.tolls import tolls
+from mec_gym import Scenario, Slot
+from mec_gym.evaluation import (
+    Decide,
+    EpisodeSet,
+    Estimate,
+    episode_set,
+    estimate,
+    hindsight_ratio,
+)
+from mec_gym.model.episode import Episode
+
+ALIKE = ("all local", "blind", "myopic", "never", "keep what pays", "follow", "stays-H")
+"""Rules of one number at most, which know nothing of speeds and remember nothing."""
+
+KNOWING = ("by class", "forecast")
+"""Rules that know how fast each device is, or the model of movement."""
+
+ROOM, LEFT = 0.92, 0.03
+"""A world tells policies apart where simple rules stay below, and one that knows is so much above.
+"""
+
+
+def kept_local(scenario: Scenario, slot: Slot, horizon: float) -> NDArray[np.int64]:
+    """Return what servers keep that know their own column and guests alone, as `placed_then_stays`.
+
+    A device goes where its link, a move for κ/H included, saves it most; each server then keeps
+    those that pay at its own load.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=1, n_servers=2, migration_s=8.0)
+    >>> kept_local(scenario, Slot([[1e-6, 2e-6]], 8e5, 1e9, hosts=[1]), 0.0)
+    array([1])
+    """
+    toll = tolls(scenario, slot, horizon, np.inf)
+    return posted_prices(scenario, slot, 0.0, toll=toll)
+
+
+@dataclass(frozen=True)
+class HeadRoom:
+    """What rules reach in one moving world, by `name`: the hindsight ratio by rule.
+
+    `tuned` has the numbers of the rules that have some; `cost` is the bound on what a device costs
+    in a slot, `plan` the ratio of the plan that hindsight found, and `gap` the largest between the
+    plan's cost and the bound.
+    """
+
+    name: str
+    ratio: dict[str, Estimate]
+    tuned: dict[str, Any]
+    cost: Estimate
+    plan: Estimate
+    gap: float
+    n_episodes: int
+    n_slots: int
+
+    @property
+    def best_simple(self) -> str:
+        """The best rule that has one number at most, and knows and remembers nothing more."""
+        return max(ALIKE, key=lambda rule: self.ratio[rule].mean)
+
+    @property
+    def best_unknowing(self) -> str:
+        """The best rule that knows neither speeds nor the model of movement."""
+        others = [rule for rule in self.ratio if rule not in KNOWING]
+        return max(others, key=lambda rule: self.ratio[rule].mean)
+
+    @property
+    def best_knowing(self) -> str:
+        """The best of those that know."""
+        return max(KNOWING, key=lambda rule: self.ratio[rule].mean)
+
+    @property
+    def discriminates(self) -> bool:
+        """Whether knowledge is worth `LEFT`, and rules without it stay below `ROOM`."""
+        below, above = (self.ratio[rule].mean for rule in (self.best_unknowing, self.best_knowing))
+        return below <= ROOM and above >= below + LEFT
+
+
+def moving_rules(
+    paths: Sequence[Episode],
+) -> Iterator[tuple[str, Decide, Any]]:
+    """Yield the rules by name, as policies, with the numbers that are best on episodes."""
+    plain: Mapping[str, Decide] = {
+        "all local": knowing(local),
+        "blind": knowing(stays, np.inf),
+        "myopic": knowing(stays, 1.0),
+        "never": knowing(placed_then_stays, 0.0),
+        "follow": lambda scenario, slot, layout, _: follow(scenario, slot, -layout.distances_m),
+        "ski rental": Acting(SkiRental()),
+    }
+    for name, decide in plain.items():
+        yield name, decide, None
+    families: Mapping[str, tuple[Sequence[Any], Any]] = {
+        "keep what pays": (STAYS, lambda number: knowing(kept_local, number)),
+        "stays-H": (STAYS, lambda number: knowing(placed_then_stays, number)),
+        "smoothed": (SMOOTHED, lambda numbers: Acting(Smoothed(*numbers))),
+        "by class": (WAYS, lambda number: knowing(by_class, number)),
+        "forecast": (HORIZONS, lambda number: Acting(Forecast(number))),
+    }
+    for name, (candidates, acting) in families.items():
+        number = best_of(candidates, acting, paths)
+        yield name, acting(number), number
+
+
+def measure_headroom(
+    scenario: Scenario,
+    *,
+    n_episodes: int = 20,
+    n_slots: int = 100,
+    n_tuning: int = 4,
+    seed: int = 0,
+) -> HeadRoom:
+    """Measure all rules on frozen episodes; numbers are tuned on others."""
+    sample = episode_set(scenario, n_episodes=n_episodes, n_slots=n_slots, seed=seed)
+    ratio, tuned = {}, {}
+    for name, decide, number in moving_rules(tuning_episodes(scenario, n_tuning, n_slots, seed)):
+        ratio[name] = estimate(hindsight_ratio(sample, decide)[:, None])
+        if number is not None:
+            tuned[name] = number
+    share = n_slots * scenario.n_devices
+    return HeadRoom(
+        name=scenario.name,
+        ratio=ratio,
+        tuned=tuned,
+        cost=estimate(sample.lower_bound[:, None] / share),
+        plan=estimate(hindsight_ratio(sample, planned(sample))[:, None]),
+        gap=sample.gap,
+        n_episodes=n_episodes,
+        n_slots=n_slots,
+    )
+
+
+def planned(sample: EpisodeSet) -> Decide:
+    """Return the plan of hindsight as a policy for the episodes that it was made for."""
+    return _Planned(sample.plan)
+
+
+class _Planned:
+    def __init__(self, plan: NDArray[np.int64]) -> None:
+        self._plan = plan
+        self.begin()
+
+    def begin(self) -> None:
+        self._slots = iter(self._plan.swapaxes(0, 1))
+
+    def __call__(self, *_: Any) -> NDArray[np.int64]:
+        return next(self._slots)
