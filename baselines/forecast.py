@@ -21,6 +21,7 @@ from mec_gym import Scenario, Slot
 from mec_gym.fields import Uniform
 from mec_gym.hindsight import Coupled
 from mec_gym.model.channel import path_gain
+from mec_gym.model.cost import NO_TASK
 from mec_gym.model.layout import Layout
 from mec_gym.model.motion import reflected
 from mec_gym.validation import LARGEST, SMALLEST, require_integer
@@ -108,7 +109,8 @@ class Forecast:
         if not self.horizon or not scenario.migrates:
             return toll
         slots, (batch, n, m) = len(gains), slot.gains.shape
-        tasks = [np.tile(_mean_task(scenario, name), (batch * slots, 1)) for name in _TASKS]
+        there = np.repeat(slot.cycles > NO_TASK, slots, axis=0)  # who is absent stays so
+        tasks = [np.where(there, _mean_task(scenario, name), NO_TASK) for name in _TASKS]
         path = Slot.trusted(gains.swapaxes(0, 1).reshape(-1, n, m), *tasks)
         hosts = np.zeros((batch, n), dtype=np.int64) if slot.hosts is None else slot.hosts
         problem = Coupled(scenario, path, batch, hosts)

@@ -113,6 +113,7 @@ class HeadRoom:
 
 def moving_rules(
     paths: Sequence[Episode],
+    ways: Sequence[float] = WAYS,
 ) -> Iterator[tuple[str, Decide, Any]]:
     """Yield the rules by name, as policies, with the numbers that are best on episodes."""
     plain: Mapping[str, Decide] = {
@@ -129,7 +130,7 @@ def moving_rules(
         "keep what pays": (STAYS, lambda number: knowing(kept_local, number)),
         "stays-H": (STAYS, lambda number: knowing(placed_then_stays, number)),
         "smoothed": (SMOOTHED, lambda numbers: Acting(Smoothed(*numbers))),
-        "by class": (WAYS, lambda number: knowing(by_class, number)),
+        "by class": (ways, lambda number: knowing(by_class, number)),
         "forecast": (HORIZONS, lambda number: Acting(Forecast(number))),
     }
     for name, (candidates, acting) in families.items():
@@ -144,11 +145,14 @@ def measure_headroom(
     n_slots: int = 100,
     n_tuning: int = 4,
     seed: int = 0,
+    tuning: Scenario | None = None,
+    ways: Sequence[float] = WAYS,
 ) -> HeadRoom:
-    """Measure all rules on frozen episodes; numbers are tuned on others."""
+    """Measure all rules on frozen episodes; numbers are tuned on others, of `tuning` if given."""
     sample = episode_set(scenario, n_episodes=n_episodes, n_slots=n_slots, seed=seed)
     ratio, tuned = {}, {}
-    for name, decide, number in moving_rules(tuning_episodes(scenario, n_tuning, n_slots, seed)):
+    paths = tuning_episodes(tuning or scenario, n_tuning, n_slots, seed)
+    for name, decide, number in moving_rules(paths, ways):
         ratio[name] = estimate(hindsight_ratio(sample, decide)[:, None])
         if number is not None:
             tuned[name] = number

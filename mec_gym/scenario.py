@@ -471,7 +471,7 @@ class Scenario:
             absent between others, before its first and after its last.
         window_s : (float, float), optional, [s]
             Part of the recording to keep, e.g. the busy hours, in the table's time without the
-            second end; devices that are seen only outside are left out.
+            second end; devices without a position in it are left out.
         **fields
             Any other Scenario field. `n_devices` and `n_servers` keep the first so many.
 

@@ -196,12 +196,9 @@ class _Devices:
         return cls(table, time * _SECONDS[table.header[1].casefold()], rows)
 
     def within(self, grid: Floats) -> list[int]:
-        """Return the devices that have been seen by the end of a grid, and after its beginning."""
-        return [
-            device
-            for device, rows in enumerate(self.rows)
-            if self.time_s[rows[0]] <= grid[-1] and self.time_s[rows[-1]] >= grid[0]
-        ]
+        """Return the devices with a position between the first and the last time of a grid."""
+        there = (grid[0] <= self.time_s) & (self.time_s <= grid[-1])
+        return [device for device, rows in enumerate(self.rows) if there[rows].any()]
 
     def nowhere(self, device: int, interval_s: float, largest_gap_s: float) -> ValueError:
         """Return the refusal of a device that is at no time of the grid between near samples."""

@@ -141,12 +141,14 @@ def test_metres_are_moved_to_the_corner_and_keep_their_distances(make: Any) -> N
 
 
 def test_a_window_keeps_a_part_and_who_is_seen_in_it(make: Any) -> None:
-    lines = [f"{i},{m},37.7{m},-122.4{m}" for i, m in zip("aabbccc", (0, 1, 2, 3, 1, 2, 3))]
+    minutes = {"a": (0, 1), "b": (2, 3), "c": (1, 2, 3), "d": (0, 1, 4, 5)}
+    lines = [f"{i},{m},37.7{m},-122.4{m}" for i, those in minutes.items() for m in those]
     whole = make(HEADER, *lines)
-    part = make(HEADER, *lines, window_s=(120, 240))
-    assert (whole.n_devices, part.n_devices) == (3, 2)
-    assert (len(whole.mobility.positions_m), len(part.mobility.positions_m)) == (4, 2)
-    steps = np.diff(whole.mobility.positions_m[2:], axis=0)[:, 1:]
+    part = make(HEADER, *lines, window_s=(120, 240), largest_gap_s=60)
+    # a is seen before, d before and after.
+    assert (whole.n_devices, part.n_devices) == (4, 2)
+    assert (len(whole.mobility.positions_m), len(part.mobility.positions_m)) == (6, 2)
+    steps = np.diff(whole.mobility.positions_m[2:4], axis=0)[:, 1:3]
     assert np.diff(part.mobility.positions_m, axis=0) == pytest.approx(steps, abs=0.5)
     first = make(HEADER, *lines, n_devices=1, n_servers=1, window_s=(120, 240))
     assert (first.n_devices, first.n_servers) == (1, 1)
