@@ -30,6 +30,7 @@ from baselines.moving import (
     tuning_episodes,
 )
 from baselines.prices import posted_prices
+from baselines.regimes import as_table, cell
 from baselines.rules import local
 from baselines.tolls import tolls
 from mec_gym import Scenario, Slot
@@ -184,3 +185,62 @@ class _Planned:
 
     def __call__(self, *_: Any) -> NDArray[np.int64]:
         return next(self._slots)
+
+
+# -- the table --------------------------------------------------------------------------------
+
+_TITLES = {
+    "all local": "all local",
+    "blind": "blind: the slot's optimum, moves for nothing",
+    "myopic": "myopic: the slot's optimum, moves for κ",
+    "never": "never: placed once",
+    "keep what pays": "servers keep what pays, moves for κ/H (local knowledge)",
+    "stays-H": "placed, then moves for κ/H",
+    "follow": "always follow: the nearest server or none",
+    "ski rental": "ski rental",
+    "smoothed": "moves for κ/H, to links that were better for a while",
+    "by class": "moves for κ/H, H = 1 + c/v by speed",
+    "forecast": "forecast over some slots",
+}
+_NUMBERS = {
+    "keep what pays": "H = {}",
+    "stays-H": "H = {}",
+    "smoothed": "memory, H = {}",
+    "by class": "c = {} m",
+    "forecast": "{} slots",
+}
+
+
+def headroom_table(rooms: Sequence[HeadRoom]) -> str:
+    """Return head-rooms as a Markdown table with intervals, one column per scenario."""
+    rows = {"hindsight ratio": [room.name for room in rooms]}
+    for rule, title in _TITLES.items():
+        rows[title] = [_with_number(room, rule) for room in rooms]
+    rows["*plan of hindsight, which knows the path*"] = [cell(room.plan) for room in rooms]
+    rows["*largest gap of the bound*"] = [f"{room.gap:.1e}" for room in rooms]
+    rows["*bound, per device and slot*"] = [cell(room.cost) for room in rooms]
+    rows["*episodes of slots*"] = [f"{room.n_episodes} of {room.n_slots}" for room in rooms]
+    return as_table(rows)
+
+
+def _with_number(room: HeadRoom, rule: str) -> str:
+    shown = cell(room.ratio[rule])
+    if rule not in room.tuned:
+        return shown
+    number = room.tuned[rule]
+    several = isinstance(number, (list, tuple))
+    text = ", ".join(f"{one:g}" for one in number) if several else f"{number:g}"
+    return f"{shown}; {_NUMBERS[rule].format(text)}"
+
+
+def headroom_verdict(room: HeadRoom) -> str:
+    """Return one sentence on what there is to gain in a moving world."""
+    simple, unknowing, knowing_one = (
+        f"{name!r}, {room.ratio[name].mean:.3f}"
+        for name in (room.best_simple, room.best_unknowing, room.best_knowing)
+    )
+    tells = "tells policies apart" if room.discriminates else "does not tell policies apart"
+    return (
+        f"{room.name} {tells}: the best rule of at most one number is {simple}; the best that "
+        f"knows neither speeds nor the model is {unknowing}; of those that do, {knowing_one}."
+    )
