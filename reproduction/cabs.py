@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -15,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from baselines.headroom import HeadRoom, headroom_table, headroom_verdict, measure_headroom
+from baselines.headroom import headroom_table, headroom_verdict, measure_headroom
 from mec_bench.cli import complain, count
-from mec_bench.system import system
-from mec_gym import Scenario
-from mec_gym.evaluation import Estimate
-from mec_gym.files import read_figures, require_folder
+from mec_gym import Scenario, Traces
+from mec_gym.files import read_object, require_folder
 from reproduction import pages
+from reproduction.regimes import MOVING_FORMAT, MOVING_VERSION, raw_figures, read_moving
 
-FORMAT, VERSION = "mec-gym/cabs", 1
+FACTS = ("near", "devices", "servers", "present", "area_km", "speed_mps")
+"""What is said of the recording."""
+
 TRACES, SITES = Path("sf_cabs_gps/positions.csv.gz"), Path("sf_cabs/sites.csv")
 
 N_SITES = 20
@@ -70,8 +70,7 @@ def main() -> None:
             return
         data = _data(given.data)
     with complain(stopped="Nothing is kept: figures are written when all is measured."):
-        raw = {"format": FORMAT, "version": VERSION, "system": dataclasses.asdict(system())}
-        pages.write_json(figures, raw | measured(data, given.episodes, given.slots))
+        pages.write_json(figures, measured(data, given.episodes, given.slots))
         _write(page, figures)
 
 
@@ -94,16 +93,23 @@ def measured(data: Path, n_episodes: int, n_slots: int) -> dict[str, Any]:
     room = measure_headroom(
         evening, n_episodes=n_episodes, n_slots=n_slots, tuning=earlier, ways=WAYS
     )
-    assert not isinstance(evening.mobility, (type(None), tuple))
-    present = (~np.isnan(evening.mobility.positions_m[..., 0])).sum(axis=1)  # type: ignore[union-attr]
-    return {
-        "room": dataclasses.asdict(room),
-        "near": share,
-        "devices": evening.n_devices,
-        "present": [int(present.min()), float(present.mean()), int(present.max())],
-        "area_km": [side / 1e3 for side in evening.area_m],
-        "speed_mps": float(evening.mean_speed_mps.mean()),
+    present = traces_of(evening).present.sum(axis=1)
+    return raw_figures(MOVING_FORMAT, MOVING_VERSION, "headroom", [room]) | {
+        "recording": {
+            "near": share,
+            "devices": evening.n_devices,
+            "servers": evening.n_servers,
+            "present": [int(present.min()), float(present.mean()), int(present.max())],
+            "area_km": [side / 1e3 for side in evening.area_m],
+            "speed_mps": float(evening.mean_speed_mps.mean()),
+        }
     }
+
+
+def traces_of(scenario: Scenario) -> Traces:
+    """Return the traces that a scenario's devices follow."""
+    assert isinstance(scenario.mobility, Traces)
+    return scenario.mobility
 
 
 def cabs(
@@ -124,8 +130,7 @@ def cabs(
 def busy_sites(data: Path, folder: Path) -> tuple[Path, float]:
     """Write a table of the sites that are nearest to most positions, and return their share."""
     whole = cabs(data, data / SITES)
-    positions = whole.mobility.positions_m  # type: ignore[union-attr]
-    there = positions[~np.isnan(positions[..., 0])]
+    there = traces_of(whole).positions_m[traces_of(whole).present]
     servers = np.array(whole.server_positions)
     distance = ((there[:, None] - servers) ** 2).sum(axis=-1)
     counts = np.bincount(distance.argmin(axis=1), minlength=len(servers))
@@ -144,29 +149,19 @@ def _write(page: Path, figures: Path) -> None:
 
 def content(figures: Path) -> dict[str, Any]:
     """Return what the template shows, of raw figures."""
-    if not figures.exists():
-        raise FileNotFoundError(f"there is no {figures}: leave out --page to measure.")
-    raw = read_figures(figures, FORMAT, VERSION, "reproduction/cabs.py")
+    room = read_moving(figures, "reproduction/cabs.py")[0]
     try:
-        room = _room(raw["room"])
-        shown = {name: raw[name] for name in ("near", "devices", "present", "area_km", "speed_mps")}
-    except (AttributeError, KeyError, TypeError) as error:
+        recording = {name: read_object(figures)["recording"][name] for name in FACTS}
+    except (KeyError, TypeError) as error:
         raise ValueError(
             f"{figures} is damaged ({error!r}): leave out --page to measure."
         ) from error
-    return shown | {
+    return recording | {
         "room": room,
         "table": headroom_table([room]),
         "verdict": headroom_verdict(room),
-        "sites": N_SITES,
         "parameters": [(f"`{name}`", *pair) for name, pair in PARAMETERS.items()],
     }
-
-
-def _room(raw: dict[str, Any]) -> HeadRoom:
-    ratio = {rule: Estimate(**found) for rule, found in raw["ratio"].items()}
-    estimates = {name: Estimate(**raw[name]) for name in ("cost", "plan")}
-    return HeadRoom(**raw | {"ratio": ratio} | estimates)
 
 
 if __name__ == "__main__":

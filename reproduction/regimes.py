@@ -23,6 +23,7 @@ One = TypeVar("One")
 
 FORMAT, VERSION = "mec-gym/regimes", 2
 MOVING_FORMAT, MOVING_VERSION = "mec-gym/headroom", 1
+WRITER = "reproduction/regimes.py"
 METRO_LAYOUTS = 3
 METRO_SLOTS = 20
 
@@ -53,14 +54,15 @@ def main() -> None:
     with complain(stopped="Nothing is kept: figures are written when all presets are measured."):
         if given.only != "moving":
             regimes = _measured(given.layouts, given.slots)
-            pages.write_json(figures, _raw(FORMAT, VERSION, "regimes", regimes))
+            pages.write_json(figures, raw_figures(FORMAT, VERSION, "regimes", regimes))
         if given.only != "static":
             rooms = _measured_moving(given.episodes, given.length)
-            pages.write_json(moving, _raw(MOVING_FORMAT, MOVING_VERSION, "headroom", rooms))
+            pages.write_json(moving, raw_figures(MOVING_FORMAT, MOVING_VERSION, "headroom", rooms))
         _write(page, figures, moving)
 
 
-def _raw(kind: str, version: int, name: str, found: Iterable[Any]) -> dict[str, Any]:
+def raw_figures(kind: str, version: int, name: str, found: Iterable[Any]) -> dict[str, Any]:
+    """Return what a file of raw figures holds, and what they were measured with."""
     return {
         "format": kind,
         "version": version,
@@ -85,7 +87,7 @@ def _measured(layouts: int, slots: int) -> Iterator[Regime]:
 
 def _measured_moving(episodes: int, slots: int) -> Iterator[HeadRoom]:
     for scenario in _presets(dynamic=True):
-        sizes = {"n_episodes": episodes, "n_slots": slots}
+        sizes: dict[str, Any] = {"n_episodes": episodes, "n_slots": slots}
         if "metro" in scenario.name:
             sizes = {
                 "n_episodes": min(METRO_LAYOUTS, episodes),
@@ -119,16 +121,18 @@ def read(figures: Path) -> list[Regime]:
     return _read(figures, (FORMAT, VERSION, "regimes"), _regime)
 
 
-def read_moving(figures: Path) -> list[HeadRoom]:
+def read_moving(figures: Path, writer: str = WRITER) -> list[HeadRoom]:
     """Return the head-rooms that a file of raw figures holds."""
-    return _read(figures, (MOVING_FORMAT, MOVING_VERSION, "headroom"), _headroom)
+    return _read(figures, (MOVING_FORMAT, MOVING_VERSION, "headroom"), _headroom, writer)
 
 
-def _read(figures: Path, kind: tuple[str, int, str], made: Callable[[Any], One]) -> list[One]:
+def _read(
+    figures: Path, kind: tuple[str, int, str], made: Callable[[Any], One], writer: str = WRITER
+) -> list[One]:
     file_format, version, name = kind
     if not figures.exists():
         raise FileNotFoundError(f"there is no {figures}: leave out --page to measure.")
-    raw = read_figures(figures, file_format, version, "reproduction/regimes.py")
+    raw = read_figures(figures, file_format, version, writer)
     try:
         found = [made(one) for one in raw[name]]
     except (AttributeError, KeyError, TypeError) as error:

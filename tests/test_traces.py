@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import pickle
 import re
 from pathlib import Path
@@ -304,7 +305,7 @@ def test_the_cabs_are_where_their_table_says(cabs: tuple[Path, Path]) -> None:
     assert present.sum() == len(rows)
     # A cab's way of one minute, on a sphere of the Earth's mean radius.
     steps, ours = [], []
-    for before, after in zip(rows[:3000], rows[1:3001], strict=True):
+    for before, after in itertools.pairwise(rows[:3000]):
         if before["trace"] == after["trace"] and int(after["minute"]) == int(before["minute"]) + 1:
             a, b = (np.radians([float(r["lat"]), float(r["lon"])]) for r in (before, after))
             half = np.sin((b - a) / 2) ** 2

@@ -139,6 +139,7 @@ def test_names_of_ours_leave_every_field_to_the_caller() -> None:
         Scenario.preset,
         Scenario.resolve,
         Scenario.from_sites,
+        Scenario.from_traces,
         Scenario.replace,
         MultiMECEnv,
         MultiMECVectorEnv,
