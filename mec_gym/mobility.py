@@ -160,7 +160,7 @@ class Traces:
 
     @cached_property
     def present(self) -> NDArray[np.bool_]:
-        """The others, shape (K, N)."""
+        """Which are present, shape (K, N)."""
         return ~self.absent
 
     @cached_property
@@ -181,33 +181,10 @@ class Traces:
         total = np.where(seen, way, 0.0).sum(axis=0)
         return np.asarray(total / (np.maximum(seen.sum(axis=0), 1) * self.interval_s))
 
-    def as_plain(self) -> dict[str, Any]:
-        """Return the traces as JSON holds them: all numbers in one text, x y x y ... by sample."""
-        return {
-            "interval_s": self.interval_s,
-            "n_devices": self.n_devices,
-            "positions_m": self._text,
-        }
-
     @cached_property
     def _text(self) -> str:
+        """All numbers, x y x y ... by sample: JSON of them is short, and made once."""
         return " ".join(map(repr, self.positions_m.ravel().tolist()))
-
-    @classmethod
-    def of_plain(cls, positions_m: Any, interval_s: float, n_devices: int | None = None) -> Traces:
-        """Return the traces that JSON holds, as such a text or as nested lists with null."""
-        if not isinstance(positions_m, str):
-            lists = [[[np.nan] * 2 if p is None else p for p in s] for s in positions_m]
-            return cls(lists, interval_s)  # type: ignore[arg-type]
-        require_integer("Traces.n_devices", n_devices, 1)
-        try:
-            numbers = np.array(positions_m.split(), dtype=np.float64)
-            return cls(numbers.reshape(-1, n_devices or 1, 2), interval_s)
-        except ValueError as error:
-            raise ValueError(
-                "Traces.positions_m as text must hold two numbers for each of "
-                f"n_devices={n_devices} devices and each sample; {error}."
-            ) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Traces, (self.positions_m, self.interval_s)  # without what is cached
@@ -273,11 +250,27 @@ def _law(name: str, value: Any) -> Law | Traces:
             own = [field.name for field in fields(law)]
             if law is Traces:
                 require_known(f"{name} field", arguments, [*own, "n_devices"])
-                return Traces.of_plain(**arguments)
+                return _traces_of_plain(**arguments)
             require_known(f"{name} field", arguments, own)
             made: Law = law(**arguments)
             return made
     raise TypeError(f"{name} must be {_KINDS}; got {type(value).__name__} {value!r:.60}.")
+
+
+def _traces_of_plain(positions_m: Any, interval_s: float, n_devices: int | None = None) -> Traces:
+    """Return the traces that JSON holds, as one text of numbers or as nested lists with null."""
+    if not isinstance(positions_m, str):
+        lists = [[[np.nan] * 2 if p is None else p for p in s] for s in positions_m]
+        return Traces(lists, interval_s)  # type: ignore[arg-type]
+    require_integer("Traces.n_devices", n_devices, 1)
+    try:
+        numbers = np.array(positions_m.split(), dtype=np.float64).reshape(-1, n_devices or 1, 2)
+    except ValueError as error:
+        raise ValueError(
+            "Traces.positions_m as text must hold two numbers for each of "
+            f"n_devices={n_devices} devices and each sample; {error}."
+        ) from None
+    return Traces(numbers, interval_s)
 
 
 def mobility_as_plain(value: Mobility) -> Any:
@@ -285,7 +278,8 @@ def mobility_as_plain(value: Mobility) -> Any:
     if isinstance(value, tuple):
         return [[share, mobility_as_plain(law)] for share, law in value]
     if isinstance(value, Traces):
-        return {"traces": value.as_plain()}
+        numbers = {"n_devices": value.n_devices, "positions_m": value._text}
+        return {"traces": {"interval_s": value.interval_s} | numbers}
     kinds = [kind for kind, law in _LAWS.items() if isinstance(value, law)]
     return {kinds[0]: dict(vars(value))} if kinds else None
 

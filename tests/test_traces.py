@@ -303,6 +303,8 @@ def test_the_cabs_are_where_their_table_says(cabs: tuple[Path, Path]) -> None:
         rows = list(csv.DictReader(file))
     present = ~scenario.mobility.absent
     assert present.sum() == len(rows)
+    # Millimetres: files have nine characters a number at most.
+    assert max(map(len, scenario.mobility._text.split())) == 9
     # A cab's way of one minute, on a sphere of the Earth's mean radius.
     steps, ours = [], []
     for before, after in itertools.pairwise(rows[:3000]):
