@@ -202,6 +202,8 @@ class SkiRental:
         sums = np.zeros(slot.gains.shape[:-1]) if memory is None else np.nan_to_num(memory)
         moves = moving(scenario, slot)
         unripe = moves & (sums < kappa)[..., None]
+        # Who cannot execute locally does not wait for a first placement.
+        unripe[unripe[..., 1:].all(axis=-1) & ~scenario.can_execute_locally] = False
         decision = with_toll(scenario, slot, np.where(unripe, np.inf, 0.0))
         costs = counterfactuals(scenario, slot, decision) - moves * kappa[:, None]
         at_own = decision[..., None]
@@ -247,12 +249,14 @@ class Smoothed:
         layout: Layout | None = None,
         memory: Floats | None = None,
     ) -> tuple[Assignment, Floats]:
-        """Return decisions (B, N), and the smoothed costs of all choices, (B, N, M + 1)."""
-        now = load_problems_apart(scenario, slot).cost
+        """Return decisions (B, N), and the smoothed costs of all links, (B, N, M)."""
+        now = load_problems_apart(scenario, slot).cost[..., 1:]
         past = now if memory is None else np.where(np.isnan(memory), now, memory)
-        smooth = now if self.memory == 0 else now + self.memory * (past - now)
+        smooth = now + self.memory * (past - now)
         toll = tolls(scenario, slot, self.horizon, np.inf)
-        toll += np.where(moving(scenario, slot), np.maximum(smooth - now, 0.0), 0.0)
+        # A move that costs nothing needs no caution.
+        careful = moving(scenario, slot) & (scenario.migration_cost > 0.0)[:, None]
+        toll[..., 1:] += np.where(careful[..., 1:], np.maximum(smooth - now, 0.0), 0.0)
         return with_toll(scenario, slot, toll), smooth
 
 
