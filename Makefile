@@ -17,7 +17,7 @@ PINS := constraints.txt
 PYTHONS := python3.10 python3.11 python3.12 python3.13 python3.14
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-world test-oldest test-pythons check format bench regimes dirs-results learners reproduce report docs clean
+.PHONY: help demo test test-all test-world test-oldest test-pythons check format bench regimes dirs-results learners reproduce integrations report docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -87,6 +87,9 @@ learners: $(READY) ## train every learner (hours), reproduction/learners.py
 
 reproduce: $(READY) ## the paper's tables and figures (hours), scripts/reproduce.py
 	$(BIN)/python scripts/reproduce.py all --docs
+
+integrations: $(READY) ## try other libraries, each in an environment of its own (an hour)
+	$(HEADLESS) $(BIN)/python -m reproduction.integrations
 
 report: $(READY) ## leaderboard and report page of all runs, scripts/report.py
 	$(BIN)/python scripts/report.py runs --out report

@@ -67,6 +67,14 @@ class Hindsight:
         for a service that is nowhere yet.
     status : str
         "optimal" where the plan is proven best, else "bounded".
+
+    Examples
+    --------
+    >>> from mec_gym import Scenario, episode
+    >>> path = episode("crowd-30x4", seed=0, n_slots=5)
+    >>> best = hindsight(path.scenario, path)
+    >>> best.prices.shape, best.values.shape, best.gap < 0.01
+    ((5, 4), (6, 30, 5), True)
     """
 
     assignment: Ints

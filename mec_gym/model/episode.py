@@ -98,8 +98,13 @@ class Episode:
 
         Examples
         --------
+        >>> import tempfile
         >>> path = episode("paper-30x2", seed=0, n_slots=2)
-        >>> path.save(folder / "episode.npz")  # doctest: +SKIP
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path.save(f"{folder}/path.npz")
+        ...     again = Episode.load(f"{folder}/path.npz")
+        >>> bool((again.gains == path.gains).all())
+        True
         """
         try:
             with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as archive:

@@ -241,6 +241,7 @@ def counterfactuals(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
     --------
     >>> scenario = Scenario(n_devices=2, n_servers=1)
     >>> slot = Slot(gains=[[1e-6], [1e-6]], data_bits=8e5, cycles=1e9)
+    >>> from mec_gym import evaluate
     >>> table = counterfactuals(scenario, slot, [0, 1])
     >>> bool(np.isclose(table[0, 1], evaluate(scenario, slot, [1, 1]).objective))
     True
