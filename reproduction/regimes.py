@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from baselines.headroom import HeadRoom, headroom_table, headroom_verdict, measure_headroom
 from baselines.regimes import Regime, measure_regime, regime_table, verdict
@@ -19,10 +19,6 @@ from mec_gym.evaluation import Estimate
 from mec_gym.files import read_figures, require_folder
 from reproduction import pages
 
-One = TypeVar("One")
-
-FORMAT, VERSION = "mec-gym/regimes", 2
-MOVING_FORMAT, MOVING_VERSION = "mec-gym/headroom", 1
 METRO_LAYOUTS = 3
 METRO_SLOTS = 20
 
@@ -35,7 +31,8 @@ def main() -> None:
     add("--slots", type=count, default=5, help="slots per layout")
     add("--episodes", type=count, default=20, help="episodes per preset that moves")
     add("--length", type=count, default=100, help="slots per episode")
-    add("--only", choices=("static", "moving"), help="measure these presets, keep the others'")
+    names, kept = Scenario.presets(), "measure these presets, keep the figures of the others"
+    add("--only", nargs="+", choices=names, default=names, metavar="PRESET", help=kept)
     add("--out", type=Path, help="for page and raw figures (docs, reproduction/results)")
     add("--page", action="store_true", help="write the page of the raw figures there are")
     given = parser.parse_args()
@@ -51,40 +48,41 @@ def main() -> None:
             _write(page, figures, moving)
             return
     with complain(stopped="Nothing is kept: figures are written when all presets are measured."):
-        if given.only != "moving":
-            regimes = _measured(given.layouts, given.slots)
-            pages.write_json(figures, _raw(FORMAT, VERSION, "regimes", regimes))
-        if given.only != "static":
-            rooms = _measured_moving(given.episodes, given.length)
-            pages.write_json(moving, _raw(MOVING_FORMAT, MOVING_VERSION, "headroom", rooms))
+        chosen = [Scenario.preset(name) for name in names if name in given.only]
+        _update(figures, _REGIMES, _measured(chosen, given.layouts, given.slots))
+        _update(moving, _ROOMS, _measured_moving(chosen, given.episodes, given.length))
         _write(page, figures, moving)
 
 
-def _raw(kind: str, version: int, name: str, found: Iterable[Any]) -> dict[str, Any]:
-    return {
-        "format": kind,
-        "version": version,
-        "system": dataclasses.asdict(system()),
-        name: [dataclasses.asdict(one) for one in found],
-    }
+def _update(figures: Path, kind: _Kind, measured: Iterable[Any]) -> None:
+    """Write raw figures: those measured, and those there are of presets not asked for."""
+    found = {one.name: one for one in measured}
+    presets = [name for name in Scenario.presets() if Scenario.preset(name).dynamic == kind.dynamic]
+    if not found:
+        return
+    if figures.exists() and len(found) < len(presets):
+        found = {one.name: one for one in _read(figures, kind)} | found
+    shown = [dataclasses.asdict(found[name]) for name in presets if name in found]
+    head = {"format": kind.format, "version": kind.version, "system": dataclasses.asdict(system())}
+    pages.write_json(figures, head | {kind.name: shown})
 
 
-def _presets(*, dynamic: bool) -> Iterator[Scenario]:
-    for scenario in map(Scenario.preset, Scenario.presets()):
+def _timed(scenarios: Iterable[Scenario], *, dynamic: bool) -> Iterator[Scenario]:
+    for scenario in scenarios:
         if scenario.dynamic == dynamic:
             begun = time.perf_counter()
             yield scenario
             print(f"{scenario.name}: {time.perf_counter() - begun:.1f} s", flush=True)
 
 
-def _measured(layouts: int, slots: int) -> Iterator[Regime]:
-    for scenario in _presets(dynamic=False):
+def _measured(presets: Iterable[Scenario], layouts: int, slots: int) -> Iterator[Regime]:
+    for scenario in _timed(presets, dynamic=False):
         n_layouts = min(METRO_LAYOUTS, layouts) if "metro" in scenario.name else layouts
         yield measure_regime(scenario, n_layouts=n_layouts, slots_per_layout=slots)
 
 
-def _measured_moving(episodes: int, slots: int) -> Iterator[HeadRoom]:
-    for scenario in _presets(dynamic=True):
+def _measured_moving(presets: Iterable[Scenario], episodes: int, slots: int) -> Iterator[HeadRoom]:
+    for scenario in _timed(presets, dynamic=True):
         sizes = {"n_episodes": episodes, "n_slots": slots}
         if "metro" in scenario.name:
             sizes = {
@@ -96,7 +94,7 @@ def _measured_moving(episodes: int, slots: int) -> Iterator[HeadRoom]:
 
 
 def _write(page: Path, figures: Path, moving: Path) -> None:
-    shown = content(read(figures), read_moving(moving))
+    shown = content(_read(figures, _REGIMES), _read(moving, _ROOMS))
     link = Path(os.path.relpath(moving, page.parent)).as_posix()
     print("wrote", pages.write_page(page, figures, "regimes.md.j2", moving_raw=link, **shown))
 
@@ -114,32 +112,6 @@ def content(regimes: Sequence[Regime], rooms: Sequence[HeadRoom]) -> dict[str, A
     }
 
 
-def read(figures: Path) -> list[Regime]:
-    """Return the regimes that a file of raw figures holds."""
-    return _read(figures, (FORMAT, VERSION, "regimes"), _regime)
-
-
-def read_moving(figures: Path) -> list[HeadRoom]:
-    """Return the head-rooms that a file of raw figures holds."""
-    return _read(figures, (MOVING_FORMAT, MOVING_VERSION, "headroom"), _headroom)
-
-
-def _read(figures: Path, kind: tuple[str, int, str], made: Callable[[Any], One]) -> list[One]:
-    file_format, version, name = kind
-    if not figures.exists():
-        raise FileNotFoundError(f"there is no {figures}: leave out --page to measure.")
-    raw = read_figures(figures, file_format, version, "reproduction/regimes.py")
-    try:
-        found = [made(one) for one in raw[name]]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{figures} is damaged ({error!r}): leave out --page to measure."
-        ) from error
-    if not found:
-        raise ValueError(f"{figures} holds no {name}: leave out --page to measure.")
-    return found
-
-
 def _regime(raw: dict[str, Any]) -> Regime:
     nrr = {rule: Estimate(**found) for rule, found in raw["nrr"].items()}
     return Regime(**raw | {"nrr": nrr, "optimum": Estimate(**raw["optimum"])})
@@ -149,6 +121,37 @@ def _headroom(raw: dict[str, Any]) -> HeadRoom:
     ratio = {rule: Estimate(**found) for rule, found in raw["ratio"].items()}
     means = {name: Estimate(**raw[name]) for name in ("cost", "plan")}
     return HeadRoom(**raw | {"ratio": ratio} | means)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """A kind of raw figures, and what makes one out of them."""
+
+    format: str
+    version: int
+    name: str
+    dynamic: bool
+    made: Callable[[dict[str, Any]], Any]
+
+
+_REGIMES = _Kind("mec-gym/regimes", 2, "regimes", False, _regime)
+_ROOMS = _Kind("mec-gym/headroom", 1, "headroom", True, _headroom)
+
+
+def _read(figures: Path, kind: _Kind) -> list[Any]:
+    """Return the regimes or head-rooms that a file of raw figures holds."""
+    if not figures.exists():
+        raise FileNotFoundError(f"there is no {figures}: leave out --page to measure.")
+    raw = read_figures(figures, kind.format, kind.version, "reproduction/regimes.py")
+    try:
+        found = [kind.made(one) for one in raw[kind.name]]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{figures} is damaged ({error!r}): leave out --page to measure."
+        ) from error
+    if not found:
+        raise ValueError(f"{figures} holds no {kind.name}: leave out --page to measure.")
+    return found
 
 
 if __name__ == "__main__":
