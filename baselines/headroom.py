@@ -63,9 +63,9 @@ def kept_local(scenario: Scenario, slot: Slot, horizon: float) -> NDArray[np.int
 
     Examples
     --------
-    >>> scenario = Scenario(n_devices=1, n_servers=2, migration_s=8.0)
-    >>> kept_local(scenario, Slot([[1e-6, 2e-6]], 8e5, 1e9, hosts=[1]), 0.0)
-    array([1])
+    >>> scenario = Scenario(n_devices=2, n_servers=2, migration_s=8.0)
+    >>> kept_local(scenario, Slot([[1e-6, 2e-6]] * 2, 8e5, 1e9, hosts=[1, 2]), 0.0)
+    array([1, 2])
     """
     toll = tolls(scenario, slot, horizon, np.inf)
     return posted_prices(scenario, slot, 0.0, toll=toll)

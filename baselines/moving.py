@@ -66,10 +66,10 @@ def stays(
 
     Examples
     --------
-    >>> scenario = Scenario(n_devices=1, n_servers=2, migration_s=8.0)
-    >>> slot = Slot([[1e-6, 2e-6]], 8e5, 1e9, hosts=[1])
-    >>> [int(stays(scenario, slot, horizon)[0]) for horizon in (0, 1, 1e6)]
-    [1, 1, 2]
+    >>> scenario = Scenario(n_devices=2, n_servers=2, migration_s=8.0)
+    >>> slot = Slot([[1e-8, 2e-6], [2e-6, 1e-8]], 8e5, 1e9, hosts=[1, 1])
+    >>> [stays(scenario, slot, horizon).tolist() for horizon in (1, np.inf)]
+    [[1, 1], [2, 1]]
     """
     return with_toll(scenario, slot, tolls(scenario, slot, horizon, first))
 
@@ -118,9 +118,9 @@ def follow(scenario: Scenario, slot: Slot, nearness: Floats | None = None) -> As
 
     Examples
     --------
-    >>> scenario = Scenario(n_devices=1, n_servers=2, migration_s=8.0)
-    >>> follow(scenario, Slot([[1e-6, 2e-6]], 8e5, 1e9, hosts=[1]))
-    array([2])
+    >>> scenario = Scenario(n_devices=2, n_servers=2, migration_s=8.0)
+    >>> follow(scenario, Slot([[1e-6, 2e-6], [2e-6, 1e-6]], 8e5, 1e9, hosts=[1, 2]))
+    array([2, 1])
     """
     near = slot.gains if nearness is None else np.broadcast_to(nearness, slot.gains.shape)
     toll = np.where(near < near.max(axis=-1, keepdims=True), np.inf, 0.0)
@@ -202,6 +202,8 @@ class SkiRental:
         sums = np.zeros(slot.gains.shape[:-1]) if memory is None else np.nan_to_num(memory)
         moves = moving(scenario, slot)
         unripe = moves & (sums < kappa)[..., None]
+        # Who cannot execute locally does not wait for a first placement.
+        unripe[unripe[..., 1:].all(axis=-1) & ~scenario.can_execute_locally] = False
         decision = with_toll(scenario, slot, np.where(unripe, np.inf, 0.0))
         costs = counterfactuals(scenario, slot, decision) - moves * kappa[:, None]
         at_own = decision[..., None]
@@ -226,11 +228,14 @@ class Smoothed:
 
     Examples
     --------
-    >>> scenario = Scenario(n_devices=1, n_servers=2, migration_s=1.0)
-    >>> slots = [Slot([[[1e-6, g]]], 8e5, 1e9, hosts=[[1]]) for g in (1e-7, 1e-2)]
-    >>> _, memory = Smoothed(0.9, 4.0).step(scenario, slots[0])
-    >>> Smoothed(0.9, 4.0).step(scenario, slots[1], None, memory)[0]
-    array([[1]])
+    >>> scenario = Scenario(n_devices=2, n_servers=2, noise_w=1e-6, migration_s=0.1)
+    >>> gains = [[[1e-6, gain], [1e-6, 1e-6]] for gain in (1e-7, 1e-5)]
+    >>> slots = [Slot([each], 8e5, 1e9, hosts=[[1, 1]]) for each in gains]
+    >>> rule, memory = Smoothed(0.9, 4.0), None
+    >>> for slot in slots * 2 + slots[1:] * 20:
+    ...     decision, memory = rule.step(scenario, slot, None, memory)
+    >>> int(rule.step(scenario, slots[1], None, None)[0][0, 0]), int(decision[0, 0])
+    (2, 2)
     """
 
     memory: float = 0.8
@@ -247,12 +252,14 @@ class Smoothed:
         layout: Layout | None = None,
         memory: Floats | None = None,
     ) -> tuple[Assignment, Floats]:
-        """Return decisions (B, N), and the smoothed costs of all choices, (B, N, M + 1)."""
-        now = load_problems_apart(scenario, slot).cost
+        """Return decisions (B, N), and the smoothed costs of all links, (B, N, M)."""
+        now = load_problems_apart(scenario, slot).cost[..., 1:]
         past = now if memory is None else np.where(np.isnan(memory), now, memory)
-        smooth = now if self.memory == 0 else now + self.memory * (past - now)
+        smooth = now + self.memory * (past - now)
         toll = tolls(scenario, slot, self.horizon, np.inf)
-        toll += np.where(moving(scenario, slot), np.maximum(smooth - now, 0.0), 0.0)
+        # A move that costs nothing needs no caution.
+        careful = moving(scenario, slot) & (scenario.migration_cost > 0.0)[:, None]
+        toll[..., 1:] += np.where(careful[..., 1:], np.maximum(smooth - now, 0.0), 0.0)
         return with_toll(scenario, slot, toll), smooth
 
 

@@ -183,16 +183,12 @@ class ByClassOffloading(Tuned):
         return by_class(scenario, slot, self.tuned)
 
 
-class Recalling(Tuned):
+class Recalling(SlotPolicy):
     """Base of the policies whose rule has a memory, the `state` of :meth:`predict`."""
 
-    def rule(self, number: Any) -> Remembering:
-        """Return the rule with one of the candidates."""
+    def rule(self) -> Remembering:
+        """Return the rule as it is tuned."""
         raise NotImplementedError
-
-    def acting(self, number: Any) -> Decide:
-        """Return the rule and its memory."""
-        return Acting(self.rule(number))
 
     def layout(self, scenario: Scenario, slot: Slot) -> Layout | None:
         """Return where devices are, if the rule needs it."""
@@ -210,8 +206,8 @@ class Recalling(Tuned):
         if state is not None and episode_start is not None:
             state = np.array(state)
             state[np.atleast_1d(np.asarray(episode_start, dtype=bool))] = np.nan
-        rule = self.rule(self.tuned)
-        decision, memory = rule.step(scenario, slots, self.layout(scenario, slots), state)
+        places = self.layout(scenario, slots)
+        decision, memory = self.rule().step(scenario, slots, places, state)
         return decision if slot.batch_shape else decision[0], memory
 
 
@@ -229,15 +225,12 @@ class SkiRentalOffloading(Recalling):
     (1, 30)
     """
 
-    settings = ()
-    learned = ()
-
-    def rule(self, number: Any) -> Remembering:
+    def rule(self) -> Remembering:
         """Return the rule."""
         return SkiRental()
 
 
-class SmoothedOffloading(Recalling):
+class SmoothedOffloading(Recalling, Tuned):
     """Services move where links have been better for a while, by :class:`baselines.Smoothed`.
 
     Parameters
@@ -283,12 +276,16 @@ class SmoothedOffloading(Recalling):
             given = [memory, horizon]
         super().__init__(env, given=given, **kwargs)
 
-    def rule(self, number: Any) -> Remembering:
+    def acting(self, number: Any) -> Decide:
         """Return the rule with its memory and H."""
-        return Smoothed(*number)
+        return Acting(Smoothed(*number))
+
+    def rule(self) -> Remembering:
+        """Return the rule as it is tuned."""
+        return Smoothed(*self.tuned)
 
 
-class ForecastOffloading(Recalling):
+class ForecastOffloading(Recalling, Tuned):
     """The planner that knows how devices move, by :class:`baselines.Forecast`.
 
     Positions are read out of the gains, which takes a world in which these depend on distances
@@ -334,9 +331,13 @@ class ForecastOffloading(Recalling):
                 "are not in one line. baselines.Forecast takes positions from a Layout instead."
             )
 
-    def rule(self, number: Any) -> Remembering:
+    def acting(self, number: Any) -> Decide:
         """Return the planner with its horizon."""
-        return Forecast(number)
+        return Acting(Forecast(number))
+
+    def rule(self) -> Remembering:
+        """Return the planner as it is tuned."""
+        return Forecast(self.tuned)
 
     def layout(self, scenario: Scenario, slot: Slot) -> Layout | None:
         """Return where gains say that devices are."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -19,7 +20,9 @@ from mec_bench.cli import complain, count
 from mec_gym import Scenario, Traces
 from mec_gym.files import read_object, require_folder
 from reproduction import pages
-from reproduction.regimes import MOVING_FORMAT, MOVING_VERSION, raw_figures, read_moving
+from reproduction.regimes import ROOMS, raw_figures, read
+
+CABS = dataclasses.replace(ROOMS, writer="reproduction/cabs.py")
 
 FACTS = ("near", "devices", "servers", "present", "area_km", "speed_mps")
 """What is said of the recording."""
@@ -94,7 +97,7 @@ def measured(data: Path, n_episodes: int, n_slots: int) -> dict[str, Any]:
         evening, n_episodes=n_episodes, n_slots=n_slots, tuning=earlier, ways=WAYS
     )
     present = traces_of(evening).present.sum(axis=1)
-    return raw_figures(MOVING_FORMAT, MOVING_VERSION, "headroom", [room]) | {
+    return raw_figures(CABS, [room]) | {
         "recording": {
             "near": share,
             "devices": evening.n_devices,
@@ -149,7 +152,7 @@ def _write(page: Path, figures: Path) -> None:
 
 def content(figures: Path) -> dict[str, Any]:
     """Return what the template shows, of raw figures."""
-    room = read_moving(figures, "reproduction/cabs.py")[0]
+    room = read(figures, CABS)[0]
     try:
         recording = {name: read_object(figures)["recording"][name] for name in FACTS}
     except (KeyError, TypeError) as error:

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from baselines.headroom import HeadRoom, headroom_table, headroom_verdict, measure_headroom
 from baselines.regimes import Regime, measure_regime, regime_table, verdict
@@ -19,11 +19,6 @@ from mec_gym.evaluation import Estimate
 from mec_gym.files import read_figures, require_folder
 from reproduction import pages
 
-One = TypeVar("One")
-
-FORMAT, VERSION = "mec-gym/regimes", 2
-MOVING_FORMAT, MOVING_VERSION = "mec-gym/headroom", 1
-WRITER = "reproduction/regimes.py"
 METRO_LAYOUTS = 3
 METRO_SLOTS = 20
 
@@ -36,7 +31,8 @@ def main() -> None:
     add("--slots", type=count, default=5, help="slots per layout")
     add("--episodes", type=count, default=20, help="episodes per preset that moves")
     add("--length", type=count, default=100, help="slots per episode")
-    add("--only", choices=("static", "moving"), help="measure these presets, keep the others'")
+    names, kept = Scenario.presets(), "measure these presets, keep the figures of the others"
+    add("--only", nargs="+", choices=names, default=names, metavar="PRESET", help=kept)
     add("--out", type=Path, help="for page and raw figures (docs, reproduction/results)")
     add("--page", action="store_true", help="write the page of the raw figures there are")
     given = parser.parse_args()
@@ -52,41 +48,46 @@ def main() -> None:
             _write(page, figures, moving)
             return
     with complain(stopped="Nothing is kept: figures are written when all presets are measured."):
-        if given.only != "moving":
-            regimes = _measured(given.layouts, given.slots)
-            pages.write_json(figures, raw_figures(FORMAT, VERSION, "regimes", regimes))
-        if given.only != "static":
-            rooms = _measured_moving(given.episodes, given.length)
-            pages.write_json(moving, raw_figures(MOVING_FORMAT, MOVING_VERSION, "headroom", rooms))
+        chosen = [Scenario.preset(name) for name in names if name in given.only]
+        _update(figures, _REGIMES, _measured(chosen, given.layouts, given.slots))
+        _update(moving, ROOMS, _measured_moving(chosen, given.episodes, given.length))
         _write(page, figures, moving)
 
 
-def raw_figures(kind: str, version: int, name: str, found: Iterable[Any]) -> dict[str, Any]:
-    """Return what a file of raw figures holds, and what they were measured with."""
-    return {
-        "format": kind,
-        "version": version,
-        "system": dataclasses.asdict(system()),
-        name: [dataclasses.asdict(one) for one in found],
-    }
+def _update(figures: Path, kind: Kind, measured: Iterable[Any]) -> None:
+    """Write raw figures: those measured, and those there are of presets not asked for."""
+    found = {one.name: one for one in measured}
+    presets = [name for name in Scenario.presets() if Scenario.preset(name).dynamic == kind.dynamic]
+    if not found:
+        return
+    if figures.exists() and len(found) < len(presets):
+        found = {one.name: one for one in read(figures, kind)} | found
+    shown = [found[name] for name in presets if name in found]
+    pages.write_json(figures, raw_figures(kind, shown))
 
 
-def _presets(*, dynamic: bool) -> Iterator[Scenario]:
-    for scenario in map(Scenario.preset, Scenario.presets()):
+def raw_figures(kind: Kind, found: Sequence[Any]) -> dict[str, Any]:
+    """Return what a file of raw figures holds: them, and what they were measured with."""
+    head = {"format": kind.format, "version": kind.version, "system": dataclasses.asdict(system())}
+    return head | {kind.name: [dataclasses.asdict(one) for one in found]}
+
+
+def _timed(scenarios: Iterable[Scenario], *, dynamic: bool) -> Iterator[Scenario]:
+    for scenario in scenarios:
         if scenario.dynamic == dynamic:
             begun = time.perf_counter()
             yield scenario
             print(f"{scenario.name}: {time.perf_counter() - begun:.1f} s", flush=True)
 
 
-def _measured(layouts: int, slots: int) -> Iterator[Regime]:
-    for scenario in _presets(dynamic=False):
+def _measured(presets: Iterable[Scenario], layouts: int, slots: int) -> Iterator[Regime]:
+    for scenario in _timed(presets, dynamic=False):
         n_layouts = min(METRO_LAYOUTS, layouts) if "metro" in scenario.name else layouts
         yield measure_regime(scenario, n_layouts=n_layouts, slots_per_layout=slots)
 
 
-def _measured_moving(episodes: int, slots: int) -> Iterator[HeadRoom]:
-    for scenario in _presets(dynamic=True):
+def _measured_moving(presets: Iterable[Scenario], episodes: int, slots: int) -> Iterator[HeadRoom]:
+    for scenario in _timed(presets, dynamic=True):
         sizes: dict[str, Any] = {"n_episodes": episodes, "n_slots": slots}
         if "metro" in scenario.name:
             sizes = {
@@ -98,7 +99,7 @@ def _measured_moving(episodes: int, slots: int) -> Iterator[HeadRoom]:
 
 
 def _write(page: Path, figures: Path, moving: Path) -> None:
-    shown = content(read(figures), read_moving(moving))
+    shown = content(read(figures, _REGIMES), read(moving, ROOMS))
     link = Path(os.path.relpath(moving, page.parent)).as_posix()
     print("wrote", pages.write_page(page, figures, "regimes.md.j2", moving_raw=link, **shown))
 
@@ -116,34 +117,6 @@ def content(regimes: Sequence[Regime], rooms: Sequence[HeadRoom]) -> dict[str, A
     }
 
 
-def read(figures: Path) -> list[Regime]:
-    """Return the regimes that a file of raw figures holds."""
-    return _read(figures, (FORMAT, VERSION, "regimes"), _regime)
-
-
-def read_moving(figures: Path, writer: str = WRITER) -> list[HeadRoom]:
-    """Return the head-rooms that a file of raw figures holds."""
-    return _read(figures, (MOVING_FORMAT, MOVING_VERSION, "headroom"), _headroom, writer)
-
-
-def _read(
-    figures: Path, kind: tuple[str, int, str], made: Callable[[Any], One], writer: str = WRITER
-) -> list[One]:
-    file_format, version, name = kind
-    if not figures.exists():
-        raise FileNotFoundError(f"there is no {figures}: leave out --page to measure.")
-    raw = read_figures(figures, file_format, version, writer)
-    try:
-        found = [made(one) for one in raw[name]]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{figures} is damaged ({error!r}): leave out --page to measure."
-        ) from error
-    if not found:
-        raise ValueError(f"{figures} holds no {name}: leave out --page to measure.")
-    return found
-
-
 def _regime(raw: dict[str, Any]) -> Regime:
     nrr = {rule: Estimate(**found) for rule, found in raw["nrr"].items()}
     return Regime(**raw | {"nrr": nrr, "optimum": Estimate(**raw["optimum"])})
@@ -153,6 +126,38 @@ def _headroom(raw: dict[str, Any]) -> HeadRoom:
     ratio = {rule: Estimate(**found) for rule, found in raw["ratio"].items()}
     means = {name: Estimate(**raw[name]) for name in ("cost", "plan")}
     return HeadRoom(**raw | {"ratio": ratio} | means)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of raw figures, and what makes one out of them."""
+
+    format: str
+    version: int
+    name: str
+    dynamic: bool
+    made: Callable[[dict[str, Any]], Any]
+    writer: str = "reproduction/regimes.py"
+
+
+_REGIMES = Kind("mec-gym/regimes", 2, "regimes", False, _regime)
+ROOMS = Kind("mec-gym/headroom", 1, "headroom", True, _headroom)
+
+
+def read(figures: Path, kind: Kind) -> list[Any]:
+    """Return the regimes or head-rooms that a file of raw figures holds."""
+    if not figures.exists():
+        raise FileNotFoundError(f"there is no {figures}: leave out --page to measure.")
+    raw = read_figures(figures, kind.format, kind.version, kind.writer)
+    try:
+        found = [kind.made(one) for one in raw[kind.name]]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{figures} is damaged ({error!r}): leave out --page to measure."
+        ) from error
+    if not found:
+        raise ValueError(f"{figures} holds no {kind.name}: leave out --page to measure.")
+    return found
 
 
 if __name__ == "__main__":

@@ -255,7 +255,7 @@ def test_every_preset_has_a_sentence_and_a_picture() -> None:
     for name, picture, sentence in rows:
         path = ROOT / "docs" / re.findall(r"\((.+)\)", picture)[0]
         assert path.stem == name.strip("`")
-        assert path.stat().st_size < 60_000
+        assert path.stat().st_size < 70_000
         assert sentence.endswith(".")
 
 

@@ -21,10 +21,12 @@ FOLDER = Path(__file__).resolve().parents[1] / "presets"
 
 
 def picture(name: str) -> NDArray[np.uint8]:
-    """Return the first slot of seed 0, shape (300, 480, 3), decided as `solve` does."""
+    """Return the first slot of seed 0, shape (300, 480, 3), at its optimum if moves were free."""
     env = MultiMECEnv(name, render_mode="rgb_array", optimum=True)
     env.reset(seed=0)
-    env.step(solve(env.scenario, env.slot).assignment)
+    # In one slot no first placement pays.
+    free = env.scenario.replace(migration_s=0.0, migration_j=0.0)
+    env.step(solve(free, env.slot).assignment)
     found = draw(env.frame(), SIZE)
     # Of 10,000 devices, fewer colours make a smaller file.
     return found if env.scenario.n_devices < 1000 else (np.round(found / 51) * 51).astype(np.uint8)
