@@ -148,7 +148,7 @@ def test_regimes_refuses_figures_that_are_none(kind: str, command: Command, tmp_
 
 
 def test_figures_of_presets_that_are_not_asked_for_are_kept(tmp_path: Path) -> None:
-    file, kind = tmp_path / "headroom.json", regimes._ROOMS
+    file, kind = tmp_path / "headroom.json", regimes.ROOMS
     half = Estimate(0.5, 0.4, 0.6)
     rooms = [
         HeadRoom(name, {"forecast": half}, {"forecast": 4}, half, half, 0.1, 2, 3)
@@ -159,10 +159,10 @@ def test_figures_of_presets_that_are_not_asked_for_are_kept(tmp_path: Path) -> N
     regimes._update(file, kind, rooms[:1])
     regimes._update(file, kind, rooms[1:])
     # In the order of the presets.
-    assert regimes._read(file, kind) == rooms[::-1]
+    assert regimes.read(file, kind) == rooms[::-1]
     newer = dataclasses.replace(rooms[0], n_slots=5)
     regimes._update(file, kind, [newer])
-    assert regimes._read(file, kind) == [rooms[1], newer]
+    assert regimes.read(file, kind) == [rooms[1], newer]
 
 
 def test_regimes_without_figures_are_refused(command: Command, tmp_path: Path) -> None:
