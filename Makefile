@@ -17,7 +17,7 @@ PINS := constraints.txt
 PYTHONS := python3.10 python3.11 python3.12 python3.13 python3.14
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-world test-oldest test-pythons check format bench regimes dirs-results learners reproduce integrations report docs clean
+.PHONY: help demo test test-all test-world test-oldest test-pythons check format bench regimes cabs dirs-results learners reproduce integrations report docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -63,6 +63,9 @@ bench: $(READY) ## measure the benchmarks
 
 regimes: $(READY) ## recompute the presets' regimes, reproduction/regimes.py
 	$(BIN)/python -m reproduction.regimes
+
+cabs: $(READY) ## measure the rules on recorded cabs, reproduction/cabs.py; MEC_GYM_DATA names the data
+	$(BIN)/python -m reproduction.cabs
 
 dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), reproduction/variants.py
 	$(BIN)/python -m reproduction.variants

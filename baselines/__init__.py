@@ -11,12 +11,23 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from baselines.forecast import Forecast
+from baselines.moving import SkiRental, Smoothed, by_class, follow, placed_then_stays, stays
 from baselines.prices import best_discount, mean_prices, posted_prices
 from baselines.rules import best_quota, greedy, local, optimal, quota, random, remote
 from baselines.search import differential_evolution, particle_swarm
 
 if TYPE_CHECKING:
     from baselines.learners import DDPG, MADDPG, ActorCritic
+    from baselines.moving_policies import (
+        BlindOffloading,
+        ByClassOffloading,
+        FollowOffloading,
+        ForecastOffloading,
+        SkiRentalOffloading,
+        SmoothedOffloading,
+        StaysOffloading,
+    )
     from baselines.policies import (
         DifferentialEvolution,
         GreedyOffloading,
@@ -30,12 +41,26 @@ if TYPE_CHECKING:
     )
 
 _LEARNERS = ("DDPG", "MADDPG", "ActorCritic")
+_MOVING = (
+    "BlindOffloading",
+    "ByClassOffloading",
+    "FollowOffloading",
+    "ForecastOffloading",
+    "SkiRentalOffloading",
+    "SmoothedOffloading",
+    "StaysOffloading",
+)
 
 __all__ = [
     "DDPG",
     "MADDPG",
     "ActorCritic",
+    "BlindOffloading",
+    "ByClassOffloading",
     "DifferentialEvolution",
+    "FollowOffloading",
+    "Forecast",
+    "ForecastOffloading",
     "GreedyOffloading",
     "LocalExecution",
     "Optimal",
@@ -44,23 +69,33 @@ __all__ = [
     "QuotaOffloading",
     "RandomOffloading",
     "RemoteOffloading",
+    "SkiRental",
+    "SkiRentalOffloading",
+    "Smoothed",
+    "SmoothedOffloading",
+    "StaysOffloading",
     "best_discount",
     "best_quota",
+    "by_class",
     "differential_evolution",
+    "follow",
     "greedy",
     "local",
     "mean_prices",
     "optimal",
     "particle_swarm",
+    "placed_then_stays",
     "posted_prices",
     "quota",
     "random",
     "remote",
+    "stays",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
         home = "learners" if name in _LEARNERS else "policies"
+        home = "moving_policies" if name in _MOVING else home
         return getattr(importlib.import_module(f"baselines.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

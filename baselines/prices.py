@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from baselines.tolls import Floats
 from mec_gym import Scenario, Slot, evaluate, solve
 from mec_gym.allocation import root_work
 from mec_gym.model.constants import constants_of
@@ -24,7 +25,12 @@ LARGEST_BATCH = 2**22
 
 
 def posted_prices(
-    scenario: Scenario, slot: Slot, prices: ArrayLike, *, dropping: bool = True
+    scenario: Scenario,
+    slot: Slot,
+    prices: ArrayLike,
+    *,
+    dropping: bool = True,
+    toll: Floats | None = None,
 ) -> NDArray[np.int64]:
     """Return the decision in which every device answers the servers' prices.
 
@@ -39,6 +45,8 @@ def posted_prices(
     dropping : bool
         Whether each server then sends home the devices that do not pay at its actual load; see
         :func:`worth_keeping`.
+    toll : ndarray, shape (..., N, M + 1), [1], optional
+        What choices cost in the place of κ, e.g. of :func:`baselines.tolls.tolls`.
 
     Raises
     ------
@@ -55,12 +63,19 @@ def posted_prices(
     price = require_prices(scenario, prices)
     if slot.batch_shape and slot.gains.size > LARGEST_BATCH:
         rows = np.broadcast_to(price, (*slot.batch_shape, scenario.n_servers))
-        pairs = zip(range(len(rows)), rows, strict=True)
+        tolls = [None] * len(rows) if toll is None else toll
         return np.stack(
-            [posted_prices(scenario, slot[i], row, dropping=dropping) for i, row in pairs]
+            [
+                posted_prices(scenario, slot[i], row, dropping=dropping, toll=own)
+                for i, (row, own) in enumerate(zip(rows, tolls, strict=True))
+            ]
         )
     constants, must = constants_of(scenario, slot.gains), ~scenario.can_execute_locally
+    if toll is not None:
+        constants = constants.without_migration
     cost = choice_costs(constants, slot, scenario.can_execute_locally)
+    if toll is not None:
+        cost += toll
     root, speed = np.asarray(root_work(constants, slot.cycles)), scenario.server_frequencies_hz
     return answers(savings(cost, must), root, speed, must, price, dropping=dropping)
 

@@ -130,16 +130,22 @@ def measure_regime(
 def regime_table(regimes: Sequence[Regime]) -> str:
     """Return the regimes as a Markdown table with intervals, one column per scenario."""
     rows = {"NRR": [regime.name for regime in regimes]}
-    rows |= {rule: [_cell(regime.nrr[rule]) for regime in regimes] for rule in regimes[0].nrr}
+    rows |= {rule: [cell(regime.nrr[rule]) for regime in regimes] for rule in regimes[0].nrr}
     rows["*quota*"] = [str(regime.quota) for regime in regimes]
     rows["*mean optimal objective*"] = [_objective(regime.optimum) for regime in regimes]
     rows["*share offloaded at the optimum*"] = [f"{regime.offloaded:.2f}" for regime in regimes]
     rows["*optimum*"] = ["proven" if r.gap == 0 else f"gap <= {r.gap:.1e}" for r in regimes]
+    return as_table(rows)
+
+
+def as_table(rows: Mapping[str, Sequence[str]]) -> str:
+    """Return rows of cells by name as a Markdown table; the first is its head."""
     head, *lines = (f"| {' | '.join([name, *cells])} |" for name, cells in rows.items())
-    return "\n".join([head, "|---" * (len(regimes) + 1) + "|", *lines])
+    return "\n".join([head, "|---" * head.count(" | ") + "|---|", *lines])
 
 
-def _cell(result: Estimate) -> str:
+def cell(result: Estimate) -> str:
+    """Return a mean with half of its interval."""
     half = (result.high - result.low) / 2
     if not half > 0:
         return f"{result.mean:.4f}"

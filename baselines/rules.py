@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.tolls import Floats, tolled_problems
 from mec_gym import Scenario, Slot, evaluate, solve
 from mec_gym.model.world import World
-from mec_gym.optimum import load_problem
 from mec_gym.optimum.problem import LoadProblem
 
 Assignment = NDArray[np.int64]
@@ -161,11 +161,16 @@ def _taken(scenario: Scenario, slot: Slot, ranks: NDArray[np.int64], size: int) 
     return np.where(wanted.any(axis=-1), 1 + np.argmax(wanted, axis=-1), local(scenario, slot))
 
 
-def greedy(scenario: Scenario, slot: Slot) -> Assignment:
+def greedy(scenario: Scenario, slot: Slot, *, toll: Floats | None = None) -> Assignment:
     """Return the decision of one greedy pass with full knowledge.
 
     Devices come in the order of what offloading can save them. With load L_j already on server
     j, device i costs c_ij + (2 L_j s_i + s_i²) / F_j^max more there and c_i0 locally.
+
+    Parameters
+    ----------
+    toll : ndarray, shape (..., N, M + 1), [1], optional
+        What choices cost in the place of κ, e.g. of :func:`baselines.tolls.tolls`.
 
     Examples
     --------
@@ -175,7 +180,8 @@ def greedy(scenario: Scenario, slot: Slot) -> Assignment:
     """
     decisions = np.empty(slot.gains.shape[:-1], dtype=np.int64)
     for index in np.ndindex(slot.batch_shape):
-        problem = load_problem(scenario, slot[index])
+        own = None if toll is None else toll[index][None]
+        problem = tolled_problems(scenario, slot[index][None], own)[0]
         decisions[index] = in_order(problem, greedy_order(problem)[None])[0]
     return decisions
 

@@ -167,9 +167,10 @@ class SlotPolicy(BaseAlgorithm):
         if reset_num_timesteps or self._untuned():
             self.tune(scenario)
         callback.on_rollout_start()
+        state, dones = None, np.ones(self.env.num_envs, dtype=bool)
         while self.num_timesteps < total:
             assert self._last_obs is not None
-            actions, _ = self.predict(self._last_obs)
+            actions, state = self.predict(self._last_obs, state, dones)
             observations, rewards, dones, infos = self.env.step(actions)
             self._last_obs = observations  # type: ignore[assignment]  # no tuples here
             self.num_timesteps += self.env.num_envs
@@ -195,10 +196,11 @@ class SlotPolicy(BaseAlgorithm):
     ) -> tuple[Assignment, Any]:
         """Return decisions, shape (..., N), for one observation or a batch of them, and `state`.
 
-        Slots are independent of each other: `state` and `episode_start` are not used.
-        `deterministic` asks a policy that draws for equal decisions for equal observations.
-        ``RuntimeError`` before the policy has met an env or is tuned, ``ValueError`` for an
-        observation of another shape, or with values that the env never shows.
+        Only a policy with a memory reads `state`, what the call before gave back, and
+        `episode_start`, which says in which copies an episode begins. `deterministic` asks a policy
+        that draws for equal decisions for equal observations. ``RuntimeError`` before the policy
+        has met an env or is tuned, ``ValueError`` for an observation of another shape, or with
+        values that the env never shows.
         """
         scenario = self._require_env("predict")
         if self._untuned():
@@ -217,8 +219,14 @@ class SlotPolicy(BaseAlgorithm):
             ) from error
         if 0 in slot.batch_shape:
             return np.zeros((*slot.batch_shape, scenario.n_devices), dtype=np.int64), state
-        decisions = self.decide(scenario, slot, deterministic=deterministic)
+        decisions, state = self.respond(scenario, slot, state, episode_start, deterministic)
         return np.asarray(decisions, dtype=np.int64), state
+
+    def respond(
+        self, scenario: Scenario, slot: Slot, state: Any, _episode_start: Any, deterministic: bool
+    ) -> tuple[Assignment, Any]:
+        """Return what :meth:`decide` says, and the state; a policy with a memory changes it."""
+        return self.decide(scenario, slot, deterministic=deterministic), state
 
     def _untuned(self) -> bool:
         return any(getattr(self, name) is None for name in self.learned)

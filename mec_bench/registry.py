@@ -314,11 +314,38 @@ _RULES = {
     "greedy": _Entry("greedy", "GreedyOffloading", _WHOLE_SLOT),
     "optimal": _Entry("optimum", "Optimal", _WHOLE_SLOT),
 }
+_MOVING = {
+    "blind": _Entry("blind to moves", "BlindOffloading", _WHOLE_SLOT),
+    "never-move": _Entry(
+        "place once, never move", "StaysOffloading", _WHOLE_SLOT, {"horizon": 0.0}
+    ),
+    "stays": _Entry(
+        "place, then stays-H", "StaysOffloading", f"{_WHOLE_SLOT}, and H tuned on other episodes"
+    ),
+    "by-class": _Entry(
+        "place, then stays-H by speed",
+        "ByClassOffloading",
+        f"{_WHOLE_SLOT}, the mean speed of each device, and c tuned on other episodes",
+    ),
+    "follow": _Entry("always follow", "FollowOffloading", _WHOLE_SLOT),
+    "ski-rental": _Entry("ski rental", "SkiRentalOffloading", f"{_WHOLE_SLOT}, and those before"),
+    "smoothed": _Entry(
+        "smoothed links, stays-H",
+        "SmoothedOffloading",
+        f"{_WHOLE_SLOT}, those before, and two numbers tuned on other episodes",
+    ),
+    "forecast": _Entry(
+        "forecast",
+        "ForecastOffloading",
+        f"{_WHOLE_SLOT}, where devices are and were, and how they move",
+    ),
+}
+"""Rules for worlds in which decisions last; elsewhere all but "follow" decide the optimum."""
 _SEARCHES = {
     "pso": _Entry("particle swarm", "ParticleSwarm", _WHOLE_SLOT),
     "de": _Entry("differential evolution", "DifferentialEvolution", _WHOLE_SLOT),
 }
-_OURS = _LEARNERS | _RULES | _SEARCHES
+_OURS = _LEARNERS | _RULES | _MOVING | _SEARCHES
 """The one table of names."""
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -358,8 +358,10 @@ class Step:
     outcome: Outcome
 
 
-def steps(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> Iterator[Step]:
-    """Yield what a policy decides in the slots of a set, in the order of time.
+def steps(
+    episodes: EpisodeSet | Sequence[Episode], decide: Decide, *, seed: int = 0
+) -> Iterator[Step]:
+    """Yield what a policy decides in the slots of episodes, in the order of time.
 
     All episodes go on at once. Parameters as for :func:`episode_costs`.
 
@@ -373,10 +375,11 @@ def steps(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> Iterator[St
     """
     rng = np.random.default_rng(seed)
     begin(decide)
-    scenario, world = episodes.scenario, Recorded(episodes.episodes, len(episodes.episodes))
+    paths = episodes.episodes if isinstance(episodes, EpisodeSet) else episodes
+    scenario, world = paths[0].scenario, Recorded(paths, len(paths))
     world.reset()
-    hosts = np.zeros((len(episodes.episodes), scenario.n_devices), dtype=np.int64)
-    for _ in range(episodes.episodes[0].n_slots):
+    hosts = np.zeros((len(paths), scenario.n_devices), dtype=np.int64)
+    for _ in range(paths[0].n_slots):
         slot, seen = (one.hosted(hosts) for one in (world.slot, world.seen) if one is not None)
         assignment = np.asarray(decide(scenario, seen, world.layouts(), rng))
         yield Step(slot, seen, assignment, evaluate(scenario, slot, assignment))
@@ -384,16 +387,18 @@ def steps(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> Iterator[St
         world.advance()
 
 
-def episode_costs(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]:
-    """Return the objective of a policy in every slot of a set, migration included.
+def episode_costs(
+    episodes: EpisodeSet | Sequence[Episode], decide: Decide, *, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return the objective of a policy in every slot of episodes, migration included.
 
     The policy sees the slots in the order of time, all episodes at once, each with the hosts that
     its own decisions have led to.
 
     Parameters
     ----------
-    episodes : EpisodeSet
-        What to measure on.
+    episodes : EpisodeSet, or sequence of Episode
+        What to measure on; episodes of one scenario and length.
     decide : callable
         ``decide(scenario, slot, layout, rng)`` returns assignments (E, N) for a slot of batch shape
         (E,), as a decision sees it, and a layout with E positions of each device. If it has a

@@ -25,7 +25,7 @@ from mec_gym.model.assignment import require_sizes
 from mec_gym.model.cost import hosts_after, migrates
 from mec_gym.model.episode import Episode
 from mec_gym.model.slot import Slot
-from mec_gym.optimum import load_problems, solve
+from mec_gym.optimum import load_problems_apart, solve
 from mec_gym.optimum.dual import conjugates, exact_sums
 from mec_gym.outcome import evaluate
 from mec_gym.scenario import Scenario
@@ -165,7 +165,7 @@ def _hindsight(
     start = np.zeros((batch, n), dtype=np.int64)
     if hosts is not None:
         start += np.asarray(path[0].hosted(hosts).hosts)
-    problem = _Coupled(scenario, path, batch, start)
+    problem = Coupled(scenario, path, batch, start)
     if scenario.migrates:
         prices, bound, plan = problem.maximise()
         plan = problem.improved(plan)
@@ -205,18 +205,17 @@ def hosts_before(assignment: Ints, cycles: Floats, start: Ints) -> Ints:
     return hosts
 
 
-class _Coupled:
+class Coupled:
     """Episodes as load problems that migration couples: servers, then episodes, then devices.
 
+    `path` has one batch axis, `batch` episodes of equal length one after the other.
     Choices are the first axis, so that the least over them is found fast.
     """
 
     def __init__(self, scenario: Scenario, path: Slot, batch: int, start: Ints) -> None:
         self.start = start
         self.batch, self.n_servers = batch, scenario.n_servers
-        # Before any placement every server costs the migration, which is not part of the link.
-        free = scenario.replace(migration_s=0.0, migration_j=0.0, name=scenario.name)
-        self.problems = load_problems(free, path)
+        self.problems = load_problems_apart(scenario, path)
         shape = (batch, -1, scenario.n_devices)
         cost = self.problems.cost.reshape(*shape, scenario.n_servers + 1)
         self.local: Floats = np.ascontiguousarray(cost[..., 0].swapaxes(0, 1))  # (T, B, N)
@@ -297,25 +296,35 @@ class _Coupled:
         roundings = (4 * self.slots + 8) * np.finfo(np.float64).eps
         return np.maximum(income - paid - roundings * (income + magnitude), 0.0)
 
-    def maximise(self) -> tuple[Floats, Floats, Ints]:
-        """Return prices (T, B, M), the bound (B,) that they prove, and the ways they lead to."""
+    def first_prices(self) -> Floats:
+        """Return prices (T, B, M) to begin with: the same everywhere."""
         finite = np.where(np.isfinite(self.local), self.local, 0.0)
         first = 0.4 * (finite.sum((0, 2)) / np.maximum(self.work.sum((0, 2)), 1e-300))
         prices = np.empty((self.slots, self.batch, self.n_servers))
         prices[...] = first[:, None]
+        return prices
+
+    def responded(self, prices: Floats, step: int) -> tuple[Floats, Ints, Floats]:
+        """Return values and ways at prices, and prices nearer to what those ways call for."""
+        terms = self.priced(prices)
+        values = self.values(terms)
+        ways = self.followed(terms, values)
+        wanted = 2.0 * self.loads(ways) / self.speed
+        return values, ways, np.maximum(prices + 2.0 / (step + 4) * (wanted - prices), 0.0)
+
+    def maximise(self) -> tuple[Floats, Floats, Ints]:
+        """Return prices (T, B, M), the bound (B,) that they prove, and the ways they lead to."""
+        prices = self.first_prices()
         kept, plan = prices, np.zeros((self.slots, *self.start.shape), dtype=np.int64)
         bound = np.full(self.batch, -np.inf)
         for step in range(ITERATIONS):
-            terms = self.priced(prices)
-            values = self.values(terms)
-            now = self.followed(terms, values)
+            values, now, after = self.responded(prices, step)
             reached = self.bound(prices, values)
             better = reached > bound
             bound = np.maximum(reached, bound)
             kept = np.where(better[:, None], prices, kept)
             plan = np.where(better[:, None], now, plan)
-            wanted = 2.0 * self.loads(now) / self.speed
-            prices = np.maximum(prices + 2.0 / (step + 4) * (wanted - prices), 0.0)
+            prices = after
         return kept, bound, plan
 
     def own_costs(self, plan: Ints) -> Floats:

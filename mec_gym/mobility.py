@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym.validation import real_array, refuse_where, require_known, require_number
+from mec_gym.validation import (
+    real_array,
+    refuse_where,
+    require_integer,
+    require_known,
+    require_number,
+)
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,11 @@ class Traces:
         return np.isnan(self.positions_m[..., 0])
 
     @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """Which are present, shape (K, N)."""
+        return ~self.absent
+
+    @cached_property
     def filled_m(self) -> NDArray[np.float64]:
         """The positions (K, N, 2) [m], those of absent devices as they were last."""
         samples = np.arange(len(self.positions_m))[:, None]
@@ -169,6 +180,14 @@ class Traces:
         seen = ~np.isnan(way)
         total = np.where(seen, way, 0.0).sum(axis=0)
         return np.asarray(total / (np.maximum(seen.sum(axis=0), 1) * self.interval_s))
+
+    @cached_property
+    def _text(self) -> str:
+        """All numbers, x y x y ... by sample: JSON of them is short, and made once."""
+        return " ".join(map(repr, self.positions_m.ravel().tolist()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Traces, (self.positions_m, self.interval_s)  # without what is cached
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Traces) and self._digest == other._digest  # type: ignore[attr-defined]
@@ -232,15 +251,30 @@ def _law(name: str, value: Any) -> Law | Traces:
         ((kind, arguments),) = value.items()
         law = known[kind]
         if isinstance(arguments, Mapping):
-            require_known(f"{name} field", arguments, [field.name for field in fields(law)])
-            if law is not Traces:
-                made: Law = law(**arguments)
-                return made
-            samples = [
-                [[np.nan] * 2 if p is None else p for p in s] for s in arguments["positions_m"]
-            ]
-            return Traces(samples, arguments["interval_s"])  # type: ignore[arg-type]
+            own = [field.name for field in fields(law)]
+            if law is Traces:
+                require_known(f"{name} field", arguments, [*own, "n_devices"])
+                return _traces_of_plain(**arguments)
+            require_known(f"{name} field", arguments, own)
+            made: Law = law(**arguments)
+            return made
     raise TypeError(f"{name} must be {_KINDS}; got {type(value).__name__} {value!r:.60}.")
+
+
+def _traces_of_plain(positions_m: Any, interval_s: float, n_devices: int | None = None) -> Traces:
+    """Return the traces that JSON holds, as one text of numbers or as nested lists with null."""
+    if not isinstance(positions_m, str):
+        lists = [[[np.nan] * 2 if p is None else p for p in s] for s in positions_m]
+        return Traces(lists, interval_s)  # type: ignore[arg-type]
+    require_integer("Traces.n_devices", n_devices, 1)
+    try:
+        numbers = np.array(positions_m.split(), dtype=np.float64).reshape(-1, n_devices or 1, 2)
+    except ValueError as error:
+        raise ValueError(
+            "Traces.positions_m as text must hold two numbers for each of "
+            f"n_devices={n_devices} devices and each sample; {error}."
+        ) from None
+    return Traces(numbers, interval_s)
 
 
 def mobility_as_plain(value: Mobility) -> Any:
@@ -248,8 +282,8 @@ def mobility_as_plain(value: Mobility) -> Any:
     if isinstance(value, tuple):
         return [[share, mobility_as_plain(law)] for share, law in value]
     if isinstance(value, Traces):
-        samples = [[None if np.isnan(p[0]) else p.tolist() for p in s] for s in value.positions_m]
-        return {"traces": {"positions_m": samples, "interval_s": value.interval_s}}
+        numbers = {"n_devices": value.n_devices, "positions_m": value._text}
+        return {"traces": {"interval_s": value.interval_s} | numbers}
     kinds = [kind for kind, law in _LAWS.items() if isinstance(value, law)]
     return {kinds[0]: dict(vars(value))} if kinds else None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from mec_gym.fields import (
 from mec_gym.mobility import Mobility, Traces, canonical_mobility, classes_of
 from mec_gym.presets import PRESETS
 from mec_gym.sites import project, read_sites
+from mec_gym.traces import read_recording
 from mec_gym.validation import (
     refuse_where,
     require_choice,
@@ -420,13 +421,7 @@ class Scenario:
         TypeError
             For an unknown field, or one that the tables set.
         """
-        require_known("Scenario field", fields, cls.fields())
-        given = [name for name in ("area_m", *POSITION_FIELDS) if name in fields]
-        if given:
-            raise TypeError(
-                f"from_sites sets {', '.join(given)} from the tables; leave out what they say. "
-                "Scenario(...) takes positions in metres, or the CSV of them."
-            )
+        cls._require_free("from_sites", fields, ("area_m", *POSITION_FIELDS))
         servers = read_sites(servers_csv).first(fields.pop("n_servers", None), "n_servers")
         devices = read_sites(devices_csv).first(fields.pop("n_devices", None), "n_devices")
         plane = project(servers, devices)
@@ -439,6 +434,102 @@ class Scenario:
             area_m=plane.area_m,
             **fields,
         )
+
+    @classmethod
+    def from_traces(
+        cls,
+        traces_csv: str | os.PathLike[str],
+        sites_csv: str | os.PathLike[str],
+        *,
+        interval_s: float,
+        largest_gap_s: float = 300.0,
+        window_s: tuple[float, float] | None = None,
+        **fields: Any,
+    ) -> Scenario:
+        r"""Return a scenario whose devices move as recorded, among real sites.
+
+        Every device of the table is one of N for the whole time: an episode begins at a drawn time
+        and follows all of them, and behind the last sample follows the first. Who is not seen is
+        absent: without a task, whatever is chosen for it costs next to nothing and moves no
+        service. So the action space has a choice for each of N in every slot, and a column of the
+        observation tells who is present. `area_m`, both positions and `mobility` are set, in metres
+        on a local plane, to millimetres; `slot_s` is `interval_s` unless given.
+
+        Parameters
+        ----------
+        traces_csv : path
+            CSV table, compressed if it ends in ``.gz``, with a row for each position: a column
+            device, trace, id, cab, user, vehicle or node; a time column time_s (also seconds, time
+            or timestamp), minute or hour; and latitude and longitude as in :meth:`from_sites`
+            [degree], or x and y [m]. Each device's times increase; their spacing is free.
+        sites_csv : path
+            CSV table of the servers, in the same coordinates.
+        interval_s : float, [s]
+            Time between samples of the common grid, which begins at the first time of the table.
+        largest_gap_s : float, [s]
+            A device moves in straight lines between positions at most so far apart in time, and is
+            absent between others, before its first and after its last.
+        window_s : (float, float), optional, [s]
+            Part of the recording to keep, e.g. the busy hours, in the table's time without the
+            second end; devices without a position in it are left out.
+        **fields
+            Any other Scenario field. `n_devices` and `n_servers` keep the first so many.
+
+        Raises
+        ------
+        ValueError, FileNotFoundError
+            For missing files or columns, times that do not increase, a device with one position or
+            with gaps only, sites of another region; names file, line and column.
+        TypeError
+            For an unknown field, or one that the tables set.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> rows = "user,minute,x,y", "a,0,0,0", "a,2,90,0", "b,1,5,9", "b,2,5,9"
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = pathlib.Path(name)
+        ...     _ = (folder / "walk.csv").write_text("\n".join(rows))
+        ...     _ = (folder / "sites.csv").write_text("x,y\n40,40")
+        ...     scenario = Scenario.from_traces(
+        ...         folder / "walk.csv", folder / "sites.csv", interval_s=60
+        ...     )
+        >>> scenario.mobility.positions_m[:, 0, 0], scenario.mobility.absent[:, 1]
+        (array([ 0., 45., 90.]), array([ True, False, False]))
+        """
+        cls._require_free("from_traces", fields, ("area_m", *POSITION_FIELDS, "mobility"))
+        recording = read_recording(
+            traces_csv,
+            sites_csv,
+            interval_s=interval_s,
+            largest_gap_s=largest_gap_s,
+            window_s=window_s,
+            n_devices=fields.pop("n_devices", None),
+            n_servers=fields.pop("n_servers", None),
+        )
+        plane = recording.plane
+        fields.setdefault("name", Path(traces_csv).name.removesuffix(".gz").removesuffix(".csv"))
+        fields.setdefault("slot_s", interval_s)
+        return cls(
+            n_devices=len(plane.device_positions_m),
+            n_servers=len(plane.server_positions_m),
+            device_positions=plane.device_positions_m,
+            server_positions=plane.server_positions_m,
+            area_m=plane.area_m,
+            mobility=recording.traces,
+            **fields,
+        )
+
+    @classmethod
+    def _require_free(cls, maker: str, fields: Mapping[str, Any], taken: Sequence[str]) -> None:
+        """Raise ``TypeError`` for unknown fields, and for those that tables set."""
+        require_known("Scenario field", fields, cls.fields())
+        given = [name for name in taken if name in fields]
+        if given:
+            raise TypeError(
+                f"{maker} sets {', '.join(given)} from the tables; leave out what they say. "
+                "Scenario(...) takes positions in metres, or the CSV of them."
+            )
 
     @classmethod
     def fields(cls) -> tuple[str, ...]:
@@ -470,7 +561,9 @@ class Scenario:
         >>> Scenario.from_json(scenario.to_json()) == scenario
         True
         """
-        text = fields_as_json(self._values())
+        text: str | None = self.__dict__.get("_json")
+        if text is None:  # states of envs and runs ask for it, and traces make it long
+            text = self.__dict__["_json"] = fields_as_json(self._values())
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text

@@ -1,14 +1,16 @@
-"""Measure the simple rules on every preset and write docs/regimes.md."""
+"""Measure the simple rules on every preset, moving ones apart, and write docs/regimes.md."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from baselines.headroom import HeadRoom, headroom_table, headroom_verdict, measure_headroom
 from baselines.regimes import Regime, measure_regime, regime_table, verdict
 from mec_bench.cli import complain, count
 from mec_bench.system import system
@@ -17,8 +19,8 @@ from mec_gym.evaluation import Estimate
 from mec_gym.files import read_figures, require_folder
 from reproduction import pages
 
-FORMAT, VERSION = "mec-gym/regimes", 2
 METRO_LAYOUTS = 3
+METRO_SLOTS = 20
 
 
 def main() -> None:
@@ -27,41 +29,82 @@ def main() -> None:
     add = parser.add_argument
     add("--layouts", type=count, default=20, help="layouts per preset")
     add("--slots", type=count, default=5, help="slots per layout")
+    add("--episodes", type=count, default=20, help="episodes per preset that moves")
+    add("--length", type=count, default=100, help="slots per episode")
+    names, kept = Scenario.presets(), "measure these presets, keep the figures of the others"
+    add("--only", nargs="+", choices=names, default=names, metavar="PRESET", help=kept)
     add("--out", type=Path, help="for page and raw figures (docs, reproduction/results)")
     add("--page", action="store_true", help="write the page of the raw figures there are")
     given = parser.parse_args()
     folder, results = pages.places(given.out)
-    page, figures = folder / "regimes.md", results / "regimes.json"
+    page, figures, moving = (
+        folder / "regimes.md",
+        results / "regimes.json",
+        results / "headroom.json",
+    )
     with complain(status=2):
         require_folder(page.parent)
         if given.page:
-            _write(page, figures)
+            _write(page, figures, moving)
             return
     with complain(stopped="Nothing is kept: figures are written when all presets are measured."):
-        raw = {
-            "format": FORMAT,
-            "version": VERSION,
-            "system": dataclasses.asdict(system()),
-            "regimes": [dataclasses.asdict(one) for one in _measured(given.layouts, given.slots)],
-        }
-        pages.write_json(figures, raw)
-        _write(page, figures)
+        chosen = [Scenario.preset(name) for name in names if name in given.only]
+        _update(figures, _REGIMES, _measured(chosen, given.layouts, given.slots))
+        _update(moving, ROOMS, _measured_moving(chosen, given.episodes, given.length))
+        _write(page, figures, moving)
 
 
-def _measured(layouts: int, slots: int) -> Iterator[Regime]:
-    for name in Scenario.presets():
-        begun = time.perf_counter()
-        n_layouts = min(METRO_LAYOUTS, layouts) if "metro" in name else layouts
-        yield measure_regime(Scenario.preset(name), n_layouts=n_layouts, slots_per_layout=slots)
-        print(f"{name}: {time.perf_counter() - begun:.1f} s", flush=True)
+def _update(figures: Path, kind: Kind, measured: Iterable[Any]) -> None:
+    """Write raw figures: those measured, and those there are of presets not asked for."""
+    found = {one.name: one for one in measured}
+    presets = [name for name in Scenario.presets() if Scenario.preset(name).dynamic == kind.dynamic]
+    if not found:
+        return
+    if figures.exists() and len(found) < len(presets):
+        found = {one.name: one for one in read(figures, kind)} | found
+    shown = [found[name] for name in presets if name in found]
+    pages.write_json(figures, raw_figures(kind, shown))
 
 
-def _write(page: Path, figures: Path) -> None:
-    shown = content(read(figures))
-    print("wrote", pages.write_page(page, figures, "regimes.md.j2", **shown))
+def raw_figures(kind: Kind, found: Sequence[Any]) -> dict[str, Any]:
+    """Return what a file of raw figures holds: them, and what they were measured with."""
+    head = {"format": kind.format, "version": kind.version, "system": dataclasses.asdict(system())}
+    return head | {kind.name: [dataclasses.asdict(one) for one in found]}
 
 
-def content(regimes: Sequence[Regime]) -> dict[str, Any]:
+def _timed(scenarios: Iterable[Scenario], *, dynamic: bool) -> Iterator[Scenario]:
+    for scenario in scenarios:
+        if scenario.dynamic == dynamic:
+            begun = time.perf_counter()
+            yield scenario
+            print(f"{scenario.name}: {time.perf_counter() - begun:.1f} s", flush=True)
+
+
+def _measured(presets: Iterable[Scenario], layouts: int, slots: int) -> Iterator[Regime]:
+    for scenario in _timed(presets, dynamic=False):
+        n_layouts = min(METRO_LAYOUTS, layouts) if "metro" in scenario.name else layouts
+        yield measure_regime(scenario, n_layouts=n_layouts, slots_per_layout=slots)
+
+
+def _measured_moving(presets: Iterable[Scenario], episodes: int, slots: int) -> Iterator[HeadRoom]:
+    for scenario in _timed(presets, dynamic=True):
+        sizes: dict[str, Any] = {"n_episodes": episodes, "n_slots": slots}
+        if "metro" in scenario.name:
+            sizes = {
+                "n_episodes": min(METRO_LAYOUTS, episodes),
+                "n_slots": min(METRO_SLOTS, slots),
+                "n_tuning": 1,
+            }
+        yield measure_headroom(scenario, **sizes)
+
+
+def _write(page: Path, figures: Path, moving: Path) -> None:
+    shown = content(read(figures, _REGIMES), read(moving, ROOMS))
+    link = Path(os.path.relpath(moving, page.parent)).as_posix()
+    print("wrote", pages.write_page(page, figures, "regimes.md.j2", moving_raw=link, **shown))
+
+
+def content(regimes: Sequence[Regime], rooms: Sequence[HeadRoom]) -> dict[str, Any]:
     """Return what the template shows."""
     return {
         "layouts": regimes[0].n_layouts,
@@ -69,28 +112,52 @@ def content(regimes: Sequence[Regime]) -> dict[str, Any]:
         "metro": METRO_LAYOUTS,
         "table": regime_table(regimes),
         "verdicts": [verdict(regime) for regime in regimes],
+        "moving": headroom_table(rooms),
+        "moving_verdicts": [headroom_verdict(room) for room in rooms],
     }
-
-
-def read(figures: Path) -> list[Regime]:
-    """Return the regimes that a file of raw figures holds."""
-    if not figures.exists():
-        raise FileNotFoundError(f"there is no {figures}: leave out --page to measure.")
-    raw = read_figures(figures, FORMAT, VERSION, "reproduction/regimes.py")
-    try:
-        regimes = [_regime(one) for one in raw["regimes"]]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{figures} is damaged ({error!r}): leave out --page to measure."
-        ) from error
-    if not regimes:
-        raise ValueError(f"{figures} holds no regimes: leave out --page to measure.")
-    return regimes
 
 
 def _regime(raw: dict[str, Any]) -> Regime:
     nrr = {rule: Estimate(**found) for rule, found in raw["nrr"].items()}
     return Regime(**raw | {"nrr": nrr, "optimum": Estimate(**raw["optimum"])})
+
+
+def _headroom(raw: dict[str, Any]) -> HeadRoom:
+    ratio = {rule: Estimate(**found) for rule, found in raw["ratio"].items()}
+    means = {name: Estimate(**raw[name]) for name in ("cost", "plan")}
+    return HeadRoom(**raw | {"ratio": ratio} | means)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of raw figures, and what makes one out of them."""
+
+    format: str
+    version: int
+    name: str
+    dynamic: bool
+    made: Callable[[dict[str, Any]], Any]
+    writer: str = "reproduction/regimes.py"
+
+
+_REGIMES = Kind("mec-gym/regimes", 2, "regimes", False, _regime)
+ROOMS = Kind("mec-gym/headroom", 1, "headroom", True, _headroom)
+
+
+def read(figures: Path, kind: Kind) -> list[Any]:
+    """Return the regimes or head-rooms that a file of raw figures holds."""
+    if not figures.exists():
+        raise FileNotFoundError(f"there is no {figures}: leave out --page to measure.")
+    raw = read_figures(figures, kind.format, kind.version, kind.writer)
+    try:
+        found = [kind.made(one) for one in raw[kind.name]]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{figures} is damaged ({error!r}): leave out --page to measure."
+        ) from error
+    if not found:
+        raise ValueError(f"{figures} holds no {kind.name}: leave out --page to measure.")
+    return found
 
 
 if __name__ == "__main__":

@@ -50,3 +50,14 @@ def test_a_scenario_of_ones_own_comes_from_two_tables(tmp_path: Path) -> None:
     printed = run(tmp_path, "examples/my_sites.py")
     assert "40 devices, 4 servers" in printed
     assert Scenario.from_json(tmp_path / "my-sites.json").n_devices == 40
+
+
+def test_a_moving_scenario_of_ones_own_comes_from_recorded_rides(tmp_path: Path) -> None:
+    pytest.importorskip("pettingzoo")
+    printed = run(tmp_path, "examples/my_traces.py")
+    assert "12 bikes, of which 72% are present" in printed
+    ratios = [float(line.split()[-1]) for line in printed.splitlines() if "hindsight" in line]
+    # There is something to learn: neither each move at its price nor none is near the best.
+    assert 0.3 < max(ratios) == ratios[1] < 0.9
+    scenario = Scenario.from_json(tmp_path / "my-traces.json")
+    assert (scenario.n_devices, scenario.n_servers, scenario.absences) == (12, 4, True)

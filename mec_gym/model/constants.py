@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +37,11 @@ class Constants:
     def xp(self) -> Any:
         """The array namespace."""
         return namespace_of(self.max_power_w)
+
+    @property
+    def without_migration(self) -> Constants:
+        """The same where moves are free, for who counts what they cost otherwise."""
+        return replace(self, migration=None)
 
     def __getstate__(self) -> dict[str, Any]:
         # Modules do not pickle.

@@ -187,7 +187,7 @@ class Drift:
 
     def _follow(self, traces: Traces, copy: int) -> None:
         positions, present = trace_positions(
-            traces.filled_m, traces.interval_s, self.state["time_s"][copy], ~traces.absent
+            traces.filled_m, traces.interval_s, self.state["time_s"][copy], traces.present
         )
         self.state["device_positions_m"][copy] = positions
         self.state["present"][copy] = present

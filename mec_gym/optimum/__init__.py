@@ -9,6 +9,7 @@ from mec_gym.optimum.solution import (
     counterfactuals,
     load_problem,
     load_problems,
+    load_problems_apart,
     solve,
 )
 
@@ -19,6 +20,7 @@ __all__ = [
     "counterfactuals",
     "load_problem",
     "load_problems",
+    "load_problems_apart",
     "paying",
     "solve",
 ]

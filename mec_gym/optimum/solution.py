@@ -152,6 +152,12 @@ def load_problems(scenario: Scenario, slots: Slot) -> LoadProblems:
     return problems_of(constants_of(scenario, slots.gains), slots, scenario.can_execute_locally)
 
 
+def load_problems_apart(scenario: Scenario, slots: Slot) -> LoadProblems:
+    """Return :func:`load_problems` without what migration costs, for who counts it otherwise."""
+    free = constants_of(scenario, slots.gains).without_migration
+    return problems_of(free, slots, scenario.can_execute_locally)
+
+
 def problems_of(constants: Constants, slots: Slot, can_execute_locally: Array) -> LoadProblems:
     """Return :func:`load_problems` of slots that are known to fit; no checks."""
     return LoadProblems(

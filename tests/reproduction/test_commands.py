@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import itertools
 import json
@@ -17,6 +18,7 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 import mec_gym
+from baselines.headroom import HeadRoom
 from mec_bench import write_result
 from mec_bench.results import EXAMPLE
 from mec_gym.evaluation import Estimate
@@ -61,7 +63,7 @@ def sentence(status: int, printed: str, errors: str) -> str:
 COUNTS = {
     "variants": ("--jobs", "--seeds", "--ablation-seeds", "--slots"),
     "games": ("--seeds", "--steps"),
-    "regimes": ("--layouts", "--slots"),
+    "regimes": ("--layouts", "--slots", "--episodes", "--length"),
     "main table3": ("--jobs",),
     "tune learners": ("--jobs", "--trials", "--slots"),
     "tune markdown": ("--layouts",),
@@ -143,6 +145,24 @@ def test_regimes_refuses_figures_that_are_none(kind: str, command: Command, tmp_
     said = sentence(*command("regimes", "--page", "--out", tmp_path))
     assert said.startswith(f"{tmp_path / 'regimes.json'} {words}")
     assert [file.name for file in tmp_path.iterdir()] == ["regimes.json"]
+
+
+def test_figures_of_presets_that_are_not_asked_for_are_kept(tmp_path: Path) -> None:
+    file, kind = tmp_path / "headroom.json", regimes.ROOMS
+    half = Estimate(0.5, 0.4, 0.6)
+    rooms = [
+        HeadRoom(name, {"forecast": half}, {"forecast": 4}, half, half, 0.1, 2, 3)
+        for name in ("crowd-30x4", "stale-200x10")
+    ]
+    regimes._update(file, kind, [])
+    assert not file.exists()
+    regimes._update(file, kind, rooms[:1])
+    regimes._update(file, kind, rooms[1:])
+    # In the order of the presets.
+    assert regimes.read(file, kind) == rooms[::-1]
+    newer = dataclasses.replace(rooms[0], n_slots=5)
+    regimes._update(file, kind, [newer])
+    assert regimes.read(file, kind) == [rooms[1], newer]
 
 
 def test_regimes_without_figures_are_refused(command: Command, tmp_path: Path) -> None:

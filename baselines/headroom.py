@@ -1,0 +1,246 @@
+"""The head-room of a moving world: how far from the best possible the simple rules stay there.
+
+All policies see the same frozen episodes; the figure is the hindsight ratio [E-2], the bound of one
+who knows the path over the policy's cost. What rules have to tune is tuned on other episodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.forecast import HORIZONS, Forecast
+from baselines.moving import (
+    SMOOTHED,
+    STAYS,
+    WAYS,
+    Acting,
+    SkiRental,
+    Smoothed,
+    best_of,
+    by_class,
+    follow,
+    knowing,
+    placed_then_stays,
+    stays,
+    tuning_episodes,
+)
+from baselines.prices import posted_prices
+from baselines.regimes import as_table, cell
+from baselines.rules import local
+from baselines.tolls import tolls
+from mec_gym import Scenario, Slot
+from mec_gym.evaluation import (
+    Decide,
+    EpisodeSet,
+    Estimate,
+    episode_set,
+    estimate,
+    hindsight_ratio,
+)
+from mec_gym.model.episode import Episode
+
+ALIKE = ("all local", "blind", "myopic", "never", "keep what pays", "follow", "stays-H")
+"""Rules of one number at most, which know nothing of speeds and remember nothing."""
+
+KNOWING = ("by class", "forecast")
+"""Rules that know how fast each device is, or the model of movement."""
+
+ROOM, LEFT = 0.92, 0.03
+"""A world tells policies apart where simple rules stay below, and one that knows is so much above.
+"""
+
+
+def kept_local(scenario: Scenario, slot: Slot, horizon: float) -> NDArray[np.int64]:
+    """Return what servers keep that know their own column and guests alone, as `placed_then_stays`.
+
+    A device goes where its link, a move for κ/H included, saves it most; each server then keeps
+    those that pay at its own load.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=2, n_servers=2, migration_s=8.0)
+    >>> kept_local(scenario, Slot([[1e-6, 2e-6]] * 2, 8e5, 1e9, hosts=[1, 2]), 0.0)
+    array([1, 2])
+    """
+    toll = tolls(scenario, slot, horizon, np.inf)
+    return posted_prices(scenario, slot, 0.0, toll=toll)
+
+
+@dataclass(frozen=True)
+class HeadRoom:
+    """What rules reach in one moving world, by `name`: the hindsight ratio by rule.
+
+    `tuned` has the numbers of the rules that have some; `cost` is the bound on what a device costs
+    in a slot, `plan` the ratio of the plan that hindsight found, and `gap` the largest between the
+    plan's cost and the bound.
+    """
+
+    name: str
+    ratio: dict[str, Estimate]
+    tuned: dict[str, Any]
+    cost: Estimate
+    plan: Estimate
+    gap: float
+    n_episodes: int
+    n_slots: int
+
+    @property
+    def best_simple(self) -> str:
+        """The best rule that has one number at most, and knows and remembers nothing more."""
+        return max(ALIKE, key=lambda rule: self.ratio[rule].mean)
+
+    @property
+    def best_unknowing(self) -> str:
+        """The best rule that knows neither speeds nor the model of movement."""
+        others = [rule for rule in self.ratio if rule not in KNOWING]
+        return max(others, key=lambda rule: self.ratio[rule].mean)
+
+    @property
+    def best_knowing(self) -> str:
+        """The best of those that know."""
+        return max(KNOWING, key=lambda rule: self.ratio[rule].mean)
+
+    @property
+    def discriminates(self) -> bool:
+        """Whether knowledge is worth `LEFT`, and rules without it stay below `ROOM`."""
+        below, above = (self.ratio[rule].mean for rule in (self.best_unknowing, self.best_knowing))
+        return below <= ROOM and above >= below + LEFT
+
+
+def moving_rules(
+    paths: Sequence[Episode],
+    ways: Sequence[float] = WAYS,
+) -> Iterator[tuple[str, Decide, Any]]:
+    """Yield the rules by name, as policies, with the numbers that are best on episodes."""
+    plain: Mapping[str, Decide] = {
+        "all local": knowing(local),
+        "blind": knowing(stays, np.inf),
+        "myopic": knowing(stays, 1.0),
+        "never": knowing(placed_then_stays, 0.0),
+        "follow": lambda scenario, slot, layout, _: follow(scenario, slot, -layout.distances_m),
+        "ski rental": Acting(SkiRental()),
+    }
+    for name, decide in plain.items():
+        yield name, decide, None
+    families: Mapping[str, tuple[Sequence[Any], Any]] = {
+        "keep what pays": (STAYS, lambda number: knowing(kept_local, number)),
+        "stays-H": (STAYS, lambda number: knowing(placed_then_stays, number)),
+        "smoothed": (SMOOTHED, lambda numbers: Acting(Smoothed(*numbers))),
+        "by class": (ways, lambda number: knowing(by_class, number)),
+        "forecast": (HORIZONS, lambda number: Acting(Forecast(number))),
+    }
+    for name, (candidates, acting) in families.items():
+        number = best_of(candidates, acting, paths)
+        yield name, acting(number), number
+
+
+def measure_headroom(
+    scenario: Scenario,
+    *,
+    n_episodes: int = 20,
+    n_slots: int = 100,
+    n_tuning: int = 4,
+    seed: int = 0,
+    tuning: Scenario | None = None,
+    ways: Sequence[float] = WAYS,
+) -> HeadRoom:
+    """Measure all rules on frozen episodes; numbers are tuned on others, of `tuning` if given."""
+    sample = episode_set(scenario, n_episodes=n_episodes, n_slots=n_slots, seed=seed)
+    ratio, tuned = {}, {}
+    paths = tuning_episodes(tuning or scenario, n_tuning, n_slots, seed)
+    for name, decide, number in moving_rules(paths, ways):
+        ratio[name] = estimate(hindsight_ratio(sample, decide)[:, None])
+        if number is not None:
+            tuned[name] = number
+    share = n_slots * scenario.n_devices
+    return HeadRoom(
+        name=scenario.name,
+        ratio=ratio,
+        tuned=tuned,
+        cost=estimate(sample.lower_bound[:, None] / share),
+        plan=estimate(hindsight_ratio(sample, planned(sample))[:, None]),
+        gap=sample.gap,
+        n_episodes=n_episodes,
+        n_slots=n_slots,
+    )
+
+
+def planned(sample: EpisodeSet) -> Decide:
+    """Return the plan of hindsight as a policy for the episodes that it was made for."""
+    return _Planned(sample.plan)
+
+
+class _Planned:
+    def __init__(self, plan: NDArray[np.int64]) -> None:
+        self._plan = plan
+        self.begin()
+
+    def begin(self) -> None:
+        self._slots = iter(self._plan.swapaxes(0, 1))
+
+    def __call__(self, *_: Any) -> NDArray[np.int64]:
+        return next(self._slots)
+
+
+# -- the table --------------------------------------------------------------------------------
+
+_TITLES = {
+    "all local": "all local",
+    "blind": "blind: the slot's optimum, moves for nothing",
+    "myopic": "myopic: the slot's optimum, moves for κ",
+    "never": "never: placed once",
+    "keep what pays": "servers keep what pays, moves for κ/H (local knowledge)",
+    "stays-H": "placed, then moves for κ/H",
+    "follow": "always follow: the nearest server or none",
+    "ski rental": "ski rental",
+    "smoothed": "moves for κ/H, to links that were better for a while",
+    "by class": "moves for κ/H, H = 1 + c/v by speed",
+    "forecast": "forecast over some slots",
+}
+_NUMBERS = {
+    "keep what pays": "H = {}",
+    "stays-H": "H = {}",
+    "smoothed": "memory, H = {}",
+    "by class": "c = {} m",
+    "forecast": "{} slots",
+}
+
+
+def headroom_table(rooms: Sequence[HeadRoom]) -> str:
+    """Return head-rooms as a Markdown table with intervals, one column per scenario."""
+    rows = {"hindsight ratio": [room.name for room in rooms]}
+    for rule, title in _TITLES.items():
+        rows[title] = [_with_number(room, rule) for room in rooms]
+    rows["*plan of hindsight, which knows the path*"] = [cell(room.plan) for room in rooms]
+    rows["*largest gap of the bound*"] = [f"{room.gap:.1e}" for room in rooms]
+    rows["*bound, per device and slot*"] = [cell(room.cost) for room in rooms]
+    rows["*episodes of slots*"] = [f"{room.n_episodes} of {room.n_slots}" for room in rooms]
+    return as_table(rows)
+
+
+def _with_number(room: HeadRoom, rule: str) -> str:
+    shown = cell(room.ratio[rule])
+    if rule not in room.tuned:
+        return shown
+    number = room.tuned[rule]
+    several = isinstance(number, (list, tuple))
+    text = ", ".join(f"{one:g}" for one in number) if several else f"{number:g}"
+    return f"{shown}; {_NUMBERS[rule].format(text)}"
+
+
+def headroom_verdict(room: HeadRoom) -> str:
+    """Return one sentence on what there is to gain in a moving world."""
+    simple, unknowing, knowing_one = (
+        f"{name!r}, {room.ratio[name].mean:.3f}"
+        for name in (room.best_simple, room.best_unknowing, room.best_knowing)
+    )
+    tells = "tells policies apart" if room.discriminates else "does not tell policies apart"
+    return (
+        f"{room.name} {tells}: the best rule of at most one number is {simple}; the best that "
+        f"knows neither speeds nor the model is {unknowing}; of those that do, {knowing_one}."
+    )

@@ -1,0 +1,65 @@
+"""What a move of a service costs in a decision, [D-5]: a toll that rules choose, in the place of κ.
+
+κ buys a move for all the slots to come. Who takes the world to stay as it is for H slots counts
+κ/H in each of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mec_gym import Scenario, Slot
+from mec_gym.model.cost import migrates
+from mec_gym.optimum import LoadProblems, load_problems, load_problems_apart
+
+Floats = NDArray[np.float64]
+
+
+def moving(scenario: Scenario, slot: Slot) -> NDArray[np.bool_]:
+    """Return which choices would move a service or place it, [D-5], shape (..., N, M + 1)."""
+    hosts = np.zeros(slot.gains.shape[:-1], dtype=np.int64) if slot.hosts is None else slot.hosts
+    choices = np.arange(scenario.n_servers + 1)
+    return np.asarray(migrates(choices, hosts[..., None], slot.cycles[..., None]))
+
+
+def tolls(
+    scenario: Scenario, slot: Slot, horizon: ArrayLike = 1.0, first: ArrayLike | None = None
+) -> Floats:
+    """Return κ/H for every choice that moves a service, and 0 for the others: (..., N, M + 1) [1].
+
+    Parameters
+    ----------
+    horizon : float or array_like, shape (..., N), [slots]
+        H >= 0, of every device or of each; infinity: a move is for nothing, 0: it is forbidden.
+    first : float or array_like, shape (..., N), [slots]
+        H of a service's first placement, the same by default.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=2, n_servers=2, migration_s=8.0)
+    >>> slot = Slot([[1e-6, 2e-6]] * 2, 8e5, 1e9, hosts=[0, 1])
+    >>> tolls(scenario, slot, 4.0, first=np.inf)
+    array([[0., 0., 0.],
+           [0., 0., 2.]])
+    """
+    kappa = scenario.migration_cost
+    with np.errstate(divide="ignore", invalid="ignore"):
+        later, start = (
+            np.where(kappa > 0.0, kappa / np.asarray(slots, dtype=np.float64), 0.0)
+            for slots in (horizon, horizon if first is None else first)
+        )
+    placed = np.zeros(1, dtype=bool) if slot.hosts is None else slot.hosts > 0
+    toll = np.where(placed, later, start)
+    return np.where(moving(scenario, slot), toll[..., None], 0.0)
+
+
+def tolled_problems(scenario: Scenario, slots: Slot, toll: Floats | None = None) -> LoadProblems:
+    """Return the load problems of a batch of slots, with a toll (B, N, M + 1) >= 0 in κ's place.
+
+    Infinite entries forbid a choice; each device needs one that none forbids. None: κ.
+    """
+    if toll is None:
+        return load_problems(scenario, slots)
+    free = load_problems_apart(scenario, slots)
+    return LoadProblems(free.cost + toll, free.root_work, free.server_frequency)
