@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,13 +50,19 @@ def render(template: str, /, **content: Any) -> str:
 
 
 def filled(text: str) -> str:
-    """Return Markdown with prose filled; tables, lists, titles and pictures stay as they are."""
-    blocks = [block.strip("\n") for block in text.split("\n\n") if block.strip()]
+    """Return Markdown with prose filled; code, tables, lists and titles stay as they are."""
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = [
+        block.strip("\n")
+        for index, part in enumerate(parts)
+        for block in ([part] if index % 2 else part.split("\n\n"))
+        if block.strip()
+    ]
     return "\n\n".join(map(_filled, blocks)) + "\n"
 
 
 def _filled(block: str) -> str:
-    if block.startswith(("|", "- ", "#", "!", ">", "<!--")):
+    if block.startswith(("|", "- ", "#", "!", ">", "<!--", "```")):
         return block
     words = " ".join(block.split())
     return textwrap.fill(words, 100, break_long_words=False, break_on_hyphens=False)

@@ -639,9 +639,11 @@ def test_a_measurement_that_is_none_is_named(content: str, words: str, tmp_path:
 
 def test_prose_is_filled_and_tables_are_not() -> None:
     row = "| " + " | ".join(["cell"] * 40) + " |"
-    text = filled("word " * 50 + "\n\n" + row)
+    code = "```python\nfirst = 1\n\nsecond = 2\n```"
+    text = filled("word " * 50 + "\n\n" + row + "\n\n" + code + "\n\nend")
     assert max(map(len, text.splitlines()[:3])) <= 100
     assert row in text
+    assert code in text
 
 
 def test_a_solved_slot_agrees_with_the_bound_of_its_scenario() -> None:
