@@ -30,6 +30,7 @@ except ModuleNotFoundError as error:
 from mec_gym import ENV_ID, Scenario, Slot, slot_from_observation
 from mec_gym.envs.sb3 import vectorised, world_of
 from mec_gym.files import read_zip, write_zip
+from mec_gym.model.arrays import in_shape
 from mec_gym.validation import plain, plain_seed, require_integer
 
 Self = TypeVar("Self", bound="SlotPolicy")
@@ -201,7 +202,7 @@ class SlotPolicy(BaseAlgorithm):
                 f"takes no step in the env, or give its value to the constructor."
             )
         try:
-            _require_within(self.observation_space, observation)
+            _require_within(self.observation_space, observation, scenario.n_devices)
             slot = slot_from_observation(scenario, observation, self.observation_kind)
         except ValueError as error:
             raise ValueError(
@@ -329,9 +330,9 @@ def _read(path: Any, algorithm: str, names: Set[str]) -> tuple[Scenario, str, di
     return scenario, kind, state
 
 
-def _require_within(space: Any, observation: Any) -> None:
-    """Refuse observations beyond the bounds of their space, if they have its shape."""
-    values = np.asarray(observation)
+def _require_within(space: Any, observation: Any, n_devices: int) -> None:
+    """Refuse observations beyond the bounds of their space, if they can have its shape."""
+    values = in_shape(np.asarray(observation), space.shape, n_devices)
     if values.shape[values.ndim - len(space.shape) :] != space.shape:
         return
     outside = ~((values >= space.low) & (values <= space.high))

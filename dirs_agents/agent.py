@@ -99,8 +99,7 @@ class Agent(nn.Module):
         mask = self._mask("served", served)
         column = self._checked(observation)[0].cpu().numpy()
         coder = self.coder.coder
-        table = column.reshape(self.coder.n_rows, -1).T
-        slot = coder.decode(table.ravel() if coder.kind == "flat" else table)
+        slot = coder.decode(column.reshape(self.coder.n_rows, -1).T.reshape(coder.shape))
         constants = constants_of(coder.scenario, slot.gains)
         assignment = mask.astype(np.int64)
         snr = chosen(np, slot.gains, assignment) / constants.noise

@@ -32,7 +32,7 @@ from dirs_agents.state import (
 )
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.observation import ObservationCoder
-from mec_gym.envs.sb3 import vectorised, world_of
+from mec_gym.envs.sb3 import shown_as, vectorised, world_of
 from mec_gym.validation import constructor_parameters, require_known
 
 SelfAlgorithm = TypeVar("SelfAlgorithm", bound="OffloadingAlgorithm")
@@ -56,10 +56,11 @@ class OffloadingAlgorithm(BaseAlgorithm):
     def set_env(self, env: Any, force_reset: bool = True) -> None:
         """Change the env; it must have the scenario's numbers of devices and servers.
 
+        Other kinds of observations are shown to the model as the kind that it knows.
         If anything else of the scenario differs, the replay buffer begins empty and the next
         ``learn`` imitates demonstrations of the new one.
         """
-        wrapped = self._wrap_env(env, self.verbose)
+        wrapped = shown_as(self._wrap_env(env, self.verbose), self.observation_space)
         scenario, kind = world_of(wrapped)
         self._require_same_sizes(scenario, kind)
         super().set_env(wrapped, force_reset)
@@ -247,7 +248,8 @@ class OffloadingAlgorithm(BaseAlgorithm):
         scenario, kind = self.scenario, self.observation_kind
         wrapped = None
         if env is not None:
-            wrapped = self._wrap_env(env, self.verbose)
+            known = ObservationCoder(scenario, kind).space()
+            wrapped = shown_as(self._wrap_env(env, self.verbose), known)
             scenario, kind = world_of(wrapped)
         policy_class: Any = self.policy_class
         if not policy_class.any_size or _sizes(scenario)[2] != _sizes(self.scenario)[2]:

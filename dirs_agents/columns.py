@@ -27,7 +27,7 @@ class ColumnCoder:
     is what the PettingZoo env shows an agent. `n_rows` is 1 + T.
     """
 
-    def __init__(self, scenario: Scenario, kind: str = "db") -> None:
+    def __init__(self, scenario: Scenario, kind: str = "flat") -> None:
         self.scenario = scenario
         self.coder = ObservationCoder(scenario, kind)
         self._scales = {

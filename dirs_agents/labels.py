@@ -26,7 +26,7 @@ _FEW = 32
 
 
 def demonstration_slots(
-    scenario: Scenario, count: int, seed: int, *, observation: str = "db"
+    scenario: Scenario, count: int, seed: int, *, observation: str = "flat"
 ) -> tuple[NDArray[np.float32], Slot]:
     """Return observations and slots that the env's world may show, from copies of their own.
 
@@ -37,7 +37,7 @@ def demonstration_slots(
     --------
     >>> observations, slots = demonstration_slots(Scenario.preset("paper-30x2"), 4, 0)
     >>> observations.shape, slots.gains.shape
-    ((4, 30, 2), (4, 30, 2))
+    ((4, 60), (4, 30, 2))
     """
     envs: Any = gym.make_vec(ENV_ID, num_envs=count, scenario=scenario, observation=observation)
     observations, _ = envs.reset(seed=seed)

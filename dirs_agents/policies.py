@@ -16,7 +16,7 @@ from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
 from dirs_agents.columns import ColumnCoder, tensor_of
 from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, vote
-from mec_gym.model.arrays import plain_array
+from mec_gym.model.arrays import in_shape, plain_array
 from mec_gym.validation import require_bool, require_integer, require_number, require_widths
 
 _PART = 128
@@ -44,7 +44,7 @@ class VotingPolicy(BasePolicy):
         lr_schedule: Any = None,
         *,
         scenario: Scenario,
-        observation: str = "db",
+        observation: str = "flat",
     ) -> None:
         del lr_schedule
         super().__init__(observation_space, action_space)
@@ -110,8 +110,10 @@ class VotingPolicy(BasePolicy):
 
     def obs_to_tensor(self, observation: Any) -> tuple[Any, bool]:
         """Return an observation, or a batch, as a tensor, and whether it is a batch."""
-        plain = observation if isinstance(observation, dict) else plain_array(observation)
-        return super().obs_to_tensor(plain)
+        if isinstance(observation, dict):
+            return super().obs_to_tensor(observation)  # which says what is wrong with it
+        shape, rows = self.coder.coder.shape, self.scenario.n_devices
+        return super().obs_to_tensor(in_shape(plain_array(observation), shape, rows))
 
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         """Return the joint decision for one observation."""

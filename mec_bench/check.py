@@ -26,7 +26,6 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from mec_bench.checkpoints import generators, set_generators
 from mec_bench.registry import (
-    LIBRARIES,
     OFFERS,
     SMALL,
     Algorithm,
@@ -143,9 +142,7 @@ def _chosen(
     """Return the algorithm with the kind of env that it can be built on, or ``TypeError``."""
     if isinstance(cls, str):
         return algorithm(cls, arguments)
-    theirs = cls.__module__.split(".")[0] in LIBRARIES.values()
-    plain = Algorithm(name, cls, arguments, observation="flat" if theirs else "db")
-    return fitted(plain, world)
+    return fitted(Algorithm(name, cls, arguments), world)
 
 
 def _fault(check: Callable[[_Subject], None], subject: _Subject) -> str:

@@ -158,7 +158,7 @@ def _train_options(add: _Add) -> None:
     add("--seed", type=int, default=0, metavar="N", help="of the algorithm and its env")
     add("--set", **_PAIRS, help="hyper-parameters; policy_kwargs.x=1 reaches inside")
     _seed_free_options(add)
-    add("--observation", metavar="{db,raw,flat}", help="of the env; else the algorithm's choice")
+    add("--observation", metavar="{flat,db,raw}", help="of the env; else the algorithm's choice")
     add("--label", help="name in tables; else the algorithm's with what was changed")
     add("--resume", type=Path, metavar="RUN", help="go on with this run's folder")
     add("--quiet", action="store_true", help="no progress bar")

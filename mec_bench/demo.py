@@ -62,7 +62,7 @@ def _results(learners: list[Settings], runs: Path) -> Iterator[Result]:
 def _draw(settings: Settings, out: Path) -> None:
     """Draw one slot as the trained agents decide it, where pictures can be drawn."""
     try:
-        picture = NetworkPicture(settings.scenario, "db")
+        picture = NetworkPicture(settings.scenario)
     except MISSING:
         print(f"No picture of a slot: {install('render')}.")
         return

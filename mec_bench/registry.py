@@ -50,7 +50,7 @@ class Algorithm:
         As a user writes it, and the class, with ``learn``, ``predict``, ``save`` and ``load``.
     arguments : mapping
         Constructor arguments that the name implies, and changes to them.
-    observation : {"db", "raw", "flat"}
+    observation : {"flat", "db", "raw"}
         The `observation` of its env.
     scores : bool
         Whether its env takes scores, which are voted on, instead of assignments.
@@ -68,7 +68,7 @@ class Algorithm:
     name: str
     cls: type[Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    observation: str = "db"
+    observation: str = "flat"
     scores: bool = False
     learns: bool = True
     n_envs: int = 1
@@ -321,8 +321,7 @@ def _anyone(name: str) -> Algorithm:
             f"algorithm {name!r}: {module_name} has no class {class_name!r}"
             f"{suggestion(class_name, there)}."
         )
-    theirs = module_name in LIBRARIES.values()
-    return fitted(Algorithm(name, cls, observation="flat" if theirs else "db"))
+    return fitted(Algorithm(name, cls))
 
 
 SMALL = Scenario(n_devices=4, n_servers=2, name="small")

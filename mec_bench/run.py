@@ -25,6 +25,7 @@ from mec_bench.measuring import LAYOUTS, FrozenSlots, frozen_slots
 from mec_bench.registry import Algorithm, algorithm
 from mec_bench.results import CurvePoint, Result, is_text, plain_json, read_result
 from mec_gym import Scenario
+from mec_gym.envs.observation import OBSERVATIONS
 from mec_gym.files import PARTIAL, read_object, write_whole
 from mec_gym.validation import LARGEST_SEED, plain, require_choice, require_integer
 
@@ -46,7 +47,7 @@ class Settings:
     arguments : mapping
         Constructor arguments that differ from the algorithm's.
     n_envs, observation : optional
-        Of the env; the algorithm's choice by default.
+        Of the env; the algorithm's choice by default, "flat" unless it says otherwise.
     reward : {"relative", "reciprocal", "negative"}
         Of the env. Where tasks are equal "relative" is the paper's reward in another unit.
     device, label : str
@@ -93,7 +94,7 @@ class Settings:
             set_field(name, plain(getattr(self, name)))
         require_choice("reward", self.reward, ("reciprocal", "relative", "negative"))
         if self.observation is not None:
-            require_choice("observation", self.observation, ("db", "raw", "flat"))
+            require_choice("observation", self.observation, OBSERVATIONS)
         if not self.label:
             changed = ", ".join(f"{key}={value}" for key, value in self.changed.items())
             set_field("label", f"{self.algorithm}[{changed}]" if changed else self.algorithm)

@@ -26,7 +26,7 @@ class NetworkPicture:
     """
 
     def __init__(
-        self, scenario: Scenario, observation: str, size: tuple[int, int] = DESIGN
+        self, scenario: Scenario, observation: str = "flat", size: tuple[int, int] = DESIGN
     ) -> None:
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         import pygame  # noqa: F401  # before an env that could not draw is made

@@ -185,9 +185,9 @@ def decide_with(model: Predictor, observation: str | None = None) -> Decide:
     ----------
     model : object with ``predict``
         E.g. a Stable-Baselines3 algorithm. Float actions are scores and are voted on.
-    observation : {"db", "raw", "flat"}, optional
+    observation : {"flat", "db", "raw"}, optional
         The `observation` argument of the env that it was trained on. By default what the model's
-        own ``observation_space`` shows, and "db" for a model without one.
+        own ``observation_space`` shows, and "flat" for a model without one.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def decide_with(model: Predictor, observation: str | None = None) -> Decide:
     --------
     >>> class AllLocal:
     ...     def predict(self, observation, *_, **__):
-    ...         return np.zeros(observation.shape[:2], dtype=int), None
+    ...         return np.zeros((len(observation), 30), dtype=int), None
     >>> slots = slot_set(Scenario.preset("paper-30x2"), n_layouts=1, slots_per_layout=2)
     >>> nrr(slots, decide_with(AllLocal())).shape
     (1, 2)
@@ -208,7 +208,7 @@ def decide_with(model: Predictor, observation: str | None = None) -> Decide:
         scenario: Scenario, slot: Slot, _layout: Layout, _rng: np.random.Generator
     ) -> NDArray[np.int64]:
         space = getattr(model, "observation_space", None)
-        kind = observation or ("db" if space is None else kind_of_space(scenario, space))
+        kind = observation or ("flat" if space is None else kind_of_space(scenario, space))
         coded = ObservationCoder(scenario, kind).encode(slot)
         actions = np.asarray(model.predict(coded, deterministic=True)[0])
         if actions.dtype.kind == "f":

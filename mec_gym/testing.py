@@ -300,7 +300,7 @@ def _check_evaluate(trial: Trial) -> None:
 
 
 def _check_slot(trial: Trial) -> None:
-    kind = trial.options.get("observation", "db")
+    kind = trial.options.get("observation", "flat")
     for env, rng in trial.each_start():
         for _ in trial.each_step():
             observation = env.step(trial.actions(rng))[0]

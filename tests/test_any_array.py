@@ -78,6 +78,17 @@ def test_the_same_numbers_get_the_same_decision(name: str, observation: str, kin
         assert decision.dtype == expected.dtype
 
 
+@pytest.mark.parametrize(("name", "observation"), CASES)
+def test_tables_and_vectors_get_the_same_decision(name: str, observation: str) -> None:
+    model, slots = policy_and_slots(name, observation)
+    expected, _ = model.predict(slots, deterministic=True)
+    for form in ((DEVICES, 3), (3 * DEVICES,)):
+        decisions, _ = model.predict(slots.reshape(3, *form), deterministic=True)
+        np.testing.assert_array_equal(decisions, expected)
+        decision, _ = model.predict(slots[0].reshape(form), deterministic=True)
+        np.testing.assert_array_equal(decision, expected[0])
+
+
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "f8"])
 @pytest.mark.parametrize(("name", "observation"), CASES)
 def test_no_slots_get_no_decisions(name: str, observation: str, dtype: str) -> None:

@@ -176,9 +176,7 @@ def test_stable_baselines3_reaches_what_readme_says(capsys: pytest.CaptureFixtur
     names: dict[str, Any] = {}
     for snippet in snippets(page)[:2]:
         exec(compile(snippet, page.name, "exec"), names)
-    reached = names["estimate"](
-        names["nrr"](names["slots"], names["decide_with"](names["model"], "flat"))
-    )
+    reached = names["estimate"](names["nrr"](names["slots"], names["decide_with"](names["model"])))
     assert reached.mean >= int(said[1]) / 100
 
 

@@ -77,7 +77,7 @@ def test_a_model_is_shown_what_its_own_space_says(bits: Any, kind: str) -> None:
     np.testing.assert_array_equal(found, nrr(slots, decide_with(model, kind)))
     np.testing.assert_array_equal(*model.shown)
     model.observation_space = Box(0.0, 1.0, (3, 2))
-    with pytest.raises(ValueError, match=r"of a kind 'db', 'raw', 'flat'; got Box\(0.0, 1.0"):
+    with pytest.raises(ValueError, match=r"of a kind 'flat', 'db', 'raw'; got Box\(0.0, 1.0"):
         nrr(slots, decide_with(model))
 
 

@@ -25,7 +25,7 @@ from baselines.learners.learner import (
     require_policy,
 )
 from baselines.learners.link_policy import LinkPolicy
-from mec_gym.envs.sb3 import vectorised, world_of
+from mec_gym.envs.sb3 import shown_as, vectorised, world_of
 from mec_gym.validation import dict_of
 
 Self = TypeVar("Self", bound="ActorCritic")
@@ -221,7 +221,7 @@ class ActorCritic(MECLog, A2C):
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
         """Train in another env of as many devices, servers and copies, unlike :meth:`load`."""
-        env = self._wrap_env(env, self.verbose)
+        env = shown_as(self._wrap_env(env, self.verbose), self.observation_space)
         scenario, _ = world_of(env, plain=False)
         require_fitting(_sizes(self.action_space), self.observation_space, scenario, env)
         self._require_seen_links(env)
@@ -255,6 +255,7 @@ class ActorCritic(MECLog, A2C):
                 assert data is not None, "No data found in the saved file"
                 cls._require_policy(data["policy_class"])
             seen, sizes = data["observation_space"], _sizes(data["action_space"])
+            env = shown_as(env, seen)
             require_fitting(sizes, seen, world_of(env, plain=False)[0], env)
         changed = attributes(kwargs)
         with loading(path, cls, kwargs.keys()):

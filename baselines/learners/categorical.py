@@ -161,6 +161,7 @@ class OffloadingActorCriticPolicy(AnyArray, ActorCriticPolicy):
         **kwargs: Any,
     ) -> None:
         self._sizes = _sizes_of(action_space)
+        self.n_devices, _ = self._sizes
         net_arch = require_networks(net_arch, ("pi", "vf"), all_of_them=False)
         super().__init__(observation_space, action_space, lr_schedule, net_arch, *args, **kwargs)
         self.register_buffer("illegal", None, persistent=False)

@@ -21,7 +21,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 
 from mec_gym import ENV_ID, Scenario
-from mec_gym.model.arrays import plain_array
+from mec_gym.model.arrays import in_shape, plain_array
 from mec_gym.validation import (
     plain,
     plain_seed,
@@ -187,13 +187,18 @@ def _bounds(space: Space[Any]) -> str:
 class AnyArray(BasePolicy):
     """Lets a policy of Stable-Baselines3 take arrays of any layout, byte order and precision.
 
-    Named before that policy among the bases.
+    Named before that policy among the bases. Slots may come as tables of `n_devices` rows or as
+    vectors, whichever the policy was made for.
     """
+
+    n_devices: int
 
     def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
         """Return an observation, or a batch, as a tensor, and whether it is a batch."""
-        plain = observation if isinstance(observation, dict) else plain_array(observation)
-        return super().obs_to_tensor(plain)
+        shape = self.observation_space.shape
+        if isinstance(observation, dict) or shape is None:
+            return super().obs_to_tensor(observation)
+        return super().obs_to_tensor(in_shape(plain_array(observation), shape, self.n_devices))
 
 
 # -- replay buffers -------------------------------------------------------------------------------

@@ -389,7 +389,7 @@ def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> l
     if env is not None and env.has_attr("coder") and env.get_attr("coder")[0].kind == "raw":
         raise ValueError(
             'observation must be "db" or "flat": "raw" gains of 1e-7 are all zero to a network; '
-            f'got "raw". Make the env with gymnasium.make("{ENV_ID}", ..., observation="db").'
+            f'got "raw". Make the env with gymnasium.make("{ENV_ID}", ...), without observation=.'
         )
     devices, servers = scenario.n_devices, scenario.n_servers
     columns, rest = divmod(int(np.prod(space.shape)), devices)

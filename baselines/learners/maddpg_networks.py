@@ -217,7 +217,7 @@ class MADDPGPolicy(AnyArray):
         self.critic_kind = critic
         self.layer_norm = require_bool("layer_norm", layer_norm)
         self.n_agents = len(self.views)
-        self.n_actions = int(np.prod(action_space.shape)) // self.n_agents
+        self.n_actions = self.n_devices = int(np.prod(action_space.shape)) // self.n_agents
         self.actor, self.actor_target = self._make_actor(), self._make_actor()
         self.critic, self.critic_target = self._make_critic(), self._make_critic()
         self.actor_target.load_state_dict(self.actor.state_dict())

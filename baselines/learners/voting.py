@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from baselines.learners.learner import AnyArray, attributes, loading, require_fitting
 from mec_gym import ENV_ID, Scenario, vote
-from mec_gym.envs.sb3 import ScoreVecEnv, vectorised
+from mec_gym.envs.sb3 import ScoreVecEnv, shown_as, vectorised
 from mec_gym.validation import plain, require_number
 
 Self = TypeVar("Self", bound="VotingAlgorithm")
@@ -70,6 +70,8 @@ class VotingAlgorithm(OffPolicyAlgorithm):
     def set_env(self, env: Any, force_reset: bool = True) -> None:
         """Train in another env of as many devices, servers and copies; `predict` goes by it."""
         wrapped = self._wrap_env(maybe_make_env(env, self.verbose), self.verbose)
+        given = wrapped.venv if isinstance(wrapped, VotedVecEnv) else wrapped
+        wrapped = self._wrap_env(shown_as(given, self.observation_space))
         self._require_fitting(wrapped)
         super().set_env(wrapped, force_reset)
         self._remember_world()
@@ -267,6 +269,7 @@ class VotePolicy(AnyArray, TD3Policy):
         self.n_servers, self.temperature = n_servers, plain(temperature)
         self.output_scale = plain(output_scale)
         super().__init__(*args, **kwargs)
+        self.n_devices = spaces.flatdim(self.action_space) // n_servers
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
         """Return a new actor, whose last layer is scaled down."""

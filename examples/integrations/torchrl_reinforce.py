@@ -18,6 +18,7 @@ envs = GymWrapper(
         num_envs=64,
         scenario="paper-30x2",
         reward="relative",
+        observation="db",
         autoreset_mode="SameStep",
     ),
     categorical_action_encoding=True,
@@ -40,7 +41,7 @@ for _ in range(150):
 
 
 def decide(scenario, slot, *_):
-    return scores(torch.as_tensor(ObservationCoder(scenario).encode(slot))).argmax(-1).numpy()
+    return scores(torch.as_tensor(ObservationCoder(scenario, "db").encode(slot))).argmax(-1).numpy()
 
 
 scenario = mec_gym.Scenario.preset("paper-30x2")

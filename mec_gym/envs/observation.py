@@ -10,12 +10,12 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from mec_gym.fields import Uniform
-from mec_gym.model.arrays import Array, namespace_of
+from mec_gym.model.arrays import Array, in_shape, namespace_of
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 from mec_gym.validation import LARGEST, SMALLEST, require_choice
 
-OBSERVATIONS = ("db", "raw", "flat")
+OBSERVATIONS = ("flat", "db", "raw")
 
 CENTRE_DB = -70.0
 """Gain that the "db" observation maps to 0: Table I's reference gain at about 38 m."""
@@ -47,12 +47,12 @@ class ObservationCoder:
     Columns 0...M-1 hold the gains; a further column holds data_bits, then one cycles, each where it
     is drawn per slot (a Uniform). Kind "db" has gains as (10 log10(h) + 70)/10 [O-1] and tasks
     scaled to [-1, 1] by the ends of their range [O-2]; "raw" gains, bits and cycles as they are;
-    "flat" is "db" as one vector, row by row. `shape` is that of one observation, `n_columns` M plus
-    the number of task columns, and `task_scales` has for each task column, in order, the middle of
-    its range and half its width, in the task's unit.
+    "flat", the default, is "db" as one vector, row by row. `shape` is that of one observation,
+    `n_columns` M plus the number of task columns, and `task_scales` has for each task column, in
+    order, the middle of its range and half its width, in the task's unit.
     """
 
-    def __init__(self, scenario: Scenario, kind: str = "db") -> None:
+    def __init__(self, scenario: Scenario, kind: str = "flat") -> None:
         require_choice("observation", kind, OBSERVATIONS)
         self.scenario = scenario
         self.kind = kind
@@ -108,23 +108,22 @@ class ObservationCoder:
                     np.maximum(values, _LOWEST, out=values)
                     np.minimum(values, _HIGHEST, out=values)
                 coded[..., column] = values
-        if self.kind == "flat":
-            coded = coded.reshape(*slot.batch_shape, -1)
-        return coded
+        return coded.reshape(*slot.batch_shape, *self.shape)
 
     def decode(self, observation: Any) -> Slot:
-        """Return the slot that an observation, ``(..., *shape)``, shows.
+        """Return the slot that an observation shows, or a batch: tables or vectors, as they come.
 
         Gains within `RESOLUTION`; within 5e-6 from 1e-24 to 1e10, where all radio is.
         """
-        values = np.asarray(observation, dtype=np.float64)
-        if values.shape[values.ndim - len(self.shape) :] != self.shape:
+        rows, columns = self.scenario.n_devices, self.n_columns
+        shaped = in_shape(np.asarray(observation, dtype=np.float64), self.shape, rows)
+        batch = shaped.shape[: shaped.ndim - len(self.shape)]
+        if (*batch, *self.shape) != shaped.shape:
             raise ValueError(
-                f"observation must have shape (..., {', '.join(map(str, self.shape))}) for "
-                f"kind={self.kind!r}; got shape {values.shape}."
+                f"observation must have shape (..., {rows}, {columns}) or (..., {rows * columns}); "
+                f"got shape {shaped.shape}."
             )
-        batch = values.shape[: values.ndim - len(self.shape)]
-        values = values.reshape(*batch, self.scenario.n_devices, self.n_columns)
+        values = shaped.reshape(*batch, rows, columns)
         gains = values[..., : self.n_servers]
         if self.kind != "raw":
             gains = gains_of_units(gains)
@@ -154,7 +153,7 @@ def kind_of_space(scenario: Scenario, space: Any) -> str:
             return kind
     raise ValueError(
         f"observations must be those of the env, of a kind {', '.join(map(repr, OBSERVATIONS))}; "
-        f"got {space}. Name the kind if the model takes it all the same: observation='db'."
+        f"got {space}. Name the kind if the model takes it all the same: observation='flat'."
     )
 
 
@@ -173,7 +172,7 @@ def _middle_and_half(law: Uniform) -> tuple[NDArray[np.float64], NDArray[np.floa
     return np.array((law.low + law.high) / 2), np.array((law.high - law.low) / 2)
 
 
-def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "db") -> Slot:
+def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "flat") -> Slot:
     """Return the Slot that an observation of the env, or a batch of them, shows.
 
     Parameters
@@ -181,10 +180,10 @@ def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "db"
     scenario : Scenario
         The env's scenario.
     observation : array_like
-        With the batch axes of the Slot; gains come back within 5e-6 relative from 1e-24 to 1e10,
-        and within 1.1e-5 in the model's whole range.
-    kind : {"db", "raw", "flat"}
-        The env's `observation` argument.
+        With the batch axes of the Slot, each a table or a vector; gains come back within 5e-6
+        relative from 1e-24 to 1e10, and within 1.1e-5 in the model's whole range.
+    kind : {"flat", "db", "raw"}
+        The env's `observation` argument; "flat" and "db" mean the same here.
 
     Examples
     --------

@@ -44,9 +44,9 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     ======== ==================== =============================================================
     kind     shape                entries
     ======== ==================== =============================================================
+    ``flat`` (N · (M + T),)       ``db``, row by row; the default
     ``db``   (N, M + T)           (10 log10(h_ij) + 70)/10, then task columns scaled to [-1, 1]
     ``raw``  (N, M + T)           h_ij [1], then D_i [bit] and F_i [cycle]
-    ``flat`` (N · (M + T),)       ``db``, row by row
     ======== ==================== =============================================================
 
     T counts the task columns: data_bits and cycles, in this order, each only where it varies.
@@ -77,7 +77,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         vector env the copies before it: ``lambda outcome: -outcome.energy_j.sum(-1)`` gives the
         same numbers in both. It returns finite numbers, shape () or (B,). ``env.spec.to_json()``
         refuses such an env, since JSON holds no function; a lambda does not pickle either.
-    observation : {"db", "raw", "flat"}
+    observation : {"flat", "db", "raw"}
         See above.
     optimum : bool
         Solve every slot and report the optimum in info. Steps then take 25 to 55 times as long in
@@ -99,7 +99,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2", optimum=True)
     >>> observation, info = env.reset(seed=0)
     >>> observation.shape
-    (30, 2)
+    (60,)
     >>> _, reward, terminated, truncated, info = env.step(np.ones(30, dtype=int))
     >>> bool(reward == 1 / info["objective"]), bool(info["nrr"] <= 1)
     (True, True)
@@ -112,7 +112,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         scenario: Any = "paper-200x10",
         *,
         reward: Reward = "reciprocal",
-        observation: str = "db",
+        observation: str = "flat",
         optimum: bool = False,
         render_mode: str | None = None,
         **overrides: Any,

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from mec_gym.model.arrays import in_shape
 from mec_gym.scenario import Scenario
 
 try:
@@ -26,6 +27,7 @@ except ModuleNotFoundError as error:
         'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
     ) from error
 
+from mec_gym.envs.observation import OBSERVATIONS, ObservationCoder
 from mec_gym.envs.offloading import ENV_ID, assignment_space
 from mec_gym.envs.scores import VectorScoreAction, score_space, voted
 from mec_gym.envs.vector import MultiMECVectorEnv
@@ -52,7 +54,7 @@ class SB3VecEnv(VecEnv):
     --------
     >>> envs = make_sb3_vec_env("paper-30x2", n_envs=4, seed=0)
     >>> envs.reset().shape
-    (4, 30, 2)
+    (4, 60)
     """
 
     def __init__(self, venv: VectorEnv[Any, Any, Any]) -> None:
@@ -225,7 +227,7 @@ class ScoreVecEnv(VecEnvWrapper):
     --------
     >>> envs = ScoreVecEnv(make_sb3_vec_env("paper-30x2", n_envs=2, seed=0))
     >>> envs.action_space.shape, envs.reset().shape
-    ((60,), (2, 30, 2))
+    ((60,), (2, 60))
     """
 
     def __init__(self, venv: VecEnv) -> None:
@@ -244,6 +246,50 @@ class ScoreVecEnv(VecEnvWrapper):
     def step_wait(self) -> VecEnvStepReturn:
         """Step every copy."""
         return self.venv.step_wait()
+
+
+class ShownVecEnv(VecEnvWrapper):
+    """Shows the slots of a plain VecEnv of MultiMEC envs as another kind of observation."""
+
+    def __init__(self, venv: VecEnv, kind: str) -> None:
+        self._shows = venv.get_attr("coder")[0]
+        self._coder = ObservationCoder(self._shows.scenario, kind)
+        super().__init__(venv, observation_space=self._coder.space())
+
+    def _shown(self, observations: Any) -> NDArray[np.float32]:
+        if "raw" in (self._shows.kind, self._coder.kind):
+            return self._coder.encode(self._shows.decode(observations))
+        return in_shape(observations, self._coder.shape, self._coder.scenario.n_devices)
+
+    def reset(self) -> NDArray[np.float32]:
+        """Begin an episode in every copy."""
+        return self._shown(self.venv.reset())
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step every copy."""
+        observations, rewards, dones, infos = self.venv.step_wait()
+        for index in np.flatnonzero(dones):
+            infos[index]["terminal_observation"] = self._shown(infos[index]["terminal_observation"])
+        return self._shown(observations), rewards, dones, infos
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """Return an attribute of the copies, or as "coder" what their observations mean here."""
+        found = super().get_attr(attr_name, indices)
+        return [self._coder for _ in found] if attr_name == "coder" else found
+
+
+def shown_as(env: VecEnv, space: Any) -> VecEnv:
+    """Return an env with a model's observation space: itself, or its slots shown as another kind.
+
+    An env that cannot be shown so is returned as it is: other sizes, or changed observations.
+    """
+    if env.observation_space == space or not env.has_attr("coder"):
+        return env
+    shows = env.get_attr("coder")[0]
+    if env.observation_space != shows.space() or unwrap_vec_normalize(env) is not None:
+        return env
+    kinds = [one for one in OBSERVATIONS if ObservationCoder(shows.scenario, one).space() == space]
+    return ShownVecEnv(env, kinds[0]) if kinds else env
 
 
 _HOW = f'gymnasium.make("{ENV_ID}", scenario=...) or mec_gym.envs.sb3.make_sb3_vec_env(...)'

@@ -46,7 +46,7 @@ class Simulator:
         n_copies: int | None = None,
         *,
         reward: Reward = "reciprocal",
-        observation: str = "db",
+        observation: str = "flat",
         optimum: bool = False,
     ) -> None:
         if not callable(reward):

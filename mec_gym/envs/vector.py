@@ -64,7 +64,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     >>> envs = gym.make_vec("mec_gym/MultiMEC-v0", num_envs=3, scenario="paper-30x2")
     >>> observations, infos = envs.reset(seed=0)
     >>> observations.shape
-    (3, 30, 2)
+    (3, 60)
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         scenario: Any = "paper-200x10",
         *,
         reward: Reward = "reciprocal",
-        observation: str = "db",
+        observation: str = "flat",
         optimum: bool = False,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,

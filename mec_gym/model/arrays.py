@@ -7,6 +7,7 @@ stand here, once.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -48,6 +49,20 @@ def plain_array(values: Any) -> NDArray[Any]:
     array = as_numpy(values)
     odd = array.dtype.kind == "f" and array.itemsize not in (4, 8)
     return np.require(array, np.float32 if odd else array.dtype.newbyteorder("="), ["C", "W", "E"])
+
+
+def in_shape(observation: NDArray[Any], shape: tuple[int, ...], n_rows: int) -> NDArray[Any]:
+    """Return observations, tables of so many rows or vectors of the same entries, in a shape.
+
+    With their batch axes; what has neither form is returned as it is. Of one row a table is also a
+    batch of vectors: then the shape that is asked for decides.
+    """
+    size = math.prod(shape)
+    for form in (shape, (size,), (n_rows, size // n_rows)):
+        axes = observation.ndim - len(form)
+        if observation.shape[max(axes, 0) :] == form and math.prod(form) == size:
+            return observation.reshape(*observation.shape[:axes], *shape)
+    return observation
 
 
 def contiguous(array: Array) -> Array:

@@ -279,7 +279,6 @@ def test_models_for_other_sizes_are_refused(tmp_path: Path) -> None:
     wrong = {
         "N=5": make_env(n_devices=5),
         "M=3": make_env(n_servers=3),
-        r"\(8,\)": make_env(observation="flat"),
     }
     for named, env in wrong.items():
         for attempt in (model.set_env, lambda env: DDPG.load(tmp_path / "model", env=env)):

@@ -180,7 +180,9 @@ def test_a_rule_for_the_best_gain_stands_in_where_layouts_are_redrawn() -> None:
         RemoteOffloading(redrawn)
     observation = begun(redrawn)
     action, _ = RemoteOffloading(redrawn, by="gain", admission_limit=False).predict(observation)
-    np.testing.assert_array_equal(action, 1 + observation[:, :3].argmax(axis=1))
+    np.testing.assert_array_equal(
+        action, 1 + observation.reshape(SCENARIO.n_devices, -1)[:, :3].argmax(axis=1)
+    )
 
 
 @TUNED

@@ -75,7 +75,7 @@ def slots_of(scenario: Scenario, count: int, seed: int = 0) -> Slot:
 
 
 def observations_of(
-    scenario: Scenario, count: int, kind: str = "db", seed: int = 0
+    scenario: Scenario, count: int, kind: str = "flat", seed: int = 0
 ) -> NDArray[np.float32]:
     return ObservationCoder(scenario, kind).encode(slots_of(scenario, count, seed))
 

@@ -123,7 +123,7 @@ def test_agents_in_processes_of_their_own_decide_as_the_model(policy: str) -> No
         pipes.append(mine)
         processes.append(process)
     slots = slots_of(scenario, 5)
-    for index, observation in enumerate(observations_of(scenario, 5)):
+    for index, observation in enumerate(observations_of(scenario, 5, "db")):
         for pipe, own in zip(pipes, columns_of(scenario, observation), strict=True):
             pipe.send(own)
         voted = vote(np.stack([pipe.recv() for pipe in pipes]), scenario.can_execute_locally)
@@ -168,7 +168,7 @@ def test_resources_are_the_exact_allocations_rows(scenario: Scenario, kind: str)
 
 def test_a_server_with_nothing_to_serve_has_nothing_to_allocate() -> None:
     agent = model_of("PricePolicy", SMALL).agent(1)
-    own = columns_of(SMALL, observations_of(SMALL, 1)[0])[0]
+    own = columns_of(SMALL, observations_of(SMALL, 1, "db")[0])[0]
     none = np.zeros(4, dtype=bool)
     assert not agent.admits(own, none).any()
     assert agent.allocate(own, none).power_w.shape == (0,)

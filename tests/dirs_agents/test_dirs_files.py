@@ -338,8 +338,6 @@ def test_networks_fit_their_numbers_only(file: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             DIRS.load(file, env=make_env(other))
-    with pytest.raises(ValueError, match=r"'db'.*'flat'"):
-        DIRS.load(file, env=make_env(observation="flat"))
 
 
 def test_prices_decide_for_any_numbers(tmp_path: Path) -> None:

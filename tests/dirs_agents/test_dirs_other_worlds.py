@@ -74,7 +74,7 @@ def test_observations_of_other_types_decide_the_same(policy: str) -> None:
     for other in (observation.astype(np.float64), observation.tolist()):
         np.testing.assert_array_equal(model.predict(other)[0], wanted)
     broken = observation.copy()
-    broken[1, 0] = np.nan
+    broken[1] = np.nan
     with pytest.raises(ValueError, match=r"finite|NaN"):
         model.predict(broken)
     if policy != "CentralPolicy":

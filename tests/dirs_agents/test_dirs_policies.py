@@ -217,7 +217,7 @@ def test_an_agent_is_a_copy() -> None:
     for policy in AGENTS:
         model = model_of(policy, TASKS, "db")
         agent = model.agent(2)
-        own = observations_of(TASKS, 1)[0][:, [1, 3, 4]].T.ravel()
+        own = observations_of(TASKS, 1, "db")[0][:, [1, 3, 4]].T.ravel()
         before = agent.scores(own)
         shaken(model, 5)
         np.testing.assert_array_equal(agent.scores(own), before)
@@ -282,7 +282,7 @@ def test_networks_begin_different_from_each_other_and_within_glorots_bounds() ->
 @pytest.mark.parametrize("scenario", [SMALL, TASKS], ids=["small", "tasks"])
 def test_price_policy_does_not_know_the_order_of_devices(scenario: Scenario) -> None:
     model = model_of("PricePolicy", scenario, "db")
-    observations = observations_of(scenario, 5)
+    observations = observations_of(scenario, 5, "db")
     order = np.random.default_rng(0).permutation(scenario.n_devices)
     before = scores_of(model, observations)
     after = scores_of(model, observations[:, order])
@@ -293,7 +293,7 @@ def test_price_policy_does_not_know_the_order_of_devices(scenario: Scenario) -> 
 def test_price_policy_does_not_know_the_order_of_equal_servers() -> None:
     scenario = SMALL.replace(n_servers=3, server_positions="kmeans")
     model = model_of("PricePolicy", scenario, "db")
-    observations = observations_of(scenario, 5)
+    observations = observations_of(scenario, 5, "db")
     order = [2, 0, 1]
     before = scores_of(model, observations)
     np.testing.assert_allclose(

@@ -312,7 +312,7 @@ def test_predict_leaves_the_model_ready_to_train() -> None:
     )
 
 
-@pytest.mark.parametrize("shape", [(4, 3), (5, 2), (8,), (2, 2, 4, 2), ()])
+@pytest.mark.parametrize("shape", [(4, 3), (5, 2), (9,), (2, 2, 4, 2), ()])
 def test_predict_refuses_other_shapes(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="shape"):
         make_model().predict(np.zeros(shape, dtype=np.float32))

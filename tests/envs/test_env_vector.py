@@ -405,8 +405,8 @@ def test_vector_wrappers() -> None:
     assert truncated.all()
     np.testing.assert_allclose(infos["episode"]["r"], total)
     assert infos["episode"]["l"].tolist() == [3, 3]
-    flat = FlattenObservation(gym.make_vec(ID, num_envs=2, scenario="paper-30x2"))
-    direct = gym.make_vec(ID, num_envs=2, scenario="paper-30x2", observation="flat")
+    flat = FlattenObservation(gym.make_vec(ID, num_envs=2, scenario="paper-30x2", observation="db"))
+    direct = gym.make_vec(ID, num_envs=2, scenario="paper-30x2")
     same(flat.reset(seed=0)[0], direct.reset(seed=0)[0])
     assert flat.observation_space == direct.observation_space
 

@@ -62,7 +62,7 @@ def test_an_algorithm_that_fits_no_action_says_what_it_said() -> None:
 def test_a_class_of_ones_own_is_found_in_the_current_folder(user_folder: Path) -> None:
     chosen = algorithm("my_algorithms:Dirs")
     assert Path(__import__("my_algorithms").__file__).parent == user_folder
-    assert (chosen.cls.__name__, chosen.observation, chosen.scores) == ("Dirs", "db", False)
+    assert (chosen.cls.__name__, chosen.observation, chosen.scores) == ("Dirs", "flat", False)
 
 
 @pytest.mark.parametrize(
