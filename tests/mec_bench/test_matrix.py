@@ -140,7 +140,7 @@ def test_settings_of_the_command_line_win_over_the_files(tmp_path: Path) -> None
 SETTINGS = Path(baselines.__file__).parent / "settings"
 
 
-@pytest.mark.parametrize("name", ["ac", "ddpg"])
+@pytest.mark.parametrize("name", ["ac", "ddpg", "sb3-ppo", "sb3-tqc"])
 def test_a_record_of_found_settings_is_a_settings_file(name: str, tmp_path: Path) -> None:
     record = json.loads((SETTINGS / f"{name}.json").read_text())
     algo = record["algorithm"]
