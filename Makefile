@@ -1,5 +1,6 @@
 # Verbs of the project; `make` alone lists them. Every verb builds .venv first where it is missing
-# or older than pyproject.toml or constraints.txt.
+# or older than pyproject.toml or constraints.txt; the world's tests have an environment of their
+# own, made anew each time.
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,12 +12,16 @@ TORCH := torch==2.13.0
 HEADLESS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 SDL_VIDEODRIVER=dummy MPLBACKEND=Agg
 PYTEST := $(HEADLESS) $(BIN)/python -m pytest
 
+WORLD := build/world
+PINS := constraints.txt
+PYTHONS := python3.10 python3.11 python3.12 python3.13 python3.14
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench regimes dirs-results learners stock reproduce report docs clean
+.PHONY: help demo test test-all test-world test-oldest test-pythons check format bench regimes dirs-results learners stock reproduce integrations report docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(READY) ## run the demonstration, scripts/demo.py
 	$(BIN)/python scripts/demo.py
@@ -26,6 +31,22 @@ test: check ## check, then run all tests but the slow ones
 
 test-all: check ## check, then run all tests
 	$(PYTEST) -n 2
+
+test-world: ## test mec_gym alone, without torch, on PYTHON
+	$(PYTHON) -m venv --clear $(WORLD)
+	$(WORLD)/bin/python -m pip install --quiet -c $(PINS) -e ".[multiagent,render,test]"
+	$(HEADLESS) $(WORLD)/bin/python -m pytest -m "not slow" -n 2 \
+		--ignore-glob "mec_gym/envs/sb3*" mec_gym tests
+
+test-oldest: ## test-world with the oldest versions that pyproject.toml allows
+	mkdir -p build
+	grep -oE '"[a-z0-9-]+>=[0-9.]+' pyproject.toml | tr -d '"' | sed 's/>=/==/' > build/oldest.txt
+	$(MAKE) test-world PYTHON=$(firstword $(PYTHONS)) PINS=build/oldest.txt
+
+test-pythons: ## test-world on each interpreter of PYTHONS that is here
+	@set -e; for python in $(PYTHONS); do \
+		if $$python --version 2>/dev/null; then $(MAKE) test-world PYTHON=$$python; \
+		else echo "no $$python here"; fi; done
 
 check: $(READY) ## formatting, lint, types and import layers
 	$(BIN)/ruff format --check .
@@ -80,6 +101,9 @@ stock: $(READY) ## train stock learners with baselines/settings (an hour or two)
 
 reproduce: $(READY) ## the paper's tables and figures (hours), scripts/reproduce.py
 	$(BIN)/python scripts/reproduce.py all --docs
+
+integrations: $(READY) ## try other libraries, each in an environment of its own (an hour)
+	$(HEADLESS) $(BIN)/python -m reproduction.integrations
 
 report: $(READY) ## leaderboard and report page of all runs, scripts/report.py
 	$(BIN)/python scripts/report.py runs --out report

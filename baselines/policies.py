@@ -7,7 +7,6 @@ the same code. All take the arguments of :class:`SlotPolicy`, an env first, besi
 
 from __future__ import annotations
 
-import zlib
 from typing import Any, ClassVar
 
 import numpy as np
@@ -86,8 +85,8 @@ class RandomOffloading(SlotPolicy):
             return random(scenario, slot, self._rng, admission_limit=limit)
         decisions = np.empty(slot.gains.shape[:-1], dtype=np.int64)
         for index in np.ndindex(slot.batch_shape):
-            rng = np.random.default_rng([self.seed or 0, zlib.crc32(slot.gains[index].tobytes())])
-            decisions[index] = random(scenario, slot[index], rng, admission_limit=limit)
+            one = slot[index]
+            decisions[index] = random(scenario, one, self.rng_of(one), admission_limit=limit)
         return decisions
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from abc import abstractmethod
 from collections.abc import Set
 from typing import Any, ClassVar, TypeVar
@@ -106,6 +107,10 @@ class SlotPolicy(BaseAlgorithm):
 
     def check_scenario(self, scenario: Scenario) -> None:
         """Raise ``ValueError`` if the policy, as it is set and tuned, cannot decide a scenario."""
+
+    def rng_of(self, slot: Slot) -> np.random.Generator:
+        """Return a generator for one slot, from the seed and its gains alone, in any batch."""
+        return np.random.default_rng([self.seed or 0, zlib.crc32(slot.gains.tobytes())])
 
     # -- the interface of Stable-Baselines3 -----------------------------------------------------
 
@@ -294,6 +299,36 @@ class SlotPolicy(BaseAlgorithm):
             model.set_env(maybe_make_env(env, model.verbose), force_reset)
             model.set_random_seed(model.seed)
         return model
+
+    def get_parameters(self) -> dict[str, Any]:
+        """Return what :meth:`tune` found, by name; {} for a rule that finds nothing."""
+        return {name: getattr(self, name) for name in self.learned}
+
+    def set_parameters(
+        self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto"
+    ) -> None:
+        """Take what another policy of this class found, from its file or ``get_parameters()``.
+
+        With `exact_match` all names must be there; `device` is not used. ``ValueError`` for what
+        does not fit: the policy stays as it was.
+        """
+        given = load_path_or_dict
+        if not isinstance(given, dict):
+            _, _, state = _read(given, type(self).__name__, {*self.settings, *self.learned})
+            given = {name: state[name] for name in self.learned}
+        if not set(given) <= set(self.learned) or (exact_match and len(given) < len(self.learned)):
+            raise ValueError(
+                f"parameters of {type(self).__name__} must be {sorted(self.learned)}; got "
+                f"{sorted(given)}."
+            )
+        before = self.get_parameters()
+        vars(self).update(given)
+        try:
+            if self.scenario is not None:
+                self.check_scenario(self.scenario)
+        except (TypeError, ValueError):
+            vars(self).update(before)
+            raise
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return [], []

@@ -11,7 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import actor_critic, environments, harness, learning, maddpg, scaling, solvers
+from benchmarks import (
+    actor_critic,
+    environments,
+    harness,
+    learning,
+    maddpg,
+    moving,
+    scaling,
+    solvers,
+)
 from mec_bench.system import system
 
 SUITES = {
@@ -19,6 +28,9 @@ SUITES = {
     "vector env": environments.vector_step,
     "steps with the optimum": environments.step_with_optimum,
     "memory": environments.memory,
+    "moving worlds": moving.steps,
+    "hindsight": moving.bounds,
+    "sizes of hindsight": moving.sizes,
     "allocation": solvers.allocation,
     "optimum": solvers.optimum,
     "batched optimum": solvers.batches,

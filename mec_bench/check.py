@@ -30,6 +30,7 @@ from mec_bench.registry import (
     SMALL,
     Algorithm,
     algorithm,
+    algorithm_of,
     fitted,
     require_interface,
 )
@@ -78,7 +79,7 @@ class AlgorithmReport:
 
 
 def check_algorithm(
-    cls: type[Any] | str,
+    cls: type[Any] | Callable[..., Any] | str,
     *,
     scenario: Any = None,
     arguments: Mapping[str, Any] | None = None,
@@ -88,9 +89,9 @@ def check_algorithm(
 
     Parameters
     ----------
-    cls : type or str
-        A class with Stable-Baselines3's ``learn``, ``predict``, ``save``, ``load`` and
-        ``set_logger``, or a name as the harness takes it: ``"my_module:MyClass"``, ``"sb3:PPO"``.
+    cls : type, callable or str
+        A class with ``learn`` and ``predict``, a function of (scenario, slot, rng) that returns an
+        assignment, or a name as the harness takes it: ``"my_module:MyClass"``, ``"sb3:PPO"``.
     scenario, arguments : optional
         Where to try it, by default 4 devices and 2 servers, and constructor arguments, e.g. such
         that it trains within `timesteps`.
@@ -100,7 +101,7 @@ def check_algorithm(
     Raises
     ------
     TypeError, ValueError, ModuleNotFoundError, AttributeError
-        If `cls` is neither a class nor the name of one. Faults of the class are in the report.
+        If `cls` is no class, function or name of one. Faults of the class are in the report.
 
     Examples
     --------
@@ -109,10 +110,13 @@ def check_algorithm(
     >>> report.passed, report.problems
     (True, ())
     """
-    if not isinstance(cls, (type, str)):
-        raise TypeError(f"cls must be a class or a name such as 'my_module:MyClass'; got {cls!r}.")
+    if not isinstance(cls, str) and not callable(cls):
+        raise TypeError(
+            "cls must be a class, a function (scenario, slot, rng) or a name such as "
+            f"'my_module:MyClass'; got {cls!r}."
+        )
     world = SMALL if scenario is None else Scenario.resolve(scenario)
-    name = cls if isinstance(cls, str) else f"{cls.__module__}:{cls.__qualname__}"
+    name = cls if isinstance(cls, str) else _called(cls)
     with _undisturbed():
         try:
             subject = _Subject(_chosen(name, cls, dict(arguments or {}), world), world, timesteps)
@@ -136,13 +140,15 @@ def check_algorithm(
     return AlgorithmReport(name, not problems, *map(tuple, (problems, notes, ran, offers)))
 
 
-def _chosen(
-    name: str, cls: type[Any] | str, arguments: dict[str, Any], world: Scenario
-) -> Algorithm:
+def _called(one: Any) -> str:
+    return f"{one.__module__}:{getattr(one, '__qualname__', type(one).__qualname__)}"
+
+
+def _chosen(name: str, cls: Any, arguments: dict[str, Any], world: Scenario) -> Algorithm:
     """Return the algorithm with the kind of env that it can be built on, or ``TypeError``."""
     if isinstance(cls, str):
         return algorithm(cls, arguments)
-    return fitted(Algorithm(name, cls, arguments), world)
+    return fitted(algorithm_of(name, cls, arguments), world)
 
 
 def _fault(check: Callable[[_Subject], None], subject: _Subject) -> str:
@@ -259,16 +265,11 @@ class _Subject:
 
 
 def _check_interface(subject: _Subject) -> None:
-    """Have learn, predict, save, load, set_logger, num_timesteps, and take a seed."""
+    """Have learn, predict, and with callbacks save, load, set_logger, num_timesteps."""
     try:
         require_interface(subject.build())
     except TypeError as error:
         raise _LackingError(str(error)) from error
-    known, takes_others = constructor_parameters(subject.chosen.cls)
-    _need(
-        "seed" in known or takes_others,
-        "the constructor must take `seed`: a run that nobody can repeat is no result.",
-    )
 
 
 def _check_learn(subject: _Subject) -> None:

@@ -96,7 +96,7 @@ def complain(
     except (AttributeError, ModuleNotFoundError) as error:
         words = lacking(error)
         # Of a name that the user gave or an extra; anything else is a fault of the code.
-        if not words and not str(error).startswith("algorithm "):
+        if not words and not str(error).startswith(("algorithm ", "reward ")):
             raise
         _end(error, words or str(error), status)
 
@@ -130,7 +130,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 _PAIRS: Any = {"metavar": "KEY=VALUE", "nargs": "+", "action": "extend", "default": []}
 _FOLDER: Any = {"type": Path, "metavar": "FOLDER"}
 _SCENARIO = f"{', '.join(PRESETS)}, or a JSON file"
-_ALGORITHM = f"{', '.join(registry.names())}, sb3:PPO, my_module:MyAlgo"
+_ALGORITHM = f"{', '.join(registry.names())}, sb3:PPO, my_module:MyAlgo or :my_rule"
 
 
 def _seed_free_options(add: _Add) -> None:
@@ -139,7 +139,8 @@ def _seed_free_options(add: _Add) -> None:
     add("--n-envs", type=int, metavar="N", help="copies of the env; else the algorithm's choice")
     add(
         "--reward", metavar="{relative,reciprocal,negative}",
-        help="reward of the env; else the file's, or relative",
+        help="reward of the env, or my_module:my_reward, a function of the Outcome; else the "
+        "file's, or relative",
     )  # fmt: skip
     what = "JSON or TOML with a table of settings per algorithm, or a file of baselines/settings"
     add("--config", type=Path, metavar="FILE", help=what)
@@ -414,6 +415,7 @@ def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
         "\nAlgorithms, and what they know:",
         *_columns([(one, registry.title(one), registry.knows(one)) for one in registry.names()]),
         "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:My",
+        "or my_module:my_rule, a function (scenario, slot, rng) that returns an assignment",
     ]
     try:
         print("\n".join(text), flush=True)
@@ -431,7 +433,8 @@ def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _check_options(add: _Add) -> None:
-    add("name", metavar="ALGO", help="a class, my_module:MyAlgo, or a name of mec-gym list")
+    what = "yours, my_module:MyAlgo or :my_rule, or a name of mec-gym list"
+    add("name", metavar="ALGO", help=what)
     what = f"where to try it: {_SCENARIO}; else 4 devices and 2 servers"
     add("--scenario", metavar="NAME", help=what)
     add("--set", **_PAIRS, help="hyper-parameters, so that it trains fast")

@@ -6,12 +6,13 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
+from mec_bench.importing import name_of
 from mec_bench.measuring import LAYOUTS, FrozenSlots
 from mec_bench.registry import Algorithm, algorithm, names
 from mec_bench.results import Result, read_result
@@ -36,7 +37,7 @@ class _Policy:
 
 
 def evaluate_again(
-    given: Iterable[str | os.PathLike[str]],
+    given: Iterable[str | os.PathLike[str] | Callable[..., Any]],
     *,
     algo: str | None = None,
     scenario: Scenario | None = None,
@@ -48,8 +49,9 @@ def evaluate_again(
 
     Parameters
     ----------
-    given : iterable of str or path
-        Folders of runs (those below count), models' files, or names of rules.
+    given : iterable of str, path or callable
+        Folders of runs (those below count), models' files, names of rules, or rules of your own:
+        functions of (scenario, slot, rng).
     algo : str, optional
         The algorithm of models given as files.
     scenario, layouts : Scenario, int
@@ -66,7 +68,7 @@ def evaluate_again(
     >>> min(min(row) for row in best.slots.nrr) > 1 - 1e-9
     True
     """
-    named = dict.fromkeys(os.fspath(one) for one in given)  # each once
+    named = dict.fromkeys(os.fspath(name_of("algorithm", one)) for one in given)  # each once
     policies = [found for one in named for found in _found(one, algo, scenario)]
     if named and not policies:
         raise FileNotFoundError(f"there is nothing to measure in {', '.join(named)}.")

@@ -8,11 +8,12 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from mec_bench.importing import name_of
 from mec_bench.launching import Launcher, RunOutcome, Task, before, sentence
 from mec_bench.registry import algorithm, changes
 from mec_bench.results import Result
@@ -31,7 +32,7 @@ _ALGORITHM, _ENV = "algorithm", "env."
 
 
 def plan(
-    algos: Sequence[str],
+    algos: Sequence[str | Callable[..., Any]],
     scenarios: Sequence[Scenario],
     seeds: Sequence[int],
     timesteps: int | str | Mapping[str, int],
@@ -50,8 +51,8 @@ def plan(
     >>> [f"{run.label} {run.seed}" for run in plan(["dirs", "greedy"], [small], [0, 1], "paper")]
     ['dirs 0', 'greedy 0', 'dirs 1']
     """
-    changed = dict(changed or {})
-    _require_among("settings", changed, "algorithms", algos)
+    changed, named = dict(changed or {}), [name_of("algorithm", one) for one in algos]
+    _require_among("settings", changed, "algorithms", named)
     if isinstance(timesteps, Mapping):
         for scenario in scenarios:
             _budget(scenario, timesteps)
@@ -59,7 +60,7 @@ def plan(
         _require_among("timesteps", timesteps, "scenarios", list(names))
     runs = []
     for scenario in scenarios:
-        variants = [variant(name, changed.get(name, {})) for name in algos]
+        variants = [variant(name, changed.get(name, {})) for name in named]
         # Before anything is trained: a wrong name or argument is the first word.
         learners = [algorithm(one["algorithm"], one["arguments"]).learns for one in variants]
         budget = _budget(scenario, timesteps) if any(learners) else 0

@@ -8,19 +8,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
 
+from mec_bench.importing import found, name_of
 from mec_gym import ENV_ID, Scenario
 from mec_gym.validation import constructor_parameters, require_known, suggestion
 
 NEEDED = ("learn", "predict", "save", "load", "set_logger", "num_timesteps")
-"""What training calls and reads of a model; :func:`mec_bench.check_algorithm` says how."""
+"""What training calls and reads of a model; :func:`mec_bench.check_algorithm` says how.
+
+:mod:`mec_bench.completing` supplies all but the first two to a class that lacks them.
+"""
 
 OFFERS = {
     "exact_resume": "if true, load(path, env=, device=, force_reset=False) brings the env and all "
@@ -47,7 +49,8 @@ class Algorithm:
     Attributes
     ----------
     name, cls : str, type
-        As a user writes it, and the class, with ``learn``, ``predict``, ``save`` and ``load``.
+        As a user writes it, and the class, with ``learn`` and ``predict``; of a function, one made
+        for it.
     arguments : mapping
         Constructor arguments that the name implies, and changes to them.
     observation : {"flat", "db", "raw"}
@@ -82,7 +85,12 @@ class Algorithm:
         _require_arguments(self.name, self.cls, self.arguments)
         known, _ = constructor_parameters(self.cls)
         taken = {name: value for name, value in common.items() if name in known}
-        return self.cls(**(_policy(self.cls) | {"env": env} | taken | dict(self.arguments)))
+        given = _policy(self.cls) | {"env": env} | taken | dict(self.arguments)
+        if is_whole(self.cls):
+            return self.cls(**given)
+        from mec_bench.completing import Completed  # loads torch, which names alone do without
+
+        return Completed.build(self.cls, env, given)
 
     def default(self, argument: str) -> Any:
         """Return the constructor's default of an argument; None where it has none."""
@@ -93,25 +101,33 @@ class Algorithm:
     def arguments_of(self, model: Any) -> dict[str, Any]:
         """Return the constructor arguments of a model, as far as it keeps them by name."""
         kept = {
-            name: vars(model)[name]
+            name: getattr(model, name)
             for name in constructor_parameters(self.cls)[0]
-            if name in vars(model) and name not in ("env", "policy")
+            if hasattr(model, name) and name not in ("env", "policy")
         }
         return _policy(self.cls) | dict(self.arguments) | kept
 
     def load(self, path: Any, env: Any = None, **common: Any) -> Any:
         """Return a saved model; `common`, such as device, goes to the ``load`` of its class."""
-        return self.cls.load(path, env=env, **common)
+        if is_whole(self.cls):
+            return self.cls.load(path, env=env, **common)
+        from mec_bench.completing import Completed
+
+        return Completed.load(self.cls, path, env)
 
 
-def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
+def algorithm(
+    given: str | Callable[..., Any], changes: Mapping[str, Any] | None = None
+) -> Algorithm:
     """Return what a name stands for.
 
     Parameters
     ----------
-    name : str
+    given : str, type or callable
         One of :func:`names`; ``sb3:PPO`` or ``sb3_contrib:TQC``, any class of these libraries; or
-        ``module:Class``, a class of your own, found like an import from the current folder.
+        ``module:Class`` or ``module:function``, your own, found like an import from the current
+        folder; or that class or function itself. A function of (scenario, slot, rng) returns the
+        assignment of one slot; it does not learn.
     changes : mapping, optional
         Constructor arguments that differ from what the name implies. A dot reaches into a
         dictionary: ``{"policy_kwargs.admission": False}``.
@@ -119,11 +135,13 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
     Raises
     ------
     ValueError
-        For an unknown name, with those that are known, or an argument that the run itself sets.
+        For an unknown name, with those that are known, an argument that the run itself sets, or a
+        class or function that its name does not find.
     ModuleNotFoundError, AttributeError
-        For a module or class that does not exist.
+        For a module, class or function that does not exist.
     TypeError
-        For a class that takes neither assignments nor scores as actions, or an unknown argument.
+        For a class that takes neither assignments nor scores as actions, a function with other
+        parameters, or an unknown argument.
 
     Examples
     --------
@@ -132,15 +150,16 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
     >>> algorithm("sb3:SAC").scores
     True
     """
+    name: str = name_of("algorithm", given)
     if name in _OURS:
-        found = _OURS[name].algorithm(name)
+        chosen = _OURS[name].algorithm(name)
     elif ":" in name:
-        found = _anyone(name)
+        chosen = _anyone(name)
     else:
         raise ValueError(
             f"algorithm must be one of {', '.join(_OURS)}, 'sb3:PPO' or any other class of "
-            f"Stable-Baselines3 or sb3_contrib, or 'my_module:MyClass'; got {name!r}"
-            f"{suggestion(name, _OURS)}."
+            "Stable-Baselines3 or sb3_contrib, or a class or function of yours, "
+            f"'my_module:MyClass'; got {name!r}{suggestion(name, _OURS)}."
         )
     changes = changes or {}
     for key in changes:
@@ -148,10 +167,10 @@ def algorithm(name: str, changes: Mapping[str, Any] | None = None) -> Algorithm:
             raise ValueError(
                 f"{key!r} is not an argument to change: the run sets it ({_RESERVED[key]})."
             )
-    _require_arguments(name, found.cls, [key.split(".")[0] for key in changes])
-    found = replace(found, arguments=_merged(found.arguments, changes))
-    _require_policy_arguments(found)
-    return found
+    _require_arguments(name, chosen.cls, [key.split(".")[0] for key in changes])
+    chosen = replace(chosen, arguments=_merged(chosen.arguments, changes))
+    _require_policy_arguments(chosen)
+    return chosen
 
 
 def names() -> tuple[str, ...]:
@@ -185,9 +204,9 @@ def require_interface(model: Any) -> None:
     missing = [name for name in NEEDED if not hasattr(model, name)]
     if missing:
         raise TypeError(
-            f"an algorithm must have {', '.join(NEEDED)}; {type(model).__name__} lacks "
-            f"{', '.join(missing)}. A subclass of "
-            "stable_baselines3.common.base_class.BaseAlgorithm has them all."
+            "an algorithm that calls callbacks and keeps its own files must have "
+            f"{', '.join(NEEDED)}; {type(model).__name__} lacks {', '.join(missing)}. A subclass "
+            "of stable_baselines3.common.base_class.BaseAlgorithm has them all."
         )
 
 
@@ -208,6 +227,14 @@ class _Entry:
         given = self.arguments() if callable(self.arguments) else self.arguments
         learns = name in _LEARNERS
         return Algorithm(name, _imported(self.cls), given, learns=learns, n_envs=self.n_envs)
+
+
+def is_whole(cls: type[Any]) -> bool:
+    """Return whether a class calls callbacks and keeps files, as Stable-Baselines3's do."""
+    if not all(hasattr(cls, name) for name in ("save", "load", "set_logger")):
+        return False
+    taken = inspect.signature(cls.learn).parameters.values()
+    return any(one.name == "callback" or one.kind is one.VAR_KEYWORD for one in taken)
 
 
 def _imported(place: str) -> Any:
@@ -297,31 +324,23 @@ _OURS = _LEARNERS | _RULES | _SEARCHES
 
 # -- anyone's ----------------------------------------------------------------------------------
 
-LIBRARIES = {"sb3": "stable_baselines3", "sb3_contrib": "sb3_contrib", "sb3-contrib": "sb3_contrib"}
-
 
 def _anyone(name: str) -> Algorithm:
-    module_name, _, class_name = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    module_name = LIBRARIES.get(module_name, module_name)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name.split(".")[0] and error.name != module_name:
-            raise  # it is there, and needs something that is not
-        raise ModuleNotFoundError(
-            f"algorithm {name!r}: there is no module {module_name!r} here. It is looked for where "
-            f"Python looks, the current folder first."
-        ) from error
-    cls = getattr(module, class_name, None)
-    if not inspect.isclass(cls):
-        there = [key for key, value in vars(module).items() if inspect.isclass(value)]
-        raise AttributeError(
-            f"algorithm {name!r}: {module_name} has no class {class_name!r}"
-            f"{suggestion(class_name, there)}."
+    return fitted(algorithm_of(name, found("algorithm", name)))
+
+
+def algorithm_of(name: str, one: Any, arguments: Mapping[str, Any] | None = None) -> Algorithm:
+    """Return an algorithm for a class, or for a function of (scenario, slot, rng), a rule."""
+    given = arguments or {}
+    if not isinstance(one, type):
+        policy: type[Any] = _imported("baselines.rule_policy:policy_of")(one)
+        return Algorithm(name, policy, given, learns=False)
+    if missing := [method for method in ("learn", "predict") if not hasattr(one, method)]:
+        raise TypeError(
+            f"an algorithm must have learn(total_timesteps) and predict(observations); {name} "
+            f"lacks {' and '.join(missing)}."
         )
-    return fitted(Algorithm(name, cls))
+    return Algorithm(name, one, given)
 
 
 SMALL = Scenario(n_devices=4, n_servers=2, name="small")
@@ -347,7 +366,7 @@ def fitted(plain: Algorithm, scenario: Scenario = SMALL) -> Algorithm:
     space = gym.make(ENV_ID, scenario=scenario).action_space
     raise TypeError(
         f"{plain.name} takes neither assignments, {space}, nor scores, Box(0, 1, (M * N,)). It "
-        "must be built by Class(env=env, seed=0), or by Class('MlpPolicy', env=env, seed=0) where "
+        "must be built by Class(env=env), or by Class('MlpPolicy', env=env) where "
         "`policy` has no default; everything else needs a default. For assignments it said: "
         f"{refusals[0]} For scores: {refusals[1]} mec_bench.check_algorithm says what an "
         "algorithm needs."
@@ -374,14 +393,14 @@ def _require_arguments(name: str, cls: type[Any], given: Iterable[str]) -> None:
         require_known(f"argument of {name}", given, known)
 
 
-def _require_policy_arguments(found: Algorithm) -> None:
+def _require_policy_arguments(chosen: Algorithm) -> None:
     """Refuse what the policy's constructor does not know, as far as a signature shows it."""
-    given = found.arguments.get("policy_kwargs")
-    policy = (_policy(found.cls) | dict(found.arguments)).get("policy", found.default("policy"))
+    given = chosen.arguments.get("policy_kwargs")
+    policy = (_policy(chosen.cls) | dict(chosen.arguments)).get("policy", chosen.default("policy"))
     if isinstance(policy, str):
-        policy = getattr(found.cls, "policy_aliases", {}).get(policy)
+        policy = getattr(chosen.cls, "policy_aliases", {}).get(policy)
     if isinstance(given, Mapping) and isinstance(policy, type):
-        _require_arguments(f"{found.name}'s policy_kwargs", policy, given)
+        _require_arguments(f"{chosen.name}'s policy_kwargs", policy, given)
 
 
 def _policy(cls: type[Any]) -> dict[str, Any]:

@@ -21,11 +21,13 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from mec_bench.importing import found, name_of
 from mec_bench.measuring import LAYOUTS, FrozenSlots, frozen_slots
 from mec_bench.registry import Algorithm, algorithm
 from mec_bench.results import CurvePoint, Result, is_text, plain_json, read_result
 from mec_gym import Scenario
 from mec_gym.envs.observation import OBSERVATIONS
+from mec_gym.envs.simulator import REWARDS, Reward
 from mec_gym.files import PARTIAL, read_object, write_whole
 from mec_gym.validation import LARGEST_SEED, plain, require_choice, require_integer
 
@@ -37,7 +39,7 @@ class Settings:
     Attributes
     ----------
     algorithm : str
-        As for :func:`mec_bench.algorithm`.
+        As for :func:`mec_bench.algorithm`; a class or function is held by its name.
     scenario : Scenario
         The system; a preset's name, a path or a mapping is taken, too.
     timesteps : int, [slot]
@@ -48,8 +50,9 @@ class Settings:
         Constructor arguments that differ from the algorithm's.
     n_envs, observation : optional
         Of the env; the algorithm's choice by default, "flat" unless it says otherwise.
-    reward : {"relative", "reciprocal", "negative"}
-        Of the env. Where tasks are equal "relative" is the paper's reward in another unit.
+    reward : {"relative", "reciprocal", "negative"} or "module:function"
+        Of the env. Where tasks are equal "relative" is the paper's reward in another unit. A
+        function of the :class:`~mec_gym.Outcome` is held by its name.
     device, label : str
         Torch's, and the name in tables; by default the algorithm's with what was changed.
     measurements, checkpoints : int
@@ -82,6 +85,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         set_field = functools.partial(object.__setattr__, self)
+        set_field("algorithm", name_of("algorithm", self.algorithm))
         set_field("scenario", Scenario.resolve(self.scenario))
         # What a result could not hold is refused now, not after hours of training.
         set_field("arguments", plain_json(dict(self.arguments), "arguments"))
@@ -92,7 +96,8 @@ class Settings:
                 require_integer(name, getattr(self, name), least)
         for name in ("seed", *_LEAST):
             set_field(name, plain(getattr(self, name)))
-        require_choice("reward", self.reward, ("reciprocal", "relative", "negative"))
+        set_field("reward", name_of("reward", self.reward))
+        reward_of(self.reward)
         if self.observation is not None:
             require_choice("observation", self.observation, OBSERVATIONS)
         if not self.label:
@@ -125,6 +130,15 @@ class Settings:
         """Return the settings that :meth:`to_mapping` gave; raises for a wrong or missing field."""
         scenario = Scenario.from_json(json.dumps(values["scenario"]))
         return cls(**{**values, "scenario": scenario})
+
+
+def reward_of(name: Any) -> Reward:
+    """Return what an env takes as its reward: one of its names, or a function found by its name."""
+    if isinstance(name, str) and ":" in name:
+        reward: Reward = found("reward", name)
+        return reward
+    require_choice("reward", name, REWARDS)
+    return str(name)
 
 
 def _slug(text: str) -> str:

@@ -29,7 +29,7 @@ from mec_bench.extras import install
 from mec_bench.measuring import decisions_of, measure
 from mec_bench.registry import Algorithm, require_interface
 from mec_bench.results import CurvePoint, Result, Seconds, write_result
-from mec_bench.run import Run, RunFolder, Settings, Status
+from mec_bench.run import Run, RunFolder, Settings, Status, reward_of
 from mec_bench.system import system
 from mec_bench.tensorboard import EventFile, ProgressBar
 from mec_bench.watching import Watch, log_point, log_settings
@@ -145,7 +145,7 @@ def make_env(settings: Settings, chosen: Algorithm) -> Any:
             settings.scenario,
             n_envs=settings.n_envs or chosen.n_envs,
             scores=chosen.scores,
-            reward=settings.reward,
+            reward=reward_of(settings.reward),
             observation=settings.observation or chosen.observation,
         )
     )

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from mec_gym.model.arrays import Array, chosen, entry_of_choice, like, namespace_of, sum_by_server
 from mec_gym.model.assignment import checked_assignment
-from mec_gym.model.constants import Constants, constants_of
+from mec_gym.model.constants import Constants, constants_of, lasting
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 
@@ -208,7 +208,8 @@ def _table(reference: Array) -> tuple[Array, ...]:
     table = _TABLES.get((reference.dtype, device))
     if table is None:
         # NumPy meets an array without axes faster than a Python float.
-        table = tuple(like(reference, part) for part in (float(PIECES_PER_UNIT), _fitted()))
+        with lasting(namespace_of(reference)):
+            table = tuple(like(reference, part) for part in (float(PIECES_PER_UNIT), _fitted()))
         _TABLES[reference.dtype, device] = table
     return table
 

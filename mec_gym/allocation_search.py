@@ -157,7 +157,7 @@ class FractionProblem:
         """Return Σ Φ_i of every candidate, shape (B, P)."""
         slots = self._slots
         links = np.broadcast_to(slots.gains, (*assignment.shape, self.scenario.n_servers))
-        wide = Slot.trusted(links, slots.data_bits, slots.cycles)
+        wide = Slot.trusted(links, slots.data_bits, slots.cycles, slots.hosts)
         resources = self.decoded(assignment, fractions)
         _, _, cost = settle(self._constants, wide, assignment, *resources)
         return np.asarray(cost.sum(axis=-1))

@@ -1,8 +1,13 @@
-"""Evaluation: frozen slots that every policy is measured on, and the measure, NRR.
+"""Evaluation: frozen slots and episodes that every policy is measured on, and the two measures.
 
 NRR [E-1], the normalised reward rate of the paper, is the optimal objective over a policy's
 objective in the same slot: 1 is perfect. The paper divides by the result of a particle swarm;
 here it is the optimum, or where that is only bounded, the lower bound.
+
+The hindsight ratio [E-2] is the lower bound of :func:`mec_gym.hindsight` over a policy's cost on
+the same path, all slots of an episode together: in a world in which decisions last, the best of
+every slot is not the best in the long run. No policy passes 1, and none that does not know the
+future needs to reach it.
 """
 
 from __future__ import annotations
@@ -18,6 +23,10 @@ from scipy import special
 
 from mec_gym.envs.observation import ObservationCoder, kind_of_space
 from mec_gym.envs.scores import vote
+from mec_gym.hindsight import hindsight
+from mec_gym.model.cost import hosts_after
+from mec_gym.model.episode import Episode, Recorded
+from mec_gym.model.episode import episodes as episodes_of_seeds
 from mec_gym.model.layout import Layout, fixed_layout
 from mec_gym.model.slot import Slot
 from mec_gym.model.world import World
@@ -97,6 +106,11 @@ def slot_set(
     >>> slot_set(Scenario.preset("paper-30x2"), n_layouts=1, slots_per_layout=2).gap
     0.0
     """
+    if scenario.dynamic:
+        raise ValueError(
+            "frozen slots are of worlds whose slots are independent; slots of this scenario are "
+            "coupled by movement, delay or migration. Measure on episode_set(scenario)."
+        )
     require_integer("n_layouts", n_layouts, 1)
     require_integer("slots_per_layout", slots_per_layout, 1)
     scenarios: list[Scenario] = []
@@ -217,6 +231,123 @@ def decide_with(model: Predictor, observation: str | None = None) -> Decide:
         return actions
 
     return decide
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeSet:
+    """Episodes of one scenario, the same for everyone who asks, with their bounds.
+
+    Attributes
+    ----------
+    scenario : Scenario
+        Theirs.
+    episodes : tuple of Episode
+        E paths of T slots.
+    lower_bound : ndarray, shape (E,), [1]
+        No policy costs less on the path, whatever it knows.
+    plan : ndarray, shape (E, T, N)
+        The plan of one who knew the path: near the bound, and not a policy.
+    gap : float, [1]
+        Largest relative gap between the plan's cost and the bound.
+    """
+
+    scenario: Scenario
+    episodes: tuple[Episode, ...]
+    lower_bound: NDArray[np.float64]
+    plan: NDArray[np.int64]
+    gap: float
+
+
+def episode_set(
+    scenario: Scenario, *, n_episodes: int = 20, n_slots: int = 100, seed: int = 0
+) -> EpisodeSet:
+    """Return frozen episodes of a scenario with the lower bounds of hindsight.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Any; layouts that are drawn are drawn anew for each episode.
+    n_episodes, n_slots : int
+        E and T.
+    seed : int
+        Other seeds, other episodes: tune on one, judge on another.
+
+    Raises
+    ------
+    ValueError
+        If a count is below 1.
+
+    Examples
+    --------
+    >>> episodes = episode_set(Scenario.preset("crowd-30x4"), n_episodes=2, n_slots=5)
+    >>> episodes.lower_bound.shape, episodes.gap < 0.01
+    ((2,), True)
+    """
+    require_integer("n_episodes", n_episodes, 1)
+    seeds = [_layout_seed(seed, index) for index in range(n_episodes)]
+    drawn = episodes_of_seeds(scenario, seeds, n_slots)
+    best = hindsight(scenario, drawn)
+    return EpisodeSet(scenario, drawn, best.lower_bound, best.assignment, float(best.gap.max()))
+
+
+def episode_costs(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]:
+    """Return the objective of a policy in every slot of a set, migration included.
+
+    The policy sees the slots in the order of time, all episodes at once, each with the hosts that
+    its own decisions have led to.
+
+    Parameters
+    ----------
+    episodes : EpisodeSet
+        What to measure on.
+    decide : callable
+        ``decide(scenario, slot, layout, rng)`` returns assignments (E, N) for a slot of batch shape
+        (E,), as a decision sees it, and a layout with E positions of each device. If it has a
+        method ``begin()``, that is called before the first slot: a policy with a memory empties it.
+    seed : int
+        Of the generator that the policy may use.
+
+    Returns
+    -------
+    ndarray, shape (E, T), [1]
+
+    Examples
+    --------
+    >>> episodes = episode_set(Scenario.preset("crowd-30x4"), n_episodes=2, n_slots=5)
+    >>> episode_costs(episodes, lambda s, slot, *_: solve(s, slot).assignment).shape
+    (2, 5)
+    """
+    rng = np.random.default_rng(seed)
+    begin = getattr(decide, "begin", None)
+    if begin is not None:
+        begin()
+    scenario, world = episodes.scenario, Recorded(episodes.episodes, len(episodes.episodes))
+    world.reset()
+    hosts = np.zeros((len(episodes.episodes), scenario.n_devices), dtype=np.int64)
+    costs = []
+    for _ in range(episodes.episodes[0].n_slots):
+        slot, seen = (one.hosted(hosts) for one in (world.slot, world.seen) if one is not None)
+        assignment = np.asarray(decide(scenario, seen, world.layouts(), rng))
+        costs.append(evaluate(scenario, slot, assignment).objective)
+        hosts = hosts_after(np, assignment, hosts, slot.cycles)
+        world.advance()
+    return np.stack(costs, axis=1)
+
+
+def hindsight_ratio(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]:
+    """Return the hindsight ratio [E-2] of a policy in every episode of a set, (E,), in (0, 1].
+
+    Parameters as for :func:`episode_costs`.
+
+    Examples
+    --------
+    >>> episodes = episode_set(Scenario.preset("crowd-30x4"), n_episodes=2, n_slots=5)
+    >>> local = hindsight_ratio(episodes, lambda s, slot, *_: np.zeros((2, 30), dtype=int))
+    >>> bool((local < 1).all())
+    True
+    """
+    costs = episode_costs(episodes, decide, seed=seed)
+    return np.asarray(episodes.lower_bound / costs.sum(axis=1))
 
 
 def estimate(values: NDArray[np.float64]) -> Estimate:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from mec_gym.files import parsed_object, read_object
+from mec_gym.mobility import mobility_as_plain
 from mec_gym.sites import read_positions
 from mec_gym.validation import (
     real_array,
@@ -40,6 +41,8 @@ POSITIVE_UNITS: Mapping[str, str] = {
     "switched_capacitance": "W s^v / cycle^v",
     "max_power_w": "W",
     "server_frequency_hz": "cycle/s",
+    "slot_s": "s",
+    "decorrelation_m": "m",
 }
 """Fields that must be positive, with their units."""
 
@@ -50,8 +53,22 @@ PER_DEVICE_FIELDS = (
     "max_power_w",
     "weight_latency",
     "weight_energy",
+    "migration_s",
+    "migration_j",
 )
 """Fields that take one number, or one for each device."""
+
+NUMBER_FIELDS = (
+    "bandwidth_hz",
+    "noise_w",
+    "reference_gain",
+    "min_distance_m",
+    "slot_s",
+    "shadowing_db",
+    "decorrelation_m",
+    "fading_correlation",
+)
+"""Fields that take one number."""
 
 POSITION_FIELDS = ("device_positions", "server_positions")
 """Fields that take a law's name, pairs, or the path of a table."""
@@ -217,6 +234,7 @@ def fields_as_json(values: Mapping[str, Any]) -> str:
         field: {"uniform": [value.low, value.high]} if isinstance(value, Uniform) else value
         for field, value in values.items()
     }
+    plain["mobility"] = mobility_as_plain(values["mobility"])
     return json.dumps({"format": FORMAT, "version": VERSION} | plain, indent=1)
 
 

@@ -18,7 +18,7 @@ from mec_gym.model.arrays import (
 )
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
-from mec_gym.model.cost import computing_time, uplink, weighted_cost
+from mec_gym.model.cost import computing_time, migrates, uplink, weighted_cost
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 from mec_gym.validation import LARGEST, real_array, require_choice, require_within
@@ -222,8 +222,17 @@ def _settle(
     local = assignment == constants.local_choice
     latency = replaced(xp, remote, local, work.local_time_s)
     energy = replaced(xp, energy, local, work.local_energy_j)
+    if constants.migration is not None:
+        moves = xp.astype(_moves(constants, slot, assignment), latency.dtype)
+        latency += moves * constants.migration[0]
+        energy += moves * constants.migration[1]
     cost = weighted_cost(latency, energy, constants.weight_latency, constants.weight_energy)
     return latency, energy, cost
+
+
+def _moves(constants: Constants, slot: Slot, assignment: Array) -> Array:
+    hosts = constants.local_choice if slot.hosts is None else slot.hosts
+    return migrates(assignment, hosts, slot.cycles)
 
 
 def _offloaded(

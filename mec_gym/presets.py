@@ -42,6 +42,28 @@ _LARGE: dict[str, tuple[Any, str]] = {
     "server_frequency_hz": (10e9, PAPER_D),
 }
 
+_ROWS = tuple(
+    (round(50.0 * (column + 0.5) / columns, 2), round(50.0 * (row + 0.5) / 3, 2))
+    for row, columns in enumerate((3, 4, 3))
+    for column in range(columns)
+)
+_SQUARE = ((12.5, 12.5), (37.5, 12.5), (12.5, 37.5), (37.5, 37.5))
+_WALKING = {"gauss_markov": {"speed_mps": 1.5, "memory": 0.98}}
+_DRIVING = {"gauss_markov": {"speed_mps": 8.0, "memory": 0.98}}
+
+_CROWD: dict[str, tuple[Any, str]] = {
+    "noise_w": (1e-6, BAND_NOISE),
+    "fading": ("none", "ours: over a slot of a second fast fading averages out"),
+    "cycles": (2e9, "paper, Table IV: the largest tasks"),
+    "layout": ("redrawn", "ours: other places in every episode, the same servers"),
+    "slot_s": (1.0, "ours"),
+    "mobility": (
+        [[0.5, _WALKING], [0.5, _DRIVING]],
+        "ours: walking and urban driving speeds; Gauss-Markov as in ns-3, directions kept longer",
+    ),
+    "migration_s": (8.0, "ours: an image of 500 MB over 500 Mbit/s, as in public simulators"),
+}
+
 PRESETS: Mapping[str, Preset] = {
     "paper-30x2": _preset(
         "the paper's medium scenario: 30 devices, two servers at given places",
@@ -87,6 +109,24 @@ PRESETS: Mapping[str, Preset] = {
         **_LARGE,
         noise_w=(1e-6, BAND_NOISE),
         layout=("redrawn", "ours: a policy must not learn one map by heart"),
+    ),
+    "crowd-200x10": _preset(
+        "a crowd that walks and drives among servers; to move a service costs as much as two tasks",
+        n_devices=(200, PAPER_D),
+        n_servers=(10, PAPER_D),
+        area_m=((50.0, 50.0), PAPER_D),
+        server_positions=(_ROWS, "ours: three rows that cover the area evenly"),
+        server_frequency_hz=(20e9, "ours: with tasks twice as large, speed twice the paper's"),
+        **_CROWD,
+    ),
+    "crowd-30x4": _preset(
+        "the crowd among four servers, for quick experiments",
+        n_devices=(30, PAPER_B),
+        n_servers=(4, "ours: with two servers hardly anything moves"),
+        area_m=((50.0, 50.0), PAPER_B),
+        server_positions=(_SQUARE, "ours: the middles of the four quarters"),
+        server_frequency_hz=(15e9, PAPER_B),
+        **_CROWD,
     ),
     "metro-10000x100": _preset(
         "a city: 10,000 devices and 100 servers at the paper's density",

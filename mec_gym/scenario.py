@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mec_gym.fields import (
+    NUMBER_FIELDS,
     PER_DEVICE_FIELDS,
     POSITION_FIELDS,
     POSITIVE_UNITS,
@@ -34,13 +35,16 @@ from mec_gym.fields import (
     fields_as_json,
     read_fields,
 )
+from mec_gym.mobility import Mobility, Traces, canonical_mobility, classes_of
 from mec_gym.presets import PRESETS
 from mec_gym.sites import project, read_sites
 from mec_gym.validation import (
     refuse_where,
     require_choice,
+    require_integer,
     require_known,
     require_nonnegative,
+    require_number,
     require_positive,
     require_within,
     suggestion,
@@ -48,6 +52,9 @@ from mec_gym.validation import (
 
 DEVICE_POSITIONS = ("uniform", "gaussian", "levy")
 SERVER_POSITIONS = ("kmeans",)
+
+LONGEST_DELAY = 1000
+"""Slots; so many are drawn before the first one that is decided."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +108,26 @@ class Scenario:
         One layout, drawn from `layout_seed`, or a new one at every reset.
     layout_seed : int
         Names the fixed layout.
+    slot_s : float, [s]
+        Time from one slot to the next, in which devices move.
+    mobility : None, GaussMarkov, RandomWaypoint, Traces, or pairs (share, one of the first three)
+        How devices move from where the layout puts them; None: not at all. Pairs make classes: the
+        first devices follow the first law, and so on, e.g.
+        ``((0.5, GaussMarkov(1.5)), (0.5, GaussMarkov(8.0)))``.
+    shadowing_db : float, [dB]
+        Standard deviation of log-normal shadowing, a factor on the path gain of every link that
+        changes as the device moves, [D-3]; 0: none.
+    decorrelation_m : float, [m]
+        Way after which the correlation of the shadowing has fallen to 1/e.
+    fading_correlation : float, [1]
+        Correlation of a link's complex Rayleigh amplitude with that of the slot before, [D-4], in
+        [0, 1).
+    csi_delay_slots : int
+        Age of the gains that decisions see; they are priced with the present ones.
+    migration_s : per device, [s]
+        Time to move a device's service to another server, [D-5], and to place it at its first.
+    migration_j : per device, [J]
+        Energy of it.
     name : str
         Label for titles and tables; takes no part in comparisons.
 
@@ -134,6 +161,14 @@ class Scenario:
     server_positions: Positions = "kmeans"
     layout: str = "fixed"
     layout_seed: int = 0
+    slot_s: float = 1.0
+    mobility: Mobility = None
+    shadowing_db: float = 0.0
+    decorrelation_m: float = 10.0
+    fading_correlation: float = 0.0
+    csi_delay_slots: int = 0
+    migration_s: PerDevice = 0.0
+    migration_j: PerDevice = 0.0
     name: str = dataclasses.field(default="custom", compare=False)
 
     def __post_init__(self) -> None:
@@ -146,14 +181,18 @@ class Scenario:
         self._check_weights()
         self._check_powers()
         self._check_geography()
+        self._check_dynamics()
 
     def _normalise(self) -> None:
         """Bring every field to its canonical, hashable type."""
         for field in ("n_devices", "n_servers"):
             self._set(field, canonical_integer, least=1)
-        self._set("layout_seed", canonical_integer, least=0)
-        for field in ("bandwidth_hz", "noise_w", "reference_gain", "min_distance_m"):
+        for field in ("layout_seed", "csi_delay_slots"):
+            self._set(field, canonical_integer, least=0)
+        require_integer("csi_delay_slots", self.csi_delay_slots, 0, LONGEST_DELAY)
+        for field in NUMBER_FIELDS:
             self._set(field, canonical_number)
+        self._set("mobility", canonical_mobility, self.n_devices)
         for field in PER_DEVICE_FIELDS:
             self._set(field, canonical_entries, self.n_devices, "n_devices")
         for field in ("data_bits", "cycles"):
@@ -208,6 +247,22 @@ class Scenario:
                 "got given device_positions and server_positions. Use layout='fixed'."
             )
 
+    def _check_dynamics(self) -> None:
+        require_within("shadowing_db", self.shadowing_db, 0.0, 40.0, "must lie in [0, 40] [dB]")
+        require_number("fading_correlation", self.fading_correlation, "[0, 1)", unit="1")
+        for field, unit in (("migration_s", "s"), ("migration_j", "J")):
+            require_nonnegative(field, getattr(self, field), unit=unit)
+        if self.fading_correlation and self.fading != "rayleigh":
+            raise ValueError(
+                "fading_correlation requires fading='rayleigh'; got "
+                f"{self.fading_correlation!r} with fading={self.fading!r}."
+            )
+        if isinstance(self.mobility, Traces) and self.layout == "redrawn":
+            raise ValueError(
+                "mobility as Traces says where devices are; layout='redrawn' would draw it. "
+                "Use layout='fixed'."
+            )
+
     # -- derived values -------------------------------------------------------------------------
 
     def per_device(self, field: str) -> NDArray[np.float64]:
@@ -236,6 +291,52 @@ class Scenario:
             known = np.asarray(self.local_power_w <= self.per_device("max_power_w") * (1 + 1e-12))
             self.__dict__["_can_execute_locally"] = known
         return known.copy()
+
+    @property
+    def migration_cost(self) -> NDArray[np.float64]:
+        """μ_i = φ_T τ_i + φ_E ε_i of one move of a service, [D-5], shape (N,) [1]."""
+        latency = self.per_device("weight_latency") * self.per_device("migration_s")
+        return latency + self.per_device("weight_energy") * self.per_device("migration_j")
+
+    @property
+    def migrates(self) -> bool:
+        """Whether moves of services cost anything: then slots hold hosts, and decisions last."""
+        return bool(np.any(self.migration_s) or np.any(self.migration_j))
+
+    @property
+    def drifts(self) -> bool:
+        """Whether gains of one slot tell something about those of the next."""
+        return self.mobility is not None or self.shadowing_db > 0 or self.fading_correlation > 0
+
+    @property
+    def absences(self) -> bool:
+        """Whether some device is absent at some time, as traces may say."""
+        return isinstance(self.mobility, Traces) and bool(self.mobility.absent.any())
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether slots are coupled, by what is left behind, by movement or by a delay."""
+        return self.migrates or self.drifts or self.csi_delay_slots > 0
+
+    @property
+    def mean_speed_mps(self) -> NDArray[np.float64]:
+        """Mean speed of every device's law of movement, shape (N,) [m/s]; of traces, the mean."""
+        if isinstance(self.mobility, Traces):
+            return self.mobility.mean_speed_mps
+        speeds = np.zeros(self.n_devices)
+        for law, devices in classes_of(self.mobility, self.n_devices):
+            speeds[devices] = 0.0 if law is None else law.mean_speed_mps
+        return speeds
+
+    def require_equal(self, other: Scenario, requirement: str) -> None:
+        """Raise ``ValueError``, naming the fields, unless another scenario is equal."""
+        if other != self:
+            differ = [
+                field
+                for field in self.fields()
+                if field != "name" and getattr(other, field) != getattr(self, field)
+            ]
+            raise ValueError(f"{requirement}; it differs in {', '.join(differ)}.")
 
     # -- construction ---------------------------------------------------------------------------
 

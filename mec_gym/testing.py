@@ -304,7 +304,8 @@ def _check_slot(trial: Trial) -> None:
     for env, rng in trial.each_start():
         for _ in trial.each_step():
             observation = env.step(trial.actions(rng))[0]
-            seen, slot = slot_from_observation(trial.scenario, observation, kind), env.slot
+            seen, slot = slot_from_observation(trial.scenario, observation, kind), env.seen
+            trial.require_same(seen.hosts, slot.hosts, "hosts of slot_from_observation()")
             for name in ("gains", "data_bits", "cycles"):
                 got, true = getattr(seen, name), getattr(slot, name)
                 # A task is coded relative to its range, a gain relative to itself.
@@ -434,8 +435,15 @@ def _compare_agents(trial: Trial, apart: Any, result: Any, wanted: Any) -> None:
     """Compare what the agents see with what the central env gives."""
     trial.require_same(apart.state(), wanted[0].ravel(), "state()")
     columns = wanted[0].reshape(trial.scenario.n_devices, -1).T
+    gains, rest = np.split(columns, [trial.scenario.n_servers])
+    tasks, hosts, present = rest, rest[:0], rest[:0]
+    if trial.scenario.absences:
+        tasks, present = tasks[:-1], tasks[-1:]
+    if trial.scenario.migrates:
+        tasks, hosts = np.split(tasks, [len(tasks) - trial.scenario.n_servers])
     for j, agent in enumerate(apart.possible_agents):
-        own = np.concatenate([columns[j], *columns[trial.scenario.n_servers :]])
+        guests = [hosts[j], np.delete(hosts, j, axis=0).sum(axis=0)] if len(hosts) else []
+        own = np.concatenate([gains[j], *tasks, *guests, *present])
         trial.require_same(result[0][agent], own, f"observation of {agent}")
         inside = apart.observation_space(agent).contains(own)
         trial.require(inside, f"observation of {agent} lies outside its space")

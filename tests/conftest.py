@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci")
+
+
+def pytest_report_header() -> str:
+    return ", ".join(f"{name}-{version(name)}" for name in ("numpy", "scipy", "gymnasium"))
 
 
 @pytest.fixture(scope="session")

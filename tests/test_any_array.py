@@ -9,6 +9,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+
+from mec_gym import ENV_ID, Scenario, Uniform
+
+pytest.importorskip("stable_baselines3")
+
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -22,7 +27,6 @@ from baselines.learners import (
     OffloadingActorCriticPolicy,
 )
 from dirs_agents import DIRS
-from mec_gym import ENV_ID, Scenario, Uniform
 
 SCENARIO = Scenario(n_devices=4, n_servers=2, cycles=Uniform(5e8, 1e9))
 DEVICES = SCENARIO.n_devices

@@ -13,12 +13,15 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
+from mec_gym import ENV_ID
+
+pytest.importorskip("stable_baselines3")
+
 from baselines import GreedyOffloading
 from baselines.learners import ActorCritic
 from dirs_agents import DIRS
 from mec_bench.checkpoints import save_model
 from mec_bench.results import EXAMPLE, read_result, write_result
-from mec_gym import ENV_ID
 
 Save = Callable[[Any], object]
 Load = Callable[[Any], object]

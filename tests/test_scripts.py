@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 import mec_gym
+from mec_gym import Scenario
+from mec_gym.presets import PRESETS
+
+pytest.importorskip("stable_baselines3")
+
 from mec_bench import names, write_result
 from mec_bench.cli import complain
 from mec_bench.results import EXAMPLE
-from mec_gym import Scenario
-from mec_gym.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -128,7 +131,6 @@ class Forgetful(A2C):
 def test_check_says_what_an_algorithm_lacks(
     name: str, status: int, words: str, tmp_path: Path
 ) -> None:
-    pytest.importorskip("stable_baselines3")
     (tmp_path / "mine.py").write_text(MINE)
     done = called("-m", "mec_gym", "check", name, cwd=tmp_path)
     assert done.returncode == status, done.stderr

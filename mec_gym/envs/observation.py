@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mec_gym.fields import Uniform
 from mec_gym.model.arrays import Array, in_shape, namespace_of
+from mec_gym.model.cost import NO_TASK
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 from mec_gym.validation import LARGEST, SMALLEST, require_choice
@@ -45,11 +46,14 @@ class ObservationCoder:
     """Turns slots of one scenario into observations and back.
 
     Columns 0...M-1 hold the gains; a further column holds data_bits, then one cycles, each where it
-    is drawn per slot (a Uniform). Kind "db" has gains as (10 log10(h) + 70)/10 [O-1] and tasks
-    scaled to [-1, 1] by the ends of their range [O-2]; "raw" gains, bits and cycles as they are;
-    "flat", the default, is "db" as one vector, row by row. `shape` is that of one observation,
-    `n_columns` M plus the number of task columns, and `task_scales` has for each task column, in
-    order, the middle of its range and half its width, in the task's unit.
+    is drawn per slot (a Uniform). Where services migrate M columns follow, 1 for the server that
+    hosts the device's; where devices may be absent a last one, 1 for those present.
+
+    Kind "db" has gains as (10 log10(h) + 70)/10 [O-1] and tasks scaled to [-1, 1] by the ends of
+    their range [O-2]; "raw" gains, bits and cycles as they are; "flat", the default, is "db" as
+    one vector, row by row. `shape` is that of one observation, `n_columns` the number of columns,
+    and `task_scales` has for each task column, in order, the middle of its range and half its
+    width, in the task's unit.
     """
 
     def __init__(self, scenario: Scenario, kind: str = "flat") -> None:
@@ -59,31 +63,56 @@ class ObservationCoder:
         self.n_servers = scenario.n_servers
         drawn = {name: law for name in TASKS if isinstance(law := getattr(scenario, name), Uniform)}
         self.task_scales = {name: _middle_and_half(law) for name, law in drawn.items()}
-        self.n_columns = scenario.n_servers + len(drawn)
+        self._migrates, self._absences = scenario.migrates, scenario.absences
+        hosts = scenario.n_servers if self._migrates else 0
+        tasks_end = scenario.n_servers + len(drawn)
+        self.host_columns = slice(tasks_end, tasks_end + hosts)
+        self.n_columns = tasks_end + hosts + self._absences
         rows = scenario.n_devices
         self.shape = (rows * self.n_columns,) if kind == "flat" else (rows, self.n_columns)
 
     def space(self) -> Box:
         """Return a new Box of the observations, float32, with the ends of the model's range."""
-        bounds = [np.tile(end, (self.scenario.n_devices, 1)) for end in self._ends(self.n_servers)]
+        hosts = self.host_columns.stop - self.host_columns.start
+        ends = self._ends(self.n_servers, hosts)
+        bounds = [np.tile(end, (self.scenario.n_devices, 1)) for end in ends]
         low, high = (bound.reshape(self.shape) for bound in bounds)
         return Box(low, high, dtype=np.float32)
 
     def column_space(self) -> Box:
-        """Return a new Box of what one server sees: its gains, then each task column."""
-        low, high = (np.repeat(end, self.scenario.n_devices) for end in self._ends(1))
+        """Return a new Box of what one server sees, see :meth:`columns_of_servers`."""
+        ends = self._ends(1, 2 if self._migrates else 0)
+        low, high = (np.repeat(end, self.scenario.n_devices) for end in ends)
         return Box(low, high, dtype=np.float32)
 
-    def _ends(self, n_gains: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the bounds of one row with so many gain columns."""
+    def columns_of_servers(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what each server sees of an observation of all, (M, columns · N).
+
+        One column after the other: its gains, the tasks, and where there is such a thing whose
+        service it hosts, whose another server hosts, and who is present.
+        """
+        columns = observation.reshape(self.scenario.n_devices, self.n_columns).T
+        hosts = columns[self.host_columns]
+        tasks = columns[self.n_servers : self.host_columns.start].ravel()
+        present = columns[self.host_columns.stop :].ravel()
+        rows = []
+        for j in range(self.n_servers):
+            mine = [hosts[j], hosts.sum(axis=0) - hosts[j]] if len(hosts) else []
+            rows.append(np.concatenate([columns[j], tasks, *mine, present]))
+        return np.stack(rows)
+
+    def _ends(self, n_gains: int, n_hosts: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the bounds of one row with so many columns of gains and of hosts."""
         laws = [getattr(self.scenario, name) for name in self.task_scales]
         if self.kind == "raw":
-            low = [SMALLEST] * n_gains + [law.low for law in laws]
+            low = [SMALLEST] * n_gains + [SMALLEST if self._absences else law.low for law in laws]
             high = [LARGEST] * n_gains + [law.high for law in laws]
         else:
             ends = np.log([SMALLEST, LARGEST]) * _PER_NEPER + _OFFSET
             low = [ends[0] - _SLACK] * n_gains + [-1.0] * len(laws)
             high = [ends[1] + _SLACK] * n_gains + [1.0] * len(laws)
+        flags = n_hosts + self._absences
+        low, high = low + [0.0] * flags, high + [1.0] * flags
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
     def encode(self, slot: Slot) -> NDArray[np.float32]:
@@ -95,7 +124,7 @@ class ObservationCoder:
             gains *= _PER_NEPER
             gains += _OFFSET
         coded = gains
-        if self.task_scales:
+        if self.n_columns > self.n_servers:
             coded = np.empty((*gains.shape[:-1], self.n_columns), dtype=np.float32)
             coded[..., : self.n_servers] = gains
             scales = enumerate(self.task_scales.items(), self.n_servers)
@@ -108,6 +137,11 @@ class ObservationCoder:
                     np.maximum(values, _LOWEST, out=values)
                     np.minimum(values, _HIGHEST, out=values)
                 coded[..., column] = values
+        if self._migrates:
+            hosts = 0 if slot.hosts is None else slot.hosts[..., None]
+            coded[..., self.host_columns] = hosts == np.arange(1, self.n_servers + 1)
+        if self._absences:
+            coded[..., -1] = slot.cycles > NO_TASK
         return coded.reshape(*slot.batch_shape, *self.shape)
 
     def decode(self, observation: Any) -> Slot:
@@ -129,15 +163,22 @@ class ObservationCoder:
             gains = gains_of_units(gains)
         tasks = {}
         for name in TASKS:
-            if name not in self.task_scales:
-                tasks[name] = self.scenario.per_device(name)
-                continue
-            tasks[name] = values[..., self.n_servers + list(self.task_scales).index(name)]
-            if self.kind != "raw":
+            tasks[name] = (
+                self.scenario.per_device(name)
+                if name not in self.task_scales
+                else values[..., self.n_servers + list(self.task_scales).index(name)]
+            )
+            if name in self.task_scales and self.kind != "raw":
                 middle, half = self.task_scales[name]
                 tasks[name] = middle + half * tasks[name]
+            if self._absences:
+                tasks[name] = np.where(values[..., -1] > 0.5, tasks[name], NO_TASK)
+        hosts = None
+        if self._migrates:
+            at = values[..., self.host_columns] > 0.5
+            hosts = np.where(at.any(axis=-1), 1 + at.argmax(axis=-1), 0)
         # float32 may round the ends of the model's range outwards.
-        return Slot(np.clip(gains, SMALLEST, LARGEST), **tasks)
+        return Slot(np.clip(gains, SMALLEST, LARGEST), **tasks, hosts=hosts)
 
 
 def kind_of_space(scenario: Scenario, space: Any) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.simulator import Reward, Simulator
+from mec_gym.model.episode import Episode
 from mec_gym.model.slot import Slot
 from mec_gym.outcome import Outcome, evaluate
 from mec_gym.rendering import Frame, Picture
@@ -24,7 +25,7 @@ ENV_ID = "mec_gym/MultiMEC-v0"
 
 MAX_EPISODE_STEPS = 100
 RENDER_MODES = ("rgb_array", "human")
-ARGUMENTS = ("scenario", "reward", "observation", "optimum", "render_mode")
+ARGUMENTS = ("scenario", "reward", "observation", "optimum", "episode", "render_mode")
 
 
 class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
@@ -84,6 +85,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         the presets, 1 to 4 ms. The vector env solves all copies in one batch: 64 copies take 25 to
         110 times as long as without, but per slot a sixth of the single env's time in
         ``paper-30x2``, a third in ``paper-200x10`` and four fifths in ``unequal-200x10``.
+    episode : Episode, optional
+        Show this path, of :func:`mec_gym.episode`, in every episode, in place of drawing one.
     render_mode : {"rgb_array", "human"}, optional
         Needs ``pip install "mec-gym[render]"``.
     **overrides
@@ -114,6 +117,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         reward: Reward = "reciprocal",
         observation: str = "flat",
         optimum: bool = False,
+        episode: Episode | None = None,
         render_mode: str | None = None,
         **overrides: Any,
     ) -> None:
@@ -125,6 +129,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         self._simulator = Simulator(
             self.scenario, reward=reward, observation=observation, optimum=optimum
         )
+        self._episode = episode
+        self._simulator.replay(None if episode is None else [episode])
         self._shape = (self.scenario.n_devices,)
         self.observation_space = self._simulator.coder.space()
         self.action_space = assignment_space(self.scenario)
@@ -137,11 +143,14 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin an episode; return an observation, and the info of all-local execution.
 
-        A seed restarts the env's randomness, without one the stream goes on. No `options` are
-        known: others than {} bring a warning.
+        A seed restarts the env's randomness, without one the stream goes on.
+        ``options["episode"]``, a :class:`mec_gym.Episode` of an equal scenario, is shown from its
+        beginning, in place of what would be drawn; the step that decides its last slot truncates.
         """
-        warn_of_options(options, ())
+        warn_of_options(options, ("episode",))
+        episode = (options or {}).get("episode", self._episode)
         super().reset(seed=seed)
+        self._simulator.replay(None if episode is None else [episode])
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:
             self._begin_picture(info)
@@ -154,10 +163,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Price a decision, (N,) integers, 0 = local, j = server j, and move on to the next slot.
 
-        Returns the next slot's observation, the reward, twice False (a time limit is a wrapper's),
-        and info. ``TypeError`` or ``ValueError`` for an action of another dtype or shape, out of
-        range, or against eq. (7): the env stays as it was. ``RuntimeError`` before the first
-        ``reset``.
+        Returns the next slot's observation, the reward, False, whether a recorded episode is over
+        (a time limit is a wrapper's), and info. ``TypeError`` or ``ValueError`` for an action of
+        another dtype or shape, out of range, or against eq. (7): the env stays as it was.
+        ``RuntimeError`` before the first ``reset``.
         """
         assignment = self._simulator.checked(action, self._shape)
         if self._picture:
@@ -165,7 +174,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         observation, reward, info = self._simulator.step(assignment, [self.np_random])
         if self._picture:
             self._picture.decided(assignment, info)
-        return observation, float(reward), False, False, info
+        over = self._simulator.over
+        return observation, float(reward), False, over is not None and bool(over[0]), info
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a picture of the slot that was decided last, shape (H, W, 3), uint8.
@@ -201,6 +211,14 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     def slot(self) -> Slot:
         """The current slot, in which the next action will be priced; read-only, never changed."""
         return read_only(self._simulator.slot)
+
+    @property
+    def seen(self) -> Slot:
+        """The current slot as the observation shows it: with old gains where the channel is stale.
+
+        Read-only, never changed.
+        """
+        return read_only(self._simulator.seen)
 
     @property
     def coder(self) -> ObservationCoder:
@@ -279,7 +297,8 @@ def warn_of_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> 
 
 def read_only(slot: Slot) -> Slot:
     """Return a slot that shares its arrays with another and cannot be written to."""
-    views = [array.view() for array in (slot.gains, slot.data_bits, slot.cycles)]
+    arrays = (slot.gains, slot.data_bits, slot.cycles, slot.hosts)
+    views = [array.view() for array in arrays if array is not None]
     for view in views:
         view.flags.writeable = False
     return Slot.trusted(*views)
@@ -321,12 +340,4 @@ def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequen
             f"state must come from get_state() of the same kind of env; it lacks {missing}."
         )
     other = Scenario.from_json(state["scenario"])
-    if other != scenario:
-        differ = [
-            field
-            for field in Scenario.fields()
-            if field != "name" and getattr(other, field) != getattr(scenario, field)
-        ]
-        raise ValueError(
-            f"state must come from an env of an equal scenario; it differs in {', '.join(differ)}."
-        )
+    scenario.require_equal(other, "state must come from an env of an equal scenario")

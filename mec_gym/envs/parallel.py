@@ -42,7 +42,9 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
 
     **Observation** of agent j: Box, float32, shape (N · (1 + T),): its own gains to all devices,
     then the T task columns one after the other, coded as in
-    :class:`~mec_gym.envs.offloading.MultiMECEnv` ("flat" is "db"). **Action**: Box [0, 1], shape
+    :class:`~mec_gym.envs.offloading.MultiMECEnv` ("flat" is "db"). Where services migrate there
+    follow two columns of 0 and 1: whose service it hosts, and whose another server hosts; where
+    devices may be absent, who is present. **Action**: Box [0, 1], shape
     (N,): a score for every device. The decision is the paper's :func:`mec_gym.vote`.
     **Reward**: the central env's, the same for every agent. **State**: the central env's
     observation as a vector, row by row. **Info** of every agent: the central env's.
@@ -92,7 +94,6 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         self.possible_agents = [f"mec_{j}" for j in range(1, self.scenario.n_servers + 1)]
         self.agents: list[str] = []
         coder = self._central.coder
-        self._table = (self.scenario.n_devices, coder.n_columns)
         central = coder.space()
         self.state_space = Box(central.low.ravel(), central.high.ravel(), dtype=np.float32)
         self._observation_spaces = {agent: coder.column_space() for agent in self.possible_agents}
@@ -186,12 +187,8 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
         return np.stack(rows)
 
     def _observations(self) -> dict[str, Observation]:
-        columns = self._state.reshape(self._table).T
-        tasks = columns[self.scenario.n_servers :].ravel()
-        return {
-            agent: np.concatenate([columns[j], tasks])
-            for j, agent in enumerate(self.possible_agents)
-        }
+        rows = self._central.coder.columns_of_servers(self._state)
+        return dict(zip(self.possible_agents, rows, strict=True))
 
     def _infos(self, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
         return {

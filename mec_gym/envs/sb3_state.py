@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, unwrap_vec_wrapper
 
+from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.envs.sb3 import SB3VecEnv
 
 _COUNTERS = ("_elapsed_steps", "rewards", "needs_reset")
@@ -37,22 +38,18 @@ def env_state(env: VecEnv) -> dict[str, Any]:
 
 
 def set_env_state(env: VecEnv, state: Mapping[str, Any]) -> None:
-    """Bring an env to where another was, episodes under way included."""
+    """Bring an env to where another was, episodes under way included, or refuse it unchanged.
+
+    ``TypeError`` or ``ValueError`` for the state of another kind of env, of other copies or sizes.
+    """
+    _require_fitting(env, state)
     env.reset()
     native = env.unwrapped
-    if isinstance(native, SB3VecEnv) != ("native" in state):
-        raise ValueError(
-            "the model was trained on the other kind of vector env (native batch or single envs): "
-            "give the same kind to continue exactly, or force_reset=True to begin new episodes."
-        )
     if isinstance(native, SB3VecEnv):
         venv: Any = native.venv.unwrapped
         venv.set_state(state["native"])
     else:
-        copies = state["copies"]
-        if len(copies) != env.num_envs:
-            raise ValueError(f"the model was trained on {len(copies)} copies; got {env.num_envs}.")
-        for index, copy in enumerate(copies):
+        for index, copy in enumerate(state["copies"]):
             env.env_method("set_state", copy["world"], indices=index)
             for name in _COUNTERS:
                 if name in copy and env.has_attr(name):
@@ -62,3 +59,21 @@ def set_env_state(env: VecEnv, state: Mapping[str, Any]) -> None:
     if monitor is not None and state["monitor"] is not None:
         for name, value in state["monitor"].items():
             setattr(monitor, name, value.copy() if value.ndim else int(value))
+
+
+def _require_fitting(env: VecEnv, state: Mapping[str, Any]) -> None:
+    native = env.unwrapped
+    if isinstance(native, SB3VecEnv) != ("native" in state):
+        raise ValueError(
+            "the model was trained on the other kind of vector env (native batch or single envs): "
+            "give the same kind to continue exactly, or force_reset=True to begin new episodes."
+        )
+    if isinstance(native, SB3VecEnv):
+        venv: Any = native.venv.unwrapped
+        venv.set_state(state["native"])  # all of it or nothing; the reset to come undoes it
+        return
+    copies = state["copies"]
+    if len(copies) != env.num_envs:
+        raise ValueError(f"the model was trained on {len(copies)} copies; got {env.num_envs}.")
+    for scenario, copy in zip(env.get_attr("scenario"), copies, strict=True):
+        MultiMECEnv(scenario).set_state(copy["world"])

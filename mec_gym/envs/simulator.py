@@ -13,6 +13,8 @@ from mec_gym.fields import Uniform
 from mec_gym.model.arrays import sum_by_server
 from mec_gym.model.assignment import require_in_range
 from mec_gym.model.constants import constants_of
+from mec_gym.model.cost import hosts_after, migrates
+from mec_gym.model.episode import Episode, Recorded
 from mec_gym.model.slot import Slot
 from mec_gym.model.world import World
 from mec_gym.optimum import solve
@@ -27,6 +29,8 @@ from mec_gym.validation import (
 )
 
 REWARDS = ("reciprocal", "relative", "negative")
+
+MIGRATION = ("migration_s", "migration_j")
 
 Reward = str | Callable[[Outcome], Any]
 """One of REWARDS, or a function that gives the rewards, shape ([B]), of an Outcome."""
@@ -55,13 +59,17 @@ class Simulator:
         self._batch = () if n_copies is None else (n_copies,)
         self.n_copies = 1 if n_copies is None else n_copies
         self.coder = ObservationCoder(scenario, observation)
-        self.world = World(scenario, n_copies)
+        self._drawn = World(scenario, n_copies)
+        self.world: World | Recorded = self._drawn
+        self._hosts: NDArray[np.int64] | None = None
+        if scenario.migrates:
+            self._hosts = np.zeros((*self._batch, scenario.n_devices), dtype=np.int64)
         self._n_servers = scenario.n_servers
         self._reward = reward
         self._with_optimum = require_bool("optimum", optimum)
         self._constants = constants_of(scenario, np.empty(0))
         self._work: Work | None = None
-        if not isinstance(scenario.cycles, Uniform):
+        if not isinstance(scenario.cycles, Uniform) and not scenario.absences:
             # What constant cycles lead to is the same in every slot.
             cycles = np.tile(scenario.per_device("cycles"), (*self._batch, 1))
             self._work = work_of(self._constants, cycles)
@@ -108,10 +116,41 @@ class Simulator:
 
     @property
     def slot(self) -> Slot:
-        """The current slots, batch shape (B,) or ()."""
-        if self.world.slot is None:
+        """The current slots as they are priced, batch shape (B,) or ()."""
+        slot = self.world.slot
+        return slot if self._hosts is None and slot is not None else self._hosted(slot)
+
+    @property
+    def seen(self) -> Slot:
+        """The current slots as a decision sees them, with gains as old as `csi_delay_slots`."""
+        slot = self.world.seen
+        return slot if self._hosts is None and slot is not None else self._hosted(slot)
+
+    def _hosted(self, slot: Slot | None) -> Slot:
+        if slot is None:
             raise RuntimeError("there is no slot before the first reset().")
-        return self.world.slot
+        return Slot.trusted(slot.gains, slot.data_bits, slot.cycles, self._hosts)
+
+    def replay(self, episodes: Sequence[Episode] | None) -> None:
+        """Show recorded episodes from the next reset on, one per copy; for None, draw again."""
+        if episodes is None:
+            self.world = self._drawn
+            return
+        if len(episodes) != self.n_copies:
+            raise ValueError(
+                f"episode must be one Episode, or one for each copy, {self.n_copies}; "
+                f"got {len(episodes)}."
+            )
+        for one in episodes:
+            if not isinstance(one, Episode):
+                raise TypeError(f"episode must be an Episode; got {type(one).__name__}.")
+            self.scenario.require_equal(one.scenario, "episode must be of an equal scenario")
+        self.world = Recorded(episodes, self.n_copies if self._batch else None)
+
+    @property
+    def over(self) -> NDArray[np.bool_] | None:
+        """Which copies have shown their recorded episodes to the end, shape (B,); None: drawn."""
+        return self.world.over if isinstance(self.world, Recorded) else None
 
     def reset(
         self, rngs: Sequence[np.random.Generator], copies: Sequence[int] | None = None
@@ -122,7 +161,10 @@ class Simulator:
         """
         self.world.reset(rngs, copies)
         self._bounds = None
-        return self.coder.encode(self.slot), self.local_info()
+        if self._hosts is not None:
+            self._hosts = self._hosts.copy()
+            self._hosts[slice(None) if copies is None or not self._batch else list(copies)] = 0
+        return self.coder.encode(self.seen), self.local_info()
 
     def local_info(self) -> dict[str, Any]:
         """Return the info of all-local execution of the current slots."""
@@ -142,9 +184,11 @@ class Simulator:
         info = self._figures(assignment)
         reward = self._rewarded(assignment, info["objective"])
         self._bounds = None
+        if self._hosts is not None:
+            self._hosts = hosts_after(np, assignment, self._hosts, self.slot.cycles)
         if not len(restart):
             self.world.advance(rngs)
-            return self.coder.encode(self.slot), reward, info
+            return self.coder.encode(self.seen), reward, info
         going = sorted(set(range(self.n_copies)) - set(restart))
         if going:
             self.world.advance(rngs, going)
@@ -157,7 +201,8 @@ class Simulator:
 
     def _figures(self, assignment: NDArray[np.int64]) -> dict[str, Any]:
         """Return the info of a decision in the current slots."""
-        costs = price(self._constants, self.slot, assignment, self._work)
+        slot = self.slot
+        costs = price(self._constants, slot, assignment, self._work)
         counts = sum_by_server(np, None, assignment, self._n_servers)
         if self._batch:
             sums: Any = [np.add.reduce(part, -1) for part in costs]
@@ -173,6 +218,11 @@ class Simulator:
             "n_offloaded": self.scenario.n_devices - counts.T[0],
             "devices_per_server": counts[..., 1:],
         }
+        if self._constants.migration is not None:
+            moves = migrates(assignment, slot.hosts, slot.cycles)
+            info["migrations"] = np.count_nonzero(moves, axis=-1) if self._batch else moves.sum()
+            for key, each in zip(MIGRATION, self._constants.migration, strict=True):
+                info[key] = np.add.reduce(moves * each, -1)
         if self._with_optimum:
             best, bound = self._optimum()
             # Fresh at every call; [()] makes a number of an array without axes.
@@ -217,9 +267,19 @@ class Simulator:
 
     def get_state(self) -> dict[str, Any]:
         """Return the state of all copies, generators apart."""
-        return self.world.get_state()
+        hosts = None if self._hosts is None else self._hosts.copy()
+        return self.world.get_state() | {"hosts": hosts}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go back to a state."""
-        self.world.set_state(state)
+        hosts = state["hosts"]
+        if self._hosts is not None:
+            reference = np.ones((*self._hosts.shape, self._n_servers))
+            hosts = np.array(Slot(reference, 1.0, 1.0, hosts).hosts)
+        if state.get("recorded") is None:
+            self._drawn.set_state(state)
+            self.world = self._drawn
+        else:
+            self.world = Recorded.of_state(state, self.n_copies if self._batch else None)
+        self._hosts = hosts
         self._bounds = None

@@ -26,6 +26,7 @@ from mec_gym.envs.offloading import (
 )
 from mec_gym.envs.simulator import Reward, Simulator
 from mec_gym.fields import canonical_integer, canonical_limit
+from mec_gym.model.episode import Episode
 from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
 from mec_gym.rendering import Picture
@@ -47,6 +48,8 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         B.
     scenario, reward, observation, optimum, **overrides
         As for the single env.
+    episode : Episode or sequence of Episode, optional
+        Show this path in every copy and episode, or one for each copy.
     max_episode_steps : int, optional
         Truncate after so many slots; ``gym.make_vec`` passes 100. None or -1: never.
     autoreset_mode : AutoresetMode or str
@@ -75,6 +78,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         reward: Reward = "reciprocal",
         observation: str = "flat",
         optimum: bool = False,
+        episode: Episode | Sequence[Episode] | None = None,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
@@ -97,6 +101,8 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self._simulator = Simulator(
             self.scenario, self.num_envs, reward=reward, observation=observation, optimum=optimum
         )
+        self._episode = episode
+        self._replay(episode)
         self.single_observation_space = self._simulator.coder.space()
         self.single_action_space = assignment_space(self.scenario)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -147,14 +153,20 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
 
         An int seeds copy *i* with ``seed + i``; a sequence has one entry per copy.
         ``options["reset_mask"]``, a bool array of shape (B,), says which copies are reset: all by
-        default. Each array in infos has a mask ``_key`` of the copies that were reset.
+        default. ``options["episode"]``, an :class:`mec_gym.Episode` or one for each copy, is shown
+        in place of what would be drawn, until the next reset of all copies. Each array in infos has
+        a mask ``_key`` of the copies that were reset.
         """
-        warn_of_options(options, ("reset_mask",))
+        warn_of_options(options, ("reset_mask", "episode"))
         seeds = _seed_list(seed, self.num_envs)
         mask = _reset_mask(options, self.num_envs)
         if self._simulator.world.slot is None and not mask.all():
             raise ValueError("the first reset() must reset every copy; got a partial reset_mask.")
         copies = [int(index) for index in np.flatnonzero(mask)]
+        if mask.all():
+            self._replay((options or {}).get("episode", self._episode))
+        elif "episode" in (options or {}):
+            raise ValueError("options['episode'] needs a reset of every copy; got a reset_mask.")
         self._seed(seeds, copies)
         observations, info = self._simulator.reset(self._rngs, copies)
         self._elapsed[mask] = 0
@@ -194,6 +206,8 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         truncations = np.zeros(self.num_envs, dtype=bool)
         if self.max_episode_steps is not None:
             truncations = (self._elapsed >= self.max_episode_steps) & ~restart
+        if (over := self._simulator.over) is not None:
+            truncations |= over
         self._draw_pictures(assignment, info, restart)
         infos = _masked(info, np.ones(self.num_envs, dtype=bool))
         self._ended = truncations.copy()
@@ -201,6 +215,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             observations, infos = self._restart_now(observations, info, truncations)
         terminations = np.zeros(self.num_envs, dtype=bool)
         return observations, rewards, terminations, truncations, infos
+
+    def _replay(self, episode: Episode | Sequence[Episode] | None) -> None:
+        if isinstance(episode, Episode):
+            episode = [episode] * self.num_envs
+        self._simulator.replay(episode)
 
     def _restart_now(
         self, observations: NDArray[np.float32], info: dict[str, Arrays], ended: NDArray[np.bool_]
@@ -253,6 +272,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     def slot(self) -> Slot:
         """The current slots, batch shape (B,); read-only."""
         return read_only(self._simulator.slot)
+
+    @property
+    def seen(self) -> Slot:
+        """The current slots as observations show them, batch shape (B,); read-only."""
+        return read_only(self._simulator.seen)
 
     @property
     def coder(self) -> ObservationCoder:

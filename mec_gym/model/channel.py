@@ -20,12 +20,12 @@ def path_gain(
     reference_gain: float,
     min_distance_m: float,
 ) -> NDArray[np.float64]:
-    """Return the gain of every link without fading, shape (N, M), [M-2], eq. (3) with l_ij = 1.
+    """Return the gain of every link without fading, (..., N, M), [M-2], eq. (3) with l_ij = 1.
 
-    β0 / ((X_j − x_i)² + (Y_j − y_i)²), from positions of shape (N, 2) and (M, 2) [m]; β0 is the
+    β0 / ((X_j − x_i)² + (Y_j − y_i)²), from positions (..., N, 2) and (..., M, 2) [m]; β0 is the
     gain at 1 m, and no distance counts as less than `min_distance_m`.
     """
-    offset = device_positions_m[:, None, :] - server_positions_m[None, :, :]
+    offset = device_positions_m[..., :, None, :] - server_positions_m[..., None, :, :]
     squared = np.maximum((offset**2).sum(axis=-1), min_distance_m**2)
     return np.asarray(reference_gain / squared)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -29,6 +30,7 @@ class Constants:
     server_frequency_hz: Array  # F_j^max, (M,) [cycle/s], eq. (6)
     frequency_by_choice: Array  # the same behind a 1 for choice 0: an assignment indexes it
     weight_ratio: Array  # φ_T / φ_E, (N,) [J/s]; 1e60 where φ_E = 0
+    migration: tuple[Array, Array] | None  # τ (N,) [s] and ε (N,) [J] of a move, [D-5]; None: free
     local_choice: Any  # 0, in the form that compares fastest with an assignment
 
     @cached_property
@@ -47,8 +49,15 @@ def constants_of(scenario: Scenario, reference: Array) -> Constants:
     key = (xp.__name__, str(reference.dtype), "cpu" if xp is np else str(reference.device))
     cache: dict[tuple[str, str, str], Constants] = scenario.__dict__.setdefault("_constants", {})
     if key not in cache:
-        cache[key] = _build(scenario, xp, reference)
+        with lasting(xp):
+            cache[key] = _build(scenario, xp, reference)
     return cache[key]
+
+
+def lasting(xp: Any) -> AbstractContextManager[Any]:
+    """Return the context to make what is cached in: torch's inference mode would stick to it."""
+    mode = getattr(xp, "inference_mode", None)
+    return mode(False) if mode else nullcontext()
 
 
 def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
@@ -78,5 +87,10 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
         server_frequency_hz=array(speeds),
         frequency_by_choice=array(np.concatenate([[1.0], speeds])),
         weight_ratio=array(ratio),
+        migration=(
+            (array(scenario.per_device("migration_s")), array(scenario.per_device("migration_j")))
+            if scenario.migrates
+            else None
+        ),
         local_choice=np.array(0) if xp is np else 0,
     )

@@ -6,6 +6,10 @@ from typing import Any
 
 from mec_gym.model.arrays import Array
 from mec_gym.model.channel import rate_bps
+from mec_gym.validation import SMALLEST
+
+NO_TASK = SMALLEST
+"""Bits and cycles of a device that is absent: whatever it does costs next to nothing."""
 
 
 def uplink(
@@ -54,3 +58,17 @@ def computing_time(xp: Any, cycles: Array, frequency_hz: Array, *, running: bool
     idle = frequency_hz == 0.0
     time = cycles / xp.where(idle, xp.ones_like(frequency_hz), frequency_hz)
     return xp.where(idle, xp.full_like(time, float("inf")), time)
+
+
+def migrates(assignment: Array, hosts: Array, cycles: Array) -> Array:
+    """Return which services move, [D-5], shape (..., N): to a server that is not their host.
+
+    `hosts` are those before the decision, 0 = nowhere yet; local execution leaves a service where
+    it is, and so does a device without a task.
+    """
+    return (assignment > 0) & (assignment != hosts) & (cycles > NO_TASK)
+
+
+def hosts_after(xp: Any, assignment: Array, hosts: Array, cycles: Array) -> Array:
+    """Return where each service is after a decision, shape (..., N): [D-5]."""
+    return xp.where(migrates(assignment, hosts, cycles), assignment, hosts)

@@ -23,14 +23,14 @@ LEVY_SCALE = 1 / 50
 class Layout:
     """Positions, and the gains that follow from them."""
 
-    device_positions_m: NDArray[np.float64]  # (x_i, y_i), shape (N, 2)
-    server_positions_m: NDArray[np.float64]  # (X_j, Y_j), shape (M, 2)
-    path_gains: NDArray[np.float64]  # eq. (3) without fading, shape (N, M)
+    device_positions_m: NDArray[np.float64]  # (x_i, y_i), shape (..., N, 2)
+    server_positions_m: NDArray[np.float64]  # (X_j, Y_j), shape (..., M, 2)
+    path_gains: NDArray[np.float64]  # eq. (3) without fading, shape (..., N, M)
 
     @property
     def distances_m(self) -> NDArray[np.float64]:
-        """Distance of each device to each server, shape (N, M) [m]."""
-        offset = self.device_positions_m[:, None, :] - self.server_positions_m[None, :, :]
+        """Distance of each device to each server, shape (..., N, M) [m]."""
+        offset = self.device_positions_m[..., :, None, :] - self.server_positions_m[..., None, :, :]
         return np.asarray(np.hypot(offset[..., 0], offset[..., 1]))
 
 

@@ -1,4 +1,4 @@
-"""Slot: all that changes from slot to slot."""
+"""Slot: all that a decision may know of its slot."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from mec_gym.model.arrays import Array, as_numpy, like, namespace_of
-from mec_gym.validation import real_array, require_positive
+from mec_gym.validation import real_array, refuse_where, require_positive, require_unmasked
 
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """Channel gains and tasks of one slot, or of a batch of slots.
+    """Channel gains, tasks and hosts of one slot, or of a batch of slots.
 
     Attributes
     ----------
@@ -23,13 +23,17 @@ class Slot:
         D_i. Broadcast to the batch on construction.
     cycles : array, shape (..., N), [cycle]
         F_i. Broadcast to the batch on construction.
+    hosts : integer array, shape (..., N), optional
+        The server that holds each device's service before the decision, 0 = none yet: what
+        migration costs depends on it, [D-5]. None where nothing has been placed.
 
     Raises
     ------
     TypeError
-        If an entry is not a number.
+        If an entry is not a number, or a host no integer.
     ValueError
-        If shapes disagree, or an entry is not finite, positive and within [1e-30, 1e30].
+        If shapes disagree, an entry is not finite, positive and within [1e-30, 1e30], or a host
+        is not in 0...M.
 
     Notes
     -----
@@ -47,6 +51,7 @@ class Slot:
     gains: Array
     data_bits: Array
     cycles: Array
+    hosts: Array | None = None
 
     def __post_init__(self) -> None:
         gains = _as_float("gains", self.gains)
@@ -67,9 +72,13 @@ class Slot:
             object.__setattr__(self, name, values)
         for name, unit in (("gains", "1"), ("data_bits", "bit"), ("cycles", "cycle")):
             require_positive(name, as_numpy(getattr(self, name)), unit=unit)
+        if self.hosts is not None:
+            object.__setattr__(self, "hosts", _as_hosts(self.hosts, gains))
 
     @classmethod
-    def trusted(cls, gains: Array, data_bits: Array, cycles: Array) -> Slot:
+    def trusted(
+        cls, gains: Array, data_bits: Array, cycles: Array, hosts: Array | None = None
+    ) -> Slot:
         """Return a Slot of arrays of one kind and full shapes, without any check."""
         slot = object.__new__(cls)
         # A frozen dataclass forbids attributes, not the entries behind them.
@@ -77,7 +86,14 @@ class Slot:
         fields["gains"] = gains
         fields["data_bits"] = data_bits
         fields["cycles"] = cycles
+        fields["hosts"] = hosts
         return slot
+
+    def hosted(self, hosts: Array | None) -> Slot:
+        """Return the slot with other hosts (..., N), or for None with services placed nowhere."""
+        if hosts is not None:
+            hosts = _as_hosts(hosts, self.gains)
+        return Slot.trusted(self.gains, self.data_bits, self.cycles, hosts)
 
     @property
     def n_devices(self) -> int:
@@ -108,7 +124,9 @@ class Slot:
             parts = (*parts, ...)
         whole = slice(None)
         tasks = (*parts, whole)
-        return Slot.trusted(self.gains[(*tasks, whole)], self.data_bits[tasks], self.cycles[tasks])
+        hosts = None if self.hosts is None else self.hosts[tasks]
+        gains = self.gains[(*tasks, whole)]
+        return Slot.trusted(gains, self.data_bits[tasks], self.cycles[tasks], hosts)
 
 
 def _as_float(name: str, value: Any, *, reference: Array | None = None) -> Array:
@@ -124,3 +142,28 @@ def _as_float(name: str, value: Any, *, reference: Array | None = None) -> Array
         kept = value.dtype in (xp.float32, xp.float64)
         array = xp.astype(value, value.dtype if kept else xp.float64)
     return array if reference is None else like(reference, array)
+
+
+def _as_hosts(value: Any, gains: Array) -> Array:
+    """Return hosts as int64 of the gains' kind and batch, checked."""
+    xp = namespace_of(gains)
+    require_unmasked("hosts", value)
+    device = {} if xp is np else {"device": gains.device}
+    array = xp.asarray(value, **device)
+    whole = array.dtype.kind in "iu" if xp is np else xp.isdtype(array.dtype, "integral")
+    if not whole:
+        raise TypeError(
+            f"hosts must hold integers (0 = none yet, j = server j); got dtype {array.dtype}."
+        )
+    shape, n_servers = tuple(gains.shape[:-1]), gains.shape[-1]
+    try:
+        array = xp.broadcast_to(xp.astype(array, xp.int64), shape)
+    except (ValueError, RuntimeError):
+        raise ValueError(
+            f"hosts must have shape (..., N) that fits gains of shape {tuple(gains.shape)}; "
+            f"got shape {tuple(array.shape)}."
+        ) from None
+    plain = as_numpy(array)
+    requirement = f"must lie in 0...{n_servers} (0 = none yet, j = server j)"
+    refuse_where((plain < 0) | (plain > n_servers), "hosts", requirement, plain)
+    return array

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from mec_gym.optimum.problem import LoadProblems, paying
-from mec_gym.optimum.solution import Optimum, choice_costs, load_problem, load_problems, solve
+from mec_gym.optimum.solution import (
+    Optimum,
+    choice_costs,
+    counterfactuals,
+    load_problem,
+    load_problems,
+    solve,
+)
 
 __all__ = [
     "LoadProblems",
     "Optimum",
     "choice_costs",
+    "counterfactuals",
     "load_problem",
     "load_problems",
     "paying",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +61,7 @@ class Solution:
 def minimise(problem: LoadProblem) -> Solution:
     """Return the optimum, or the best assignment found with a lower bound.
 
-    Exact where the tasks that are not free are equal, and for tiny problems; often elsewhere.
+    Exact where tasks are equal, and for tiny problems; often elsewhere.
     """
     found = minimise_all(problem.alone())
     return Solution(
@@ -76,54 +75,24 @@ def minimise(problem: LoadProblem) -> Solution:
 
 def minimise_all(problems: LoadProblems) -> Solution:
     """Return :func:`minimise` of every problem of a batch, the same numbers as one by one."""
-    _, devices, choices = problems.cost.shape
-    works = problems.root_work > 0.0
-    every, some = np.asarray(works.all(axis=-1)), np.asarray(works.any(axis=-1))
+    batch, devices, choices = problems.cost.shape
     equal = problems.equal_tasks
     tiny = float(choices) ** min(devices, 64) <= ENUMERATION_LIMIT
-    kinds: tuple[tuple[Callable[[LoadProblems], Solution], NDArray[np.bool_]], ...] = (
-        (_some_free, some & ~every),
-        (_equal, some & every & equal),
-        (_tiny if tiny else _unequal, some & every & ~equal),
-    )
+    kinds = ((_equal, equal), (_tiny if tiny else _unequal, ~equal))
     with np.errstate(under="ignore", over="ignore"):
         for method, rows in kinds:
             if rows.all():
                 return method(problems)
-        found = _free(problems)
+        found = Solution(
+            np.empty((batch, devices), dtype=np.int64),
+            np.empty(batch),
+            np.empty(batch),
+            np.empty((batch, choices - 1)),
+            np.empty(batch, dtype=bool),
+        )
         for method, rows in kinds:
-            if rows.any():
-                found.put(rows, method(problems.at(rows)))
+            found.put(rows, method(problems.at(rows)))
     return found
-
-
-def _free(problems: LoadProblems) -> Solution:
-    """No root work: the devices load no server, and the least cost is best for each."""
-    assignment = problems.cost.argmin(axis=-1)
-    value = problems.objective(assignment[:, None])[:, 0]
-    prices = np.zeros((len(value), problems.cost.shape[-1] - 1))
-    return Solution(assignment, value, value.copy(), prices, np.ones(len(value), dtype=bool))
-
-
-def _some_free(problems: LoadProblems) -> Solution:
-    """Devices without root work take what is best for them, whatever the others do."""
-    found = _free(problems)
-    for row, work in enumerate(problems.root_work):
-        found.put(np.array([row]), _with_free(problems[row], work > 0.0))
-    return found
-
-
-def _with_free(problem: LoadProblem, working: NDArray[np.bool_]) -> Solution:
-    """Solve a problem in which some devices have no root work, as a batch of one."""
-    rest = minimise_all(problem.part(working).alone())
-    assignment = problem.cost.argmin(axis=1)[None]
-    assignment[:, working] = rest.assignment
-    value = np.array([problem.objective(assignment[0])])
-    # fsum is exact but for its last digit, and so is the sum: 4 digits' worth is on the safe side.
-    free = math.fsum(problem.cost[~working].min(axis=1))
-    bound = (rest.lower_bound + free) * (1.0 - 4.0 * np.finfo(np.float64).eps)
-    bound = np.where(rest.exact, value, np.minimum(bound, value))
-    return Solution(assignment, value, bound, rest.prices, rest.exact)
 
 
 def _equal(problems: LoadProblems) -> Solution:

@@ -59,21 +59,22 @@ def dual_bounds(problems: LoadProblems, prices: NDArray[np.float64]) -> NDArray[
         priced = prices[:, :, None] * problems.root_work[:, None]
         priced += np.swapaxes(problems.cost[..., 1:], -1, -2)
         gains = np.minimum(problems.cost[..., 0], priced.min(axis=-2))
-        paid, magnitude = _conjugates(problems, prices)
+        paid, magnitude = conjugates(problems, prices)
         # fsum is exact up to its last digit. The terms before it take at most 6 roundings of
         # relative size 2^-53 of the magnitudes summed, all terms being sums of products of
         # numbers >= 0 except `paid`, whose own terms are in `magnitude`.
-        income = _exact_sums(gains)
-        bound = income - _exact_sums(paid)
-        bound -= 4.0 * np.finfo(np.float64).eps * (income + _exact_sums(magnitude))
+        income = exact_sums(gains)
+        bound = income - exact_sums(paid)
+        bound -= 4.0 * np.finfo(np.float64).eps * (income + exact_sums(magnitude))
         return np.where(np.isfinite(bound), np.maximum(bound, 0.0), 0.0)
 
 
-def _exact_sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def exact_sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums of rows, rounded once."""
     return np.array([math.fsum(row) for row in rows.tolist()])
 
 
-def _conjugates(
+def conjugates(
     problems: LoadProblems, prices: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return max over the loads of λL − L²/F for each server, and the sum of its terms' sizes."""

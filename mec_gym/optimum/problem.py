@@ -24,7 +24,7 @@ class LoadProblem:
     """Minimise Σ_i cost[i, a_i] + Σ_j L_j² / F_j over a; L_j = Σ s_i over the i on server j."""
 
     cost: NDArray[np.float64]  # (N, M + 1) >= 0: column 0 local (infinite: forbidden), j server j
-    root_work: NDArray[np.float64]  # s_i = sqrt(φ_T F_i), (N,) [sqrt(cycle/s)], not negative
+    root_work: NDArray[np.float64]  # s_i = sqrt(φ_T F_i), (N,) [sqrt(cycle/s)], positive
     server_frequency: NDArray[np.float64]  # F_j, (M,) [cycle/s], positive
 
     @property
@@ -66,10 +66,6 @@ class LoadProblem:
         # Of no devices at all, bincount counts in integers.
         return loads.astype(np.float64, copy=False).reshape(len(batch), width)[:, 1:]
 
-    def part(self, devices: NDArray[Any]) -> LoadProblem:
-        """Return the problem of some of the devices alone."""
-        return LoadProblem(self.cost[devices], self.root_work[devices], self.server_frequency)
-
 
 @dataclass(frozen=True, eq=False)
 class LoadProblems:
@@ -82,8 +78,6 @@ class LoadProblems:
     @cached_property
     def equal_tasks(self) -> NDArray[np.bool_]:
         """Whether all root works of a slot are equal, up to 1e-12 relative; shape (B,)."""
-        if not self.root_work.shape[-1]:
-            return np.ones(len(self.root_work), dtype=bool)
         largest = self.root_work.max(axis=-1)
         least = self.root_work.min(axis=-1)
         return np.asarray(largest - least <= EQUAL_TOLERANCE * largest)
@@ -151,7 +145,7 @@ class NormalForm(NamedTuple):
 
 
 def normal_form(problem: LoadProblem | LoadProblems) -> NormalForm:
-    """Return the normal form of problems, each with N >= 1 and some root work positive."""
+    """Return the normal form of problems, each with N >= 1."""
     unit = problem.root_work.max(axis=-1)
     units = unit[..., None]
     cost = np.ascontiguousarray(np.swapaxes(problem.cost, -1, -2))

@@ -16,10 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mec_gym.allocation import optimal_power, root_work
-from mec_gym.model.arrays import Array, as_numpy, contiguous
-from mec_gym.model.assignment import require_sizes
+from mec_gym.model.arrays import (
+    Array,
+    as_numpy,
+    contiguous,
+    entry_of_choice,
+    pick,
+    sum_by_server,
+)
+from mec_gym.model.assignment import checked_assignment, require_sizes
 from mec_gym.model.constants import Constants, constants_of
-from mec_gym.model.cost import computing_time, uplink, weighted_cost
+from mec_gym.model.cost import computing_time, migrates, uplink, weighted_cost
 from mec_gym.model.slot import Slot
 from mec_gym.optimum.assign import minimise_all
 from mec_gym.optimum.problem import LoadProblem, LoadProblems
@@ -104,6 +111,7 @@ def solve(scenario: Scenario, slot: Slot) -> Optimum:
         gains.reshape(batch, devices, servers),
         data_bits.reshape(batch, devices),
         cycles.reshape(batch, devices),
+        None if slot.hosts is None else as_numpy(slot.hosts).reshape(batch, devices),
     )
     step = max(1, BLOCK // (devices * (servers + 1)))
     if batch <= step:
@@ -157,8 +165,8 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
     """Return what each choice costs a device but for computation at the servers: (..., N, M + 1).
 
     Column 0 local, infinite where eq. (7) forbids it (`can_execute_locally`, (N,)); column j the
-    least of φ_T T^Tr + φ_E p T^Tr over the power of the link to server j. NumPy arrays or torch
-    tensors.
+    least of φ_T T^Tr + φ_E p T^Tr over the power of the link to server j, and μ_i where that is not
+    the host of the device's service, [D-5]. NumPy arrays or torch tensors.
     """
     xp = constants.xp
     # Devices last, so that per-device numbers broadcast.
@@ -173,6 +181,12 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
         audible=True,
     )
     weights = constants.weight_latency, constants.weight_energy
+    if constants.migration is not None:
+        moving = _migrations(constants, slot)
+        time, energy = (
+            part + moving * price
+            for part, price in zip((time, energy), constants.migration, strict=True)
+        )
     links = weighted_cost(time, energy, *weights)
     time = computing_time(xp, slot.cycles, constants.local_frequency_hz, running=True)
     local = weighted_cost(time, constants.local_power_w * time, *weights)
@@ -180,3 +194,78 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
         local = xp.where(can_execute_locally, local, xp.full_like(local, float("inf")))
     costs = xp.concat([local[..., None, :], links], axis=-2)
     return contiguous(xp.moveaxis(costs, -1, -2))
+
+
+def _migrations(constants: Constants, slot: Slot) -> Array:
+    """Return which choices of a server would move the service, [D-5]: 0 or 1, (..., M, N)."""
+    xp = constants.xp
+    like = slot.gains
+    device = {} if xp is np else {"device": like.device}
+    servers = xp.arange(1, constants.n_servers + 1, **device)[:, None]
+    hosts = constants.local_choice if slot.hosts is None else slot.hosts[..., None, :]
+    return xp.astype(migrates(servers, hosts, slot.cycles[..., None, :]), like.dtype)
+
+
+def counterfactuals(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
+    r"""Return the objective that every other choice of every device would have led to.
+
+    The choices of all others stay; powers and shares are optimal, migration counts. In closed form,
+    O(N M): with L_j the load of server j, device i on it costs c_ij + (L_j² − (L_j − s_i)²) / F_j.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    slot : Slot
+        Gains, tasks and hosts; NumPy arrays or torch tensors.
+    assignment : integer array_like, shape (..., N)
+        0 = local, j = server j; the batch of the slot.
+
+    Returns
+    -------
+    array, shape (..., N, M + 1), [1]
+        ΣΦ with choice j of device i in the place of its own; infinite where eq. (7) forbids it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`mec_gym.evaluate`.
+
+    Examples
+    --------
+    >>> scenario = Scenario(n_devices=2, n_servers=1)
+    >>> slot = Slot(gains=[[1e-6], [1e-6]], data_bits=8e5, cycles=1e9)
+    >>> from mec_gym import evaluate
+    >>> table = counterfactuals(scenario, slot, [0, 1])
+    >>> bool(np.isclose(table[0, 1], evaluate(scenario, slot, [1, 1]).objective))
+    True
+    """
+    checked = checked_assignment(scenario, slot, assignment)
+    constants = constants_of(scenario, slot.gains)
+    xp = constants.xp
+    cost = choice_costs(constants, slot, scenario.can_execute_locally)
+    root = root_work(constants, slot.cycles)
+    root = xp.broadcast_to(root, checked.shape)
+    loads = sum_by_server(xp, root, checked, scenario.n_servers)
+    away = xp.astype(checked > 0, root.dtype)
+    at_own = entry_of_choice(xp, loads, checked)
+    own_speed = pick(xp, constants.frequency_by_choice, checked)
+    own_cost = xp.take_along_axis(cost, checked[..., None], axis=-1)[..., 0]
+    spared = own_cost + away * root * (2.0 * at_own - root) / own_speed
+    mine = _one_of(xp, checked, scenario.n_servers, root.dtype)
+    others = loads[..., None, 1:] - mine * root[..., None]
+    more = root[..., None] * (2.0 * others + root[..., None]) / constants.server_frequency_hz
+    links = cost[..., 1:] + more
+    choices = xp.concat([cost[..., :1], links], axis=-1)
+    objective = price(constants, slot, checked)[2].sum(-1)
+    return objective[..., None, None] - spared[..., None] + choices
+
+
+def _one_of(xp: Any, assignment: Array, n_servers: int, dtype: Any) -> Array:
+    """Return assignments (..., N) as (..., N, M), 1 at the chosen server."""
+    servers = (
+        xp.arange(1, n_servers + 1)
+        if xp is np
+        else xp.arange(1, n_servers + 1, device=assignment.device)
+    )
+    return xp.astype(assignment[..., None] == servers, dtype)

@@ -295,6 +295,23 @@ def test_what_was_learned_is_saved(policy: type[SlotPolicy], tmp_path: Path) -> 
     assert changed.n_tuning_slots == 3  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("policy", [QuotaOffloading, PostedPrices])
+def test_parameters_are_what_was_learned(policy: type[SlotPolicy], tmp_path: Path) -> None:
+    env = gym.make(ENV_ID, scenario="paper-30x2")
+    teacher = policy(env, n_tuning_slots=3).learn(0)  # type: ignore[call-arg]
+    teacher.save(tmp_path / "teacher.zip")
+    for given in (teacher.get_parameters(), tmp_path / "teacher", tmp_path / "teacher.zip"):
+        pupil = policy(env)
+        pupil.set_parameters(given)
+        assert pupil.get_parameters() == teacher.get_parameters() != policy(env).get_parameters()
+        for wrong in ({}, {"weights": 1}, {policy.learned[0]: [-1.0] * 3}, tmp_path / "other.zip"):
+            LocalExecution(env).save(tmp_path / "other.zip")
+            with pytest.raises(ValueError, match=r"must be|must have|not a|holds a|finite"):
+                pupil.set_parameters(wrong)
+            assert pupil.get_parameters() == teacher.get_parameters()
+    LocalExecution(env).set_parameters({})
+
+
 def test_an_argument_of_load_wins(tmp_path: Path) -> None:
     QuotaOffloading(single(), quota=1).save(tmp_path / "one")
     assert QuotaOffloading.load(tmp_path / "one").size == 1

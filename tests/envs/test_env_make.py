@@ -16,7 +16,14 @@ import pytest
 from gymnasium import wrappers
 from gymnasium.utils.env_checker import data_equivalence
 
-from mec_gym import Scenario, ScoreAction, Uniform, parallel_env
+from mec_gym import (
+    GaussMarkov,
+    RandomWaypoint,
+    Scenario,
+    ScoreAction,
+    Uniform,
+    parallel_env,
+)
 from mec_gym.envs.offloading import ENV_ID, MAX_EPISODE_STEPS, MultiMECEnv
 from mec_gym.envs.registration import register
 from mec_gym.envs.vector import MultiMECVectorEnv
@@ -97,6 +104,14 @@ def test_every_scenario_field_is_a_keyword() -> None:
         "server_positions": "kmeans",
         "layout": "redrawn",
         "layout_seed": 4,
+        "slot_s": 0.5,
+        "mobility": ((0.5, GaussMarkov(1.5)), (0.5, RandomWaypoint())),
+        "shadowing_db": 3.0,
+        "decorrelation_m": 7.0,
+        "fading_correlation": 0.5,
+        "csi_delay_slots": 2,
+        "migration_s": 1.0,
+        "migration_j": 2.0,
         "name": "other",
     }
     assert set(changed) == set(Scenario.fields())

@@ -38,8 +38,8 @@ def test_tables_and_vectors_show_the_same_slots(kind: str, batch: tuple[int, ...
     for form in ((4, 4), (16,)):
         found = slot_from_observation(TASKS, shown.reshape(*batch, *form), kind)
         assert found.batch_shape == batch
-        for name, true in vars(slot).items():
-            np.testing.assert_allclose(getattr(found, name), true, rtol=1e-5)
+        for name in ("gains", "data_bits", "cycles"):
+            np.testing.assert_allclose(getattr(found, name), getattr(slot, name), rtol=1e-5)
     if kind == "db":
         np.testing.assert_array_equal(
             slot_from_observation(TASKS, shown).gains,

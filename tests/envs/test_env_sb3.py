@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from mec_gym.envs.sb3 import SB3VecEnv, ScoreVecEnv, make_sb3_vec_env, world_of
+from mec_gym.envs.sb3_state import env_state, set_env_state
 
 ID = "mec_gym/MultiMEC-v0"
 SMALL = Scenario(n_devices=4, n_servers=2, name="small")
@@ -328,3 +332,71 @@ def test_what_an_algorithm_cannot_work_with_is_refused() -> None:
         world_of(mixed, plain=False)
     with pytest.raises(TypeError, match="must be a MultiMEC env"):
         world_of(DummyVecEnv([lambda: gym.make("CartPole-v1")]), plain=False, assignments=False)
+
+
+# -- states of whole vector envs ------------------------------------------------------------------
+
+
+def singles(scenario: Any = SMALL, n_envs: int = 3) -> Any:
+    made = DummyVecEnv([lambda: gym.make(ID, scenario=scenario, observation="flat")] * n_envs)
+    made.seed(0)
+    return made
+
+
+def broken(state: Any) -> Any:
+    """Return a state whose last copy has a generator of another kind."""
+    state = copy.deepcopy(state)
+    if "native" in state:
+        state["native"]["generators"][-1]["bit_generator"] = "MT19937"
+    else:
+        state["copies"][-1]["world"]["generator"]["bit_generator"] = "MT19937"
+    return state
+
+
+MAKERS: dict[str, Any] = {
+    "native": lambda: VecMonitor(flat(n_envs=3)),
+    "single": lambda: VecMonitor(singles()),
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_state_is_the_envs_future(kind: str) -> None:
+    first, second = MAKERS[kind](), MAKERS[kind]()
+    first.reset()
+    actions = np.ones((3, 4), dtype=int)
+    first.step(actions)
+    set_env_state(second, env_state(first))  # which no reset has begun
+    for _ in range(6):
+        same(first.step(actions)[:3], second.step(actions)[:3])
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("fault", ["generator", "kind", "copies"])
+def test_a_state_that_is_refused_changes_nothing(kind: str, fault: str) -> None:
+    env, other = MAKERS[kind](), MAKERS[kind]()
+    other.seed(7)
+    for one in (env, other):
+        one.reset()
+        one.step(np.ones((3, 4), dtype=int))
+    state = broken(env_state(other))
+    if fault == "kind":
+        state = env_state(MAKERS["single" if kind == "native" else "native"]())
+    elif fault == "copies":
+        state = env_state(singles(n_envs=2) if kind == "single" else flat())
+    before = env_state(env)
+    with pytest.raises(ValueError, match=r"generators|kind of vector env|copies"):
+        set_env_state(env, state)
+    same(env_state(env), before)
+
+
+@pytest.mark.slow
+def test_processes_of_a_command_line_find_the_env_by_its_modules_name() -> None:
+    code = (
+        "from stable_baselines3.common.env_util import make_vec_env\n"
+        "from stable_baselines3.common.vec_env import SubprocVecEnv\n"
+        "envs = make_vec_env('mec_gym:mec_gym/MultiMEC-v0', 2, vec_env_cls=SubprocVecEnv,\n"
+        "                    env_kwargs={'scenario': 'paper-30x2'})\n"
+        "print(envs.reset().shape)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout == "(2, 60)\n", found.stderr

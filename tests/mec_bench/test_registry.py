@@ -69,9 +69,11 @@ def test_a_class_of_ones_own_is_found_in_the_current_folder(user_folder: Path) -
     ("name", "error", "words"),
     [
         ("dirz", ValueError, "got 'dirz' \\(did you mean 'dirs'\\?\\)"),
-        ("sb3:PPOO", AttributeError, "no class 'PPOO' \\(did you mean 'PPO'\\?\\)"),
+        ("sb3:PPOO", AttributeError, "no class or function 'PPOO' \\(did you mean 'PPO'\\?\\)"),
         ("no_such_module:X", ModuleNotFoundError, "there is no module 'no_such_module'"),
-        ("json:dumps", AttributeError, "json has no class 'dumps'"),
+        ("json:dump_", AttributeError, "json has no class or function 'dump_'.*'dump'"),
+        ("json:dumps", TypeError, r"must be called as dumps\(scenario, slot, rng\)"),
+        ("json:scanner", AttributeError, "json has no class or function 'scanner'"),
     ],
 )
 def test_a_wrong_name_is_told_what_there_is(name: str, error: type[Exception], words: str) -> None:

@@ -15,9 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mec_bench import RunFolder, Settings, Status
+from mec_bench import (
+    RunFolder,
+    Settings,
+    Status,
+    algorithm,
+    evaluate_again,
+    read_result,
+    train,
+)
 from mec_bench.system import system
-from mec_gym import Scenario
+from mec_bench.training import make_env
+from mec_gym import Outcome, Scenario
 from mec_gym.files import replacing, write_whole
 from tests.mec_bench.harness_helpers import quick
 
@@ -71,8 +80,8 @@ def test_a_label_cannot_lead_out_of_the_folder() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("timesteps", -1), ("seed", 0.5), ("n_envs", 0), ("reward", "big"), ("observation", "eyes"),
-     ("measurements", 0), ("checkpoints", True)],
+    [("timesteps", -1), ("seed", 0.5), ("n_envs", 0), ("reward", "big"), ("reward", 1),
+     ("observation", "eyes"), ("measurements", 0), ("checkpoints", True)],
 )  # fmt: skip
 def test_settings_out_of_range_are_named(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{field} must be"):
@@ -231,3 +240,38 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     settings = run.settings()
     assert settings is not None
     assert settings.algorithm == "local"
+
+
+def least_energy(outcome: Outcome) -> Any:
+    return -outcome.energy_j.sum(-1)
+
+
+def test_a_reward_may_be_a_function_held_by_its_name(tmp_path: Path) -> None:
+    name = f"{__name__}:least_energy"
+    settings = quick("sb3:A2C", 8, reward=least_energy)
+    assert settings == quick("sb3:A2C", 8, reward=name)
+    assert settings.changed["env.reward"] == name
+    result = train(settings, tmp_path)
+    assert read_result(tmp_path / "result.json").arguments["env.reward"] == name
+    assert RunFolder(tmp_path).settings() == settings
+    (again,) = evaluate_again([tmp_path])
+    assert again.slots == result.slots
+    env = make_env(settings, algorithm("sb3:A2C"))
+    env.reset()
+    rewards, infos = env.step(np.ones((1, 4), dtype=int))[1::2]
+    assert rewards[0] == pytest.approx(-infos[0]["energy_j"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (lambda outcome: 0.0, ValueError, "^reward must stand at the top of a module"),
+        ("no_module:f", ModuleNotFoundError, "^reward 'no_module:f': there is no module"),
+        ("json:lods", AttributeError, "^reward 'json:lods': .*did you mean 'loads'"),
+    ],
+)
+def test_a_reward_that_no_name_finds_is_refused(
+    given: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        quick("sb3:A2C", reward=given)

@@ -217,7 +217,7 @@ def test_a_run_stopped_while_it_is_measured_is_not_trained_again(
         with pytest.raises(KeyboardInterrupt):
             train(settings, tmp_path)
     trained = final_weights(tmp_path, settings)
-    monkeypatch.setattr("dirs_agents.DIRS.learn", None)
+    monkeypatch.setattr("dirs_agents.DIRS.learn", lambda self, callback: pytest.fail("again"))
     result = train(settings, tmp_path)
     assert_same(trained, final_weights(tmp_path, settings))
     assert result.seconds.training > 0

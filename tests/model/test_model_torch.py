@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mec_gym import Allocation, Scenario, Slot, allocate, evaluate
+from mec_gym import Allocation, Scenario, Slot, allocate, allocation, evaluate
 from mec_gym.model.arrays import namespace_of
 from mec_gym.model.cost import computing_time, uplink
 from tests.model.reference_loops import random_case, random_choices, random_slot
@@ -212,3 +212,16 @@ def test_tensors_of_no_numbers_are_refused_as_of_numpy(kind: str) -> None:
     for gains in (tensor, tensor.numpy()):
         with pytest.raises(TypeError, match="gains must be an array of numbers"):
             Slot(gains, 8e5, 1e9)
+
+
+def test_what_inference_mode_has_cached_serves_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocation, "_TABLES", {})
+    scenario = Scenario(n_devices=3, n_servers=2)
+    gains = torch.full((3, 2), 1e-6, dtype=torch.float64)
+    with torch.inference_mode():
+        evaluate(scenario, Slot(gains, 8e5, 1e9), torch.tensor([0, 1, 2]))
+    learned = gains.requires_grad_()
+    outcome = evaluate(scenario, Slot(learned, 8e5, 1e9), torch.tensor([0, 1, 2]))
+    outcome.objective.backward()
+    assert learned.grad is not None
+    assert learned.grad[1, 0] < 0.0

@@ -20,15 +20,12 @@ from mec_gym.optimum.dual import dual_bound
 from mec_gym.optimum.problem import LoadProblem
 
 
-def random_problem(
-    seed: int, n: int, m: int, *, equal: bool, spread: float = 3.0, zeros: float = 0.0
-) -> LoadProblem:
+def random_problem(seed: int, n: int, m: int, *, equal: bool, spread: float = 3.0) -> LoadProblem:
     rng = np.random.default_rng(seed)
     cost = rng.uniform(0, spread, (n, m + 1))
     cost[:, 0] = rng.uniform(0, 3, n)
     cost[rng.random(n) < 0.2, 0] = np.inf
     work = np.full(n, rng.uniform(0.3, 2)) if equal else rng.uniform(0.3, 2, n)
-    work[rng.random(n) < zeros] = 0.0
     return LoadProblem(cost, work, rng.uniform(0.5, 9, m))
 
 
@@ -85,11 +82,10 @@ def check(problem: LoadProblem, solution: Solution) -> None:
     n=st.integers(1, 6),
     m=st.integers(1, 3),
     equal=st.booleans(),
-    zeros=st.sampled_from([0.0, 0.3]),
 )
 @settings(max_examples=200, deadline=None)
-def test_tiny_problems_are_solved(seed: int, n: int, m: int, equal: bool, zeros: float) -> None:
-    problem = random_problem(seed, n, m, equal=equal, zeros=zeros)
+def test_tiny_problems_are_solved(seed: int, n: int, m: int, equal: bool) -> None:
+    problem = random_problem(seed, n, m, equal=equal)
     solution = minimise(problem)
     check(problem, solution)
     assert solution.exact
@@ -104,7 +100,7 @@ def test_method_for_larger_problems_on_small_ones(
     monkeypatch.setattr(assign, "ENUMERATION_LIMIT", 0)
     monkeypatch.setattr(assign, "CORE_SIZE", 4 if seed % 4 == 0 else 160)
     monkeypatch.setattr(assign, "CORE_STATES", 3 if seed % 4 == 2 else 2000)
-    problem = random_problem(seed, 7, 3, equal=False, spread=spread, zeros=0.2 * (seed % 3 == 0))
+    problem = random_problem(seed, 7, 3, equal=False, spread=spread)
     solution = minimise(problem)
     check(problem, solution)
     best = optimum(problem)
@@ -226,15 +222,14 @@ EDGES: dict[str, tuple[Any, Any, Any]] = {
     "none local, unequal": ([[np.inf, 0.0, 0.1]] * 30, np.linspace(1, 2, 30), [1.0, 2.0]),
     "a server too far": ([[1.0, 0.1, 1e9]] * 30, np.linspace(1, 2, 30), [9.0, 9.0]),
     "a server too slow": ([[1.0, 0.1, 0.1]] * 30, np.linspace(1, 2, 30), [9.0, 1e-12]),
-    "no work": ([[1.0, 0.5, 2.0]] * 3 + [[0.1, 0.5, 2.0]], [0.0] * 4, [1.0, 1.0]),
-    "some work": (
+    "hardly any work of some": (
         [[1.0, 0.5, 0.6]] * 30,
-        np.where(np.arange(30) % 3, 1.0, 0.0),
+        np.where(np.arange(30) % 3, 1.0, 1e-30),
         [9.0, 9.0],
     ),
-    "some work, unequal": (
+    "hardly any work of one": (
         [[1.0, 0.5, 0.6]] * 30,
-        np.linspace(0.0, 1.0, 30),
+        np.linspace(1e-30, 1.0, 30),
         [9.0, 9.0],
     ),
     "all free": (np.zeros((5, 3)), [1.0] * 5, [1.0, 1.0]),

@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from mec_gym.files import read_figures
+
+pytest.importorskip("pydantic")
+
 from mec_bench import compare
 from mec_bench.results import EXAMPLE
 from mec_bench.tables import score_sheet
-from mec_gym.files import read_figures
 from reproduction import learners, pages
 
 

@@ -1,0 +1,64 @@
+"""What a user's "module:name" stands for, and the name of what a user hands over."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from mec_gym.validation import suggestion
+
+LIBRARIES = {"sb3": "stable_baselines3", "sb3_contrib": "sb3_contrib", "sb3-contrib": "sb3_contrib"}
+"""Short names of modules."""
+
+
+def found(what: str, name: str, short: Mapping[str, str] = LIBRARIES) -> Any:
+    """Return the class or function ``module:name``, found like an import from the current folder.
+
+    `what` begins the message of a ``ModuleNotFoundError`` or ``AttributeError``.
+    """
+    module_name, _, path = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    module_name = short.get(module_name, module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name.split(".")[0] and error.name != module_name:
+            raise  # it is there, and needs something that is not
+        raise ModuleNotFoundError(
+            f"{what} {name!r}: there is no module {module_name!r} here. It is looked for where "
+            "Python looks, the current folder first."
+        ) from error
+    one: Any = module
+    for part in path.split("."):
+        one = getattr(one, part, None)
+    if not callable(one):
+        there = [key for key, value in vars(module).items() if callable(value)]
+        raise AttributeError(
+            f"{what} {name!r}: {module_name} has no class or function {path!r}"
+            f"{suggestion(path, there)}."
+        )
+    return one
+
+
+def name_of(what: str, given: Any) -> Any:
+    """Return the ``module:name`` of a class or function, which files can hold; all else as it is.
+
+    ``ValueError`` where that name does not find it again.
+    """
+    if not callable(given):
+        return given
+    name = f"{getattr(given, '__module__', '')}:{getattr(given, '__qualname__', '')}"
+    try:
+        again = found(what, name, {})
+    except (AttributeError, ModuleNotFoundError, ValueError):
+        again = None
+    if again is not given:
+        raise ValueError(
+            f"{what} must stand at the top of a module, where a result's name for it, "
+            f"'module:name', finds it again; got {given!r}."
+        )
+    return name

@@ -1,0 +1,244 @@
+"""The part of the world that goes on from slot to slot: places, shadowing and correlated fading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mec_gym.mobility import GaussMarkov, RandomWaypoint, Traces, classes_of
+from mec_gym.model.channel import path_gain
+from mec_gym.model.layout import Layout
+from mec_gym.model.motion import (
+    fading_step,
+    gain_of_db,
+    gauss_markov,
+    reflected,
+    shadowing_step,
+    trace_positions,
+    walk_leg,
+)
+from mec_gym.scenario import Scenario
+
+Rngs = Sequence[np.random.Generator]
+
+
+class Drift:
+    """Positions, shadowing and correlated fading of a batch of copies, moved on together.
+
+    A copy's draws follow one order: waypoints or velocities, shadowing, amplitudes. `state` holds
+    arrays with the copies in front: all that the future depends on but the generators.
+    """
+
+    def __init__(self, scenario: Scenario, n_copies: int) -> None:
+        self._scenario = scenario
+        self._area = np.array(scenario.area_m)
+        self._links = (scenario.n_devices, scenario.n_servers)
+        self._correlated = scenario.fading_correlation > 0
+        self._traces = scenario.mobility if isinstance(scenario.mobility, Traces) else None
+        classes = classes_of(scenario.mobility, scenario.n_devices)
+        self._walkers, (self._speed, self._memory, self._spread) = _merged(
+            classes, GaussMarkov, ("speed_mps", "memory", "spread")
+        )
+        self._memory = self._memory**scenario.slot_s
+        self._travellers, (self._low, self._high, self._pause) = _merged(
+            classes, RandomWaypoint, ("low_mps", "high_mps", "pause_s")
+        )
+        self.state = {
+            name: np.zeros((n_copies, *shape), dtype)
+            for name, (shape, dtype) in self._shapes().items()
+        }
+
+    def _shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+        devices, servers = self._links
+        shapes: dict[str, tuple[tuple[int, ...], Any]] = {
+            "device_positions_m": ((devices, 2), float),
+            "server_positions_m": ((servers, 2), float),
+        }
+        if self._walkers.size:
+            shapes |= dict.fromkeys(("velocity", "mean"), ((self._walkers.size, 2), float))
+        if self._travellers.size:
+            shapes["target"] = ((self._travellers.size, 2), float)
+            shapes |= dict.fromkeys(("speed", "rest"), ((self._travellers.size,), float))
+        if self._traces is not None:
+            shapes |= {"time_s": ((), float), "present": ((devices,), bool)}
+        if self._scenario.shadowing_db:
+            shapes["shadow_db"] = (self._links, float)
+        if self._correlated:
+            shapes["amplitude"] = (self._links, complex)
+        return shapes
+
+    def begin(self, rngs: Rngs, copies: Sequence[int], layouts: Sequence[Layout]) -> None:
+        """Draw where the episodes of some copies begin, from their layouts."""
+        now = self.state
+        for copy in copies:
+            rng, layout = rngs[copy], layouts[copy]
+            now["device_positions_m"][copy] = layout.device_positions_m
+            now["server_positions_m"][copy] = layout.server_positions_m
+            if self._traces is not None:
+                now["time_s"][copy] = rng.random() * self._traces.duration_s
+                self._follow(self._traces, copy)
+            if self._walkers.size:
+                angle = 2.0 * np.pi * rng.random(self._walkers.size)
+                heading = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+                now["mean"][copy] = now["velocity"][copy] = self._speed * heading
+            if self._travellers.size:
+                self._set_out(rng.random((self._travellers.size, 3)), (copy, slice(None)))
+                now["rest"][copy] = self._pause
+            if self._scenario.shadowing_db:
+                noise = rng.standard_normal(self._links)
+                now["shadow_db"][copy] = self._scenario.shadowing_db * noise
+            if self._correlated:
+                now["amplitude"][copy] = _circular(rng.standard_normal((*self._links, 2)))
+
+    def advance(self, rngs: Rngs, copies: Sequence[int]) -> None:
+        """Move some copies on by one slot."""
+        now = self.state
+        rows: Any = slice(None) if len(copies) == len(now["device_positions_m"]) else list(copies)
+        drawn = self._draws(rngs, copies)
+        before = now["device_positions_m"][rows].copy()
+        if self._traces is not None:
+            now["time_s"][rows] += self._scenario.slot_s
+            for copy in copies:
+                self._follow(self._traces, copy)
+        if self._walkers.size:
+            self._walk(rows, drawn["walk"])
+        if self._travellers.size:
+            self._travel(rows, drawn["travel"])
+        if self._scenario.shadowing_db:
+            way = now["device_positions_m"][rows] - before
+            noise = self._scenario.shadowing_db * drawn["shadow"]
+            now["shadow_db"][rows] = shadowing_step(
+                now["shadow_db"][rows],
+                np.hypot(way[..., 0], way[..., 1]),
+                noise,
+                self._scenario.decorrelation_m,
+            )
+        if self._correlated:
+            now["amplitude"][rows] = fading_step(
+                now["amplitude"][rows],
+                _circular(drawn["fading"]),
+                self._scenario.fading_correlation,
+            )
+
+    def _draws(self, rngs: Rngs, copies: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+        normal, uniform = np.random.Generator.standard_normal, np.random.Generator.random
+        wanted: dict[str, tuple[Any, tuple[int, ...]]] = {}
+        if self._walkers.size:
+            wanted["walk"] = (normal, (self._walkers.size, 2))
+        if self._travellers.size:
+            wanted["travel"] = (uniform, (self._travellers.size, 3))
+        if self._scenario.shadowing_db:
+            wanted["shadow"] = (normal, self._links)
+        if self._correlated:
+            wanted["fading"] = (normal, (*self._links, 2))
+        drawn = {name: np.empty((len(copies), *shape)) for name, (_, shape) in wanted.items()}
+        for row, copy in enumerate(copies):
+            for name, (draw, _) in wanted.items():
+                draw(rngs[copy], out=drawn[name][row])
+        return drawn
+
+    def _walk(self, rows: Any, noise: NDArray[np.float64]) -> None:
+        now, who = self.state, self._walkers
+        deviation = self._spread * self._speed * noise
+        velocity = gauss_markov(now["velocity"][rows], now["mean"][rows], deviation, self._memory)
+        positions = now["device_positions_m"][rows]
+        positions[:, who], turns = reflected(
+            positions[:, who] + self._scenario.slot_s * velocity, self._area
+        )
+        now["device_positions_m"][rows] = positions
+        now["velocity"][rows] = velocity * turns
+        now["mean"][rows] = now["mean"][rows] * turns
+
+    def _travel(self, rows: Any, uniform: NDArray[np.float64]) -> None:
+        now, who = self.state, self._travellers
+        positions = now["device_positions_m"][rows]
+        place, rest = walk_leg(
+            positions[:, who],
+            now["target"][rows],
+            now["speed"][rows],
+            now["rest"][rows],
+            self._scenario.slot_s,
+        )
+        now["rest"][rows] = rest
+        # A pause that ended within the slot: a new leg takes what is left of the slot.
+        chosen = np.zeros((len(now["rest"]), who.size), dtype=bool)
+        chosen[rows] = rest < 0.0
+        if chosen.any():
+            fresh = rest < 0.0
+            self._set_out(uniform[fresh], chosen)
+            now["rest"][chosen] = np.broadcast_to(self._pause, chosen.shape)[chosen]
+            left = -rest[fresh]
+            place[fresh], rests = walk_leg(
+                place[fresh], now["target"][chosen], now["speed"][chosen], now["rest"][chosen], left
+            )
+            now["rest"][chosen] = np.maximum(rests, 0.0)
+        positions[:, who] = place
+        now["device_positions_m"][rows] = positions
+
+    def _set_out(self, uniform: NDArray[np.float64], chosen: Any) -> None:
+        """Give travellers a new target and a speed, from numbers in [0, 1) of shape (..., 3)."""
+        now = self.state
+        now["target"][chosen] = uniform[..., :2] * self._area
+        low, high = (np.broadcast_to(end, now["speed"].shape) for end in (self._low, self._high))
+        now["speed"][chosen] = low[chosen] + (high - low)[chosen] * uniform[..., 2]
+
+    def _follow(self, traces: Traces, copy: int) -> None:
+        positions, present = trace_positions(
+            traces.filled_m, traces.interval_s, self.state["time_s"][copy], ~traces.absent
+        )
+        self.state["device_positions_m"][copy] = positions
+        self.state["present"][copy] = present
+
+    def path_gains(self, copies: Sequence[int]) -> NDArray[np.float64]:
+        """Return the gains without fading of some copies, shadowing included: (B, N, M)."""
+        now = self.state
+        rows: Any = slice(None) if len(copies) == len(now["device_positions_m"]) else list(copies)
+        gains = path_gain(
+            now["device_positions_m"][rows],
+            now["server_positions_m"][rows],
+            reference_gain=self._scenario.reference_gain,
+            min_distance_m=self._scenario.min_distance_m,
+        )
+        return gains * gain_of_db(now["shadow_db"][rows]) if "shadow_db" in now else gains
+
+    def fading(self, copies: Sequence[int]) -> NDArray[np.float64]:
+        """Return l_ij of eq. (3) of some copies, where it is correlated: (B, N, M)."""
+        amplitude = self.state["amplitude"][list(copies)]
+        return np.asarray(amplitude.real**2 + amplitude.imag**2)
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state; ``ValueError`` for one of another shape."""
+        arrays = {}
+        for name, own in self.state.items():
+            array = np.array(state.get(name))
+            if (array.dtype, array.shape) != (own.dtype, own.shape):
+                raise ValueError(
+                    f"state must have {name} of shape {own.shape}, copies first, {own.dtype}; "
+                    f"got shape {array.shape}, {array.dtype}."
+                )
+            arrays[name] = array
+        self.state = arrays
+
+
+def _merged(
+    classes: Any, law: type, names: Sequence[str]
+) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
+    """Return the devices of all classes of one kind of law, and their parameters, (n, 1) or (n,).
+
+    Parameters of velocities have an axis for the two directions.
+    """
+    mine = [(one, devices) for one, devices in classes if isinstance(one, law)]
+    devices = np.concatenate([np.empty(0, dtype=np.int64), *(d for _, d in mine)])
+    values = [
+        np.concatenate([np.empty(0), *(np.full(d.size, getattr(one, name)) for one, d in mine)])
+        for name in names
+    ]
+    return devices, [value[:, None] for value in values] if law is GaussMarkov else values
+
+
+def _circular(normal: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Return circular complex Gaussian numbers of unit mean power from pairs of normal ones."""
+    return np.asarray((normal[..., 0] + 1j * normal[..., 1]) * np.sqrt(0.5))

@@ -1,0 +1,307 @@
+"""Moving worlds: one path for every face and policy, hosts as state, and episodes shown again."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from mec_gym import (
+    ENV_ID,
+    Episode,
+    GaussMarkov,
+    RandomWaypoint,
+    Scenario,
+    Traces,
+    Uniform,
+    episode,
+    evaluate,
+    parallel_env,
+    slot_from_observation,
+)
+from mec_gym.testing import check_offloading_env
+
+TRACES = Traces(
+    np.where(
+        np.random.default_rng(0).random((6, 30, 1)) < 0.2,
+        np.nan,
+        np.random.default_rng(1).uniform(0, 50, (6, 30, 2)),
+    ),
+    interval_s=3.0,
+)
+WORLDS = {
+    "crowd": {},
+    "stale": {
+        "csi_delay_slots": 2,
+        "fading": "rayleigh",
+        "fading_correlation": 0.6,
+        "shadowing_db": 4.0,
+        "mobility": ((0.5, GaussMarkov(3.0)), (0.5, RandomWaypoint(3.0, 9.0, 1.0))),
+    },
+    "tasks": {"cycles": Uniform(1e9, 2e9), "migration_j": 0.5, "fading": "rayleigh"},
+    "traces": {"mobility": TRACES, "layout": "fixed", "data_bits": Uniform(4e5, 1.2e6)},
+    "free": {"migration_s": 0.0},
+}
+
+
+def world(name: str) -> Scenario:
+    """Return one of the worlds."""
+    return Scenario.preset("crowd-30x4", **WORLDS[name])
+
+
+def arrays(info: dict[str, Any]) -> list[np.ndarray]:
+    """Return an info's values in the order of its keys."""
+    return [np.asarray(info[key]) for key in sorted(info)]
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_face_shows_the_path_whatever_is_decided(name: str) -> None:
+    scenario, rng = world(name), np.random.default_rng(0)
+    path = episode(scenario, seed=5, n_slots=8)
+    single = gym.make(ENV_ID, scenario=scenario)
+    vector = gym.make_vec(ENV_ID, num_envs=3, scenario=scenario)
+    single.reset(seed=5)
+    vector.reset(seed=[1, 2, 5])
+    for time in range(8):
+        for slot, seen in (
+            (single.unwrapped.slot, single.unwrapped.seen),
+            (vector.unwrapped.slot[2], vector.unwrapped.seen[2]),
+        ):
+            assert (slot.gains == path.gains[time]).all()
+            assert (seen.gains == path.seen_gains[time]).all()
+            assert (slot.data_bits == path.data_bits[time]).all()
+            assert (slot.cycles == path.cycles[time]).all()
+        assert (single.unwrapped.device_positions_m == path.device_positions_m[time]).all()
+        single.step(rng.integers(5, size=30))
+        vector.step(rng.integers(5, size=(3, 30)))
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_vector_and_parallel_env_equal_the_single_env(name: str) -> None:
+    scenario, rng = world(name), np.random.default_rng(0)
+    single = gym.make(ENV_ID, scenario=scenario, reward="relative")
+    vector = gym.make_vec(ENV_ID, num_envs=2, scenario=scenario, reward="relative")
+    servers = parallel_env(scenario, reward="relative")
+    observation, info = single.reset(seed=3)
+    assert (vector.reset(seed=[8, 3])[0][1] == observation).all()
+    seen, infos = servers.reset(seed=3)
+    for _ in range(6):
+        assert (servers.state() == observation.ravel()).all()
+        for j, agent in enumerate(servers.agents):
+            assert servers.observation_space(agent).contains(seen[agent])
+            column = single.unwrapped.coder.columns_of_servers(observation)[j]
+            assert (seen[agent] == column).all()
+        assert all(
+            a == b
+            for a, b in zip(infos["mec_1"].items(), info.items(), strict=True)
+            if not isinstance(a[1], np.ndarray)
+        )
+        decided = rng.integers(5, size=30)
+        scores = {a: (decided == j).astype(float) for j, a in enumerate(servers.agents, 1)}
+        observation, reward, _, _, info = single.step(decided)
+        batch = vector.step(np.stack([rng.integers(5, size=30), decided]))
+        seen, rewards, _, _, infos = servers.step(scores)
+        assert reward == batch[1][1] == rewards["mec_1"]
+        assert (batch[0][1] == observation).all()
+        for one, other in zip(arrays(info), arrays({k: batch[4][k][1] for k in info}), strict=True):
+            assert (one == other).all()
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_info_is_what_evaluate_says_with_the_hosts(name: str) -> None:
+    scenario, rng = world(name), np.random.default_rng(0)
+    env = gym.make(ENV_ID, scenario=scenario)
+    env.reset(seed=1)
+    hosts = np.zeros(30, dtype=int)
+    for _ in range(8):
+        slot, decided = env.unwrapped.slot, rng.integers(5, size=30)
+        if scenario.migrates:
+            assert (slot.hosts == hosts).all()
+        outcome = evaluate(scenario, slot, decided)
+        free = evaluate(scenario.replace(migration_s=0.0, migration_j=0.0), slot, decided)
+        info = env.step(decided)[4]
+        assert info["objective"] == pytest.approx(outcome.objective, rel=1e-13)
+        moved = (decided > 0) & (decided != hosts) & (slot.cycles > 1.0)
+        if scenario.migrates:
+            assert info["migrations"] == moved.sum()
+            assert info["migration_s"] == pytest.approx(
+                (outcome.latency_s - free.latency_s).sum(), abs=1e-9
+            )
+            assert info["migration_j"] == pytest.approx(
+                (outcome.energy_j - free.energy_j).sum(), abs=1e-9
+            )
+        hosts = np.where(moved, decided, hosts)
+
+
+@pytest.mark.parametrize("kind", ["db", "raw", "flat"])
+@pytest.mark.parametrize("name", WORLDS)
+def test_observations_show_what_is_seen_and_the_hosts(name: str, kind: str) -> None:
+    scenario, rng = world(name), np.random.default_rng(0)
+    env = gym.make(ENV_ID, scenario=scenario, observation=kind)
+    observation, _ = env.reset(seed=2)
+    for _ in range(5):
+        assert env.observation_space.contains(observation)
+        decoded = slot_from_observation(scenario, observation, kind)
+        assert decoded.gains == pytest.approx(env.unwrapped.seen.gains, rel=1.1e-5)
+        assert decoded.cycles == pytest.approx(env.unwrapped.slot.cycles, rel=1e-5)
+        assert decoded.data_bits == pytest.approx(env.unwrapped.slot.data_bits, rel=1e-5)
+        if scenario.migrates:
+            assert (decoded.hosts == env.unwrapped.slot.hosts).all()
+        observation = env.step(rng.integers(5, size=30))[0]
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_partial_reset_leaves_the_others_on_their_path(name: str) -> None:
+    scenario, rng = world(name), np.random.default_rng(0)
+    vector = gym.make_vec(ENV_ID, num_envs=2, scenario=scenario)
+    single = gym.make(ENV_ID, scenario=scenario)
+    vector.reset(seed=[4, 6])
+    observation, _ = single.reset(seed=6)
+    for time in range(7):
+        decided = rng.integers(5, size=30)
+        observation = single.step(decided)[0]
+        batch = vector.step(np.stack([rng.integers(5, size=30), decided]))[0]
+        if time in (2, 3):
+            batch = vector.reset(options={"reset_mask": np.array([True, False])})[0]
+        assert (batch[1] == observation).all()
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_state_goes_on_exactly(name: str) -> None:
+    scenario = world(name)
+    for make in (gym.make, lambda *a, **k: gym.make_vec(*a, num_envs=2, **k)):
+        env: Any = make(ENV_ID, scenario=scenario).unwrapped
+        rng = np.random.default_rng(0)
+        env.reset(seed=1)
+        actions = [rng.integers(5, size=env.action_space.shape) for _ in range(8)]
+        for action in actions[:3]:
+            env.step(action)
+        state = pickle.loads(pickle.dumps(env.get_state()))
+        expected = [env.step(action)[:2] for action in actions[3:]]
+        other: Any = make(ENV_ID, scenario=scenario).unwrapped
+        other.set_state(state)
+        for action, (observation, reward) in zip(actions[3:], expected, strict=True):
+            got = other.step(action)
+            assert (got[0] == observation).all()
+            assert np.all(got[1] == reward)
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_recorded_episode_is_shown_again(name: str, tmp_path: Path) -> None:
+    scenario, rng = world(name), np.random.default_rng(0)
+    path = episode(scenario, seed=5, n_slots=4)
+    path.save(tmp_path / "path.npz")
+    loaded = Episode.load(tmp_path / "path.npz")
+    assert loaded.scenario == scenario
+    live, shown = gym.make(ENV_ID, scenario=scenario), gym.make(ENV_ID, scenario=scenario)
+    always = gym.make(ENV_ID, scenario=scenario, episode=loaded)
+    vector = gym.make_vec(ENV_ID, num_envs=2, scenario=scenario)
+    for _ in range(2):
+        starts = [
+            live.reset(seed=5)[0],
+            shown.reset(seed=99, options={"episode": loaded})[0],
+            always.reset()[0],
+            vector.reset(options={"episode": loaded})[0][1],
+        ]
+        assert all((start == starts[0]).all() for start in starts)
+        for time in range(4):
+            decided = rng.integers(5, size=30)
+            first = live.step(decided)
+            for env in (shown, always):
+                other = env.step(decided)
+                assert other[1] == first[1]
+                assert other[3] == (time == 3)
+                if time < 3:
+                    assert (other[0] == first[0]).all()
+            batch = vector.step(np.stack([decided, decided]))
+            assert (batch[1] == first[1]).all()
+            assert (batch[3] == (time == 3)).all()
+    # Without the option the env draws again, from its own stream.
+    drawn, _ = shown.reset(seed=5)
+    assert (drawn == live.reset(seed=5)[0]).all()
+
+
+def test_a_replay_has_a_state() -> None:
+    scenario = world("stale")
+    path = episode(scenario, seed=5, n_slots=6)
+    env, other = (
+        gym.make(ENV_ID, scenario=scenario, episode=path),
+        gym.make(ENV_ID, scenario=scenario),
+    )
+    env.reset()
+    env.step(np.ones(30, dtype=int))
+    other.unwrapped.set_state(pickle.loads(pickle.dumps(env.unwrapped.get_state())))
+    other_step = other.unwrapped.step(np.zeros(30, dtype=int))
+    assert (other_step[0] == env.step(np.zeros(30, dtype=int))[0]).all()
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_checkers_are_content(name: str) -> None:
+    check_env(gym.make(ENV_ID, scenario=world(name)).unwrapped, skip_render_check=True)
+    check_offloading_env(world(name), seeds=(0,))
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a name": ({"mobility": "gauss"}, "mobility must be None, a GaussMarkov"),
+    "a typo": ({"mobility": {"gaussmarkov": {}}}, "mobility must be None, a GaussMarkov"),
+    "its field": ({"mobility": {"gauss_markov": {"sped_mps": 1}}}, "did you mean 'speed_mps'"),
+    "shares": ({"mobility": [[0.5, None], [0.4, None]]}, "sum to 1; got 0.9"),
+    "delay": ({"csi_delay_slots": -1}, "csi_delay_slots must be >= 0; got -1"),
+    "correlation": ({"fading_correlation": 1.0}, r"fading_correlation must be .* \[0, 1\)"),
+    "no fading": ({"fading_correlation": 0.5, "fading": "none"}, "requires fading='rayleigh'"),
+    "shadowing": ({"shadowing_db": -1.0}, r"shadowing_db must lie in \[0, 40\] \[dB\]"),
+    "way": ({"decorrelation_m": 0.0}, "decorrelation_m must be finite, > 0"),
+    "seconds": ({"migration_s": -1.0}, "migration_s must be"),
+    "slot": ({"slot_s": 0.0}, "slot_s must be finite, > 0"),
+    "devices": ({"mobility": Traces(np.zeros((2, 3, 2)), 1.0)}, "must hold n_devices=30 devices"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_a_world_cannot_be_is_refused(case: str) -> None:
+    fields, message = REFUSED[case]
+    with pytest.raises((TypeError, ValueError), match=message):
+        Scenario.preset("paper-30x2", **fields)
+
+
+def test_what_a_law_cannot_be_is_refused() -> None:
+    for make, message in (
+        (
+            lambda: GaussMarkov(-1.0),
+            r"GaussMarkov.speed_mps must be a number in \(0, 1e6\] \[m/s\]",
+        ),
+        (lambda: GaussMarkov(1.0, memory=1.0), r"GaussMarkov.memory must be .* \[0, 1\)"),
+        (lambda: RandomWaypoint(2.0, 1.0), "requires low_mps <= high_mps"),
+        (lambda: Traces(np.zeros((1, 3, 2)), 1.0), "at least 2 samples; got shape"),
+        (lambda: Traces(np.full((4, 1, 2), np.nan), 1.0), "device 0 is absent in all 4 samples"),
+        (lambda: Traces(np.zeros((2, 3, 2)), 0.0), "Traces.interval_s must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def test_an_episode_of_another_scenario_is_refused(tmp_path: Path) -> None:
+    path = episode("crowd-30x4", seed=0, n_slots=2)
+    other = {"scenario": "crowd-30x4", "migration_s": 4.0}
+    with pytest.raises(ValueError, match="equal scenario; it differs in migration_s"):
+        gym.make(ENV_ID, **other, episode=path)
+    env = gym.make(ENV_ID, **other)
+    with pytest.raises(ValueError, match="equal scenario; it differs in migration_s"):
+        env.reset(options={"episode": path})
+    with pytest.raises(TypeError, match="episode must be an Episode; got str"):
+        env.reset(options={"episode": "path.npz"})
+    vector = gym.make_vec(ENV_ID, num_envs=3, scenario="crowd-30x4")
+    with pytest.raises(ValueError, match="one for each copy, 3; got 2"):
+        vector.reset(options={"episode": [path, path]})
+    (tmp_path / "bad.npz").write_bytes(b"PK nothing")
+    with pytest.raises(ValueError, match=r"must be an episode that Episode\.save wrote"):
+        Episode.load(tmp_path / "bad.npz")
+    with pytest.raises(FileNotFoundError):
+        Episode.load(tmp_path / "absent.npz")
+    with pytest.raises(ValueError, match="n_slots must be an integer >= 1"):
+        episode("crowd-30x4", n_slots=0)
