@@ -17,7 +17,8 @@ PINS := constraints.txt
 PYTHONS := python3.10 python3.11 python3.12 python3.13 python3.14
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-world test-oldest test-pythons check format bench regimes cabs dirs-results learners reproduce integrations report docs clean
+.PHONY: help demo test test-all test-world test-oldest test-pythons check format bench regimes cabs \
+	dirs-results learners stock reproduce integrations report docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -87,6 +88,20 @@ learners: $(READY) ## train every learner (hours), reproduction/learners.py
 		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
 	$(BIN)/python -m reproduction.learners runs/learners
 	$(BIN)/python -m reproduction.summary --readme
+
+STOCK = $(BIN)/python scripts/benchmark.py --seeds 5 --jobs 2 --out runs/stock --algos
+STOCKED = --scenarios paper-30x2 bandlimited-200x10 unequal-200x10
+CONFIG = --config baselines/settings
+
+stock: $(READY) ## train stock learners with baselines/settings (an hour or two), reproduction/stock.py
+	$(STOCK) local keep-what-pays $(STOCKED)
+	$(STOCK) sb3:PPO $(CONFIG)/sb3-ppo.json $(STOCKED) \
+		--timesteps paper-30x2=204800 bandlimited-200x10=409600 unequal-200x10=409600
+	$(STOCK) sb3_contrib:MaskablePPO $(CONFIG)/sb3-maskable-ppo.json --timesteps 204800
+	$(STOCK) sb3_contrib:RecurrentPPO $(CONFIG)/sb3-recurrent-ppo.json --timesteps 204800
+	$(STOCK) sb3:SAC $(CONFIG)/sb3-sac.json --timesteps 51200
+	$(STOCK) sb3_contrib:TQC $(CONFIG)/sb3-tqc.json --timesteps 51200
+	$(BIN)/python -m reproduction.stock
 
 reproduce: $(READY) ## the paper's tables and figures (hours), scripts/reproduce.py
 	$(BIN)/python scripts/reproduce.py all --docs

@@ -138,9 +138,12 @@ def _seed_free_options(add: _Add) -> None:
     add("--scenario-set", **_PAIRS, help="fields of the scenario")
     add("--n-envs", type=int, metavar="N", help="copies of the env; else the algorithm's choice")
     add(
-        "--reward", default="relative", metavar="{relative,reciprocal,negative}",
-        help="reward of the env, or my_module:my_reward, a function of the Outcome",
+        "--reward", metavar="{relative,reciprocal,negative}",
+        help="reward of the env, or my_module:my_reward, a function of the Outcome; else the "
+        "file's, or relative",
     )  # fmt: skip
+    what = "JSON or TOML with a table of settings per algorithm, or a file of baselines/settings"
+    add("--config", type=Path, metavar="FILE", help=what)
     add("--device", default="cpu", help="cpu, cuda or auto")
     add("--threads", type=count, default=1, metavar="N", help="threads that a run computes on")
     add("--out", **_FOLDER, default=Path("runs"), help="folder of all runs")
@@ -157,7 +160,7 @@ def _train_options(add: _Add) -> None:
     add("--set", **_PAIRS, help="hyper-parameters; policy_kwargs.x=1 reaches inside")
     _seed_free_options(add)
     add("--observation", metavar="{flat,db,raw}", help="of the env; else the algorithm's choice")
-    add("--label", default="", help="name in tables; else the algorithm's with what was changed")
+    add("--label", help="name in tables; else the algorithm's with what was changed")
     add("--resume", type=Path, metavar="RUN", help="go on with this run's folder")
     add("--quiet", action="store_true", help="no progress bar")
 
@@ -166,7 +169,7 @@ def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
     """Train an algorithm on a scenario: one run in a folder of its own.
 
     --algo dirs --scenario paper-200x10 --timesteps 5000 --seed 0
-    --algo sb3:PPO --scenario paper-30x2 --timesteps 20000 --set n_steps=64
+    --algo sb3:PPO --scenario paper-30x2 --timesteps 40000 --config baselines/settings/sb3-ppo.json
     --algo my_module:MyAlgo --scenario my-scenario.json --timesteps 1000
     --resume runs/paper-200x10/dirs-5000/seed-0
     """
@@ -188,6 +191,7 @@ def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
 
 
 def _run_of(given: Arguments) -> tuple[Path, Settings]:
+    from mec_bench.matrix import configured, variant
     from mec_bench.run import RunFolder, Settings
 
     if given.resume:
@@ -196,21 +200,24 @@ def _run_of(given: Arguments) -> tuple[Path, Settings]:
             raise FileNotFoundError(f"{given.resume} is not a run's folder: no settings.json.")
         return given.resume, settings
     require_folder(given.out)
-    arguments = registry.changes(given.set)
+    tables = configured(given.config)
+    if given.config:
+        require_choice("--algo", given.algo, tables)
+    fields = variant(given.algo, tables.get(given.algo, {}) | registry.changes(given.set))
     # Refuses before anything is said.
-    learns = registry.algorithm(given.algo, arguments).learns
+    learns = registry.algorithm(fields["algorithm"], fields["arguments"]).learns
     settings = Settings(
-        algorithm=given.algo,
         scenario=scenario_of(given.scenario, given.scenario_set),
         timesteps=given.timesteps if learns else 0,  # a rule has one folder
-        arguments=arguments,
-        **{key: getattr(given, key) for key in _SAME},
+        **fields | _options(given, "seed", "observation", "label"),
     )
     return given.out / settings.place, settings
 
 
-_SAME = ("seed", "n_envs", "reward", "observation", "device", "label")
-"""What options of ``train`` and fields of the settings are both called."""
+def _options(given: Arguments, *names: str) -> dict[str, Any]:
+    """Return the options that were given and are fields of the settings by the same name."""
+    options = {key: getattr(given, key) for key in ("n_envs", "reward", "device", *names)}
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def _trained(settings: Settings, folder: Path, given: Arguments) -> Result:
@@ -293,8 +300,6 @@ def _benchmark_options(add: _Add) -> None:
         help="slots to train for; 'paper' for its 3000, 4000, 5000; or SCENARIO=NUMBER for each",
     )  # fmt: skip
     add("--set", **_PAIRS | {"metavar": "ALGO:KEY=VALUE"}, help="hyper-parameters")
-    what = "JSON or TOML with a table of hyper-parameters per algorithm"
-    add("--config", type=Path, metavar="FILE", help=what)
     _seed_free_options(add)
     add("--jobs", type=count, default=1, metavar="N", help="runs at a time")
     add("--launcher", choices=("processes", "ray"), default="processes", help="what runs them")
@@ -319,9 +324,7 @@ def _benchmark(given: Arguments, _: argparse.ArgumentParser) -> int:
         matrix.seeds_of(given.seeds),
         matrix.timesteps_of(given.timesteps),
         matrix.changes_of(given.algos, given.set, given.config),
-        n_envs=given.n_envs,
-        reward=given.reward,
-        device=given.device,
+        **_options(given),
     )
     if given.against:  # before hours of work
         require_choice("--against", given.against, {run.label for run in runs})

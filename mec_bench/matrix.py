@@ -17,15 +17,18 @@ from mec_bench.importing import name_of
 from mec_bench.launching import Launcher, RunOutcome, Task, before, sentence
 from mec_bench.registry import algorithm, changes
 from mec_bench.results import Result
-from mec_bench.run import RunFolder, Settings, taking_requests
+from mec_bench.run import USUAL_ENV, RunFolder, Settings, taking_requests
 from mec_gym import Scenario
-from mec_gym.files import read_object
-from mec_gym.validation import suggestion
+from mec_gym.files import read_object, require_record
+from mec_gym.validation import require_known, suggestion
 
 PAPER_TIMESTEPS = {(30, 2): 3000, (180, 8): 4000, (200, 10): 5000}
 """Slots of training in the paper's figures, by numbers of devices and servers."""
 
-_ALGORITHM = "algorithm"
+FORMAT, VERSION = "mec-gym/learner-settings", 2
+"""Of a record of settings that were found, in baselines/settings."""
+
+_ALGORITHM, _ENV = "algorithm", "env."
 
 
 def plan(
@@ -39,9 +42,8 @@ def plan(
     """Return every run of a matrix, all algorithms of one scenario and seed in turn.
 
     What does not learn runs once, with seed 0. `timesteps` is a number of slots, a mapping by the
-    scenario's name, or "paper". `changed` has constructor arguments by the name of an algorithm, or
-    of a variant, which names its "algorithm" among them. `options` are further fields of
-    :class:`mec_bench.Settings`, for all runs.
+    scenario's name, or "paper". `changed` has settings by the name of an algorithm or variant, as
+    for :func:`variant`. `options` are further fields of :class:`mec_bench.Settings`, for all runs.
 
     Examples
     --------
@@ -58,24 +60,34 @@ def plan(
         _require_among("timesteps", timesteps, "scenarios", list(names))
     runs = []
     for scenario in scenarios:
-        variants = [_variant(name, changed.get(name, {})) for name in named]
+        variants = [variant(name, changed.get(name, {})) for name in named]
         # Before anything is trained: a wrong name or argument is the first word.
         learners = [algorithm(one["algorithm"], one["arguments"]).learns for one in variants]
         budget = _budget(scenario, timesteps) if any(learners) else 0
         for number, seed in enumerate(seeds):
-            for variant, learns in zip(variants, learners, strict=True):
+            for fields, learns in zip(variants, learners, strict=True):
                 if learns or number == 0:
                     own = {"seed": seed, "timesteps": budget} if learns else {"timesteps": 0}
-                    runs.append(Settings(**{"scenario": scenario} | variant | own | options))
+                    runs.append(Settings(**{"scenario": scenario} | fields | own | options))
     _require_apart(runs)
     return runs
 
 
-def _variant(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def variant(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of :class:`mec_bench.Settings` that settings by one name stand for.
+
+    They are constructor arguments but for the env's settings, ``env.n_envs``, ``env.reward`` and
+    ``env.observation``, and the ``algorithm`` where the name is one of your own.
+
+    >>> variant("sb3:PPO", {"gamma": 0.0, "env.n_envs": 64})
+    {'n_envs': 64, 'algorithm': 'sb3:PPO', 'arguments': {'gamma': 0.0}}
+    """
     arguments = dict(given)
+    env = {key[len(_ENV) :]: arguments.pop(key) for key in given if key.startswith(_ENV)}
+    require_known(f"{name}: setting of the env", env, USUAL_ENV)
     if _ALGORITHM in arguments:
-        return {"algorithm": arguments.pop(_ALGORITHM), "arguments": arguments, "label": name}
-    return {"algorithm": name, "arguments": arguments}
+        env["label"] = name
+    return env | {"algorithm": arguments.pop(_ALGORITHM, name), "arguments": arguments}
 
 
 def _require_among(what: str, given: Iterable[str], kind: str, there: Sequence[str]) -> None:
@@ -158,8 +170,8 @@ def timesteps_of(words: Sequence[str]) -> int | str | dict[str, int]:
 def changes_of(
     algos: Sequence[str], pairs: Iterable[str], config: Path | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return constructor arguments by algorithm, of a file and of ``algorithm:key=value`` words."""
-    found = _table(config) if config else {}
+    """Return settings by algorithm, of a file and of ``algorithm:key=value`` words."""
+    found = configured(config)
     for pair in pairs:
         # The longest name wins: dirs:prices is an algorithm, too.
         name = max((a for a in algos if pair.startswith(f"{a}:")), key=len, default=None)
@@ -172,11 +184,17 @@ def changes_of(
     return found
 
 
-def _table(path: Path) -> dict[str, dict[str, Any]]:
+def configured(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Return settings by algorithm of a file, or those that a record of them says were chosen."""
+    if path is None:
+        return {}
     try:
         values = _toml(path) if path.suffix == ".toml" else read_object(path)
     except ValueError as error:  # TOML's and Unicode's are of this kind, too
         raise ValueError(f"settings file {path} cannot be read: {error}") from error
+    if (values.get("format"), values.get("version")) == (FORMAT, VERSION):
+        require_record(path, values, [_ALGORITHM, "chosen"])
+        values = {values[_ALGORITHM]: values["chosen"]}
     if not all(isinstance(table, dict) for table in values.values()):
         raise ValueError(
             f'settings file {path} must hold one table per algorithm, {{"dirs": {{"beta": 1.8}}}}.'

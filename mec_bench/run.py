@@ -118,8 +118,8 @@ class Settings:
     @property
     def changed(self) -> dict[str, Any]:
         """What differs from the algorithm's own arguments and the usual env."""
-        usual = {"n_envs": None, "reward": "relative", "observation": None}
-        env = {key: getattr(self, key) for key in usual if getattr(self, key) != usual[key]}
+        usual = USUAL_ENV.items()
+        env = {key: getattr(self, key) for key, value in usual if getattr(self, key) != value}
         return dict(self.arguments) | {f"env.{key}": value for key, value in env.items()}
 
     @property
@@ -157,6 +157,9 @@ def _slug(text: str) -> str:
     begin = slug.encode()[: _LONGEST_NAME - 9].decode(errors="ignore")
     return f"{begin}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
+
+USUAL_ENV = {"n_envs": None, "reward": "relative", "observation": None}
+"""What settings of the env are when nothing is said; None is the algorithm's choice."""
 
 _LEAST = {"timesteps": 0, "n_envs": 1, "measurements": 1, "checkpoints": 0}
 _LONGEST_NAME = 120

@@ -78,7 +78,7 @@ def collected(results: Sequence[Result]) -> dict[str, Any]:
     """Return raw figures of results: a record of each, and what a reader should know first."""
     _require_rows(results)
     return {
-        "runs": [_record(result) for result in results],
+        "runs": [record_of(result) for result in results],
         "warnings": [
             f"{table.title}: {one}" for table in compare(results).tables for one in warnings(table)
         ],
@@ -98,7 +98,8 @@ def _require_rows(results: Sequence[Result]) -> None:
                 raise ValueError(f"{group.label!r} has two budgets in {arena.name}.")
 
 
-def _record(result: Result) -> dict[str, Any]:
+def record_of(result: Result) -> dict[str, Any]:
+    """Return what raw figures keep of a result."""
     return {
         "label": result.label,
         "scenario": result.scenario,

@@ -30,6 +30,7 @@ from baselines.search import STARTS, SearchSettings, search
 from dirs_agents import DIRS, options
 from mec_bench import Settings, algorithm
 from mec_bench.cli import complain, count
+from mec_bench.matrix import FORMAT, VERSION
 from mec_bench.training import make_env, seed_env
 from mec_gym import Scenario
 from mec_gym.evaluation import SlotSet, decide_with, nrr, slot_set
@@ -100,7 +101,6 @@ def kept(file: Path, asked: Record, reached: list[str], measure: Callable[[], Re
 
 # -- learners --------------------------------------------------------------------------------------
 
-FORMAT, VERSION = "mec-gym/learner-settings", 2
 SLOTS = {"paper-30x2": 3000, "paper-200x10": 2000, "unequal-200x10": 2000}
 """Of a trial: T_DRL of the paper where that is quick, and two fifths of it elsewhere."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
+from mec_gym import Scenario
 
 ROOT = Path(__file__).resolve().parents[1]
 Script = Callable[..., tuple[int, str, str]]
@@ -63,6 +65,24 @@ def test_none_of_something_is_refused_at_once(name: str, option: str, script: Sc
 
 
 # -- runs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["train", "benchmark"])
+def test_a_settings_file_is_heeded_or_refused(script: Script, tmp_path: Path, name: str) -> None:
+    small = tmp_path / "small.json"
+    Scenario(n_devices=3, n_servers=1, name="small").to_json(small)
+    config = tmp_path / "settings.json"
+    config.write_text('{"sb3:A2C": {"n_steps": 2, "env.n_envs": 3, "env.reward": "negative"}}')
+    algo, scenario = ("--algo", "--scenario") if name == "train" else ("--algos", "--scenarios")
+    given = (scenario, small, "--timesteps", 6, "--config", config, "--out", tmp_path / "runs")
+    status, _, said = script(name, algo, "sb3:PPO", *given)
+    assert (status, "sb3:A2C" in said) == (1, True)
+    assert not (tmp_path / "runs").exists()
+    own = ("--quiet",) if name == "train" else ("--seeds", 1)
+    assert script(name, algo, "sb3:A2C", "--reward", "relative", *own, *given)[0] == 0
+    (file,) = (tmp_path / "runs").rglob("settings.json")
+    found = json.loads(file.read_text())["settings"]
+    assert (found["n_envs"], found["reward"], found["arguments"]) == (3, "relative", {"n_steps": 2})
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import baselines
 from mec_bench import RunFolder, Status, train
 from mec_bench.launching import Processes, RunOutcome, Task
 from mec_bench.matrix import (
@@ -72,6 +74,18 @@ def test_variants_are_named_as_in_the_settings() -> None:
     assert plain.label == "dirs[beta=1.2]"
 
 
+def test_each_variant_has_an_env_of_its_own_unless_all_share_one() -> None:
+    changed = {"sb3:PPO": {"gamma": 0.0, "env.n_envs": 4, "env.reward": "negative"}}
+    own, usual = plan(["sb3:PPO", "dirs"], [SMALL], [0], 10, changed)
+    assert (own.n_envs, own.reward, own.arguments) == (4, "negative", {"gamma": 0.0})
+    assert own.label == "sb3:PPO[gamma=0.0, env.n_envs=4, env.reward=negative]"
+    assert (usual.n_envs, usual.reward) == (None, "relative")
+    shared = plan(["sb3:PPO"], [SMALL], [0], 10, changed, n_envs=2)
+    assert [run.n_envs for run in shared] == [2]
+    with pytest.raises(TypeError, match=r"'n_env'.*did you mean 'n_envs'"):
+        plan(["dirs"], [SMALL], [0], 10, {"dirs": {"env.n_env": 4}})
+
+
 @pytest.mark.parametrize(
     ("algos", "timesteps", "changed", "words"),
     [
@@ -121,6 +135,22 @@ def test_settings_of_the_command_line_win_over_the_files(tmp_path: Path) -> None
             changes_of(["dirs"], [], file)
     with pytest.raises(ValueError, match="algorithm:key=value"):
         changes_of(["dirs"], ["beta=1"])
+
+
+SETTINGS = Path(baselines.__file__).parent / "settings"
+
+
+@pytest.mark.parametrize("name", ["ac", "ddpg", "sb3-ppo", "sb3-tqc"])
+def test_a_record_of_found_settings_is_a_settings_file(name: str, tmp_path: Path) -> None:
+    record = json.loads((SETTINGS / f"{name}.json").read_text())
+    algo = record["algorithm"]
+    assert changes_of([algo], [], SETTINGS / f"{name}.json") == {algo: record["chosen"]}
+    (run,) = plan([algo], [SMALL], [0], 10, {algo: record["chosen"]})
+    assert run.arguments.items() <= record["chosen"].items()
+    file = tmp_path / "half.json"
+    file.write_text(json.dumps(record | {"chosen": 3}))
+    with pytest.raises(ValueError, match=r"half\.json must hold one table"):
+        changes_of([algo], [], file)
 
 
 def test_toml_is_read_too(tmp_path: Path) -> None:

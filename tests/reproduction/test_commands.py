@@ -86,7 +86,7 @@ def test_none_of_something_is_refused_at_once(words: str, option: str, command: 
 @pytest.mark.parametrize(
     "words",
     [
-        *("variants", "learners", "regimes --layouts 1 --slots 1"),
+        *("variants", "learners", "stock", "regimes --layouts 1 --slots 1"),
         *("tune learners", "tune search", "tune markdown"),
     ],
 )

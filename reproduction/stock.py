@@ -1,0 +1,118 @@
+"""Write what stock learners reach with baselines/settings: the table in docs/training.md.
+
+Makes its table of result files alone, or of raw figures; `make stock` trains what is missing first.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mec_bench import Result, read_results
+from mec_bench.cli import complain
+from mec_bench.matrix import configured, plan
+from mec_bench.registry import title
+from mec_bench.tables import plus_minus
+from mec_gym import Scenario
+from mec_gym.files import around, read_figures, require_folder, write_whole
+from reproduction import learners, pages
+
+FORMAT, VERSION = "mec-gym/stock", 1
+
+SCENARIOS = ("paper-30x2", "bandlimited-200x10", "unequal-200x10")
+RULES = ("local", "keep-what-pays")
+PAGE = "training.md"
+
+BEGIN = "<!-- stock: written by make stock -->"
+END = "<!-- end of stock -->"
+
+
+def main() -> int:
+    """Read, write; say what was left out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="?", default=Path("runs/stock"))
+    parser.add_argument("--raw", type=Path, help="write the table of a stock.json, and stop")
+    parser.add_argument("--out", type=Path, help="folder of page and raw figures")
+    given = parser.parse_args()
+    folder, results = pages.places(given.out)
+    with complain(status=2):
+        require_folder(folder)
+        if given.raw:
+            write(read(given.raw), folder, results)
+            return 0
+        found = read_results([given.runs])
+        for problem in found.problems:
+            print(f"left out: {problem.file}: {problem.reason}")
+        if not found.results:
+            raise ValueError(f"{given.runs} holds no results to show; `make stock` trains.")
+        write(collected(found.results), folder, results)
+    return 1 if found.problems else 0
+
+
+def read(figures: Path) -> dict[str, Any]:
+    """Return raw figures."""
+    return read_figures(figures, FORMAT, VERSION, "reproduction/stock.py")
+
+
+def collected(results: Sequence[Result]) -> dict[str, Any]:
+    """Return raw figures of results: a record of each."""
+    known = {*settings(), *RULES}
+    for result in results:
+        if result.label not in known:
+            raise ValueError(f"{result.label!r} is trained with settings that no file here holds.")
+    return {"runs": [learners.record_of(result) for result in results]}
+
+
+def settings() -> dict[str, Path]:
+    """Return the files with settings of stock learners by the label of their runs."""
+    found = {}
+    for file in sorted(learners.SETTINGS.glob("sb3*.json")):
+        changed = configured(file)
+        (run,) = plan([*changed], [Scenario.preset(SCENARIOS[0])], [0], 1, changed)
+        found[run.label] = file
+    return found
+
+
+def write(raw: Mapping[str, Any], folder: Path, results: Path) -> None:
+    """Write raw figures, and the table into the page."""
+    page = folder / PAGE
+    before, after = around(page, f"{BEGIN}\n", END)
+    pages.write_json(results / "stock.json", {"format": FORMAT, "version": VERSION, **raw})
+    write_whole(page, f"{before}{BEGIN}\n{table(raw)}{END}{after}")
+    print("wrote", page)
+
+
+def table(raw: Mapping[str, Any]) -> str:
+    """Return the table: scenario by scenario, first rules, then learners."""
+    runs = learners.grouped(raw["runs"])
+    names = {rule: f"*{title(rule)}*" for rule in RULES} | {
+        label: f"[{label.partition('[')[0]}](../baselines/settings/{file.name})"
+        for label, file in settings().items()
+    }
+    cells = [
+        [scenario, name, *_cells(runs[label, scenario])]
+        for scenario in SCENARIOS
+        for label, name in names.items()
+        if (label, scenario) in runs
+    ]
+    head = ["scenario", "settings", "seeds", "slots", "before", "NRR", "seconds"]
+    return f"{pages.head(head)}\n{pages.rows(cells)}\n"
+
+
+def _cells(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    reached = learners.mean_nrr(records)
+    shown = plus_minus(reached.value, reached.half)
+    slots = records[0]["timesteps"]
+    if not slots:
+        return ["", "", "", shown, ""]
+    before = np.mean([one["untrained"] for one in records])
+    seconds = min(one["training_s"] for one in records)  # the least disturbed
+    return [str(len(records)), f"{slots:,}", f"{before:.3f}", shown, f"{seconds:.0f}"]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
