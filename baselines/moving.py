@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from baselines.tolls import Floats, moving, tolled_problems, tolls
 from mec_gym import Scenario, Slot, counterfactuals
-from mec_gym.evaluation import Decide, path_costs
+from mec_gym.evaluation import Decide, episode_costs
 from mec_gym.model.episode import Episode, episodes
 from mec_gym.model.layout import Layout
 from mec_gym.optimum import load_problems_apart
@@ -288,7 +288,7 @@ def tuning_episodes(
 
 def best_of(candidates: Iterable[T], acting: Callable[[T], Decide], paths: Sequence[Episode]) -> T:
     """Return the candidate whose policy costs least on episodes."""
-    return min(candidates, key=lambda one: float(path_costs(paths, acting(one)).sum()))
+    return min(candidates, key=lambda one: float(episode_costs(paths, acting(one)).sum()))
 
 
 def knowing(rule: Callable[..., Assignment], *arguments: Any) -> Decide:

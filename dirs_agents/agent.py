@@ -28,7 +28,8 @@ class Agent(nn.Module):
     """The agent of one server.
 
     It takes what the PettingZoo env shows to ``mec_{server}``: its gains to all devices, then
-    each task column, where tasks vary. Nothing of another server goes in.
+    each task column, where tasks vary, and where services migrate whose it hosts and whose is
+    hosted elsewhere: R rows of N. Nothing else of another server goes in.
 
     `server` is j, from 1, as in an assignment; `bank` and `coder` are those of a system with this
     server alone; with `admission` the server turns away devices that do not pay.
@@ -39,7 +40,7 @@ class Agent(nn.Module):
     >>> from dirs_agents import DIRS
     >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
     >>> agent = DIRS("EnsemblePolicy", env, seed=0).agent(2)
-    >>> own = env.reset(seed=0)[0][:, 1]
+    >>> own = env.unwrapped.coder.columns_of_servers(env.reset(seed=0)[0])[1]
     >>> served = agent.admits(own, agent.scores(own) >= 0.5)
     >>> float(agent.allocate(own, served).frequency_hz.sum() / agent.scenario.server_frequency_hz)
     1.0
@@ -54,11 +55,11 @@ class Agent(nn.Module):
 
     @property
     def size(self) -> int:
-        """Number of entries of what the agent takes, N · (1 + T)."""
+        """Number of entries of what the agent takes, R · N."""
         return self.coder.n_rows * self.scenario.n_devices
 
     def forward(self, observation: Tensor, offered: Tensor | None = None) -> Tensor:
-        """Return scores (B, N) for observations (B, N · (1 + T)), or which `offered` it keeps."""
+        """Return scores (B, N) for observations (B, R · N), or which `offered` it keeps."""
         table = observation.reshape(-1, self.coder.n_rows, self.scenario.n_devices)
         column = self.coder.scaled(table, 1)[:, None]
         bank = self.bank
@@ -69,8 +70,8 @@ class Agent(nn.Module):
     def scores(self, observation: Any) -> NDArray[np.float32]:
         """Return the agent's scores in [0, 1] for one slot, (N,), or a batch, (B, N), float32.
 
-        It observes its gains, then each task column, shape ([B,] N · (1 + T)); at least 0.5 claims
-        the device.
+        It observes its gains, then each further row, shape ([B,] R · N); at least 0.5 claims the
+        device.
         """
         batch = self._checked(observation)
         with torch.no_grad():
@@ -98,9 +99,8 @@ class Agent(nn.Module):
         """
         mask = self._mask("served", served)
         column = self._checked(observation)[0].cpu().numpy()
-        coder = self.coder.coder
-        slot = coder.decode(column.reshape(self.coder.n_rows, -1).T.reshape(coder.shape))
-        constants = constants_of(coder.scenario, slot.gains)
+        slot = self.coder.own_slot(column.reshape(self.coder.n_rows, -1))
+        constants = constants_of(self.coder.scenario, slot.gains)
         assignment = mask.astype(np.int64)
         snr = chosen(np, slot.gains, assignment) / constants.noise
         power, share, root_price = optimal_resources(
@@ -111,7 +111,7 @@ class Agent(nn.Module):
     def to_onnx(self, path: str | os.PathLike[str], *, step: str = "scores") -> Path:
         """Write the agent, or its admission step, as an ONNX model, and return the file's path.
 
-        Step "scores" leads from ``observation``, shape (batch, N · (1 + T)), float32, to
+        Step "scores" leads from ``observation``, shape (batch, R · N), float32, to
         ``scores``, shape (batch, N); "admission" from ``observation`` and ``offered``, bool, to
         ``served``, of one slot, so with a first axis of 1. ``ModuleNotFoundError`` without the
         extra: ``pip install "mec-gym[onnx]"``; ``ValueError`` for the admission step of a policy
@@ -134,7 +134,7 @@ class Agent(nn.Module):
         if values.ndim not in (1, 2) or values.shape[-1] != self.size:
             raise ValueError(
                 f"observation must have shape ({self.size},) or (B, {self.size}): this server's "
-                f"gains, then each task column; got shape {values.shape}."
+                f"gains, then each further row; got shape {values.shape}."
             )
         device = next(self.parameters()).device
         return tensor_of(values, device).reshape(-1, self.size)

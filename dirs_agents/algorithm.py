@@ -101,7 +101,7 @@ class OffloadingAlgorithm(BaseAlgorithm):
         mine, theirs = _sizes(self.scenario), _sizes(scenario)
         if mine != theirs or kind != self.observation_kind:
             raise ValueError(
-                f"the model is for N={mine[0]} devices, M={mine[1]} servers, task columns "
+                f"the model is for N={mine[0]} devices, M={mine[1]} servers, further columns "
                 f"{list(mine[2])} and observation={self.observation_kind!r}; the env has "
                 f"N={theirs[0]}, M={theirs[1]}, {list(theirs[2])} and observation={kind!r}."
             )
@@ -302,8 +302,10 @@ class OffloadingAlgorithm(BaseAlgorithm):
 
 
 def _sizes(scenario: Scenario) -> tuple[int, int, tuple[str, ...]]:
-    """Return N, M and what the task columns hold."""
-    return scenario.n_devices, scenario.n_servers, tuple(ObservationCoder(scenario).task_scales)
+    """Return N, M and what the columns beside gains hold."""
+    others = [*ObservationCoder(scenario).task_scales]
+    others += ["hosts"] * scenario.migrates + ["presence"] * scenario.absences
+    return scenario.n_devices, scenario.n_servers, tuple(others)
 
 
 class Averages:

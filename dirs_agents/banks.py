@@ -1,4 +1,4 @@
-"""Banks: the networks of all servers' agents, columns (B, M, 1 + T, N) in, scores (B, M, N) out."""
+"""Banks: the networks of all servers' agents, columns (B, M, R, N) in, scores (B, M, N) out."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class EnsembleBank(_NetworkBank):
         return outputs.transpose(0, 1)
 
     def answers(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scores in one slot, (M, 1 + T, N) to (M, N), by NumPy."""
+        """Return the scores in one slot, (M, R, N) to (M, N), by NumPy."""
         logits = self.networks.answers(columns.reshape(len(columns), 1, -1))[:, 0]
         return _sigmoid(logits)
 
@@ -132,24 +132,42 @@ class EnsembleBank(_NetworkBank):
 
 
 class CentralBank(_NetworkBank):
-    """One network that sees all gains, for comparison: what the ensemble takes apart."""
+    """One network that sees all gains, for comparison: what the ensemble takes apart.
+
+    `guests` is the row of whom a server hosts, where services migrate: like that of gains it
+    differs from server to server. The one after it, of whom others host, holds nothing new.
+    """
 
     def __init__(
-        self, n_servers: int, n_rows: int, n_devices: int, net_arch: Sequence[int]
+        self,
+        n_servers: int,
+        n_rows: int,
+        n_devices: int,
+        net_arch: Sequence[int],
+        guests: int | None = None,
     ) -> None:
-        inputs = (n_servers + n_rows - 1) * n_devices
-        super().__init__(1, [inputs, *net_arch, n_servers * n_devices])
+        # Of each part: of which servers it is needed, and which rows.
+        self._parts = [(slice(None), slice(1)), (slice(1), slice(1, guests))]
+        if guests is not None:
+            self._parts += [
+                (slice(None), slice(guests, guests + 1)),
+                (slice(1), slice(guests + 2, None)),
+            ]
+        width = sum(
+            len(range(n_servers)[servers]) * len(range(n_rows)[rows])
+            for servers, rows in self._parts
+        )
+        super().__init__(1, [width * n_devices, *net_arch, n_servers * n_devices])
 
     def forward(self, columns: Tensor) -> Tensor:
         """Return the logits of all scores."""
-        gains, tasks = columns[:, :, 0], columns[:, 0, 1:]
-        inputs = torch.cat([gains.flatten(1), tasks.flatten(1)], dim=1)
-        outputs: Tensor = self.networks(inputs[None])
-        return outputs[0].reshape(gains.shape)
+        parts = [columns[:, servers, rows].flatten(1) for servers, rows in self._parts]
+        outputs: Tensor = self.networks(torch.cat(parts, dim=1)[None])
+        return outputs[0].reshape(columns[:, :, 0].shape)
 
     def answers(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scores in one slot, (M, 1 + T, N) to (M, N), by NumPy."""
-        inputs = np.concatenate([columns[:, 0].ravel(), columns[0, 1:].ravel()])
+        """Return the scores in one slot, (M, R, N) to (M, N), by NumPy."""
+        inputs = np.concatenate([columns[servers, rows].ravel() for servers, rows in self._parts])
         logits = self.networks.answers(inputs[None, None])
         return _sigmoid(logits.reshape(len(columns), -1))
 

@@ -1,4 +1,4 @@
-"""What each server's agent sees of an observation: its own gains and the tasks offered to it."""
+"""What each server's agent sees of an observation: its own gains, tasks, and its own guests."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mec_gym import Scenario
+from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_gains
 from mec_gym.model.arrays import plain_array
+from mec_gym.model.cost import NO_TASK
 
 
 def tensor_of(array: NDArray[Any], device: torch.device | None = None) -> Tensor:
@@ -23,8 +24,11 @@ class ColumnCoder:
     """Splits observations into the servers' columns, and turns columns into physics.
 
     Each agent gets its own column, Algorithm 1, lines 7 and 8: its server's gains in the units of
-    the "db" observation [O-1], then each of T task columns in [-1, 1] [O-2], where tasks vary. It
-    is what the PettingZoo env shows an agent. `n_rows` is 1 + T.
+    the "db" observation [O-1], then each of T task columns in [-1, 1] [O-2], where tasks vary.
+    Where services migrate a row says whose this server hosts, and one whose another does; where
+    devices may be absent a last one says who is present. It is what the PettingZoo env shows an
+    agent. `n_rows` is the number R of rows, 1 + T where nothing moves, and `guests` the row of whom
+    the server hosts, if there is one.
     """
 
     def __init__(self, scenario: Scenario, kind: str = "flat") -> None:
@@ -34,7 +38,11 @@ class ColumnCoder:
             name: (float(middle), float(half))
             for name, (middle, half) in self.coder.task_scales.items()
         }
-        self.n_rows = 1 + self.coder.n_columns - scenario.n_servers
+        self._tasks_end = 1 + len(self._scales)
+        # Properties that take longer than a decision of few devices.
+        self._migrates, self._absences = scenario.migrates, scenario.absences
+        self.n_rows = self._tasks_end + 2 * self._migrates + self._absences
+        self.guests = self._tasks_end if self._migrates else None
 
     def alone(self, index: int) -> ColumnCoder:
         """Return the coder for server `index` alone, which knows nothing of the others."""
@@ -49,34 +57,47 @@ class ColumnCoder:
         return ColumnCoder(system, self.coder.kind)
 
     def columns(self, observations: Tensor) -> Tensor:
-        """Return what every server sees, shape (B, M, 1 + T, N)."""
+        """Return what every server sees, shape (B, M, R, N)."""
         servers, devices = self.scenario.n_servers, self.scenario.n_devices
         table = observations.reshape(-1, devices, self.coder.n_columns)
         # Columns outermost in memory: what one server's network reads then lies together.
         table = table.permute(2, 0, 1).contiguous().transpose(0, 1)
         table = self.scaled(table, servers)
-        if self.n_rows == 1:
-            return table[:, :, None]
-        gains = table[:, :servers, None]
-        tasks = table[:, None, servers:].expand(-1, servers, -1, -1)
-        return torch.cat([gains, tasks], dim=2)
+        columns: Tensor = self._of_servers(torch, table)
+        return columns
 
     def columns_of_one(self, observation: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what :meth:`columns` does for one observation, shape (M, 1 + T, N), by NumPy."""
+        """Return what :meth:`columns` does for one observation, shape (M, R, N), by NumPy."""
         if self.coder.kind == "raw":
             tensor = tensor_of(observation).to(torch.float32)
             return np.asarray(self.columns(tensor)[0].numpy())
-        servers, devices = self.scenario.n_servers, self.scenario.n_devices
+        devices = self.scenario.n_devices
         table = np.asarray(observation, np.float32).reshape(devices, self.coder.n_columns).T
+        return np.asarray(self._of_servers(np, table))
+
+    def _of_servers(self, xp: Any, table: Any) -> Any:
+        """Return each server's rows, (..., M, R, N), of all columns, (..., C, N)."""
         if self.n_rows == 1:
-            return table[:, None]
-        tasks = np.broadcast_to(table[None, servers:], (servers, self.n_rows - 1, devices))
-        return np.concatenate([table[:servers, None], tasks], axis=1)
+            return table[..., None, :]
+        servers, hosts = self.scenario.n_servers, self.coder.host_columns
+
+        def of_all(rows: Any) -> Any:
+            shape = (*rows.shape[:-2], servers, *rows.shape[-2:])
+            return xp.broadcast_to(rows[..., None, :, :], shape)
+
+        parts = [table[..., :servers, None, :], of_all(table[..., servers : hosts.start, :])]
+        if self._migrates:
+            mine = table[..., hosts, None, :]
+            parts += [mine, mine.sum(-3, keepdims=True) - mine]
+        if self._absences:
+            parts.append(of_all(table[..., hosts.stop :, :]))
+        return xp.concatenate(parts, axis=-2)
 
     def scaled(self, table: Tensor, n_gains: int) -> Tensor:
         """Bring raw gains and tasks to the units of the "db" observation, if they are raw.
 
-        Of shape (B, n_gains + T, N): the gains of some servers, then each task column.
+        Of shape (B, n_gains + T, N) or longer: the gains of some servers, then each task column;
+        what follows has no unit.
         """
         if self.coder.kind != "raw":
             return table
@@ -85,10 +106,10 @@ class ColumnCoder:
             (table[:, n_gains + row, None] - middle) / half
             for row, (middle, half) in enumerate(self._scales.values())
         ]
-        return torch.cat([gains, *tasks], dim=1)
+        return torch.cat([gains, *tasks, table[:, n_gains + len(tasks) :]], dim=1)
 
     def gains(self, columns: Tensor) -> Tensor:
-        """Return the gains that columns (..., 1 + T, N) stand for, shape (..., N), [1]."""
+        """Return the gains that columns (..., R, N) stand for, shape (..., N), [1]."""
         gains: Tensor = gains_of_units(columns[..., 0, :])
         return gains
 
@@ -106,4 +127,26 @@ class ColumnCoder:
                     self.scenario.per_device(name), dtype=columns.dtype, device=columns.device
                 )
                 found[name] = constant.expand(shape)
+            if self._absences:
+                nothing = torch.full_like(found[name], NO_TASK)
+                found[name] = torch.where(columns[..., -1, :] > 0.5, found[name], nothing)
         return found["data_bits"], found["cycles"]
+
+    def hosts(self, columns: Tensor) -> Tensor | None:
+        """Return the hosts that columns of all servers, (B, M, R, N), stand for, shape (B, N).
+
+        Of one server alone: 1 for its own guests, else 0. None where nothing migrates.
+        """
+        if not self._migrates:
+            return None
+        mine = columns[:, :, self._tasks_end] > 0.5
+        servers = torch.arange(1, mine.shape[1] + 1, device=mine.device)
+        hosts: Tensor = (mine * servers[:, None]).sum(dim=1)
+        return hosts
+
+    def own_slot(self, column: NDArray[np.float32]) -> Slot:
+        """Return the slot that one server's column, shape (R, N), shows: of a system of its own."""
+        rows = column
+        if self._migrates:  # such a system has no other servers
+            rows = np.delete(column, self._tasks_end + 1, axis=0)
+        return self.coder.decode(rows.T.reshape(self.coder.shape))

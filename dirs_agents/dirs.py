@@ -30,8 +30,8 @@ from mec_gym.validation import dict_of, require_bool
 
 SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
 
-MEC_FIGURES = ("latency_s", "energy_j", "objective", "nrr")
-"""Figures of the env's info that are logged; nrr where the env knows the optimum."""
+MEC_FIGURES = ("latency_s", "energy_j", "objective", "migrations", "nrr")
+"""Figures of the env's info that are logged, where it has them; nrr where it knows the optimum."""
 
 
 class DIRS(OffloadingAlgorithm):

@@ -21,6 +21,8 @@ DEMONSTRATION_SEARCH = LevySearch(population=5, generations=1000, beta=0.5)
 
 LARGEST_ENUMERATION = 300_000
 _CHUNK = 20_000
+_HOSTS = 0x686F7374
+"""Keeps the draws of first hosts apart from the worlds' ("host" in ASCII)."""
 _FEW = 32
 """Slots whose decisions take a second or so, where each slot is on its own."""
 
@@ -30,8 +32,9 @@ def demonstration_slots(
 ) -> tuple[NDArray[np.float32], Slot]:
     """Return observations and slots that the env's world may show, from copies of their own.
 
-    Both have the batch shape (count,). Where layouts are redrawn each slot has its own.
-    `observation` is the env's argument.
+    Both have the batch shape (count,). Where layouts are redrawn each slot has its own. Where
+    services migrate, half of them are at the server with the best gain one slot before, the others
+    nowhere yet: what a decision is worth depends on it. `observation` is the env's argument.
 
     Examples
     --------
@@ -41,7 +44,11 @@ def demonstration_slots(
     """
     envs: Any = gym.make_vec(ENV_ID, num_envs=count, scenario=scenario, observation=observation)
     observations, _ = envs.reset(seed=seed)
-    slots = envs.unwrapped.slot
+    if scenario.migrates:
+        best = 1 + envs.unwrapped.seen.gains.argmax(axis=-1)
+        placed = np.random.default_rng([_HOSTS, seed]).random(best.shape) < 0.5
+        observations, *_ = envs.step(np.where(placed | ~scenario.can_execute_locally, best, 0))
+    slots = envs.unwrapped.seen
     envs.close()
     return observations, slots
 

@@ -35,7 +35,7 @@ class VotingPolicy(BasePolicy):
     """Whether weights fit scenarios with other numbers of devices and servers."""
 
     bank: Any
-    """The agents, columns (B, M, 1 + T, N) in, logits (B, M, N) out; a subclass builds it."""
+    """The agents, columns (B, M, R, N) in, logits (B, M, N) out; a subclass builds it."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class VotingPolicy(BasePolicy):
         self._may_stay = scenario.can_execute_locally
 
     def columns(self, observations: Tensor) -> Tensor:
-        """Return what every server sees of observations, shape (B, M, 1 + T, N)."""
+        """Return what every server sees of observations, shape (B, M, R, N)."""
         return self.coder.columns(observations.to(torch.float32))
 
     def decide(self, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,8 +142,10 @@ class EnsemblePolicy(VotingPolicy):
         super().__init__(*args, **kwargs)
         devices = self.scenario.n_devices
         self.net_arch = require_widths(paper_widths(devices) if net_arch is None else net_arch)
-        bank: Any = self._bank
-        self.bank = bank(self.scenario.n_servers, self.coder.n_rows, devices, self.net_arch)
+        self.bank = self._new_bank(self.scenario.n_servers, self.coder.n_rows, devices)
+
+    def _new_bank(self, n_servers: int, n_rows: int, n_devices: int) -> nn.Module:
+        return EnsembleBank(n_servers, n_rows, n_devices, self.net_arch)
 
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         # A subclass or another bank decides by its own code.
@@ -165,6 +167,9 @@ class CentralPolicy(EnsemblePolicy):
     """
 
     _bank: ClassVar[type[nn.Module]] = CentralBank
+
+    def _new_bank(self, n_servers: int, n_rows: int, n_devices: int) -> nn.Module:
+        return CentralBank(n_servers, n_rows, n_devices, self.net_arch, self.coder.guests)
 
 
 _BY_NUMPY = (EnsemblePolicy, CentralPolicy)

@@ -74,14 +74,16 @@ class PriceBank(nn.Module):
     def savings(self, columns: Tensor) -> Savings:
         """Return what offloading saves, computation apart, and the root work, shape (B, M, N).
 
-        The saving w_ij = c_i0 − c_ij [1] takes local execution as if eq. (7) allowed it everywhere;
-        the work is s_i [sqrt(cycle/s)].
+        The saving w_ij = c_i0 − c_ij [1] takes local execution as if eq. (7) allowed it everywhere,
+        and c_ij holds the migration of a service that j does not host; the work is s_i
+        [sqrt(cycle/s)].
         """
         gains = self.coder.gains(columns).transpose(1, 2)
         data_bits, cycles = self.coder.tasks(columns[:, 0])
         constants = constants_of(self.coder.scenario, gains)
         everywhere = np.array(True)
-        costs = choice_costs(constants, Slot.trusted(gains, data_bits, cycles), everywhere)
+        slot = Slot.trusted(gains, data_bits, cycles, self.coder.hosts(columns))
+        costs = choice_costs(constants, slot, everywhere)
         saving = (costs[..., :1] - costs[..., 1:]).transpose(1, 2)
         root = root_work(constants, cycles)
         return saving, root[:, None].expand(saving.shape)

@@ -1,4 +1,4 @@
-"""Train any algorithm, measure it on frozen slots, compare the results.
+"""Train any algorithm, measure it on frozen slots or episodes, compare the results.
 
 Names are loaded when they are first used: reading, comparing and showing results does without
 torch, and ``mec-gym --help`` without any heavy library.
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mec_bench.results import (
         CurvePoint,
         DecisionTime,
+        Episodes,
+        EpisodesPoint,
         Evaluation,
         Found,
         Problem,
@@ -52,6 +54,8 @@ __all__ = [
     "AlgorithmReport",
     "CurvePoint",
     "DecisionTime",
+    "Episodes",
+    "EpisodesPoint",
     "Evaluation",
     "Found",
     "Problem",

@@ -241,7 +241,10 @@ def _evaluate_options(add: _Add) -> None:
     add("--algo", metavar="NAME", help="the algorithm of models given as files")
     add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else the first run's own")
     add("--scenario-set", **_PAIRS, help="fields of the scenario")
-    add("--layouts", type=count, default=40, metavar="N", help="layouts of the frozen slots")
+    add(
+        "--layouts", type=count, metavar="N",
+        help="layouts of the frozen slots, 40 by default; of a world that moves episodes, 20",
+    )  # fmt: skip
     add("--against", metavar="LABEL", help="label that the others are compared with")
     add("--out", **_FOLDER, help="folder for one result.json per policy")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mec_bench.results import Result
+from mec_bench.results import Measure, Result
 from mec_bench.statistics import (
     Arena,
     Difference,
@@ -37,23 +37,25 @@ UNKNOWN = Interval(math.nan, math.nan, math.nan)
 class Row:
     """One label of a table; means over its seeds and slots.
 
-    The interval of `nrr` is over seeds and layouts, for a rule over layouts; that of `over_layouts`
-    is over layouts alone, as if there were no other seeds. `iqm` is over the seeds; `normalised` is
-    0 at the table's zero point, 1 at the optimum and NaN without a zero point; `training_s` is NaN
-    where that of a seed is not known. `n_seeds` is 0 for a rule without any.
+    `score` is what the table's measure says. Its interval is over seeds and layouts (of a world
+    that moves, episodes), for a rule over layouts; that of `over_layouts` is over layouts alone, as
+    if there were no other seeds. `iqm` is over the seeds; `normalised` is 0 at the table's zero
+    point, 1 at the best possible and NaN without a zero point; `migrations` is NaN where nothing
+    moves, `training_s` where that of a seed is not known. `n_seeds` is 0 for a rule without any.
     """
 
     label: str
     algorithm: str
     learns: bool
     n_seeds: int
-    nrr: Interval
+    score: Interval
     over_layouts: Interval
     iqm: float
     normalised: float
     objective: float
     latency_s: float
     energy_j: float
+    migrations: float
     single_ms: float
     batched_ms: float
     training_s: float
@@ -66,8 +68,8 @@ class Row:
 
     @property
     def interval(self) -> Interval:
-        """The NRR as tables show it: of a single seed, with the interval over layouts alone."""
-        return self.over_layouts if self.alone else self.nrr
+        """The score as tables show it: of a single seed, with the interval over layouts alone."""
+        return self.over_layouts if self.alone else self.score
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class PairedRow:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One scenario after one budget, on one set of slots; best mean NRR first.
+    """One scenario after one budget, on one set of slots; best mean score first.
 
     `optimum` is the mean objective of the optimum (its lower bound where only that is known);
     `zero` the label whose normalised score is 0; `reference` the one that the others are compared
@@ -94,6 +96,11 @@ class Table:
     zero: str | None
     reference: str | None
     differences: tuple[PairedRow, ...]
+
+    @property
+    def measure(self) -> Measure:
+        """What the scores are."""
+        return self.arena.measure
 
     @property
     def title(self) -> str:
@@ -137,7 +144,7 @@ def compare(results: Iterable[Result], reference: str | None = None) -> Comparis
     Examples
     --------
     >>> from mec_bench.results import EXAMPLE
-    >>> [(row.label, row.nrr.value) for row in compare([EXAMPLE]).tables[0].rows]
+    >>> [(row.label, row.score.value) for row in compare([EXAMPLE]).tables[0].rows]
     [('all local', 0.75)]
     """
     found = arenas(results)
@@ -150,13 +157,13 @@ def compare(results: Iterable[Result], reference: str | None = None) -> Comparis
 def _table(arena: Arena, reference: str | None) -> Table:
     zero = _zero(arena)
     rows = [_row(group, zero) for group in arena.groups]
-    rows.sort(key=lambda row: (-row.nrr.value, row.label))
+    rows.sort(key=lambda row: (-row.score.value, row.label))
     best_first = [arena.group(row.label) for row in rows]
     chosen = _reference(best_first, reference) if len(rows) > 1 else None
     return Table(
         arena,
         tuple(rows),
-        float(arena.groups[0].slot_values("lower_bound").mean()),
+        arena.groups[0].mean("lower_bound"),
         zero.label if zero else None,
         chosen,
         _differences(arena, chosen) if chosen else (),
@@ -170,20 +177,21 @@ def _zero(arena: Arena) -> Group | None:
 
 def _row(group: Group, zero: Group | None) -> Row:
     results = group.results
-    value = crossed_mean(group.nrr, learns=group.learns)
+    value = crossed_mean(group.scores, learns=group.learns)
     training = [result.seconds.training for result in results]
     return Row(
         label=group.label,
         algorithm=results[0].algorithm,
         learns=group.learns,
         n_seeds=len(group.seeds),
-        nrr=value,
-        over_layouts=crossed_mean(group.nrr, learns=False),
+        score=value,
+        over_layouts=crossed_mean(group.scores, learns=False),
         iqm=interquartile_mean([group.runs]),
-        normalised=normalised(value.value, zero.nrr.mean()) if zero else math.nan,
-        objective=float(group.slot_values("objective").mean()),
-        latency_s=float(group.slot_values("latency_s").mean()),
-        energy_j=float(group.slot_values("energy_j").mean()),
+        normalised=normalised(value.value, zero.scores.mean()) if zero else math.nan,
+        objective=group.mean("objective"),
+        latency_s=group.mean("latency_s"),
+        energy_j=group.mean("energy_j"),
+        migrations=group.mean("migrations"),
         single_ms=_mean([result.decision_ms.single for result in results]),
         batched_ms=_mean([result.decision_ms.batched for result in results]),
         training_s=_mean([math.nan if one is None else one for one in training]),
@@ -195,9 +203,9 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def normalised(nrr: float, zero: float) -> float:
-    """Return a score that is 0 at a rule's NRR and 1 at the optimum; NaN if the rule reaches it."""
-    return (nrr - zero) / (1 - zero) if zero < 1 else math.nan
+def normalised(score: float, zero: float) -> float:
+    """Return a score on a scale with 0 at a rule's and 1 at 1; NaN if the rule reaches that."""
+    return (score - zero) / (1 - zero) if zero < 1 else math.nan
 
 
 def _reference(best_first: Sequence[Group], wanted: str | None) -> str | None:
@@ -214,7 +222,8 @@ def _differences(arena: Arena, reference: str) -> tuple[PairedRow, ...]:
     base = arena.group(reference)
     others = [group for group in arena.groups if group is not base]
     found = [
-        paired_difference(one.nrr, base.nrr, learns=(one.learns, base.learns)) for one in others
+        paired_difference(one.scores, base.scores, learns=(one.learns, base.learns))
+        for one in others
     ]
     corrected = holm([difference.p for difference in found])
     rows = [
@@ -261,6 +270,11 @@ class Aggregate:
     reference: str | None
     missing: Mapping[str, tuple[str, ...]]
 
+    @property
+    def measure(self) -> Measure:
+        """What the scores are: never two of them in one aggregate."""
+        return self.tables[0].measure
+
     def groups(self, label: str) -> list[Group]:
         """Return the results of one label, one group per scenario."""
         return [table.arena.group(label) for table in self.tables]
@@ -269,10 +283,10 @@ class Aggregate:
 def aggregate(tables: Sequence[Table], reference: str | None = None) -> list[Aggregate]:
     """Summarise tables over scenarios.
 
-    Tables of one set of slots belong together, those on drawn maps apart from those on a
-    scenario's own map. Where every scenario has one budget there is one aggregate, each scenario
-    at its budget; otherwise one for each budget that several scenarios have. The reference is
-    chosen as in :func:`compare`.
+    Tables of one measure and one set of slots belong together, those on drawn maps apart from those
+    on a scenario's own map. Where every scenario has one budget there is one aggregate, each
+    scenario at its budget; otherwise one for each budget that several scenarios have. The reference
+    is chosen as in :func:`compare`.
 
     Examples
     --------
@@ -282,16 +296,18 @@ def aggregate(tables: Sequence[Table], reference: str | None = None) -> list[Agg
     >>> [(row.label, row.iqm.value) for row in aggregate(both.tables)[0].rows]
     [('all local', 0.75)]
     """
-    families: dict[tuple[str, bool], list[Table]] = {}
+    families: dict[tuple[str, str, bool], list[Table]] = {}
     for table in tables:
         asked = table.arena.evaluation
-        families.setdefault((asked.set, asked.own_layout), []).append(table)
+        family = table.measure.sample, asked.set, asked.own_layout
+        families.setdefault(family, []).append(table)
     found = []
-    for (name, own), members in sorted(families.items()):
+    for (sample, name, own), members in sorted(families.items(), reverse=True):
         place = "own map" if own else "drawn maps"
-        for title, chosen in _budgets(members):
+        for budget, chosen in _budgets(members):
             if len({table.arena.name for table in chosen}) > 1:
-                found.append(_aggregate(f"set {name}, {place}, {title}", chosen, reference))
+                title = f"{sample} of set {name}, {place}, {budget}"
+                found.append(_aggregate(title, chosen, reference))
     return found
 
 
@@ -355,7 +371,7 @@ def _ranks(present: Sequence[Mapping[str, Row]], labels: Sequence[str]) -> dict[
         return {}
     from scipy.stats import rankdata  # loading it takes half a second, and few ask for ranks
 
-    values = [[-rows[label].nrr.value for label in labels] for rows in present]
+    values = [[-rows[label].score.value for label in labels] for rows in present]
     return dict(zip(labels, rankdata(values, axis=1).mean(0).tolist(), strict=True))
 
 
@@ -367,7 +383,7 @@ def _scores(groups: Sequence[Group]) -> list[Floats]:
 def _iqm(groups: Sequence[Group]) -> Interval:
     if groups[0].learns:
         return stratified_bootstrap(_scores(groups))
-    layouts = [group.nrr.mean(0) for group in groups]
+    layouts = [group.scores.mean(0) for group in groups]
     return stratified_bootstrap(layouts, lambda parts: iqm([p.mean(-1)[:, None] for p in parts]))
 
 

@@ -33,7 +33,7 @@ def demonstrate(scenario: Scenario, timesteps: int, seed: int, out: Path) -> Non
     ]
     results = list(_results(learners, out / "runs"))
     print(f"\n{as_text(compare(results, LEARNERS[0]))}\n")
-    print("NRR is optimum / objective in the same slot: 1 is perfect. Figures are per slot.")
+    print(f"{results[0].measure.definition} Figures are per slot.")
     *_, page = write_report(results, [], out)
     print(f"\nReport: {page}")
     _draw(learners[0], out)

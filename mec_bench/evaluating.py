@@ -13,7 +13,7 @@ from typing import Any
 from gymnasium.error import DependencyNotInstalled
 
 from mec_bench.importing import name_of
-from mec_bench.measuring import LAYOUTS, FrozenSlots
+from mec_bench.measuring import Frozen
 from mec_bench.registry import Algorithm, algorithm, names
 from mec_bench.results import Result, read_result
 from mec_bench.run import Run, RunFolder, Settings
@@ -41,9 +41,9 @@ def evaluate_again(
     *,
     algo: str | None = None,
     scenario: Scenario | None = None,
-    layouts: int = LAYOUTS,
+    layouts: int | None = None,
 ) -> Iterator[Result]:
-    """Measure policies on the same frozen slots, and yield their results one after the other.
+    """Measure policies on the same frozen slots, or episodes, and yield one result after another.
 
     Times of decisions are of this machine; curve and seconds of training are the run's.
 
@@ -54,8 +54,9 @@ def evaluate_again(
         functions of (scenario, slot, rng).
     algo : str, optional
         The algorithm of models given as files.
-    scenario, layouts : Scenario, int
-        Of the frozen slots; by default the scenario of the first run among `given`.
+    scenario, layouts : Scenario, int, optional
+        Of the frozen slots, or episodes; by default the scenario of the first run among `given`,
+        and 40 layouts or 20 episodes.
 
     Raises
     ------
@@ -140,7 +141,7 @@ def _as_run(algo: str, scenario: Scenario | None, label: str) -> Settings:
     )
 
 
-def _measured(policy: _Policy, scenario: Scenario, layouts: int) -> Result:
+def _measured(policy: _Policy, scenario: Scenario, layouts: int | None) -> Result:
     run = Run(dataclasses.replace(policy.settings, scenario=scenario), layouts=layouts)
     model = _model(policy, run)
     label = run.settings.label
@@ -161,7 +162,7 @@ def _measured(policy: _Policy, scenario: Scenario, layouts: int) -> Result:
     )
 
 
-def _same_slots(trained: Result, frozen: FrozenSlots) -> bool:
+def _same_slots(trained: Result, frozen: Frozen) -> bool:
     """Return whether a run's learning curve was measured on these slots."""
     measured = dataclasses.replace(trained.evaluation, gap=frozen.evaluation.gap)
     scenario = json.loads(frozen.scenario.to_json())
@@ -218,13 +219,13 @@ def _require_named(model: Any, file: Path, chosen: Algorithm) -> None:
 def _policy_of(named: Algorithm) -> Any:
     """Return the class of the policy that a name implies; None where it implies none."""
     aliases: dict[Any, Any] = getattr(named.cls, "policy_aliases", {})
-    return aliases.get(named.arguments.get("policy"))
+    return aliases.get(named.arguments.get("policy", named.default("policy")))
 
 
 def _is_as(model: Any, named: Algorithm) -> bool:
     """Return whether a model has the arguments that a name implies."""
     held = vars(model) | {"policy": getattr(model, "policy_class", None)}
     wanted = dict(named.arguments)
-    if "policy" in wanted:
+    if "policy" in wanted or _policy_of(named):
         wanted["policy"] = _policy_of(named)
     return all(held.get(key) == value for key, value in wanted.items())

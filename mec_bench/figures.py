@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import io
 import math
@@ -20,7 +21,6 @@ from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from mec_bench.comparing import Aggregate, Row, Table
-from mec_bench.results import CurvePoint
 from mec_bench.statistics import Floats, Group, Interval, half_interval, performance_profile
 
 # -- how labels look ------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 1)
 
 
 def stretch(axes: Axes, which: str, values: Iterable[float]) -> None:
-    """Stretch the NRR axis "x" or "y" towards 1 where values come near it: there they differ.
+    """Stretch the axis "x" or "y" of scores towards 1 where values come near it: there they differ.
 
     At least two numbers stand at it.
     """
@@ -157,13 +157,13 @@ def _apart(ticks: Sequence[float], low: float, high: float) -> list[float]:
     return kept[::-1]
 
 
-def stretched(nrr: ArrayLike) -> Floats:
-    """Return where NRR, at most 1, stands on a stretched axis: -log10(1 - NRR + 1e-5)."""
-    return np.asarray(-np.log10(np.maximum(1 - np.asarray(nrr, dtype=float), 0) + FLOOR))
+def stretched(scores: ArrayLike) -> Floats:
+    """Return where scores x, at most 1, stand on a stretched axis: -log10(1 - x + 1e-5)."""
+    return np.asarray(-np.log10(np.maximum(1 - np.asarray(scores, dtype=float), 0) + FLOOR))
 
 
 def shrunk(place: ArrayLike) -> Floats:
-    """Return the NRR of a place on a stretched axis."""
+    """Return the score of a place on a stretched axis."""
     return np.asarray(1 + FLOOR - 10.0 ** -np.asarray(place, dtype=float))
 
 
@@ -198,7 +198,7 @@ class Band:
     half: Floats
 
 
-def band(curves: Sequence[Sequence[CurvePoint]], quantity: str, n_points: int = 101) -> Band:
+def band(curves: Sequence[Sequence[Any]], quantity: str, n_points: int = 101) -> Band:
     """Return the mean over seeds of curves against "timesteps" or "seconds", by Student's t.
 
     Curves are interpolated linearly onto one grid from the latest first point to the earliest
@@ -206,7 +206,7 @@ def band(curves: Sequence[Sequence[CurvePoint]], quantity: str, n_points: int = 
     jump when one ends.
     """
     x = [np.array([getattr(point, quantity) for point in curve], float) for curve in curves]
-    y = [np.array([point.nrr for point in curve]) for curve in curves]
+    y = [np.array([point.score for point in curve]) for curve in curves]
     grid = _grid(x, n_points)
     values = np.stack([np.interp(grid, *one) for one in zip(x, y, strict=True)])
     return Band(grid, values.mean(0), half_interval(values))
@@ -224,7 +224,7 @@ def _grid(x: Sequence[Floats], n_points: int) -> Floats:
 
 
 def learning_curves(figure: Figure, table: Table, look: Looks) -> None:
-    """Draw NRR during training against slots and against seconds; nothing without curves."""
+    """Draw scores during training against slots and against seconds; nothing without curves."""
     best_first = [table.arena.group(row.label) for row in table.rows]
     groups = [group for group in best_first if any(one.curve for one in group.results)]
     if not groups:
@@ -235,7 +235,7 @@ def learning_curves(figure: Figure, table: Table, look: Looks) -> None:
     for axes, quantity in ((left, "timesteps"), (right, "seconds")):
         for group in groups:
             shown += _draw_curve(axes, group, quantity, look[group.label])
-    left.set(xlabel="slots of training", ylabel="NRR")
+    left.set(xlabel="slots of training", ylabel=table.measure.title)
     right.set(xlabel="seconds of training")
     stretch(left, "y", shown)
     legend(figure, [group.label for group in groups], look)
@@ -251,17 +251,17 @@ def _draw_curve(axes: Axes, group: Group, quantity: str, look: Look) -> list[flo
 
 
 def distributions(figure: Figure, table: Table, look: Looks) -> None:
-    """Draw how NRR spreads over the slots of all seeds, and what a decision costs in time."""
+    """Draw how scores spread over the slots of all seeds, and what a decision costs in time."""
     rows = table.rows[::-1]
     figure.set_figheight(1.2 + 0.24 * len(rows))
     boxes, speed = figure.subplots(1, 2, sharey=True)
     ends: list[float] = []
     for place, row in enumerate(rows):
-        nrr = table.arena.group(row.label).slot_values("nrr").ravel()
-        ends += _draw_box(boxes, place, nrr, look[row.label])
+        scores = table.arena.group(row.label).slot_values("score").ravel()
+        ends += _draw_box(boxes, place, scores, look[row.label])
         _draw_times(speed, place, row, look[row.label])
     _name_rows(boxes, [row.label for row in rows])
-    boxes.set(xlabel="NRR over slots")
+    boxes.set(xlabel=f"{table.measure.title} over {table.measure.sample}")
     stretch(boxes, "x", ends)
     logarithmic(speed, [time for row in rows for time in (row.single_ms, row.batched_ms)])
     speed.set(xlabel="ms per decision (marker: single, bar: in a batch)")
@@ -272,13 +272,13 @@ def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.set_ylim(-0.6, len(labels) - 0.4)
 
 
-def _draw_box(axes: Axes, place: float, nrr: Floats, look: Look) -> list[float]:
-    """Draw where the middle half and 90 % of the slots are, and their mean; return the ends."""
-    at: list[float] = np.quantile(nrr, [0.05, 0.25, 0.75, 0.95]).tolist()
+def _draw_box(axes: Axes, place: float, scores: Floats, look: Look) -> list[float]:
+    """Draw where the middle half and 90 % of scores are, and their mean; return the ends."""
+    at: list[float] = np.quantile(scores, [0.05, 0.25, 0.75, 0.95]).tolist()
     axes.plot(at[::3], [place] * 2, color=look.colour, linewidth=1)
     thick: Mapping[str, Any] = {"linewidth": 7, "alpha": 0.45, "solid_capstyle": "butt"}
     axes.plot(at[1:3], [place] * 2, color=look.colour, **thick)
-    axes.plot([nrr.mean()], [place], look.marker, color=look.colour, markersize=5)
+    axes.plot([scores.mean()], [place], look.marker, color=look.colour, markersize=5)
     return at
 
 
@@ -290,13 +290,13 @@ def _draw_times(axes: Axes, place: float, row: Row, look: Look) -> None:
 
 
 def speed_against_quality(figure: Figure, table: Table, look: Looks) -> None:
-    """Draw mean NRR against the time of a single decision."""
+    """Draw mean scores against the time of a single decision."""
     axes = figure.subplots()
-    shown = [row.nrr.within(0, 1) for row in table.rows]
-    for row, nrr in zip(table.rows, shown, strict=True):
-        _draw_interval(axes, nrr, row.single_ms, look[row.label], upright=True)
+    shown = [row.score.within(0, 1) for row in table.rows]
+    for row, score in zip(table.rows, shown, strict=True):
+        _draw_interval(axes, score, row.single_ms, look[row.label], upright=True)
     logarithmic(axes, [row.single_ms for row in table.rows])
-    axes.set(xlabel="ms per decision, slot by slot", ylabel="mean NRR")
+    axes.set(xlabel="ms per decision, slot by slot", ylabel=f"mean {table.measure.title}")
     stretch(axes, "y", _ends(shown))
     legend(figure, [row.label for row in table.rows], look)
 
@@ -329,7 +329,7 @@ def aggregates(figure: Figure, summary: Aggregate, look: Looks) -> None:
         if np.isfinite(row.improvement.value):
             _draw_interval(right, row.improvement, place, look[row.label])
     _name_rows(left, [row.label for row in rows])
-    left.set(xlabel="IQM of NRR")
+    left.set(xlabel=f"IQM of {summary.measure.title}")
     right.set(xlabel=f"probability of improvement over {plain(str(summary.reference))}")
     right.set_xlim(-0.03, 1.03)
     right.axvline(0.5, color=INK, linewidth=0.8, alpha=0.5)
@@ -337,7 +337,7 @@ def aggregates(figure: Figure, summary: Aggregate, look: Looks) -> None:
 
 
 def profiles(figure: Figure, summary: Aggregate, look: Looks) -> None:
-    """Draw performance profiles: which share of the runs exceeds each NRR."""
+    """Draw performance profiles: which share of the runs exceeds each score."""
     labels = [row.label for row in summary.rows]
     runs = {label: [group.runs for group in summary.groups(label)] for label in labels}
     everything = np.concatenate([np.concatenate(one) for one in runs.values()])
@@ -348,39 +348,40 @@ def profiles(figure: Figure, summary: Aggregate, look: Looks) -> None:
         share = performance_profile(runs[label], limits)
         one = look[label]
         axes.plot(limits, share, color=one.colour, linestyle=one.dashes, drawstyle="steps")
-    axes.set(xlabel="NRR", ylabel="share of runs above")
+    axes.set(xlabel=summary.measure.title, ylabel="share of runs above")
     stretch(axes, "x", everything.tolist())
     legend(figure, labels, look)
 
 
 Draw = Callable[[Figure, Any, Looks], None]
 
+# Titles and captions name the measure of what is drawn.
 OF_AGGREGATES: Mapping[str, tuple[Draw, str]] = {
     "Interquartile means and probabilities of improvement": (
         aggregates,
-        "Left: interquartile mean of NRR over all runs. Right: probability that a run beats one "
-        "of the reference in the same scenario. 95 % bootstrap intervals.",
+        "Left: interquartile mean of {title} over all runs. Right: probability that a run beats "
+        "one of the reference in the same scenario. 95 % bootstrap intervals.",
     ),
     "Performance profiles": (
         profiles,
-        "Share of the runs whose NRR exceeds a value, each scenario weighing the same. Higher is "
-        "better.",
+        "Share of the runs whose {title} exceeds a value, each scenario weighing the same. Higher "
+        "is better.",
     ),
 }
 OF_TABLES: Mapping[str, tuple[Draw, str]] = {
     "Learning curves": (
         learning_curves,
-        "NRR during training, against slots and against seconds of training: mean over seeds, "
+        "{title} during training, against slots and against seconds of training: mean over seeds, "
         "with its pointwise 95 % interval (Student's t).",
     ),
-    "NRR over slots, and decision times": (
+    "{title} over {sample}, and decision times": (
         distributions,
-        "Left: NRR over slots, of all seeds: boxes hold the middle half, lines 90 %, markers are "
-        "means. Right: time of a decision, slot by slot (marker) and in a batch (bar).",
+        "Left: {title} over {sample}, of all seeds: boxes hold the middle half, lines 90 %, "
+        "markers are means. Right: time of a decision, slot by slot (marker) and in a batch (bar).",
     ),
-    "Decision time against NRR": (
+    "Decision time against {title}": (
         speed_against_quality,
-        "Mean NRR with its 95 % interval against the time of a decision, slot by slot.",
+        "Mean {title} with its 95 % interval against the time of a decision, slot by slot.",
     ),
 }
 
@@ -392,6 +393,9 @@ def drawn(look: Looks, shown: Aggregate | Table, name: str) -> Iterator[tuple[st
         with drawing():
             figure = Figure(figsize=(9, 3.4), layout="constrained")
             draw(figure, shown, look)
-            text = svg(figure, f"{name}-{number}", title) if figure.axes else ""
+            named = dataclasses.asdict(shown.measure)
+            told = title.format(**named)
+            text = svg(figure, f"{name}-{number}", told) if figure.axes else ""
         if text:
-            yield text, caption
+            said = caption.format(**named)
+            yield text, said[0].upper() + said[1:]

@@ -14,17 +14,16 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mec_bench.comparing import Aggregate, Comparison, Table, aggregate, compare
+from mec_bench.comparing import Aggregate, Comparison, Row, Table, aggregate, compare
 from mec_bench.extras import install
-from mec_bench.results import Problem, Result, System
+from mec_bench.results import NRR, Measure, Problem, Result, System
 from mec_bench.statistics import Group
 from mec_bench.tables import aggregate_sheet, difference_sheet, escaped, markdown, score_sheet
 
 TITLE = "Offloading policies compared"
 LEAD = (
-    "NRR is optimum / objective in the same slot: 1 is perfect. All policies of a table decide on "
-    "the same frozen slots, with the policy that training ended with. Labels in italics are rules, "
-    "which no training changes. Intervals are nominal 95 % ones."
+    "All policies of a table decide on the same frozen slots, with the policy that training ended "
+    "with. Labels in italics are rules, which no training changes. Intervals are nominal 95 % ones."
 )
 
 
@@ -169,6 +168,12 @@ class Content:
     problems: tuple[Problem, ...]
 
 
+def lead(tables: Iterable[Table]) -> str:
+    """Return what a reader should know of tables: what their scores are, and how they came."""
+    measures = dict.fromkeys(table.measure for table in tables) or (NRR,)
+    return " ".join([*(one.definition for one in measures), LEAD])
+
+
 def content_of(
     results: Iterable[Result], problems: Iterable[Problem] = (), reference: str | None = None
 ) -> Content:
@@ -198,7 +203,7 @@ def leaderboard(results: Iterable[Result], reference: str | None = None) -> str:
 def leaderboard_markdown(content: Content) -> str:
     """Return all tables as Markdown."""
     rules = content.comparison.rules
-    parts = [f"# {TITLE}", LEAD]
+    parts = [f"# {TITLE}", lead(content.comparison.tables)]
     for summary in content.aggregates:
         parts += [f"## All scenarios: {escaped(summary.title)}"]
         parts += [markdown(aggregate_sheet(summary), rules)]
@@ -222,6 +227,7 @@ def leaderboard_json(content: Content) -> str:
         "aggregates": [
             {
                 "title": one.title,
+                "measure": one.measure.key,
                 "scenarios": [table.arena.name for table in one.tables],
                 "reference": one.reference,
                 "missing": one.missing,
@@ -233,12 +239,13 @@ def leaderboard_json(content: Content) -> str:
             {
                 "scenario": table.arena.name,
                 "timesteps": table.arena.timesteps,
+                "measure": table.measure.key,
                 "evaluation": table.arena.evaluation,
                 "optimum": table.optimum,
                 "zero": table.zero,
                 "reference": table.reference,
                 "warnings": warnings(table),
-                "rows": table.rows,
+                "rows": [_named(row, table.measure) for row in table.rows],
                 "differences": table.differences,
             }
             for table in content.comparison.tables
@@ -248,6 +255,12 @@ def leaderboard_json(content: Content) -> str:
     text = json.dumps(plain, default=dataclasses.asdict)
     known = json.loads(text, parse_constant=lambda _: None)  # in place of NaN
     return json.dumps(known, indent=1, allow_nan=False) + "\n"
+
+
+def _named(row: Row, measure: Measure) -> dict[str, Any]:
+    """Return a row with its score under the name of what it is."""
+    fields = dataclasses.asdict(row)
+    return {measure.key if key == "score" else key: value for key, value in fields.items()}
 
 
 def report_page(content: Content) -> str:
@@ -262,7 +275,7 @@ def report_page(content: Content) -> str:
     ).get_template("report.html.j2")
     return page.render(
         title=TITLE,
-        lead=LEAD,
+        lead=lead(content.comparison.tables),
         size=_size(content),
         plots=install("plots"),
         figures_of=_drawer(content.comparison.labels),

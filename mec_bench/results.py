@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +21,9 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -34,7 +36,7 @@ from mec_gym.files import read_object, write_whole
 # -- what a value must be, and how a message says so ---------------------------------------------
 
 ROUNDING = 1e-9
-"""By how much an NRR may exceed 1: both of its parts are rounded, each to about 1e-16, after
+"""By how much a score may exceed 1: both of its parts are rounded, each to about 1e-16, after
 sums over up to thousands of devices."""
 
 
@@ -80,6 +82,8 @@ Grid = Annotated[
     tuple[Annotated[tuple[Amount, ...], Field(min_length=1)], ...], Field(min_length=1)
 ]
 """One number per slot: layouts, each with its slots."""
+Row = Annotated[tuple[Amount, ...], Field(min_length=1)]
+"""One number per episode."""
 
 _REQUIRED = {
     "bool_type": "true or false",
@@ -127,7 +131,8 @@ def _sentence(key: str, failed: ValidationError) -> str:
 
 
 def _place(key: str, steps: Sequence[int | str]) -> str:
-    names = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    keys = [step for step in steps if step not in _KINDS]
+    names = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in keys)
     return "".join([key, *names]).removeprefix(".")
 
 
@@ -175,12 +180,69 @@ def _record(key: str) -> Callable[[type[Kind]], type[Kind]]:
     return made
 
 
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """What a policy's score is: a share of the best that is possible, of slots or of episodes.
+
+    `key` is its name in records, JSON and tags, `title` in tables and figures, `definition` a
+    sentence and `ratio` a phrase that say what it is. `sample` is what is measured, `units` what
+    intervals are over, and `best` what scores 1.
+    """
+
+    key: str
+    title: str
+    definition: str
+    ratio: str
+    sample: str
+    units: str
+    best: str
+
+
+NRR = Measure(
+    key="nrr",
+    title="NRR",
+    definition="NRR is optimum / objective in the same slot: 1 is perfect.",
+    ratio="optimum / objective",
+    sample="slots",
+    units="batches of slots",
+    best="optimum",
+)
+"""Of worlds whose slots are independent of each other, [E-1]."""
+
+HINDSIGHT_RATIO = Measure(
+    key="hindsight_ratio",
+    title="hindsight ratio",
+    definition=(
+        "The hindsight ratio, of worlds that move, is the least that a whole episode can cost one "
+        "who knew it beforehand / what it costs: nobody passes 1, and without such knowledge 1 may "
+        "be out of reach."
+    ),
+    ratio="hindsight bound / cost of an episode",
+    sample="episodes",
+    units="episodes",
+    best="hindsight bound",
+)
+"""Of worlds in which slots are coupled, [E-2]."""
+
+
+class _Scored:
+    """A record with a score, which it names as its measure does."""
+
+    measure: ClassVar[Measure]
+
+    @property
+    def score(self) -> Any:
+        """The score, whatever it is called."""
+        return getattr(self, self.measure.key)
+
+
 @_record("evaluation")
 class Evaluation:
     """Which frozen slots a policy was measured on: a version of the set, "v1", and its size.
 
     `own_layout` says whether every layout is the scenario's own map; `gap`, [1], is the largest
-    relative gap between the solver's decision and its bound.
+    relative gap between the solver's decision and its bound. Of a world that moves the slots of a
+    layout follow each other in time: an episode.
     """
 
     set: Text
@@ -192,7 +254,7 @@ class Evaluation:
 
 
 @_record("slots")
-class Slots:
+class Slots(_Scored):
     """Every figure of every slot: layouts, each with its slots.
 
     ``nrr = lower_bound / objective``, in (0, 1]. Latency and energy are sums over the devices. No
@@ -203,6 +265,8 @@ class Slots:
     >>> Slots.of(objective=[[4]], latency_s=[[1]], energy_j=[[3]], lower_bound=[[2]]).nrr
     ((0.5,),)
     """
+
+    measure: ClassVar[Measure] = NRR
 
     nrr: Grid
     objective: Grid
@@ -220,9 +284,7 @@ class Slots:
         lower_bound: ArrayLike,
     ) -> Slots:
         """Return the figures of measured slots, each of shape (layouts, slots), with their NRR."""
-        given = [np.asarray(one, np.float64) for one in (objective, latency_s, energy_j)]
-        bound = np.asarray(lower_bound, np.float64)
-        return cls(*(one.tolist() for one in (bound / given[0], *given, bound)))
+        return cls(*_with_score(objective, latency_s, energy_j, lower_bound))
 
     @model_validator(mode="after")
     def _consistent(self) -> Slots:
@@ -235,20 +297,82 @@ class Slots:
                     f".{name} must have as many layouts as slots.nrr, each of as many slots, "
                     f"{shape}; got layouts of {_shown(slots)} slots."
                 )
-        nrr, objective, bound = map(np.asarray, (self.nrr, self.objective, self.lower_bound))
-        outside = ~((nrr > 0) & (nrr <= 1 + ROUNDING))
-        wrong = ~(np.abs(nrr * objective - bound) <= 1e-6 * bound)
-        for bad, required in (
-            (outside, "lie in (0, 1]"),
-            (wrong, "be lower_bound / objective (to 1e-6)"),
-        ):
-            if bad.any():
-                i, j = map(int, np.argwhere(bad)[0])
-                raise ValueError(
-                    f".nrr[{i}][{j}] must {required}; got {nrr[i, j]:.17g} with lower_bound "
-                    f"{bound[i, j]:.17g} and objective {objective[i, j]:.17g}."
-                )
+        _require_score(self)
         return self
+
+
+@_record("slots")
+class Episodes(_Scored):
+    """Every figure of every episode, means per slot, of a world that moves.
+
+    ``hindsight_ratio = lower_bound / objective``, in (0, 1]. Latency, energy and migrations, which
+    the first three count, are sums over the devices. No policy undercuts the lower bound.
+
+    Examples
+    --------
+    >>> Episodes.of(
+    ...     objective=[4], latency_s=[1], energy_j=[3], migrations=[0.5], lower_bound=[2]
+    ... ).hindsight_ratio
+    (0.5,)
+    """
+
+    measure: ClassVar[Measure] = HINDSIGHT_RATIO
+
+    hindsight_ratio: Row
+    objective: Row
+    latency_s: Row
+    energy_j: Row
+    migrations: Row
+    lower_bound: Row
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        objective: ArrayLike,
+        latency_s: ArrayLike,
+        energy_j: ArrayLike,
+        migrations: ArrayLike,
+        lower_bound: ArrayLike,
+    ) -> Episodes:
+        """Return the figures of measured episodes, each of shape (episodes,), with the ratio."""
+        return cls(*_with_score(objective, latency_s, energy_j, migrations, lower_bound))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Episodes:
+        """Refuse figures of other episodes, and a ratio that is not what it is defined to be."""
+        for name in _names(Episodes):
+            if len(getattr(self, name)) != len(self.hindsight_ratio):
+                raise ValueError(
+                    f".{name} must have as many episodes as slots.hindsight_ratio, "
+                    f"{len(self.hindsight_ratio)}; got {len(getattr(self, name))}."
+                )
+        _require_score(self)
+        return self
+
+
+def _with_score(objective: ArrayLike, *others: ArrayLike) -> list[Any]:
+    """Return figures, the last of them the lower bound, as lists with the score in front."""
+    given = [np.asarray(one, np.float64) for one in (objective, *others)]
+    return [one.tolist() for one in (given[-1] / given[0], *given)]
+
+
+def _require_score(record: Any) -> None:
+    """Raise ``ValueError`` unless scores lie in (0, 1] and are bound over objective."""
+    score, objective, bound = map(np.asarray, (record.score, record.objective, record.lower_bound))
+    outside = ~((score > 0) & (score <= 1 + ROUNDING))
+    wrong = ~(np.abs(score * objective - bound) <= 1e-6 * bound)
+    for bad, required in (
+        (outside, "lie in (0, 1]"),
+        (wrong, "be lower_bound / objective (to 1e-6)"),
+    ):
+        if bad.any():
+            at = tuple(map(int, np.argwhere(bad)[0]))
+            place = "".join(f"[{index}]" for index in at)
+            raise ValueError(
+                f".{record.measure.key}{place} must {required}; got {score[at]:.17g} with "
+                f"lower_bound {bound[at]:.17g} and objective {objective[at]:.17g}."
+            )
 
 
 @_record("decision_ms")
@@ -259,13 +383,53 @@ class DecisionTime:
     batched: Amount
 
 
+Ratio = Annotated[Amount, Field(le=1 + ROUNDING)]
+
+
 @_record("")
-class CurvePoint:
+class CurvePoint(_Scored):
     """Mean NRR after so many slots and seconds of training, measuring apart."""
+
+    measure: ClassVar[Measure] = NRR
 
     timesteps: Whole
     seconds: Amount
-    nrr: Annotated[Amount, Field(le=1 + ROUNDING)]
+    nrr: Ratio
+
+
+@_record("")
+class EpisodesPoint(_Scored):
+    """Mean hindsight ratio after so many slots and seconds of training, measuring apart."""
+
+    measure: ClassVar[Measure] = HINDSIGHT_RATIO
+
+    timesteps: Whole
+    seconds: Amount
+    hindsight_ratio: Ratio
+
+
+_KINDS = ("of slots", "of episodes")
+
+
+def _kind(value: Any) -> str:
+    """Return which of two records is meant, by the name of its score."""
+    key = HINDSIGHT_RATIO.key
+    return _KINDS[key in value if isinstance(value, Mapping) else hasattr(value, key)]
+
+
+_Measured = Annotated[
+    Annotated[Slots, Tag(_KINDS[0])] | Annotated[Episodes, Tag(_KINDS[1])], Discriminator(_kind)
+]
+_Point = Annotated[
+    Annotated[CurvePoint, Tag(_KINDS[0])] | Annotated[EpisodesPoint, Tag(_KINDS[1])],
+    Discriminator(_kind),
+]
+
+
+def curve_point(values: Mapping[str, Any]) -> CurvePoint | EpisodesPoint:
+    """Return the point of a learning curve with these fields."""
+    of_episodes = _kind(values) == _KINDS[1]
+    return EpisodesPoint(**values) if of_episodes else CurvePoint(**values)
 
 
 @_record("seconds")
@@ -321,7 +485,8 @@ class Result:
     arguments : mapping
         Of the constructor, as given.
     evaluation, slots, decision_ms, curve, seconds, system
-        Which slots, their figures, times, progress during training, and the machine.
+        Which slots, their figures, times, progress during training, and the machine. The figures
+        are :class:`Slots`, or where slots are coupled :class:`Episodes`.
     notes : tuple of str
         What a reader of its figures should know, one sentence each: that it was hardly trained.
 
@@ -346,9 +511,9 @@ class Result:
     timesteps: Whole
     arguments: Json
     evaluation: Evaluation
-    slots: Slots
+    slots: _Measured
     decision_ms: DecisionTime
-    curve: Annotated[Sequence[CurvePoint], AfterValidator(tuple)]
+    curve: Annotated[Sequence[_Point], AfterValidator(tuple)]
     seconds: Seconds
     system: System
     notes: Annotated[Sequence[Text], AfterValidator(tuple)]
@@ -357,12 +522,21 @@ class Result:
     def _consistent(self) -> Result:
         if self.seed is None and self.learns:
             raise ValueError("seed must be a whole number where learns is true; got None.")
-        shape = (self.evaluation.layouts, self.evaluation.slots_per_layout)
-        if np.shape(self.slots.nrr) != shape:
+        sizes = {"layouts": self.evaluation.layouts}
+        if self.measure is NRR:
+            sizes["slots_per_layout"] = self.evaluation.slots_per_layout
+        if np.shape(self.slots.score) != tuple(sizes.values()):
+            wanted = " x ".join(f"evaluation.{name}" for name in sizes)
             raise ValueError(
-                f"slots must have evaluation.layouts x evaluation.slots_per_layout, {shape}, "
-                f"numbers per figure; got {np.shape(self.slots.nrr)}."
+                f"slots must have {wanted}, {tuple(sizes.values())}, numbers per figure; got "
+                f"{np.shape(self.slots.score)}."
             )
+        for place, point in enumerate(self.curve):
+            if point.measure is not self.measure:
+                raise ValueError(
+                    f"curve[{place}] must have the score of slots, {self.measure.key}; got "
+                    f"{point.measure.key}."
+                )
         for before, after in zip(self.curve, self.curve[1:], strict=False):
             if after.timesteps <= before.timesteps or after.seconds < before.seconds:
                 raise ValueError(
@@ -370,6 +544,11 @@ class Result:
                     f"{_shown(before)} before {_shown(after)}."
                 )
         return self
+
+    @property
+    def measure(self) -> Measure:
+        """What the policy was measured by: :data:`NRR` or :data:`HINDSIGHT_RATIO`."""
+        return self.slots.measure
 
 
 def _names(kind: Any) -> list[str]:
@@ -397,9 +576,9 @@ EXAMPLE = Result(
 
 # -- its file ------------------------------------------------------------------------------------
 
-FORMAT, VERSION, FILE_NAME = "mec-gym/result", 2, "result.json"
-LATER: Mapping[int, Mapping[str, Any]] = {1: {"notes": []}, VERSION: {}}
-"""By version of a file, what later ones brought, with what it then was."""
+FORMAT, VERSION, FILE_NAME = "mec-gym/result", 3, "result.json"
+LATER: Mapping[int, Mapping[str, Any]] = {1: {"notes": []}, 2: {}, VERSION: {}}
+"""By version of a file, what later ones brought, with what it then was; 3 brought episodes."""
 
 
 def write_result(path: str | os.PathLike[str], result: Result) -> None:

@@ -22,9 +22,17 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from mec_bench.importing import found, name_of
-from mec_bench.measuring import LAYOUTS, FrozenSlots, frozen_slots
+from mec_bench.measuring import Frozen, frozen
 from mec_bench.registry import Algorithm, algorithm
-from mec_bench.results import CurvePoint, Result, is_text, plain_json, read_result
+from mec_bench.results import (
+    CurvePoint,
+    EpisodesPoint,
+    Result,
+    curve_point,
+    is_text,
+    plain_json,
+    read_result,
+)
 from mec_gym import Scenario
 from mec_gym.envs.observation import OBSERVATIONS
 from mec_gym.envs.simulator import REWARDS, Reward
@@ -304,12 +312,12 @@ class RunFolder:
         """Return the file of the final model or else of the last checkpoint."""
         return self.model if self.model.exists() else self.last_checkpoint()
 
-    def read_curve(self) -> list[CurvePoint]:
+    def read_curve(self) -> list[CurvePoint | EpisodesPoint]:
         """Return the points of the learning curve so far; raises for a damaged file."""
-        found = self._read("curve.json", lambda values: [CurvePoint(**p) for p in values["points"]])
+        found = self._read("curve.json", lambda values: [curve_point(p) for p in values["points"]])
         return found or []
 
-    def write_curve(self, points: Iterable[CurvePoint]) -> None:
+    def write_curve(self, points: Iterable[CurvePoint | EpisodesPoint]) -> None:
         """Write the learning curve."""
         self._write("curve.json", {"points": [vars(point) for point in points]})
 
@@ -412,7 +420,8 @@ class Stop:
 class Run:
     """A run on its way: its settings, and all that follows from them.
 
-    Without a `folder` it can only be measured, on the first `layouts` of its frozen slots.
+    Without a `folder` it can only be measured, on the first `layouts` of its frozen slots, or of
+    its frozen episodes.
     """
 
     def __init__(
@@ -420,7 +429,7 @@ class Run:
         settings: Settings,
         folder: str | os.PathLike[str] | None = None,
         *,
-        layouts: int = LAYOUTS,
+        layouts: int | None = None,
     ) -> None:
         self.settings = settings
         self.algorithm: Algorithm = algorithm(settings.algorithm, settings.arguments)
@@ -434,9 +443,9 @@ class Run:
         return RunFolder(self._folder)
 
     @functools.cached_property
-    def frozen(self) -> FrozenSlots:
-        """The slots that it is measured on; drawn and solved when they are first asked for."""
-        return frozen_slots(self.settings.scenario, layouts=self._layouts)
+    def frozen(self) -> Frozen:
+        """What it is measured on; drawn and solved when it is first asked for."""
+        return frozen(self.settings.scenario, layouts=self._layouts)
 
     @property
     def n_envs(self) -> int:

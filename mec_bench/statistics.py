@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from mec_bench.results import Evaluation, Result, asked
+from mec_bench.results import Evaluation, Measure, Result, asked
 
 Floats = NDArray[np.float64]
 
@@ -295,18 +295,33 @@ class Group:
         return tuple(result.seed for result in self.results if result.seed is not None)
 
     @property
-    def nrr(self) -> Floats:
-        """NRR by seed and layout, the mean over each layout's slots."""
-        return np.asarray(self.slot_values("nrr").mean(2))
+    def measure(self) -> Measure:
+        """What the scores are."""
+        return self.results[0].measure
+
+    @property
+    def scores(self) -> Floats:
+        """Scores by seed and layout, the mean over each layout's slots; or by seed and episode."""
+        values = self.slot_values("score")
+        return np.asarray(values.reshape(*values.shape[:2], -1).mean(2))
 
     @property
     def runs(self) -> Floats:
-        """NRR by seed."""
-        return np.asarray(self.nrr.mean(1))
+        """Scores by seed."""
+        return np.asarray(self.scores.mean(1))
 
     def slot_values(self, figure: str) -> Floats:
-        """Return a field of :class:`~mec_bench.results.Slots`, shape (seeds, layouts, slots)."""
+        """Return a figure of slots, shape (seeds, layouts, slots), or episodes (seeds, episodes).
+
+        Figures are fields of :class:`~mec_bench.results.Slots` or
+        :class:`~mec_bench.results.Episodes`, and "score".
+        """
         return np.array([getattr(result.slots, figure) for result in self.results])
+
+    def mean(self, figure: str) -> float:
+        """Return the mean of a figure; NaN where there is none of this name."""
+        known = hasattr(self.results[0].slots, figure)
+        return float(self.slot_values(figure).mean()) if known else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,6 +342,11 @@ class Arena:
     def name(self) -> str:
         """The scenario, with a number where several differ under one name."""
         return f"{self.scenario} ({self.variant})" if self.variant else self.scenario
+
+    @property
+    def measure(self) -> Measure:
+        """What the scores are: never two of them in one arena."""
+        return self.groups[0].measure
 
     def group(self, label: str) -> Group:
         """Return the results of one label."""

@@ -106,7 +106,7 @@ def with_interval(
 
 
 def plus_minus(value: float, half: float) -> str:
-    """Return an NRR and half of its interval, with the decimals that both need, 4 to 6.
+    """Return a score and half of its interval, with the decimals that both need, 4 to 6.
 
     >>> plus_minus(0.95, 0.0123), plus_minus(0.99998, 0.000004), plus_minus(0.95, math.nan)
     ('0.9500 ± 0.0123', '0.999980 ± 0.000004', '0.9500')
@@ -126,7 +126,7 @@ def p_value(value: float) -> Cell:
 
 
 def decimals_for(values: Sequence[float]) -> int:
-    """Return how many decimals show that the best of some NRR is not 1: 4 to 6."""
+    """Return how many decimals show that the best of some scores is not 1: 4 to 6."""
     short = min((1 - value for value in values if value < 1 - 5e-7), default=1.0)
     return min(6, max(4, math.ceil(-math.log10(short)) + 1))
 
@@ -150,36 +150,38 @@ def _sheet(columns: Columns, rows: Iterable[Any], notes: Iterable[str]) -> Sheet
     headers, hints, cells = zip(*columns, strict=True)
     made = tuple(tuple(cell(row) for cell in cells) for row in rows)
     cut = any(CUT in cell.text for row in made for cell in row)
-    said = [f"{CUT} Cut to what is possible: an NRR is above 0 and at most 1."] * cut
+    said = [f"{CUT} Cut to what is possible: a score is above 0 and at most 1."] * cut
     return Sheet(headers, hints, made, notes=(*notes, *said))
 
 
 def score_sheet(table: Table) -> Sheet:
     """Return what each label reaches in one scenario."""
-    decimals = decimals_for([row.nrr.value for row in table.rows])
+    measure = table.measure
+    decimals = decimals_for([row.score.value for row in table.rows])
 
-    def nrr(row: Row) -> Cell:
+    def score(row: Row) -> Cell:
         return replace(with_interval(row.interval, decimals, 0, 1), mark=ONE_SEED * row.alone)
 
     columns: Columns = [
         ("label", ITALIC, lambda row: Cell(row.label, mark=NOTED * bool(row.notes))),
         ("seeds", "training seeds", lambda row: seeds(*[row.n_seeds * row.learns] * 2)),
         (
-            "NRR",
-            "mean of optimum / objective, with its 95 % interval over seeds and batches of slots "
-            "(of drawn maps, each batch has a map of its own); of a rule or a single seed, over "
-            "batches only",
-            nrr,
+            measure.title,
+            f"mean of {measure.ratio}, with its 95 % interval over seeds and {measure.units} (of "
+            "drawn maps, each has a map of its own); of a rule or a single seed, over "
+            f"{measure.units} only",
+            score,
         ),
         ("IQM", "interquartile mean over the seeds", lambda row: number(row.iqm, decimals)),
         (
             "normalised",
-            "0 = the zero point named below, 1 = optimum",
+            f"0 = the zero point named below, 1 = {measure.best}",
             lambda row: number(row.normalised),
         ),
         ("objective", "mean per slot", lambda row: digits(row.objective, 5)),
         ("latency [s]", "sum over the devices, mean per slot", lambda row: digits(row.latency_s)),
         ("energy [J]", "sum over the devices, mean per slot", lambda row: digits(row.energy_j)),
+        ("moves", "migrations, mean per slot", lambda row: digits(row.migrations)),
         ("ms", "milliseconds per decision, slot by slot", lambda row: digits(row.single_ms, 3)),
         (
             "ms, batch",
@@ -193,8 +195,8 @@ def score_sheet(table: Table) -> Sheet:
         ),
     ]
     optimum = {
-        "label": Cell("(optimum)"),
-        "NRR": number(1.0, decimals),
+        "label": Cell(f"({measure.best})"),
+        measure.title: number(1.0, decimals),
         "IQM": number(1.0, decimals),
         "normalised": number(1.0) if table.zero else Cell(NONE),
         "objective": digits(table.optimum, 5),
@@ -204,17 +206,17 @@ def score_sheet(table: Table) -> Sheet:
 
 
 def _score_notes(table: Table) -> list[str]:
-    asked = table.arena.evaluation
+    asked, measure = table.arena.evaluation, table.measure
     place = "slots of the scenario's own map" if asked.own_layout else "slots (drawn maps × slots)"
     exact = "proven" if asked.gap < 1e-9 else f"known to a gap of {asked.gap:.1e}"
     notes = [
-        f"Slots: set {asked.set}, seed {asked.seed}, {asked.layouts} × {asked.slots_per_layout} "
-        f"{place}; optimum {exact}."
+        f"{measure.sample.capitalize()}: set {asked.set}, seed {asked.seed}, "
+        f"{asked.layouts} × {asked.slots_per_layout} {place}; {measure.best} {exact}."
     ]
     if asked.own_layout:
         notes.append("That is one map: intervals and p-values say nothing about others.")
     if table.zero:
-        notes.append(f"Normalised: 0 = {table.zero}, 1 = optimum.")
+        notes.append(f"Normalised: 0 = {table.zero}, 1 = {measure.best}.")
     fewest = min((row.n_seeds for row in table.rows if row.learns and not row.alone), default=99)
     if fewest == 2:
         notes.append("Two seeds hardly determine an interval: train more before you conclude.")
@@ -225,7 +227,7 @@ def _score_notes(table: Table) -> list[str]:
         )
     if any(row.alone for row in table.rows):
         notes.append(
-            f"{ONE_SEED} Of one training seed, over batches of slots alone: another seed may "
+            f"{ONE_SEED} Of one training seed, over {measure.units} alone: another seed may "
             "differ more."
         )
     return notes + [f"{NOTED} {row.label}: {note}" for row in table.rows for note in row.notes]
@@ -233,12 +235,14 @@ def _score_notes(table: Table) -> list[str]:
 
 def difference_sheet(table: Table) -> Sheet:
     """Return how each label differs from the reference of its table."""
-    decimals = 1 + decimals_for([row.nrr.value for row in table.rows])
+    measure = table.measure
+    decimals = 1 + decimals_for([row.score.value for row in table.rows])
     columns: Columns = [
         ("label", ITALIC, lambda row: Cell(row.label)),
         (
-            f"NRR − {table.reference}",
-            "paired on the same slots, with its 95 % interval over seeds and batches of slots",
+            f"{measure.title} − {table.reference}",
+            f"paired on the same {measure.sample}, with its 95 % interval over seeds and "
+            f"{measure.units}",
             lambda row: with_interval(row.difference.interval, decimals, -1, 1),
         ),
         ("p", "of no difference, two-sided", lambda row: p_value(row.difference.p)),
@@ -265,7 +269,7 @@ def aggregate_sheet(summary: Aggregate) -> Sheet:
         ),
         (
             "IQM",
-            "interquartile mean of NRR with its 95 % bootstrap interval",
+            f"interquartile mean of {summary.measure.title} with its 95 % bootstrap interval",
             lambda row: with_interval(row.iqm, decimals),
         ),
         (

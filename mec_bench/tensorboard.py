@@ -16,6 +16,7 @@ from stable_baselines3.common.logger import Image, TensorBoardOutputFormat
 from mec_bench.measuring import Decisions
 from mec_gym import Scenario
 from mec_gym.envs.offloading import MultiMECEnv
+from mec_gym.evaluation import begin
 from mec_gym.rendering import DESIGN, draw
 
 
@@ -39,6 +40,7 @@ class NetworkPicture:
     def of(self, decide: Decisions) -> NDArray[np.uint8]:
         """Return the picture of a policy's decision, shape (H, W, 3)."""
         seen, _ = self._env.reset(seed=0)
+        begin(decide)
         self._env.step(decide(np.asarray(seen)[None])[0])
         return draw(self._env.frame(), self._size)
 

@@ -26,9 +26,9 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from mec_bench.checkpoints import newest_model, save_model
 from mec_bench.extras import install
-from mec_bench.measuring import decisions_of, measure
+from mec_bench.measuring import decisions_of
 from mec_bench.registry import Algorithm, require_interface
-from mec_bench.results import CurvePoint, Result, Seconds, write_result
+from mec_bench.results import CurvePoint, EpisodesPoint, Result, Seconds, write_result
 from mec_bench.run import Run, RunFolder, Settings, Status, reward_of
 from mec_bench.system import system
 from mec_bench.tensorboard import EventFile, ProgressBar
@@ -108,7 +108,8 @@ def _trained(run: Run, *, progress_bar: bool, verbose: int) -> Result:
         result = measured(run, model, run.budget, training_s=seconds, curve=folder.read_curve())
         if not run.algorithm.learns:  # a single point, to be seen beside the learners' curves
             log_settings(logger, 0, run, model)
-            log_point(logger, 0, np.mean(result.slots.nrr), np.mean(result.slots.objective))
+            score, objective = np.mean(result.slots.score), np.mean(result.slots.objective)
+            log_point(logger, 0, result.measure, score, objective)
     run.stop.shield()
     write_result(folder.result, result)
     folder.write_status(Status(state="done", timesteps=result.timesteps, seconds=seconds))
@@ -200,18 +201,18 @@ def measured(
     timesteps: int,
     *,
     training_s: float | None,
-    curve: Iterable[CurvePoint] = (),
+    curve: Iterable[CurvePoint | EpisodesPoint] = (),
     label: str = "",
     in_its_env: bool = True,
 ) -> Result:
-    """Return what a model reaches on the frozen slots of a run, after so many slots of training.
+    """Return what a model reaches on what a run is measured on, after so many slots of training.
 
     `in_its_env` says whether it has the env that it was trained in; see :func:`notes_on`.
     """
     settings, frozen = run.settings, run.frozen
     begun = time.perf_counter()
     decide = decisions_of(model, settings.scenario)
-    slots, decision_ms = measure(frozen, decide, run.observation)
+    slots, decision_ms = frozen.measured(decide, run.observation)
     return Result(
         algorithm=settings.algorithm,
         label=label or settings.label,
@@ -227,8 +228,15 @@ def measured(
         curve=tuple(curve),
         seconds=Seconds(training=training_s, measuring=time.perf_counter() - begun),
         system=system(),
-        notes=notes_on(model, timesteps, in_its_env=in_its_env),
+        notes=notes_on(model, timesteps, in_its_env=in_its_env)
+        + (SHORT_SIGHTED,) * (settings.scenario.migrates and getattr(model, "gamma", None) == 0),
     )
+
+
+SHORT_SIGHTED = (
+    "its discount is 0: it does not learn what a decision leaves behind, and here that counts. "
+    "--set gamma=0.9 would."
+)
 
 
 def notes_on(model: Any, budget: int, *, in_its_env: bool = True) -> tuple[str, ...]:

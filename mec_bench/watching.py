@@ -12,15 +12,17 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HParam, Image, Logger
 
 from mec_bench.checkpoints import between_rollouts, save_checkpoint
-from mec_bench.measuring import Decisions, decisions_of, means
-from mec_bench.results import CurvePoint
+from mec_bench.measuring import Decisions, decisions_of
+from mec_bench.results import Measure, curve_point
 from mec_bench.run import Run, Status
 from mec_bench.tensorboard import EventFile, NetworkPicture
 
 _STATUS_SECONDS = 2.0
 _PAUSE_SECONDS = 30.0
 """Between two checkpoints while no slots pass."""
-_FIGURES = {name: f"mec/{name}" for name in ("latency_s", "energy_j", "objective", "nrr")}
+_FIGURES = {
+    name: f"mec/{name}" for name in ("latency_s", "energy_j", "objective", "migrations", "nrr")
+}
 """Figures of the env's info that are logged, and what they are called there."""
 _IMAGE_TAG = "network/decisions"
 _IMAGE_SIZE = (640, 400)
@@ -138,14 +140,15 @@ class Watch(BaseCallback):
         """Add a point to the learning curve; a picture of each would cost more than the point."""
         frozen = self._run.frozen
         decide = decisions_of(self.model, self._settings.scenario)
-        nrr, objective = means(frozen, decide(frozen.observations(self._run.observation)))
-        self._points.append(CurvePoint(timesteps=self.num_timesteps, seconds=self.seconds, nrr=nrr))
+        score, objective = frozen.means(decide, self._run.observation)
+        reached = {"timesteps": self.num_timesteps, "seconds": self.seconds}
+        self._points.append(curve_point(reached | {frozen.measure.key: score}))
         self._folder.write_curve(self._points)
         if picture:
             self._draw(decide)
         if hasattr(self.model, "record_averages"):
             self.model.record_averages()
-        log_point(self.logger, self.num_timesteps, nrr, objective)
+        log_point(self.logger, self.num_timesteps, frozen.measure, score, objective)
 
     def _draw(self, decide: Decisions) -> None:
         if not self._draws:
@@ -172,9 +175,9 @@ class Watch(BaseCallback):
         )
 
 
-def log_point(logger: Logger, timesteps: int, nrr: Any, objective: Any) -> None:
+def log_point(logger: Logger, timesteps: int, measure: Measure, score: Any, objective: Any) -> None:
     """Write what a policy reaches on the frozen slots, and all that is recorded besides."""
-    logger.record("frozen/nrr", float(nrr))
+    logger.record(f"frozen/{measure.key}", float(score))
     logger.record("frozen/objective", float(objective))
     _dump(logger, timesteps)
 
@@ -189,7 +192,7 @@ def log_settings(logger: Logger, timesteps: int, run: Run, model: Any) -> None:
         **run.algorithm.arguments_of(model),
     }
     plain = {k: v for k, v in shown.items() if isinstance(v, (bool, int, float, str))}
-    table = HParam(plain, {"frozen/nrr": 0.0, "frozen/objective": 0.0})
+    table = HParam(plain, {f"frozen/{run.frozen.measure.key}": 0.0, "frozen/objective": 0.0})
     logger.record("hparams", table, exclude=_PICTURES_ONLY)
     _dump(logger, timesteps)
 

@@ -12,8 +12,9 @@ future needs to reach it.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,12 +32,23 @@ from mec_gym.model.layout import Layout, fixed_layout
 from mec_gym.model.slot import Slot
 from mec_gym.model.world import World
 from mec_gym.optimum import solve
-from mec_gym.outcome import evaluate
+from mec_gym.outcome import Outcome, evaluate
 from mec_gym.scenario import Scenario
 from mec_gym.validation import require_integer
 
 Decide = Callable[[Scenario, Slot, Layout, np.random.Generator], NDArray[np.int64]]
-"""A policy for measuring: the decisions for a batch of slots of one layout."""
+"""A policy for measuring: the decisions for a batch of slots of one layout.
+
+If it has a method ``begin()``, that is called before slots that those before have nothing to do
+with: a policy with a memory empties it.
+"""
+
+
+def begin(decide: Any) -> None:
+    """Let a policy that remembers forget what it has seen."""
+    forget = getattr(decide, "begin", None)
+    if forget is not None:
+        forget()
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,10 +184,10 @@ def nrr(slots: SlotSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]
     True
     """
     rng = np.random.default_rng(seed)
-    objectives = [
-        evaluate(one, slot, decide(one, slot, fixed_layout(one), rng)).objective
-        for one, slot in zip(slots.scenarios, slots.slots, strict=True)
-    ]
+    objectives = []
+    for one, slot in zip(slots.scenarios, slots.slots, strict=True):
+        begin(decide)
+        objectives.append(evaluate(one, slot, decide(one, slot, fixed_layout(one), rng)).objective)
     return np.asarray(slots.lower_bound / np.stack(objectives))
 
 
@@ -192,8 +204,38 @@ class Predictor(Protocol):
         """Return actions for a batch of observations, and the state of a recurrent policy."""
 
 
+class Predictions:
+    """A model's deterministic actions for batches of observations, one after the other in time.
+
+    From :meth:`begin` on, the state of a recurrent model goes from each batch to the next.
+    """
+
+    def __init__(self, model: Predictor) -> None:
+        self._model = model
+        taken = inspect.signature(model.predict).parameters
+        anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values())
+        self._remembers = anything or {"state", "episode_start"} <= set(taken)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was shown: what comes next is the first slot of an episode."""
+        self._state: Any = None
+        self._first = True
+
+    def __call__(self, observations: NDArray[np.float32], **given: Any) -> NDArray[Any]:
+        """Return actions, shape (B, ...); what is `given` goes to ``predict``."""
+        if self._remembers:
+            starts = np.full(len(observations), self._first)
+            given |= {"state": self._state, "episode_start": starts}
+        actions, self._state = self._model.predict(observations, deterministic=True, **given)
+        self._first = False
+        return np.asarray(actions)
+
+
 def decide_with(model: Predictor, observation: str | None = None) -> Decide:
-    """Return a trained model as a policy for :func:`nrr`.
+    """Return a trained model as a policy for :func:`nrr` and :func:`hindsight_ratio`.
+
+    The state of a recurrent model is carried along an episode.
 
     Parameters
     ----------
@@ -217,20 +259,27 @@ def decide_with(model: Predictor, observation: str | None = None) -> Decide:
     >>> nrr(slots, decide_with(AllLocal())).shape
     (1, 2)
     """
+    return _DecideWith(model, observation)
 
-    def decide(
-        scenario: Scenario, slot: Slot, _layout: Layout, _rng: np.random.Generator
+
+class _DecideWith:
+    """What :func:`decide_with` returns."""
+
+    def __init__(self, model: Predictor, observation: str | None) -> None:
+        self._model, self._kind = model, observation
+        self._predictions = Predictions(model)
+        self.begin = self._predictions.begin
+
+    def __call__(
+        self, scenario: Scenario, slot: Slot, _layout: Layout, _rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        space = getattr(model, "observation_space", None)
-        kind = observation or ("flat" if space is None else kind_of_space(scenario, space))
-        coded = ObservationCoder(scenario, kind).encode(slot)
-        actions = np.asarray(model.predict(coded, deterministic=True)[0])
+        space = getattr(self._model, "observation_space", None)
+        kind = self._kind or ("flat" if space is None else kind_of_space(scenario, space))
+        actions = self._predictions(ObservationCoder(scenario, kind).encode(slot))
         if actions.dtype.kind == "f":
             shape = (len(actions), scenario.n_servers, scenario.n_devices)
             actions = np.asarray(vote(actions.reshape(shape), scenario.can_execute_locally))
         return actions
-
-    return decide
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +305,11 @@ class EpisodeSet:
     lower_bound: NDArray[np.float64]
     plan: NDArray[np.int64]
     gap: float
+
+    def __getitem__(self, part: slice) -> EpisodeSet:
+        """Return some of the episodes."""
+        kept = self.episodes[part], self.lower_bound[part], self.plan[part]
+        return EpisodeSet(self.scenario, *kept, self.gap)
 
 
 def episode_set(
@@ -290,7 +344,52 @@ def episode_set(
     return EpisodeSet(scenario, drawn, best.lower_bound, best.assignment, float(best.gap.max()))
 
 
-def episode_costs(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]:
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One slot of all episodes of a set, batch shape (E,), as a policy's own decisions led to it.
+
+    `seen` is what the decision `assignment`, (E, N), was made on, `slot` what prices it, both with
+    the hosts before it.
+    """
+
+    slot: Slot
+    seen: Slot
+    assignment: NDArray[np.int64]
+    outcome: Outcome
+
+
+def steps(
+    episodes: EpisodeSet | Sequence[Episode], decide: Decide, *, seed: int = 0
+) -> Iterator[Step]:
+    """Yield what a policy decides in the slots of a set, in the order of time.
+
+    All episodes go on at once. Parameters as for :func:`episode_costs`.
+
+    Examples
+    --------
+    >>> episodes = episode_set(Scenario.preset("crowd-30x4"), n_episodes=2, n_slots=5)
+    >>> best_gain = lambda s, slot, *_: 1 + slot.gains.argmax(axis=-1)
+    >>> moved = [(step.assignment != step.slot.hosts).sum() for step in steps(episodes, best_gain)]
+    >>> int(moved[0])
+    60
+    """
+    rng = np.random.default_rng(seed)
+    begin(decide)
+    paths = episodes.episodes if isinstance(episodes, EpisodeSet) else episodes
+    scenario, world = paths[0].scenario, Recorded(paths, len(paths))
+    world.reset()
+    hosts = np.zeros((len(paths), scenario.n_devices), dtype=np.int64)
+    for _ in range(paths[0].n_slots):
+        slot, seen = (one.hosted(hosts) for one in (world.slot, world.seen) if one is not None)
+        assignment = np.asarray(decide(scenario, seen, world.layouts(), rng))
+        yield Step(slot, seen, assignment, evaluate(scenario, slot, assignment))
+        hosts = hosts_after(np, assignment, hosts, slot.cycles)
+        world.advance()
+
+
+def episode_costs(
+    episodes: EpisodeSet | Sequence[Episode], decide: Decide, *, seed: int = 0
+) -> NDArray[np.float64]:
     """Return the objective of a policy in every slot of a set, migration included.
 
     The policy sees the slots in the order of time, all episodes at once, each with the hosts that
@@ -298,8 +397,8 @@ def episode_costs(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> NDA
 
     Parameters
     ----------
-    episodes : EpisodeSet
-        What to measure on.
+    episodes : EpisodeSet or sequence of Episode
+        What to measure on; episodes alone, of one scenario and length, need no bounds.
     decide : callable
         ``decide(scenario, slot, layout, rng)`` returns assignments (E, N) for a slot of batch shape
         (E,), as a decision sees it, and a layout with E positions of each device. If it has a
@@ -317,28 +416,7 @@ def episode_costs(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> NDA
     >>> episode_costs(episodes, lambda s, slot, *_: solve(s, slot).assignment).shape
     (2, 5)
     """
-    return path_costs(episodes.episodes, decide, seed=seed)
-
-
-def path_costs(
-    episodes: Sequence[Episode], decide: Decide, *, seed: int = 0
-) -> NDArray[np.float64]:
-    """Return :func:`episode_costs` on episodes of one scenario whose bounds nobody needs."""
-    rng = np.random.default_rng(seed)
-    begin = getattr(decide, "begin", None)
-    if begin is not None:
-        begin()
-    scenario, world = episodes[0].scenario, Recorded(episodes, len(episodes))
-    world.reset()
-    hosts = np.zeros((len(episodes), scenario.n_devices), dtype=np.int64)
-    costs = []
-    for _ in range(episodes[0].n_slots):
-        slot, seen = (one.hosted(hosts) for one in (world.slot, world.seen) if one is not None)
-        assignment = np.asarray(decide(scenario, seen, world.layouts(), rng))
-        costs.append(evaluate(scenario, slot, assignment).objective)
-        hosts = hosts_after(np, assignment, hosts, slot.cycles)
-        world.advance()
-    return np.stack(costs, axis=1)
+    return np.stack([step.outcome.objective for step in steps(episodes, decide, seed=seed)], axis=1)
 
 
 def hindsight_ratio(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> NDArray[np.float64]:

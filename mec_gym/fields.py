@@ -165,11 +165,13 @@ def canonical_entries(
 def canonical_task(name: str, value: Any, size: int) -> float | tuple[float, ...] | Uniform:
     """Return a task field: a Uniform, one number, or one for each device.
 
-    JSON writes a Uniform as ``{"uniform": [low, high]}``.
+    JSON writes a Uniform as ``{"uniform": [low, high]}``, and the spec of an env as its fields.
     """
     if isinstance(value, Uniform):
         return value
     if isinstance(value, Mapping):
+        if set(value) == {"low", "high"}:
+            return Uniform(**value)
         ends = value.get("uniform")
         if set(value) != {"uniform"} or not isinstance(ends, (list, tuple)) or len(ends) != 2:
             raise ValueError(

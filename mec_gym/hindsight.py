@@ -67,6 +67,8 @@ class Hindsight:
         for a service that is nowhere yet.
     status : str
         "optimal" where the plan is proven best, else "bounded".
+    slot_objective : ndarray, shape (T,), [1]
+        ΣΦ of every slot of the plan, migrations included.
 
     Examples
     --------
@@ -84,6 +86,7 @@ class Hindsight:
     prices: Floats
     values: Floats
     status: Any
+    slot_objective: Floats
 
 
 def hindsight(
@@ -175,8 +178,9 @@ def _hindsight(
     assignment = plan.swapaxes(0, 1)
     before = hosts_before(assignment, path.cycles.reshape(batch, slots, n), start)
     decided = path.hosted(before.reshape(-1, n))
-    objective = evaluate(scenario, decided, assignment.reshape(-1, n)).objective
-    objective = objective.reshape(batch, slots).sum(1)
+    slot_objective = evaluate(scenario, decided, assignment.reshape(-1, n)).objective
+    slot_objective = slot_objective.reshape(batch, slots)
+    objective = slot_objective.sum(1)
     bound = np.minimum(bound, objective)
     gap = (objective - bound) / objective
     return (
@@ -187,6 +191,7 @@ def _hindsight(
         prices.swapaxes(0, 1),
         np.moveaxis(values, (2, 0, 3, 1), (0, 1, 2, 3)),
         np.where(gap <= 1e-12, "optimal", "bounded"),
+        slot_objective,
     )
 
 

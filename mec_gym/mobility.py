@@ -224,6 +224,10 @@ def _law(name: str, value: Any) -> Law | Traces:
     if value is None or isinstance(value, (GaussMarkov, RandomWaypoint, Traces)):
         return value
     known = {**_LAWS, "traces": Traces}
+    if isinstance(value, Mapping):
+        # Specs of envs hold a dataclass as its fields alone.
+        bare = [kind for kind, law in known.items() if {f.name for f in fields(law)} == set(value)]
+        value = {bare[0]: value} if bare else value
     if isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in known:
         ((kind, arguments),) = value.items()
         law = known[kind]

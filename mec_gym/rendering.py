@@ -1,5 +1,8 @@
 """A picture of one slot: the map, the load of every server, the objective over time.
 
+In worlds that move it also shows where devices came from, which services move from where to where,
+who is absent, and how old the gains are that the decision saw.
+
 :func:`draw` needs no screen: it uses pygame's surfaces and bundled font only. Lengths are in
 design units, of which every picture has at least 960 x 600; the canvas is larger than the picture
 and is scaled down in the end, which smooths all edges. A colour stands for a server.
@@ -8,6 +11,7 @@ and is scaled down in the end, which smooths all edges. A colour stands for a se
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import os
 from collections import deque
@@ -21,6 +25,7 @@ from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
 from mec_gym.model.arrays import sum_by_server
+from mec_gym.model.cost import NO_TASK, migrates
 from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
@@ -37,11 +42,16 @@ _HUES = bytes.fromhex("0072b2e69f00009e73d55e0056b4e9aa33775e3c996b4c1eee6677003
 _SHADES = (0.0, 0.35, -0.3, 0.18, -0.15)
 _MOST_ROWS = 10
 KEPT_SLOTS = 100
+TRAIL_SLOTS = 3
+"""Slots before the present one of which a trail shows where devices were."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """All that one picture shows, for N devices and M servers."""
+    """All that one picture shows, for N devices and M servers.
+
+    ``env.unwrapped.frame()`` gives one, and ``dataclasses.replace`` another that differs.
+    """
 
     title: str  # headline, shortened where it is too long
     area_m: tuple[float, float]  # width and height of the map; what lies outside is drawn on edge
@@ -57,6 +67,14 @@ class Frame:
     slot: int  # its number
     history: tuple[tuple[float, float | None], ...] = ()  # objective, optimum; 100 latest are drawn
     lower_bound: float | None = None  # what NRR divides by the objective; the optimum by default
+    # Of worlds that move:
+    trails_m: NDArray[Any] | None = None  # (K, N, 2), present place last; NaN: not on the map then
+    present: NDArray[Any] | None = None  # (N,): who is there and drawn; None: all
+    csi_delay_slots: int = 0  # age of the gains that the decision saw
+    hosts: NDArray[Any] | None = None  # (N,): services before the decision, 0 = nowhere yet
+    moves: NDArray[Any] | None = None  # (N,): whose service moves; None: none, or undecided
+    migrations: tuple[int, ...] = ()  # services that moved, for each slot of the history
+    rival: str = "optimum"  # what the second numbers of the history are
 
 
 def draw(frame: Frame, size: _Size = DESIGN) -> NDArray[np.uint8]:
@@ -117,13 +135,16 @@ class Window:
 
 
 class Picture:
-    """What an env keeps for its picture: the last decided slot and the recent objectives."""
+    """What an env keeps for its picture: the last decided slot and what led to it."""
 
     def __init__(self, scenario: Scenario, render_mode: str) -> None:
         self._scenario = scenario
         self._human = render_mode == "human"
         self._window: Window | None = None
         self._history: deque[tuple[float, float | None]] = deque(maxlen=KEPT_SLOTS)
+        self._migrations: deque[int] = deque(maxlen=KEPT_SLOTS)
+        self._places: deque[NDArray[Any]] = deque(maxlen=TRAIL_SLOTS)
+        self._plan: NDArray[Any] | None = None
         self._slots = 0
         self._slot: Slot | None = None
         self._layout: Layout | None = None
@@ -132,47 +153,80 @@ class Picture:
 
     def forget(self) -> None:
         """Go back to where nothing has been seen."""
-        self._history.clear()
+        for kept in (self._history, self._migrations, self._places):
+            kept.clear()
         self._slots = 0
-        self._slot = self._layout = self._assignment = self._info = None
+        self._slot = self._layout = self._assignment = self._info = self._plan = None
 
-    def begin(self, slot: Slot, layout: Layout, info: dict[str, Any]) -> None:
-        """Take up an episode: its first slot, and no decision yet."""
+    def begin(
+        self,
+        slot: Slot,
+        layout: Layout,
+        info: dict[str, Any],
+        plan: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Take up an episode: its first slot, no decision yet, and what a plan costs per slot."""
         self.forget()
         self._info = copy.deepcopy(info)
-        self.remember(slot, layout)
+        self._plan = plan
+        self._slot, self._layout = slot, layout
         self._show()
 
     def remember(self, slot: Slot, layout: Layout) -> None:
-        """Keep the slot that is about to be decided."""
+        """Keep the slot that is about to be decided, and where devices were in the one before."""
+        if self._assignment is not None and self._scenario.mobility is not None:
+            self._places.append(self._seen_places())
         self._slot, self._layout = slot, layout
 
     def decided(self, assignment: NDArray[np.int64], info: dict[str, Any]) -> None:
         """Keep the decision of the slot last remembered."""
-        self._slots += 1
         self._assignment = assignment.copy()
         self._info = copy.deepcopy(info)
-        self._history.append((info["objective"], info.get("optimum")))
+        rival = info.get("optimum")
+        if self._plan is not None:
+            rival = self._plan[self._slots] if self._slots < len(self._plan) else None
+        self._history.append((info["objective"], rival))
+        self._migrations.append(info.get("migrations", 0))
+        self._slots += 1
         self._show()
+
+    def _present(self) -> NDArray[np.bool_] | None:
+        assert self._slot is not None
+        return self._slot.cycles > NO_TASK if self._scenario.absences else None
+
+    def _seen_places(self) -> NDArray[Any]:
+        """Return where devices are, (N, 2) [m]: nowhere where they are absent."""
+        assert self._layout is not None
+        places, present = self._layout.device_positions_m, self._present()
+        return places if present is None else np.where(present[:, None], places, math.nan)
 
     def frame(self) -> Frame:
         """Return what is to be drawn."""
         if self._slot is None or self._layout is None or self._info is None:
             raise RuntimeError("there is nothing to draw before the first reset().")
-        n_servers = self._scenario.n_servers
-        decided = self._assignment is not None
+        n_servers, slot, present = self._scenario.n_servers, self._slot, self._present()
+        assignment, counts, moves = self._assignment, self._info["devices_per_server"], None
+        decided = assignment is not None
         load = np.zeros(n_servers)
-        if self._assignment is not None:
-            work = sum_by_server(np, self._slot.cycles, self._assignment, n_servers)[1:]
+        if assignment is not None:
+            if present is not None:
+                assignment = np.where(present, assignment, 0)
+                counts = sum_by_server(np, None, assignment, n_servers)[1:]
+            work = sum_by_server(np, slot.cycles, assignment, n_servers)[1:]
             load = work / self._scenario.server_frequencies_hz
+            if slot.hosts is not None:
+                moves = migrates(assignment, slot.hosts, slot.cycles)
+        trails = None
+        if self._scenario.mobility is not None:
+            trails = np.stack([*self._places, self._seen_places()])
         return Frame(
             title=self._scenario.name,
             area_m=self._scenario.area_m,
             device_positions_m=self._layout.device_positions_m,
             server_positions_m=self._layout.server_positions_m,
-            assignment=self._assignment,
+            assignment=assignment,
             server_load=load,
-            devices_per_server=self._info["devices_per_server"],
+            devices_per_server=counts,
             # Before a decision the info describes all-local execution, which nobody chose.
             objective=self._info["objective"] if decided else math.nan,
             optimum=self._info.get("optimum"),
@@ -181,6 +235,13 @@ class Picture:
             slot=self._slots,
             history=tuple(self._history),
             lower_bound=self._info.get("lower_bound"),
+            trails_m=trails,
+            present=present,
+            csi_delay_slots=self._scenario.csi_delay_slots,
+            hosts=slot.hosts,
+            moves=moves,
+            migrations=tuple(self._migrations) if slot.hosts is not None else (),
+            rival="optimum" if self._plan is None else "plan",
         )
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -305,6 +366,10 @@ class _Painter:
         self.undecided = frame.assignment is None
         devices = np.zeros(len(frame.device_positions_m)) if self.undecided else frame.assignment
         self.assignment = np.asarray(devices, int)
+        nobody = self.assignment < 0
+        self.present = np.asarray(~nobody if frame.present is None else frame.present, bool)
+        self.moves = np.asarray(nobody if frame.moves is None else frame.moves, bool)
+        self.hosts = np.asarray(nobody if frame.hosts is None else frame.hosts, int)
         self.colors = [_server_color(j) for j in range(len(frame.server_positions_m))]
         self.device_colors = [_LOCAL, *self.colors]
         self.cards = _cards((size[0] / zoom, size[1] / zoom), len(self.colors))
@@ -326,6 +391,9 @@ class _Painter:
     def line(self, points: Any, color: _Color, width: float = 1.0) -> None:
         points = [(x * self.unit, y * self.unit) for x, y in points]
         self.pygame.draw.lines(self.surface, color, False, points, self.pixels(width))
+
+    def polygon(self, points: Any, color: _Color) -> None:
+        self.pygame.draw.polygon(self.surface, color, (np.array(points) * self.unit).tolist())
 
     def text(
         self,
@@ -376,32 +444,116 @@ class _Painter:
             self.line([(plot.x, y), (plot.right, y)], _FAINT)
         devices = _places(self.frame.device_positions_m, area_m, plot)
         servers = _places(self.frame.server_positions_m, area_m, plot)
+        self.paint_trails()
         self.paint_links(devices, servers)
         room = math.sqrt(max(plot.width, 40) * max(plot.height, 40))
         radius = min(4.6, 0.05 * room / math.sqrt(len(devices)) + 1.1)
-        for (x, y), j in zip(devices.tolist(), self.assignment.tolist(), strict=True):
-            self.paint_device(x, y, radius, self.device_colors[j])
+        for k in np.flatnonzero(self.present).tolist():
+            x, y = devices[k].tolist()
+            self.paint_device(x, y, radius, *self.look(k))
         side = min(22.0, max(8.0, 0.2 * room / math.sqrt(len(servers))))
+        self.paint_moves(servers, side)
         for j, (x, y) in enumerate(servers.tolist()):
             self.paint_server(x, y, side, self.colors[j], str(j + 1))
         self.paint_legend(f"{step / 1000:g} km" if step >= 1000 else f"{step:g} m", pitch)
+        self.paint_caption()
+
+    def look(self, device: int) -> tuple[_Color, _Color | None, bool]:
+        """Return the colour of a device, that of the server which keeps its service, its move."""
+        j, host = int(self.assignment[device]), int(self.hosts[device])
+        kept = self.colors[host - 1] if host and not j else None
+        return self.device_colors[j], kept, bool(self.moves[device])
+
+    def paint_trails(self) -> None:
+        if self.frame.trails_m is None or len(self.frame.trails_m) < 2:
+            return
+        trails = [_places(there, self.frame.area_m, self.plot) for there in self.frame.trails_m]
+        ways = np.stack([np.hstack(pair) for pair in itertools.pairwise(trails)])
+        few = len(self.assignment) <= 60
+        width = 1.6 if few else 1.1 if len(self.assignment) <= 600 else 0.6
+        there = self.present
+        for age, lines in enumerate(ways[::-1], 1):
+            there = there & np.isfinite(lines).all(-1)  # a trail ends where its device was absent
+            most = (0.6 if few else 0.4) / age
+            paint = _mixed(_GROUND, _SOFT, self.opacity(lines[there], width, most))
+            for x, y, to_x, to_y in lines[there].tolist():
+                self.line([(x, y), (to_x, to_y)], paint, width)
+
+    def paint_moves(self, servers: NDArray[Any], side: float) -> None:
+        """Draw an arrow for all services that move from one server to another, by their number."""
+        pairs = np.stack([self.hosts, self.assignment], axis=1)[self.moves & (self.hosts > 0)]
+        ways, counts = np.unique(pairs, axis=0, return_counts=True)
+        color = _mixed(_CARD, _INK, max(0.4, min(1.0, 20 / max(len(ways), 1))))  # many: paler
+        for (old, new), count in zip(ways.tolist(), counts.tolist(), strict=True):
+            tail, head = servers[old - 1], servers[new - 1]
+            way = head - tail
+            t = np.linspace(0.0, 1.0, 25)[:, None]
+            arc = tail + t * way + 0.5 * t * (1 - t) * np.array([-way[1], way[0]])
+            width = min(1.0 + 0.6 * math.sqrt(count), 4.0) * side / 22
+            size = 0.25 * side + 2.0 * width
+            # The tip ends before the square of the server.
+            far = np.hypot(*(arc - head).T)
+            arc = arc[far >= min(0.64 * side + size, 0.5 * far[0])]
+            along = (head - arc[-1]) / max(float(np.hypot(*(head - arc[-1]))), 1e-9)
+            across = np.array([-along[1], along[0]])
+            tip = [arc[-1] + size * along, arc[-1] + size / 2 * across, arc[-1] - size / 2 * across]
+            self.line(arc, _CARD, width + 1.6)
+            self.line(arc, color, width)
+            self.polygon(tip, color)
+
+    def paint_caption(self) -> None:
+        """Say above the map what moves, who is absent and how old the gains are; the marks."""
+        frame, y = self.frame, self.cards[0].y + 11
+        absent, age = int(np.count_nonzero(~self.present)), frame.csi_delay_slots
+        said = [
+            f"{absent:,} absent" if absent else "",
+            f"gains seen are {age} slot{'s' if age > 1 else ''} old" if age else "",
+        ]
+        x, first = self.cards[0].right - 34, self.colors[0]
+        marks = [
+            ("service moves", first, None, True),
+            ("local, service kept", _LOCAL, first, False),
+        ]
+        if self.undecided:
+            marks = [("service kept", _LOCAL, first, False)]
+        for label, color, kept, moved in marks if frame.hosts is not None else ():
+            x -= self.text(label, x, y, 14, align=1) + 9
+            self.paint_device(x, y, 3.6, color, kept, moved)
+            x -= 14
+        text = "  ·  ".join(part for part in said if part)
+        self.text(text, self.cards[0].x + 34, y, 14, _INK, room=x - self.cards[0].x - 34)
 
     def paint_links(self, devices: NDArray[Any], servers: NDArray[Any]) -> None:
-        senders = np.flatnonzero(self.assignment)
+        senders = np.flatnonzero(self.assignment * self.present)
         choice = self.assignment[senders] - 1
         links = np.hstack([devices[senders], servers[choice]])
         width = 1.7 if len(links) <= 60 else 1.2 if len(links) <= 600 else 0.6
-        # The more of the map the links would cover, the more transparent they are.
-        cover = width * np.linalg.norm(links[:, 2:] - links[:, :2], axis=1).sum()
-        alpha = max(0.16, 0.6 / (1 + 0.5 * cover / (self.plot.width * self.plot.height + 1)))
+        alpha = max(0.16, self.opacity(links, width, 0.6))
         paint = [_mixed(_GROUND, color, alpha) for color in self.colors]
         for j, (x, y, to_x, to_y) in zip(choice.tolist(), links.tolist(), strict=True):
             self.line([(x, y), (to_x, to_y)], paint[j], width)
 
-    def paint_device(self, x: float, y: float, radius: float, color: _Color) -> None:
-        if radius > 2:
-            self.dot(x, y, radius + 1, _CARD)
-        self.dot(x, y, radius, color)
+    def opacity(self, lines: NDArray[Any], width: float, most: float) -> float:
+        """Return how strong lines (n, 4) are drawn: less the more of the map they would cover."""
+        cover = width * np.linalg.norm(lines[:, 2:] - lines[:, :2], axis=1).sum()
+        return float(most / (1 + 0.5 * cover / (self.plot.width * self.plot.height + 1)))
+
+    def paint_device(
+        self,
+        x: float,
+        y: float,
+        radius: float,
+        color: _Color,
+        kept: _Color | None = None,
+        moved: bool = False,
+    ) -> None:
+        if moved:
+            self.dot(x, y, 1.5 * radius + 0.7, _INK)
+        if radius > 2 or moved:
+            self.dot(x, y, radius + (1.0 if radius > 2 else 0.3 * radius), _CARD)
+        self.dot(x, y, radius, color if kept is None else kept)
+        if kept is not None:
+            self.dot(x, y, 0.55 * radius, color)
         if self.undecided:
             self.dot(x, y, 0.65 * radius, _CARD)
 
@@ -434,14 +586,21 @@ class _Painter:
         least = frame.optimum if frame.lower_bound is None else frame.lower_bound
         known = least is not None and frame.objective != 0
         ratio = float(least or 0) / float(frame.objective) if known else None
-        sent = None if self.undecided else int(np.count_nonzero(self.assignment))
+        sent = None if self.undecided else int(np.count_nonzero(self.assignment * self.present))
+        moved = None if frame.moves is None else int(np.count_nonzero(frame.moves))
+        second = ("optimum", _number(frame.optimum, 5), "")
+        third = ("NRR (opt. / obj.)", _number(ratio), "")
+        if frame.rival != "optimum":
+            second = (frame.rival, _number(frame.history[-1][1] if frame.history else None, 5), "")
+        if frame.hosts is not None:  # what is best in this slot is not what is best in the end
+            third = ("services moved", _number(moved), "")
         tiles = (
             ("objective", _number(frame.objective, 5), ""),
-            ("optimum", _number(frame.optimum, 5), ""),
-            ("NRR (opt. / obj.)", _number(ratio), ""),
+            second,
+            third,
             ("total latency", _number(frame.latency_s), "s"),
             ("total energy", _number(frame.energy_j), "J"),
-            ("devices offloaded", _number(sent), f"of {len(self.assignment):,}"),
+            ("devices offloaded", _number(sent), f"of {self.present.sum():,}"),
         )
         column = box.width / 3
         for k, (label, value, unit) in enumerate(tiles):
@@ -492,10 +651,12 @@ class _Painter:
     def paint_history(self, box: _Box) -> None:
         past = self.frame.history[-100:]
         self.text("Objective [1]", box.x, box.y + 6, 17, _INK)
-        for name, color, x in (("optimum", _BEST, 60), ("objective", _INK, 134)):
+        for name, color, x in ((self.frame.rival, _BEST, 60), ("objective", _INK, 134)):
             self.line([(box.right - x, box.y + 7), (box.right - x + 13, box.y + 7)], color, 2)
             self.text(name, box.right - x + 18, box.y + 7, 14)
         plot = _Box(box.x + 42, box.y + 28, box.width - 50, box.height - 48)
+        if self.frame.hosts is not None:
+            plot = self.paint_migrations(plot)
         middle, foot = plot.x + plot.width / 2, box.bottom - 4
         self.paint_tick(plot, 0.0, "")
         self.text("slot", middle, foot, 14, align=0.5)
@@ -511,6 +672,25 @@ class _Painter:
             self.text(str(last - len(past) + 1), plot.x, foot, 14, align=0.5)
         self.paint_curves(values, plot)
 
+    def paint_migrations(self, plot: _Box) -> _Box:
+        """Draw how many services moved in each slot at the foot of a plot; return what is left."""
+        moved = np.array(self.frame.migrations[-100:], float)
+        high = 0.28 * plot.height
+        foot = _Box(plot.x, plot.bottom - high, plot.width, high)
+        most = float(moved.max(initial=0.0))
+        self.paint_tick(foot, 0.0, "0" if most else "moved")
+        if most:
+            self.paint_tick(foot, 1.0, _number(most))
+            self.text("moved", foot.x + 4, foot.y - 5, 13)
+        # Below the points of the curve above, half a bar beyond its ends.
+        pitch = plot.width / max(len(moved) - 1, 1)
+        bar = min(0.7 * pitch, 6.0)
+        for k, share in enumerate((moved / max(most, 1.0)).tolist()):
+            x = plot.right - pitch * (len(moved) - 1 - k)
+            if share:
+                self.box(_Box(x - bar / 2, foot.bottom - high * share, bar, high * share), _SOFT)
+        return plot._replace(height=plot.height - high - 16)
+
     def paint_curves(self, values: NDArray[Any], plot: _Box) -> None:
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
         pad = max(0.08 * (high - low), 1e-3 * max(abs(low), abs(high))) or 1.0
@@ -520,7 +700,7 @@ class _Painter:
         objective, optimum = (np.column_stack([xs, y]) for y in ys.T)
         for run in _runs(values.sum(axis=1)):
             ring = [*objective[run], *optimum[run][::-1], objective[run][0]]
-            self.pygame.draw.polygon(self.surface, _EXCESS, (np.array(ring) * self.unit).tolist())
+            self.polygon(ring, _EXCESS)
         step = _round_down((high - low) / 2.2)
         for k in range(math.ceil(low / step), math.floor(high / step) + 1):
             self.paint_tick(plot, (k * step - low) / (high - low), _number(k * step, 6))

@@ -29,6 +29,7 @@ from mec_gym.envs.registration import parallel_env
 from mec_gym.envs.scores import ScoreAction
 from mec_gym.envs.vector import MultiMECVectorEnv
 from mec_gym.fields import Uniform
+from mec_gym.model.episode import episode as draw_episode
 from mec_gym.validation import require_choice
 
 __all__ = ["CHECKS", "ConformanceError", "Report", "check_offloading_env"]
@@ -36,6 +37,7 @@ __all__ = ["CHECKS", "ConformanceError", "Report", "check_offloading_env"]
 Env = gym.Env[Any, Any]
 
 OPTIONS = ("reward", "observation", "optimum")
+PATH = ("gains", "seen_gains", "data_bits", "cycles", "device_positions_m")
 SLACK = 1e-9  # relative rounding up to which the optimum may exceed a decision's objective
 
 
@@ -372,6 +374,46 @@ def _check_copies(trial: Trial) -> None:
             wanted = env.step(action)
             for name, twin in twins.items():
                 trial.require_same(twin.step(action), wanted, f"a {name} goes on differently")
+
+
+def _check_path(trial: Trial) -> None:
+    for seed in trial.each_seed():
+        path, rng = draw_episode(trial.scenario, seed, trial.steps), np.random.default_rng(seed)
+        envs = (trial.env(), trial.env())
+        for env in envs:
+            env.reset(seed=seed)
+        for index in trial.each_step():
+            for env in envs:
+                wanted = [getattr(path, name)[index] for name in PATH]
+                trial.require_same(_path(env), wanted, "the path against that of episode()")
+                env.step(trial.actions(rng))
+        # Whatever was decided, the next episode is the same.
+        for env in envs:
+            env.reset()
+        trial.require_same(_path(envs[0]), _path(envs[1]), "the path after other decisions")
+
+
+def _path(env: MultiMECEnv) -> list[NDArray[Any]]:
+    """Return what an env shows of the path: arrays as in PATH."""
+    slot = env.slot
+    return [slot.gains, env.seen.gains, slot.data_bits, slot.cycles, env.device_positions_m]
+
+
+def _check_replay(trial: Trial) -> None:
+    for seed in trial.each_seed():
+        path, rng = draw_episode(trial.scenario, seed, trial.steps), np.random.default_rng(seed)
+        live, shown = trial.env(), trial.env()
+        found = shown.reset(options={"episode": path})
+        trial.require_same(found, live.reset(seed=seed), "reset of a replay")
+        for index in trial.each_step():
+            action, last = trial.actions(rng), index == trial.steps - 1
+            got, wanted = list(shown.step(action)), list(live.step(action))
+            wanted[3] = last
+            if last:  # behind its end a path is not known
+                got[0] = wanted[0]
+            trial.require_same(got, wanted, "a step of a replayed episode")
+        found = shown.reset(seed=seed + 1)
+        trial.require_same(found, trial.env().reset(seed=seed + 1), "reset after a replay")
 
 
 def _check_vector(trial: Trial) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mec_gym import Scenario
+from mec_gym import Scenario, Traces, Uniform
 from mec_gym.envs.offloading import MultiMECEnv
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -228,12 +228,15 @@ def test_the_arguments_of_the_environment_page_are_those_of_the_class() -> None:
             MultiMECEnv("paper-30x2", **{row[0].strip("`"): choice})
 
 
+@pytest.mark.parametrize("moves", [False, True])
 @pytest.mark.parametrize("optimum", [False, True])
-def test_the_info_of_the_environment_page_is_that_of_a_step(optimum: bool) -> None:
-    env = MultiMECEnv("paper-30x2", optimum=optimum)
+def test_the_info_of_the_environment_page_is_that_of_a_step(optimum: bool, moves: bool) -> None:
+    env = MultiMECEnv("paper-30x2", optimum=optimum, migration_s=float(moves))
     env.reset(seed=0)
     info = env.step([0] * 30)[4]
-    rows = [row for row in table("Info") if optimum or "optimum=True" not in row[3]]
+    absent = [] if optimum else ["optimum=True"]
+    absent += [] if moves else ["where moves cost"]
+    rows = [row for row in table("Info") if not any(words in row[3] for words in absent)]
     assert [row[0].strip("`") for row in rows] == list(info)
     shapes = {"()": (), "(M,)": (2,)}
     assert [np.shape(value) for value in info.values()] == [shapes[row[1]] for row in rows]
@@ -249,13 +252,38 @@ def test_the_spaces_of_the_environment_page_are_those_of_the_class() -> None:
         assert type(found).__name__ == re.findall(r"`(\w+)`", space)[0]
 
 
+def test_the_further_columns_of_the_environment_page_are_those_of_an_observation() -> None:
+    counts = {"data, then cycles": 2, "M hosts": 3, "present": 1}
+    assert [row[0] for row in table("Further columns")] == list(counts)
+    samples = np.array([[[0.0, 0.0]] * 4, [[9.0, 9.0]] * 4])
+    samples[1, 3] = np.nan
+    scenario = Scenario(
+        n_devices=4,
+        n_servers=3,
+        data_bits=Uniform(1e5, 2e5),
+        cycles=Uniform(1e8, 2e8),
+        migration_s=1.0,
+        mobility=Traces(samples, interval_s=1.0),
+        device_positions=[[0.0, 1.0], [1.0, 0.0], [2.0, 2.0], [3.0, 3.0]],
+    )
+    env = MultiMECEnv(scenario, observation="raw")
+    env.reset(seed=0)
+    for _ in range(2):
+        seen = env.step([0, 1, 2, 2])[0]
+        assert seen.shape == (4, 3 + sum(counts.values()))
+        np.testing.assert_allclose(seen[:, 3], env.slot.data_bits, rtol=1e-6)
+        np.testing.assert_allclose(seen[:, 4], env.slot.cycles, rtol=1e-6)
+        assert (seen[:3, 5:8] == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]).all()
+        assert (seen[:, 8] == (env.slot.cycles > 1)).all()
+
+
 def test_every_preset_has_a_sentence_and_a_picture() -> None:
     rows = table("Presets")
     assert [row[0].strip("`") for row in rows] == list(Scenario.presets())
     for name, picture, sentence in rows:
         path = ROOT / "docs" / re.findall(r"\((.+)\)", picture)[0]
         assert path.stem == name.strip("`")
-        assert path.stat().st_size < 70_000
+        assert path.stat().st_size < 90_000
         assert sentence.endswith(".")
 
 

@@ -7,9 +7,19 @@ import pytest
 from gymnasium.spaces import Box
 from scipy import stats
 
-from mec_gym import Scenario, Uniform, evaluate, solve
+from mec_gym import Scenario, Slot, Uniform, evaluate, slot_from_observation, solve
 from mec_gym.envs.offloading import MultiMECEnv
-from mec_gym.evaluation import SlotSet, decide_with, estimate, nrr, slot_set
+from mec_gym.evaluation import (
+    SlotSet,
+    decide_with,
+    episode_costs,
+    episode_set,
+    estimate,
+    hindsight_ratio,
+    nrr,
+    slot_set,
+    steps,
+)
 
 
 def test_a_set_is_frozen_and_another_seed_is_another_set() -> None:
@@ -79,6 +89,61 @@ def test_a_model_is_shown_what_its_own_space_says(bits: Any, kind: str) -> None:
     model.observation_space = Box(0.0, 1.0, (3, 2))
     with pytest.raises(ValueError, match=r"of a kind 'flat', 'db', 'raw'; got Box\(0.0, 1.0"):
         nrr(slots, decide_with(model))
+
+
+class Counts:
+    """A recurrent model that sends all devices to server 1 in its first slot, then to server 2."""
+
+    def __init__(self, n_devices: int) -> None:
+        self.n_devices = n_devices
+        self.starts: list[list[bool]] = []
+
+    def predict(
+        self, observation: Any, state: Any, episode_start: Any, deterministic: bool
+    ) -> tuple[Any, Any]:
+        assert deterministic
+        self.starts.append(episode_start.tolist())
+        passed = np.where(episode_start, 0, 0 if state is None else state[0])
+        choice = np.where(passed == 0, 1, 2)
+        return np.repeat(choice[:, None], self.n_devices, axis=1), (passed + 1,)
+
+
+def test_a_memory_lasts_an_episode_and_no_longer() -> None:
+    moving = Scenario.preset("crowd-30x4")
+    episodes = episode_set(moving, n_episodes=2, n_slots=4)
+    model = Counts(30)
+    decide = decide_with(model, "flat")
+    for _ in range(2):
+        decisions = [step.assignment for step in steps(episodes, decide)]
+        assert (np.stack(decisions) == np.array([1, 2, 2, 2])[:, None, None]).all()
+    assert model.starts == ([[True] * 2] + [[False] * 2] * 3) * 2
+    still, model = (
+        slot_set(Scenario.preset("paper-30x2"), n_layouts=2, slots_per_layout=3),
+        Counts(30),
+    )
+    nrr(still, decide_with(model, "flat"))
+    assert model.starts == [[True] * 3] * 2
+
+
+def test_an_episode_costs_in_the_env_what_it_costs_in_the_set() -> None:
+    scenario = Scenario.preset("crowd-30x4", csi_delay_slots=2)
+    episodes = episode_set(scenario, n_episodes=2, n_slots=5)
+
+    def follow(_scenario: Scenario, slot: Slot, *_: Any) -> Any:
+        return 1 + slot.gains.argmax(axis=-1)
+
+    costs = episode_costs(episodes, follow)
+    for one, wanted in zip(episodes.episodes, costs, strict=True):
+        env = MultiMECEnv(scenario, episode=one)
+        seen, _ = env.reset()
+        for cost in wanted:
+            slot = slot_from_observation(scenario, seen)
+            seen, _, _, _, info = env.step(follow(scenario, slot))
+            assert info["objective"] == pytest.approx(cost, rel=1e-12)
+    ratio = hindsight_ratio(episodes, follow)
+    np.testing.assert_allclose(ratio, episodes.lower_bound / costs.sum(axis=1))
+    first = hindsight_ratio(episodes[:1], follow)
+    np.testing.assert_allclose(first, ratio[:1], rtol=1e-12)
 
 
 def test_the_interval_is_students_over_layouts() -> None:

@@ -214,8 +214,164 @@ def test_round_numbers_are_not_above_the_value(value: float) -> None:
     assert 0.39 * value < rendering._round_down(value) <= value * (1 + 1e-9)
 
 
-def test_a_city_is_drawn_in_time() -> None:
+# -- worlds that move -----------------------------------------------------------------------------
+
+
+def moving(**changes: Any) -> Frame:
+    """Return three devices and two servers; device 0 is local, 1 at server 1, 2 at server 2."""
+    frame = make_frame(
+        3,
+        2,
+        device_positions_m=np.array([[5.0, 45.0], [45.0, 45.0], [45.0, 5.0]]),
+        server_positions_m=np.array([[10.0, 25.0], [40.0, 25.0]]),
+        assignment=np.array([0, 1, 2]),
+        server_load=np.zeros(2),
+        hosts=np.array([0, 1, 2]),
+        moves=np.zeros(3, bool),
+        migrations=(2, 0, 0, 0, 0, 0, 0, 0),
+    )
+    return dataclasses.replace(frame, **changes)
+
+
+def on_map(frame: Frame) -> Any:
+    """Return the pixels of the map, without what is written around it."""
+    return draw(frame)[36:545, 50:560]
+
+
+def test_a_trail_leads_where_the_device_was_and_ends_where_it_was_absent() -> None:
+    here = moving().device_positions_m
+    still = on_map(moving(trails_m=np.stack([here] * 5)))
+    np.testing.assert_array_equal(still, on_map(moving(trails_m=here[None])))
+    np.testing.assert_array_equal(still, on_map(moving()))
+    trails = np.stack([here] * 5)
+    trails[:4, 0, 1] = [5.0, 15.0, 25.0, 35.0]  # north, along x = 5 m
+    changed = (on_map(moving(trails_m=trails)) != still).any(axis=-1)
+    rows, columns = np.nonzero(changed)
+    assert np.ptp(columns) < 4
+    assert np.ptp(rows) == pytest.approx(40 * 514 / 50, rel=0.1)
+    trails[2] = math.nan  # absent there: only the last piece is left
+    rows, _ = np.nonzero((on_map(moving(trails_m=trails)) != still).any(axis=-1))
+    assert np.ptp(rows) == pytest.approx(10 * 514 / 50, rel=0.15)
+
+
+def test_who_is_absent_is_not_drawn() -> None:
+    present = np.array([True, False, True])
+    frame = moving(present=present)
+    np.testing.assert_array_equal(
+        draw(frame),
+        draw(
+            moving(
+                present=present,
+                device_positions_m=np.array([[5.0, 45.0], [1.0, 1.0], [45.0, 5.0]]),
+                assignment=np.array([0, 0, 2]),
+                trails_m=np.array([[[5.0, 45.0], [9.0, 9.0], [45.0, 5.0]]] * 2),
+            )
+        ),
+    )
+    assert (on_map(frame) != on_map(moving())).any()
+
+
+def test_an_arrow_leads_from_the_old_server_to_the_new_one() -> None:
+    assignment, moves = np.array([0, 1, 2]), np.array([False, False, True])
+    ink = [
+        count_pixels(on_map(moving(**changes)), rendering._INK)
+        for changes in (
+            {},
+            {"moves": moves, "hosts": np.array([0, 1, 0])},  # placed: a ring, and no arrow
+            {"moves": moves, "hosts": np.array([0, 1, 1])},
+        )
+    ]
+    assert ink[0] < ink[1] < ink[2]
+    there = on_map(moving(moves=moves, hosts=np.array([0, 1, 1])))
+    back = on_map(moving(assignment=assignment[[0, 2, 1]], moves=moves, hosts=np.array([0, 1, 2])))
+    west, east = slice(0, 150), slice(360, None)
+    middle = slice(200, 310)  # rows around the servers, where the tips of the arrows are
+
+    def inked(picture: Any, side: slice) -> int:
+        return count_pixels(picture[middle, side], rendering._INK)
+
+    assert inked(there, east) - inked(there, west) > 10
+    assert inked(back, west) - inked(back, east) > 10
+
+
+def test_more_services_have_a_broader_arrow() -> None:
+    def ink(n: int) -> int:
+        moves = np.arange(20) < n
+        frame = make_frame(
+            20,
+            2,
+            assignment=np.full(20, 2),
+            server_positions_m=np.array([[10.0, 25.0], [40.0, 25.0]]),
+            device_positions_m=np.full((20, 2), 5.0),
+            hosts=np.where(moves, 1, 2),
+            moves=moves,
+        )
+        return count_pixels(on_map(frame), rendering._INK)
+
+    assert ink(1) < ink(4) < ink(16)
+
+
+def test_a_local_device_shows_the_server_that_keeps_its_service() -> None:
+    def colours(host: int) -> list[int]:
+        map_ = on_map(moving(hosts=np.array([host, 1, 2])))[:60, :100]  # around device 0
+        return [count_pixels(map_, color) for color in (BLUE, ORANGE, GREY)]
+
+    nowhere, first, second = colours(0), colours(1), colours(2)
+    assert nowhere[0] == nowhere[1] == first[1] == second[0] == 0
+    assert min(first[0], second[1]) > 0
+    assert nowhere[2] > first[2] > 0
+    undecided = on_map(moving(assignment=None, moves=None, hosts=np.array([2, 1, 2])))[:60, :100]
+    assert count_pixels(undecided, ORANGE) > 0
+
+
+def test_bars_show_how_many_services_moved() -> None:
+    def bars(*migrations: int) -> int:
+        picture = panel(draw(moving(migrations=migrations)))[320:]
+        return count_pixels(picture, rendering._SOFT)
+
+    none = bars(*[0] * 8)
+    one, all_equal = bars(*[0] * 7, 5), bars(*[5] * 8)
+    # Edges that fall between two pixels are of another grey.
+    assert (all_equal - none) / (one - none) == pytest.approx(8, rel=0.2)
+    assert (bars(*[0] * 6, 5, 10) - none) / (one - none) == pytest.approx(1.5, rel=0.2)
+
+
+def test_old_gains_and_a_plan_are_named() -> None:
+    plain, stale = draw(moving()), draw(moving(csi_delay_slots=2))
+    rows, columns = np.nonzero((plain != stale).any(axis=-1))
+    assert rows.max() < 34
+    assert columns.max() < 400
+    planned = draw(moving(rival="plan"))
+    np.testing.assert_array_equal(plain[:, :600], planned[:, :600])
+    assert (plain[:, 600:] != planned[:, 600:]).any()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        moving(assignment=None, moves=None, migrations=(), history=(), objective=NAN),
+        moving(present=np.zeros(3, bool), moves=np.ones(3, bool)),
+        moving(trails_m=np.full((4, 3, 2), NAN)),
+        moving(trails_m=np.full((4, 3, 2), 1e30)),
+        moving(server_positions_m=np.full((2, 2), 25.0), hosts=np.array([2, 2, 1])),
+        moving(migrations=(10**9,) * 500, history=((1.0, None),) * 500),
+        make_frame(300, 70, hosts=np.arange(300) % 71, moves=np.arange(300) % 2 > 0),
+    ],
+)
+def test_odd_frames_of_moving_worlds_can_be_drawn(frame: Frame) -> None:
+    for size in (rendering.DESIGN, (640, 480), (96, 60)):
+        assert len(np.unique(draw(frame, size))) > 20
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_city_is_drawn_in_time(moves: bool) -> None:
     frame = make_frame(10_000, 100)
+    if moves:
+        hosts = np.roll(frame.assignment, 1)
+        places = frame.device_positions_m
+        frame = dataclasses.replace(
+            frame, hosts=hosts, moves=hosts > 0, trails_m=np.stack([places * 0.9, places])
+        )
     start = time.process_time()
     draw(frame)
     assert time.process_time() - start < 3.0

@@ -266,8 +266,9 @@ def loading(path: Any, cls: type[Any], given: Collection[str] = ()) -> Iterator[
 
 # -- the log --------------------------------------------------------------------------------------
 
-FIGURES = ("latency_s", "energy_j", "objective", "nrr")
-"""What is logged as ``mec/...``; NRR where the env has ``optimum=True``."""
+FIGURES = ("latency_s", "energy_j", "objective", "migrations", "nrr")
+"""What is logged as ``mec/...``; NRR where the env has ``optimum=True``, and what moves where it
+costs something."""
 
 
 class MECLog(BaseAlgorithm):

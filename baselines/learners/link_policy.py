@@ -21,16 +21,24 @@ class LinkLogits(nn.Module):
     """Logits of every device for every server, all by the same small network.
 
     The network sees one link: the gain of device i to server j, by how much that exceeds the
-    device's best gain to another server, and the device's task columns. What it learns of one link
-    holds for all N · M of them. Each server has a term of its own besides; staying has logit 0.
+    device's best gain to another server, the device's further columns, and where services migrate
+    whether j hosts its own, and whether another server does. What it learns of one link holds for
+    all N · M of them. Each server has a term of its own besides; staying has logit 0. `hosts` are
+    the columns of hosts, of which there may be none.
     """
 
     def __init__(
-        self, n_devices: int, n_servers: int, n_tasks: int, link_arch: Sequence[int]
+        self,
+        n_devices: int,
+        n_servers: int,
+        n_columns: int,
+        hosts: slice,
+        link_arch: Sequence[int],
     ) -> None:
         super().__init__()
-        self.n_devices, self.n_servers = n_devices, n_servers
-        widths = [2 + n_tasks, *link_arch]
+        self.n_devices, self.n_servers, self.hosts = n_devices, n_servers, hosts
+        n_hosts = hosts.stop - hosts.start
+        widths = [2 + 2 * bool(n_hosts) + n_columns - n_servers - n_hosts, *link_arch]
         layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
         last = nn.Linear(widths[-1], 1)
         # As all actors of this kind begin: nearly equal probabilities.
@@ -40,12 +48,18 @@ class LinkLogits(nn.Module):
         self.of_servers = nn.Parameter(torch.zeros(n_servers))
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Return logits, (B, N · (M + 1)), of observations, (B, N · (M + T)), device by device."""
+        """Return logits, (B, N · (M + 1)), of observations, (B, N · C), device by device."""
         columns = observations.shape[1] // self.n_devices
         rows = observations.view(-1, self.n_devices, columns)
-        gains, tasks = rows[..., : self.n_servers], rows[..., self.n_servers :]
-        tasks = tasks.unsqueeze(2).expand(*gains.shape, tasks.shape[-1])
-        seen = torch.cat([torch.stack([gains, _leads(gains)], -1), tasks], -1)
+        gains, hosts = rows[..., : self.n_servers], rows[..., self.hosts]
+        others = torch.cat(
+            [rows[..., self.n_servers : self.hosts.start], rows[..., self.hosts.stop :]], -1
+        )
+        others = others.unsqueeze(2).expand(*gains.shape, others.shape[-1])
+        links = [gains, _leads(gains)]
+        if hosts.shape[-1]:
+            links += [hosts, hosts.sum(-1, keepdim=True) - hosts]
+        seen = torch.cat([torch.stack(links, -1), others], -1)
         of_servers = self.network(seen)[..., 0] + self.of_servers
         return nn.functional.pad(of_servers, (1, 0)).flatten(1)
 
@@ -59,19 +73,27 @@ def _leads(gains: Tensor) -> Tensor:
     return gains - torch.where(gains == best, second, best)
 
 
-def _task_columns(space: Space[Any], n_devices: int, n_servers: int) -> int:
-    """Return how many task columns "db" or "flat" observations have, or refuse any others."""
-    # Their bounds tell gains from tasks: gains in decibels go far below −1, tasks from −1 to 1.
+def _columns(space: Space[Any], n_devices: int, n_servers: int) -> tuple[int, slice]:
+    """Return how many columns "db" or "flat" observations have, and those of hosts.
+
+    ``ValueError`` for any others.
+    """
+    # Bounds tell them apart: gains in decibels go far below −1, tasks from −1 to 1, flags from 0.
     columns, rest = divmod(flatdim(space), n_devices)
-    if isinstance(space, Box) and not rest and n_servers <= columns <= n_servers + 2:
+    if isinstance(space, Box) and not rest and columns >= n_servers:
         low = space.low.reshape(n_devices, columns)
-        gains, tasks = low[:, :n_servers], low[:, n_servers:]
-        if np.ptp(gains) == 0.0 and gains[0, 0] < -1.0 and (tasks == -1.0).all():
-            return columns - n_servers
+        gains, tasks = low[:, :n_servers], int((low[0, n_servers:] == -1.0).sum())
+        flags = columns - n_servers - tasks
+        wanted = np.repeat([gains[0, 0], -1.0, 0.0], [n_servers, tasks, flags])
+        known = tasks <= 2 and flags in (0, 1, n_servers, n_servers + 1)
+        if known and gains[0, 0] < -1.0 and (low == wanted).all():
+            first = n_servers + tasks
+            return columns, slice(first, first + n_servers * (flags >= n_servers))
     raise ValueError(
-        f'observations must be "db" or "flat", as the env gives them: {n_servers} gains and up to '
-        f"two tasks of each of {n_devices} devices; got {space}. Leave out wrappers that change "
-        "observations: entries have to say which link they are of, and how good it is."
+        f'observations must be "db" or "flat", as the env gives them: {n_servers} gains of each of '
+        f"{n_devices} devices, up to two tasks, hosts and presence where there are such; got "
+        f"{space}. Leave out wrappers that change observations: entries have to say which link "
+        "they are of, and how good it is."
     )
 
 
@@ -126,8 +148,8 @@ class LinkPolicy(OffloadingActorCriticPolicy):
     def _make_heads(self) -> None:
         super()._make_heads()
         devices, choices = self._sizes
-        tasks = _task_columns(self.observation_space, devices, choices - 1)
-        self.links = LinkLogits(devices, choices - 1, tasks, self.link_arch)
+        columns = _columns(self.observation_space, devices, choices - 1)
+        self.links = LinkLogits(devices, choices - 1, *columns, self.link_arch)
 
     def _logits(self, latent_pi: Tensor) -> Tensor:
         width = self.mlp_extractor.latent_dim_pi

@@ -61,9 +61,10 @@ _NUMBERS = {
 class MADDPG(MECLog, VotingAlgorithm, TD3):
     """Multi-agent deep deterministic policy gradient for agents that share one reward.
 
-    Agent j sees server j's own gains (and the tasks, where they vary) and answers with its scores
-    for the devices; no agent sees what another does. Critics, used in training only, see the whole
-    observation and the actions of all. All actors run as one batched product per layer.
+    Agent j sees server j's own gains (the tasks, where they vary, and its guests, where services
+    migrate) and answers with its scores for the devices; no agent sees what another does. Critics,
+    used in training only, see the whole observation and the actions of all. All actors run as one
+    batched product per layer.
 
     What all learners share, see :mod:`baselines.learners`; other arguments are as in
     Stable-Baselines3's TD3.
@@ -379,29 +380,37 @@ class AgentNoise(ActionNoise):
 
 
 def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> list[list[int]]:
-    """Return the entries that each server's agent sees, (M, (1 + T) · N): its gains, then tasks."""
+    """Return the entries that each server's agent sees, shape (M, V).
+
+    Its gains, then tasks, and where there is such a thing its guests and who is present.
+    """
     if scenario is None:
         raise ValueError(
             "an env that is not MultiMEC needs views=: for each agent, the entries of the "
             f"flattened observation that it sees; got observations {space} and views=None. "
             f'Or use gymnasium.make("{ENV_ID}", scenario=...).'
         )
-    if env is not None and env.has_attr("coder") and env.get_attr("coder")[0].kind == "raw":
+    assert env is not None, "a model without an env has its views from its file"
+    coder = env.get_attr("coder")[0]
+    if coder.kind == "raw":
         raise ValueError(
             'observation must be "db" or "flat": "raw" gains of 1e-7 are all zero to a network; '
             f'got "raw". Make the env with gymnasium.make("{ENV_ID}", ...), without observation=.'
         )
     devices, servers = scenario.n_devices, scenario.n_servers
-    columns, rest = divmod(int(np.prod(space.shape)), devices)
-    if rest or not servers <= columns <= servers + 2:
+    if int(np.prod(space.shape)) != devices * coder.n_columns:
         raise ValueError(
-            f"env must show M gains and up to two tasks of each device, {servers} to "
-            f"{servers + 2} entries for each of {devices}; got observations {space}. Leave out "
-            "wrappers that change the shape of observations."
+            f"env must show {coder.n_columns} entries for each of {devices} devices, {servers} of "
+            f"them gains; got observations {space}. Leave out wrappers that change the shape of "
+            "observations."
         )
-    table = np.arange(devices * columns).reshape(devices, columns)
-    tasks = table[:, servers:].T.ravel()
-    return [np.concatenate([table[:, server], tasks]).tolist() for server in range(servers)]
+    columns = np.arange(devices * coder.n_columns).reshape(devices, coder.n_columns).T
+    tasks, present = columns[servers : coder.host_columns.start], columns[coder.host_columns.stop :]
+    hosts = columns[coder.host_columns]
+    return [
+        np.concatenate([columns[j], *tasks, *hosts[j : j + 1], *present]).tolist()
+        for j in range(servers)
+    ]
 
 
 def require_views(views: Any, observations: Any, actions: Any) -> list[list[int]]:

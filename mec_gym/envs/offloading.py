@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.simulator import Reward, Simulator
+from mec_gym.hindsight import Hindsight
 from mec_gym.model.episode import Episode
 from mec_gym.model.slot import Slot
 from mec_gym.outcome import Outcome, evaluate
@@ -35,7 +36,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     executes it locally or sends it to one of M servers. A central decision is priced with the
     optimal transmit powers and CPU shares, problem (13); the weighted sum of latency and energy
     is the objective of problem (11). Gains (and tasks, where they vary) are drawn anew in every
-    slot; a decision does not change what comes next.
+    slot, or go on from slot to slot where the scenario moves; no decision changes them. Where moves
+    of services cost, [D-5], a decision leaves behind where each service is.
 
     **Action.** ``MultiDiscrete([M + 1] * N)``: entry i is 0 for local execution of device i, j
     for server j. :meth:`action_masks` marks the choices that eq. (7) allows.
@@ -50,7 +52,9 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     ``raw``  (N, M + T)           h_ij [1], then D_i [bit] and F_i [cycle]
     ======== ==================== =============================================================
 
-    T counts the task columns: data_bits and cycles, in this order, each only where it varies.
+    T counts the task columns, data_bits and cycles, in this order, each only where it varies; then
+    M columns of 0 and 1, the server that hosts the device's service, where moves cost; then one, 1
+    for a device that is present, where some are absent. Gains are csi_delay_slots old.
     :func:`mec_gym.slot_from_observation` turns an observation back into its Slot.
 
     **Reward.** ``reciprocal``: 1/ΣΦ_i [R-1], the paper's. ``relative``: objective of all-local
@@ -58,11 +62,12 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     :class:`~mec_gym.Outcome`, called once per step.
 
     **Start.** A layout (the scenario's one map, or a new one where ``layout="redrawn"``) and a
-    first slot. **Termination.** Never. **Truncation.** By the time limit: 100 slots in
-    ``gym.make``.
+    first slot. **Termination.** Never. **Truncation.** By the time limit, 100 slots in
+    ``gym.make``, and at the end of a recorded episode.
 
     **Info**, with the same keys and types after ``reset`` and every ``step``: latency_s and
-    energy_j (sums over devices), objective, n_offloaded, devices_per_server (shape (M,)), and
+    energy_j (sums over devices), objective, n_offloaded, devices_per_server (shape (M,)); where
+    moves cost migrations, and migration_s and migration_j, their part of latency_s and energy_j;
     with ``optimum=True`` optimum, lower_bound and nrr = lower_bound / objective, where the bound is
     the optimum if tasks are equal. They describe the decision just taken; after ``reset``,
     all-local execution of the first slot.
@@ -130,7 +135,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
             self.scenario, reward=reward, observation=observation, optimum=optimum
         )
         self._episode = episode
-        self._simulator.replay(None if episode is None else [episode])
+        self._simulator.world = self._simulator.showing(None if episode is None else [episode])
         self._shape = (self.scenario.n_devices,)
         self.observation_space = self._simulator.coder.space()
         self.action_space = assignment_space(self.scenario)
@@ -146,19 +151,24 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         A seed restarts the env's randomness, without one the stream goes on.
         ``options["episode"]``, a :class:`mec_gym.Episode` of an equal scenario, is shown from its
         beginning, in place of what would be drawn; the step that decides its last slot truncates.
+        ``options["hindsight"]``, the :class:`mec_gym.Hindsight` of an episode that is shown: its
+        plan's cost stands beside that of the decisions in pictures.
         """
-        warn_of_options(options, ("episode",))
+        warn_of_options(options, ("episode", "hindsight"))
         episode = (options or {}).get("episode", self._episode)
+        episodes = None if episode is None else [episode]
+        plans = plans_of_options(options, episodes)
+        world = self._simulator.showing(episodes)
         super().reset(seed=seed)
-        self._simulator.replay(None if episode is None else [episode])
+        self._simulator.world = world
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:
-            self._begin_picture(info)
+            self._begin_picture(info, plans[0] if plans else None)
         return observation, info
 
-    def _begin_picture(self, info: dict[str, Any]) -> None:
+    def _begin_picture(self, info: dict[str, Any], plan: NDArray[np.float64] | None = None) -> None:
         assert self._picture is not None
-        self._picture.begin(self._simulator.slot, self._simulator.world.layout(), info)
+        self._picture.begin(self._simulator.slot, self._simulator.world.layout(), info, plan)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Price a decision, (N,) integers, 0 = local, j = server j, and move on to the next slot.
@@ -249,7 +259,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     def get_state(self) -> dict[str, Any]:
         """Return all that the env's future depends on, its generator included.
 
-        Plain arrays, numbers and strings, safe to pickle.
+        Plain arrays, numbers and strings, safe to pickle; and the episode that is replayed, if so.
 
         Examples
         --------
@@ -293,6 +303,29 @@ def warn_of_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> 
             f"{', '.join(map(repr, known)) or 'none'}. Fields of the scenario are arguments of "
             "gym.make."
         )
+
+
+def plans_of_options(
+    options: Mapping[str, Any] | None, episodes: Sequence[Episode] | None
+) -> list[NDArray[np.float64]]:
+    """Return what the plan of ``options["hindsight"]`` costs per slot of each episode, or nothing.
+
+    ``TypeError`` or ``ValueError`` unless it is the hindsight of episodes that are shown.
+    """
+    found = (options or {}).get("hindsight")
+    if found is None:
+        return []
+    if not isinstance(found, Hindsight):
+        raise TypeError(f"options['hindsight'] must be a Hindsight; got {type(found).__name__}.")
+    costs = np.atleast_2d(found.slot_objective)
+    lengths = [one.n_slots for one in episodes or ()]
+    if len(costs) not in (1, len(lengths)) or set(lengths) != {costs.shape[1]}:
+        raise ValueError(
+            "options['hindsight'] must be that of the episodes that are shown, of "
+            f"{lengths or 'no recorded'} slots; got one of {len(costs)} episodes of "
+            f"{costs.shape[1]} slots."
+        )
+    return [costs[index % len(costs)] for index in range(len(lengths))]
 
 
 def read_only(slot: Slot) -> Slot:

@@ -49,8 +49,8 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
     **Reward**: the central env's, the same for every agent. **State**: the central env's
     observation as a vector, row by row. **Info** of every agent: the central env's.
 
-    Episodes truncate after `max_cycles` slots. For the same seed and decisions, observations,
-    rewards and infos equal those of the central env.
+    Episodes truncate after `max_cycles` slots, or at the end of a recorded one. For the same seed
+    and decisions, observations, rewards and infos equal those of the central env.
 
     Parameters
     ----------
@@ -142,9 +142,9 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
             return {}, {}, {}, {}, {}
         scores = self._scores(actions)
         assignment = vote(scores, self.scenario.can_execute_locally)
-        self._state, reward, _, _, info = self._central.step(assignment)
+        self._state, reward, _, over, info = self._central.step(assignment)
         self._cycles += 1
-        over = self.max_cycles is not None and self._cycles >= self.max_cycles
+        over |= self.max_cycles is not None and self._cycles >= self.max_cycles
         agents = self.agents
         results = (
             self._observations(),

@@ -131,11 +131,13 @@ class Simulator:
             raise RuntimeError("there is no slot before the first reset().")
         return Slot.trusted(slot.gains, slot.data_bits, slot.cycles, self._hosts)
 
-    def replay(self, episodes: Sequence[Episode] | None) -> None:
-        """Show recorded episodes from the next reset on, one per copy; for None, draw again."""
+    def showing(self, episodes: Sequence[Episode] | None) -> World | Recorded:
+        """Return the world that shows recorded episodes, one per copy, or for None draws.
+
+        ``TypeError`` or ``ValueError`` for episodes that are not of this scenario.
+        """
         if episodes is None:
-            self.world = self._drawn
-            return
+            return self._drawn
         if len(episodes) != self.n_copies:
             raise ValueError(
                 f"episode must be one Episode, or one for each copy, {self.n_copies}; "
@@ -145,7 +147,7 @@ class Simulator:
             if not isinstance(one, Episode):
                 raise TypeError(f"episode must be an Episode; got {type(one).__name__}.")
             self.scenario.require_equal(one.scenario, "episode must be of an equal scenario")
-        self.world = Recorded(episodes, self.n_copies if self._batch else None)
+        return Recorded(episodes, self.n_copies if self._batch else None)
 
     @property
     def over(self) -> NDArray[np.bool_] | None:
@@ -271,15 +273,20 @@ class Simulator:
         return self.world.get_state() | {"hosts": hosts}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state."""
-        hosts = state["hosts"]
+        """Go back to a state; ``TypeError`` or ``ValueError`` for one that does not fit."""
+        hosts = None
         if self._hosts is not None:
-            reference = np.ones((*self._hosts.shape, self._n_servers))
+            hosts = np.array(state.get("hosts"))
+            if hosts.shape != self._hosts.shape:
+                raise ValueError(
+                    f"state must have hosts of shape {self._hosts.shape}; got shape {hosts.shape}."
+                )
+            reference = np.ones((*hosts.shape, self._n_servers))
             hosts = np.array(Slot(reference, 1.0, 1.0, hosts).hosts)
-        if state.get("recorded") is None:
-            self._drawn.set_state(state)
-            self.world = self._drawn
+        recorded, times = state.get("recorded") or (None, None)
+        world = self.showing(recorded)
+        if isinstance(world, Recorded):
+            world.set_times(times)
         else:
-            self.world = Recorded.of_state(state, self.n_copies if self._batch else None)
-        self._hosts = hosts
-        self._bounds = None
+            world.set_state(state)
+        self.world, self._hosts, self._bounds = world, hosts, None

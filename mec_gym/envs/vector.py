@@ -19,6 +19,7 @@ from mec_gym.envs.offloading import (
     RENDER_MODES,
     assignment_space,
     legal_choices,
+    plans_of_options,
     read_only,
     require_generator,
     require_own_state,
@@ -102,7 +103,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             self.scenario, self.num_envs, reward=reward, observation=observation, optimum=optimum
         )
         self._episode = episode
-        self._replay(episode)
+        self._simulator.world = self._simulator.showing(self._one_each(episode))
         self.single_observation_space = self._simulator.coder.space()
         self.single_action_space = assignment_space(self.scenario)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -111,6 +112,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self._seeds: list[int | None] = [None] * self.num_envs
         self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
         self._ended = np.zeros(self.num_envs, dtype=bool)
+        self._plans: list[Arrays] = []
         self._pictures = (
             [Picture(self.scenario, render_mode) for _ in range(self.num_envs)]
             if render_mode
@@ -154,20 +156,24 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         An int seeds copy *i* with ``seed + i``; a sequence has one entry per copy.
         ``options["reset_mask"]``, a bool array of shape (B,), says which copies are reset: all by
         default. ``options["episode"]``, an :class:`mec_gym.Episode` or one for each copy, is shown
-        in place of what would be drawn, until the next reset of all copies. Each array in infos has
-        a mask ``_key`` of the copies that were reset.
+        in place of what would be drawn, until the next reset of all copies; ``"hindsight"``, of
+        that episode or of one for each copy, as in the single env. Each array in infos has a
+        mask `_key` of the copies that were reset.
         """
-        warn_of_options(options, ("reset_mask", "episode"))
+        warn_of_options(options, ("reset_mask", "episode", "hindsight"))
         seeds = _seed_list(seed, self.num_envs)
         mask = _reset_mask(options, self.num_envs)
         if self._simulator.world.slot is None and not mask.all():
             raise ValueError("the first reset() must reset every copy; got a partial reset_mask.")
         copies = [int(index) for index in np.flatnonzero(mask)]
+        world, plans = self._simulator.world, self._plans
         if mask.all():
-            self._replay((options or {}).get("episode", self._episode))
-        elif "episode" in (options or {}):
-            raise ValueError("options['episode'] needs a reset of every copy; got a reset_mask.")
+            episodes = self._one_each((options or {}).get("episode", self._episode))
+            world, plans = self._simulator.showing(episodes), plans_of_options(options, episodes)
+        elif one := next((key for key in ("episode", "hindsight") if key in (options or {})), None):
+            raise ValueError(f"options[{one!r}] needs a reset of every copy; got a reset_mask.")
         self._seed(seeds, copies)
+        self._simulator.world, self._plans = world, plans
         observations, info = self._simulator.reset(self._rngs, copies)
         self._elapsed[mask] = 0
         self._ended[mask] = False
@@ -216,10 +222,8 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         terminations = np.zeros(self.num_envs, dtype=bool)
         return observations, rewards, terminations, truncations, infos
 
-    def _replay(self, episode: Episode | Sequence[Episode] | None) -> None:
-        if isinstance(episode, Episode):
-            episode = [episode] * self.num_envs
-        self._simulator.replay(episode)
+    def _one_each(self, episode: Episode | Sequence[Episode] | None) -> Sequence[Episode] | None:
+        return [episode] * self.num_envs if isinstance(episode, Episode) else episode
 
     def _restart_now(
         self, observations: NDArray[np.float32], info: dict[str, Arrays], ended: NDArray[np.bool_]
@@ -260,7 +264,8 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
 
     def _begin_pictures(self, copies: Sequence[int], info: dict[str, Arrays]) -> None:
         for index in copies if self._pictures else ():
-            self._pictures[index].begin(*self._seen(index), _row(info, index))
+            plan = self._plans[index] if self._plans else None
+            self._pictures[index].begin(*self._seen(index), _row(info, index), plan)
 
     def _seen(self, index: int) -> tuple[Slot, Layout]:
         """Return the slot and the layout of one copy."""
@@ -322,7 +327,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self._simulator.set_state(state["world"])
         for rng, generator in zip(self.np_random, state["generators"], strict=True):
             rng.bit_generator.state = generator
-        self._elapsed, self._ended = elapsed, ended
+        self._elapsed, self._ended, self._plans = elapsed, ended, []
         if state["world"]["slot"] is not None and self._pictures:
             self._begin_pictures(range(self.num_envs), self._simulator.local_info())
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -283,14 +283,12 @@ class Recorded:
         shown = None if slot is None else {"gains": np.array(slot.gains)}
         return {"slot": shown, "recorded": (self._episodes, self._time.copy())}
 
-    @classmethod
-    def of_state(cls, state: Mapping[str, Any], n_copies: int | None) -> Recorded:
-        """Return the world of a state."""
-        recorded, time = state["recorded"]
-        world = cls(recorded, n_copies)
-        if len(recorded) != world.n_copies or np.shape(time) != (world.n_copies,):
+    def set_times(self, times: Any) -> None:
+        """Go to a slot of each copy's episode, (B,) integers; ``ValueError`` for anything else."""
+        array = np.array(times)
+        if array.dtype.kind != "i" or array.shape != (self.n_copies,) or (array < -1).any():
             raise ValueError(
-                f"state must have an episode for each copy, {world.n_copies}; got {len(recorded)}."
+                f"state must have the number of a slot for each of {self.n_copies} copies, -1 "
+                f"before the first reset; got {times!r:.60}."
             )
-        world._time = np.array(time)
-        return world
+        self._time = array.astype(np.int64)

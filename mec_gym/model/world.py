@@ -266,7 +266,7 @@ class World:
         for layout in layouts:
             _require_shape("path_gains", layout.path_gains, self._links)
             require_positive("path_gains", layout.path_gains, unit="1")
-        past = [np.array(gains, dtype=np.float64) for gains in state["past"]]
+        past = [np.array(gains, dtype=np.float64) for gains in state.get("past", ())]
         if slot is not None and len(past) != self._delay:
             raise ValueError(
                 f"state must have the gains of {self._delay} slots before; got {len(past)}."
@@ -275,7 +275,7 @@ class World:
             _require_shape("gains of slots before", gains, (*self._batch, *self._links))
             require_positive("gains of slots before", gains, unit="1")
         if self._drift is not None:
-            self._drift.set_state(state["drift"])
+            self._drift.set_state(state.get("drift") or {})
         self.slot, self._layouts, self._past = slot, layouts, past
         if layouts:
             self._path_gains = self._stack_path_gains()

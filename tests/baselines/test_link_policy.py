@@ -27,9 +27,10 @@ from mec_gym.evaluation import decide_with, nrr, slot_set
 DEVICES, SERVERS = 5, 3
 
 
-def links(n_tasks: int = 2, n_servers: int = SERVERS) -> LinkLogits:
+def links(n_tasks: int = 2, n_servers: int = SERVERS, n_hosts: int = 0) -> LinkLogits:
     torch.manual_seed(0)
-    made = LinkLogits(DEVICES, n_servers, n_tasks, [8])
+    first = n_servers + n_tasks
+    made = LinkLogits(DEVICES, n_servers, first + n_hosts, slice(first, first + n_hosts), [8])
     with torch.no_grad():
         for parameter in made.network.parameters():
             parameter.normal_()
@@ -56,6 +57,20 @@ def test_servers_in_another_order_have_their_logits_in_that_order() -> None:
     moved = torch.cat([seen[..., order], seen[..., SERVERS:]], -1)
     expected = logits_of(made, seen)[..., [0, *(1 + j for j in order)]]
     torch.testing.assert_close(logits_of(made, moved), expected)
+
+
+def test_a_host_goes_with_its_server_and_counts() -> None:
+    made, seen, order = links(n_hosts=SERVERS), rows(n_tasks=2 + SERVERS), [2, 0, 1]
+    hosts = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 3, 1]), SERVERS + 1)[:, 1:]
+    seen[..., -SERVERS:] = hosts
+    moved = torch.cat(
+        [seen[..., order], seen[..., SERVERS:-SERVERS], hosts[:, order].expand(4, -1, -1)], -1
+    )
+    expected = logits_of(made, seen)[..., [0, *(1 + j for j in order)]]
+    torch.testing.assert_close(logits_of(made, moved), expected)
+    nowhere = torch.cat([seen[..., :-SERVERS], torch.zeros_like(seen[..., -SERVERS:])], -1)
+    differ = (logits_of(made, nowhere) != logits_of(made, seen))[..., 1:].any(-1).all(0)
+    assert differ.tolist() == [False, True, True, True, True]
 
 
 def test_a_server_s_own_term_moves_its_logits_alone() -> None:

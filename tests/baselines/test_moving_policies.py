@@ -32,7 +32,7 @@ from baselines.moving import Acting, knowing
 from baselines.slot_policy import SlotPolicy
 from mec_gym import GaussMarkov, Scenario, episode
 from mec_gym.envs.sb3 import make_sb3_vec_env
-from mec_gym.evaluation import Decide, path_costs
+from mec_gym.evaluation import Decide, episode_costs
 from tests.baselines.test_moving_rules import CROWD
 
 POLICIES: dict[str, tuple[type[SlotPolicy], dict[str, Any], Decide]] = {
@@ -77,7 +77,7 @@ def costs(model: SlotPolicy, env: Any, episodes: int = 1) -> np.ndarray:
 def test_policies_are_their_rules_in_episode_after_episode(name: str) -> None:
     cls, arguments, rule = POLICIES[name]
     path, env = shown(0)
-    expected = path_costs([path], rule)[0]
+    expected = episode_costs([path], rule)[0]
     found = costs(cls(env, **arguments), env, episodes=2)
     # Observations are in single precision: gains within 5e-6.
     for copy in found.T:

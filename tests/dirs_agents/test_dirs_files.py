@@ -334,7 +334,7 @@ def test_networks_fit_their_numbers_only(file: Path) -> None:
     for other, message in (
         (SMALL.replace(n_devices=5), "N=4.*N=5"),
         (SMALL.replace(n_servers=3), "M=2.*M=3"),
-        (SMALL.replace(cycles=TASKS.cycles), r"task columns \[\].*\['cycles'\]"),
+        (SMALL.replace(cycles=TASKS.cycles), r"further columns \[\].*\['cycles'\]"),
     ):
         with pytest.raises(ValueError, match=message):
             DIRS.load(file, env=make_env(other))
@@ -354,7 +354,7 @@ def test_prices_decide_for_any_numbers(tmp_path: Path) -> None:
         again.save(tmp_path / "other")
         assert DIRS.load(tmp_path / "other").scenario.n_devices == other.n_devices
         assert again.agent(other.n_servers).size == other.n_devices
-    with pytest.raises(ValueError, match="task columns"):
+    with pytest.raises(ValueError, match="further columns"):
         DIRS.load(tmp_path / "model", env=make_env(TASKS))
 
 

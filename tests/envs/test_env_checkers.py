@@ -358,6 +358,45 @@ class CountsPerEnv(MultiMECEnv):
         return (*rest, info | {"latency_s": 2 * info["latency_s"]})
 
 
+class PathFollowsDecisions(MultiMECEnv):
+    """Draws once more for those who offload."""
+
+    def step(self, action: Any) -> Any:
+        if np.any(action):
+            self.np_random.random()
+        return super().step(action)
+
+
+class NextEpisodeFollowsDecisions(MultiMECEnv):
+    def step(self, action: Any) -> Any:
+        self._sum = getattr(self, "_sum", 0) + int(np.sum(action))
+        return super().step(action)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(seed=getattr(self, "_sum", 0) if seed is None else seed)
+
+
+class NothingIsReplayed(MultiMECEnv):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(seed=seed)
+
+
+class ReplayForEver(MultiMECEnv):
+    """Goes on behind the end of a recorded episode."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, _, info = super().step(action)
+        return observation, reward, terminated, False, info
+
+
+class ReplayStays(MultiMECEnv):
+    """Shows a recorded episode again where nobody asked for it."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self._kept = (options or {}).get("episode", getattr(self, "_kept", None))
+        return super().reset(seed=seed, options={"episode": self._kept})
+
+
 class WrongOptimum(MultiMECEnv):
     def step(self, action: Any) -> Any:
         *rest, info = super().step(action)
@@ -386,6 +425,11 @@ BROKEN: list[tuple[type[MultiMECEnv], str]] = [
     (MasksEverything, "masks"),
     (ForgetsItsStream, "state"),
     (CopiesStartAnew, "copies"),
+    (PathFollowsDecisions, "path"),
+    (NextEpisodeFollowsDecisions, "path"),
+    (NothingIsReplayed, "replay"),
+    (ReplayForEver, "replay"),
+    (ReplayStays, "replay"),
     (CountsPerEnv, "vector"),
     (CountsPerEnv, "pettingzoo"),
     (CountsPerEnv, "evaluate"),

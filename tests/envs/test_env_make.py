@@ -198,6 +198,26 @@ def test_spec_survives_json_and_pickle() -> None:
         same(rollout(gym.make(spec)), wanted)
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"mobility": GaussMarkov(1.5)},
+        {"mobility": RandomWaypoint(), "migration_s": 1.0},
+        {"mobility": ((0.25, GaussMarkov(1.5)), (0.5, RandomWaypoint(pause_s=1.0)), (0.25, None))},
+        {"cycles": Uniform(5e8, 9e8)},
+    ],
+    ids=str,
+)
+def test_spec_with_laws_survives_json(field: dict[str, Any]) -> None:
+    for env in (
+        gym.make(ENV_ID, scenario="paper-30x2", **field),
+        gym.make(ENV_ID, scenario=Scenario.preset("paper-30x2", **field)),
+    ):
+        spec = gym.envs.registration.EnvSpec.from_json(env.spec.to_json())
+        again = gym.make(spec).unwrapped.scenario
+        assert again == Scenario.preset("paper-30x2", **field)
+
+
 def test_spec_of_wrapped_env_survives_json() -> None:
     env = ScoreAction(gym.make(ENV_ID, scenario="paper-30x2"))
     again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))

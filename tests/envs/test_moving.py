@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import FrameStackObservation, TimeLimit
 
 from mec_gym import (
     ENV_ID,
@@ -24,7 +29,9 @@ from mec_gym import (
     parallel_env,
     slot_from_observation,
 )
-from mec_gym.testing import check_offloading_env
+from mec_gym.envs.offloading import MultiMECEnv
+from mec_gym.envs.vector import MultiMECVectorEnv
+from mec_gym.testing import check_offloading_env, difference
 
 TRACES = Traces(
     np.where(
@@ -238,6 +245,201 @@ def test_a_replay_has_a_state() -> None:
     other.unwrapped.set_state(pickle.loads(pickle.dumps(env.unwrapped.get_state())))
     other_step = other.unwrapped.step(np.zeros(30, dtype=int))
     assert (other_step[0] == env.step(np.zeros(30, dtype=int))[0]).all()
+
+
+@pytest.mark.parametrize("limit", [None, 4])
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_copies_replay_episodes_of_their_own_lengths(
+    mode: AutoresetMode, limit: int | None
+) -> None:
+    """The native env is, bit for bit, Gymnasium's batch of single envs with an episode each."""
+    scenario, rng = world("stale"), np.random.default_rng(0)
+    paths = [episode(scenario, seed=seed, n_slots=n) for seed, n in ((1, 3), (2, 5), (3, 1))]
+
+    def single(path: Episode) -> Any:
+        env = MultiMECEnv(scenario, episode=path)
+        return env if limit is None else TimeLimit(env, max_episode_steps=limit)
+
+    singles = SyncVectorEnv([lambda p=p: single(p) for p in paths], autoreset_mode=mode)  # type: ignore[misc]
+    native = MultiMECVectorEnv(
+        3, scenario, episode=paths, max_episode_steps=limit, autoreset_mode=mode
+    )
+    batches: tuple[Any, Any] = (native, singles)
+    assert not difference(*(one.reset(seed=0) for one in batches), "reset")  # type: ignore[arg-type]
+    ends = np.zeros(3, dtype=int)
+    for time in range(12):
+        actions = rng.integers(5, size=(3, 30))
+        found, wanted = (one.step(actions) for one in batches)
+        assert not difference(found, wanted, f"step {time}")
+        ends += found[3]
+        again = {"reset_mask": found[3]}
+        if mode is AutoresetMode.DISABLED and found[3].any():
+            with pytest.raises(RuntimeError, match="have ended"):
+                native.step(actions)
+            found, wanted = (one.reset(options=dict(again)) for one in batches)
+            assert not difference(found, wanted, f"reset after step {time}")
+    lengths = np.minimum([3, 5, 1], limit or 9) + (mode is AutoresetMode.NEXT_STEP)
+    assert ends.tolist() == ((12 + (mode is AutoresetMode.NEXT_STEP)) // lengths).tolist()
+
+
+def test_a_partial_reset_begins_a_replay_again_and_leaves_the_others() -> None:
+    scenario, rng = world("stale"), np.random.default_rng(0)
+    paths = [episode(scenario, seed=seed, n_slots=6) for seed in (1, 2)]
+    envs = gym.make_vec(ENV_ID, num_envs=2, scenario=scenario, max_episode_steps=None)
+    envs.reset(options={"episode": paths})
+    for _ in range(2):
+        envs.step(rng.integers(5, size=(2, 30)))
+    hosts = np.array(envs.unwrapped.slot.hosts)  # type: ignore[attr-defined]
+    envs.reset(options={"reset_mask": np.array([False, True])})
+    slot = envs.unwrapped.slot  # type: ignore[attr-defined]
+    assert (slot.gains[0] == paths[0].gains[2]).all()
+    assert (slot.gains[1] == paths[1].gains[0]).all()
+    assert (slot.hosts[0] == hosts[0]).all()
+    assert not slot.hosts[1].any()
+    with pytest.raises(ValueError, match="needs a reset of every copy"):
+        envs.reset(options={"reset_mask": np.array([False, True]), "episode": paths})
+    drawn = envs.reset(seed=[5, 6])[0]
+    fresh = gym.make_vec(ENV_ID, num_envs=2, scenario=scenario).reset(seed=[5, 6])[0]
+    assert (drawn == fresh).all()
+
+
+def test_the_parallel_env_ends_where_a_recorded_episode_ends() -> None:
+    scenario = world("crowd")
+    servers = parallel_env(scenario, episode=episode(scenario, seed=0, n_slots=3))
+    for _ in range(2):
+        servers.reset(seed=1)
+        for time in range(3):
+            scores = {agent: np.ones(30) for agent in servers.agents}
+            *_, truncations, _ = servers.step(scores)
+            assert set(truncations.values()) == {time == 2}
+        assert servers.agents == []
+
+
+def test_behind_its_end_a_recorded_episode_stands_still() -> None:
+    scenario = world("crowd")
+    path = episode(scenario, seed=0, n_slots=2)
+    env = MultiMECEnv(scenario, episode=path)
+    env.reset()
+    for time in range(4):
+        assert env.step([1] * 30)[3] == (time > 0)
+    assert (env.slot.gains == path.gains[-1]).all()
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+@pytest.mark.parametrize("name", ["crowd", "stale", "traces"])
+def test_a_state_that_does_not_fit_leaves_the_env_as_it_was(name: str, replayed: bool) -> None:
+    scenario = world(name)
+    path = episode(scenario, seed=5, n_slots=6)
+    for make, batch in (
+        (lambda **k: MultiMECEnv(scenario, **k), ()),
+        (lambda **k: MultiMECVectorEnv(2, scenario, **k), (2,)),
+    ):
+        env: Any = make(episode=path if replayed else None)
+        env.reset(seed=0)
+        env.step(np.ones((*batch, 30), dtype=int))
+        state, shown = env.get_state(), env.slot
+        wrong: list[tuple[str, Any]] = [
+            ("hosts", None),
+            ("hosts", np.zeros((*batch, 29), dtype=int)),
+            ("hosts", np.zeros(30, dtype=int) if batch else 1),
+            ("hosts", np.full((*batch, 30), 5)),
+            ("hosts", np.full((*batch, 30), -1)),
+            ("hosts", np.full((*batch, 30), 1.0)),
+        ]
+        if replayed:
+            paths, times = state["world"]["recorded"]
+            other = episode(scenario.replace(migration_s=3.0), seed=0, n_slots=6)
+            wrong += [
+                ("recorded", ((*paths, path), times)),
+                ("recorded", (paths, times[:0])),
+                ("recorded", (paths, times + 0.5)),
+                ("recorded", (paths, times - 9)),
+                ("recorded", ([other] * len(paths), times)),
+                ("recorded", ([1] * len(paths), times)),
+            ]
+        else:
+            drift, past = state["world"]["drift"], state["world"]["past"]
+            wrong += [("drift", drift | {key: array[..., None]}) for key, array in drift.items()]
+            wrong += [("drift", {k: drift[k] for k in drift if k != key}) for key in drift]
+            wrong += [("drift", None), ("past", [*past, np.ones((*batch, 30, 4))])]
+            wrong += [("past", [gains[..., :3] for gains in past])] if past else []
+            wrong += [("past", [-gains for gains in past]), ("past", past[1:])] if past else []
+        for key, value in wrong:
+            broken = copy.deepcopy(state)
+            broken["world"][key] = value
+            with pytest.raises((TypeError, ValueError)):
+                env.set_state(broken)
+            assert not difference(env.get_state(), state, "state")
+            assert (env.slot.gains == shown.gains).all()
+            assert (env.slot.hosts == shown.hosts).all()
+        env.set_state(state)
+
+
+def test_a_refused_episode_leaves_the_env_and_its_stream_as_they_were() -> None:
+    scenario = world("stale")
+    other = episode(scenario.replace(migration_s=3.0), seed=0, n_slots=3)
+    for env in (MultiMECEnv(scenario), MultiMECVectorEnv(2, scenario)):
+        env.reset(seed=0)
+        state = env.get_state()
+        for options in ({"episode": other}, {"episode": 1.5}):
+            with pytest.raises((TypeError, ValueError)):
+                env.reset(seed=1, options=options)
+            assert not difference(env.get_state(), state, "state")
+
+
+@pytest.mark.parametrize("name", ["crowd", "stale", "traces"])
+def test_a_long_run_keeps_no_more_memory_than_a_short_one(name: str) -> None:
+    env = MultiMECEnv(world(name), render_mode="rgb_array")  # a picture remembers, too
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    used = []
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            for _ in range(300):
+                env.step(rng.integers(5, size=30))
+            gc.collect()
+            used.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert used[2] - used[1] < 300 * 8  # not one number for each step
+
+
+@pytest.mark.parametrize("kind", ["flat", "db", "raw"])
+def test_the_last_of_stacked_observations_is_that_of_the_slot(kind: str) -> None:
+    scenario, rng = world("stale"), np.random.default_rng(0)
+    env = FrameStackObservation(gym.make(ENV_ID, scenario=scenario, observation=kind), 3)
+    stacked, _ = env.reset(seed=0)
+    past = [stacked[-1]] * 3
+    for _ in range(4):
+        stacked = env.step(rng.integers(5, size=30))[0]
+        assert env.observation_space.contains(stacked)
+        past = [*past[1:], stacked[-1]]
+        assert (stacked == np.stack(past)).all()
+        shown = slot_from_observation(scenario, stacked[-1], kind)
+        assert shown.gains == pytest.approx(env.unwrapped.seen.gains, rel=1.1e-5)  # type: ignore[attr-defined]
+        assert (shown.hosts == env.unwrapped.slot.hosts).all()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", ["flat", "db", "raw"])
+def test_the_last_columns_of_stable_baselines3s_stack_are_those_of_the_slot(kind: str) -> None:
+    vec_env = pytest.importorskip("stable_baselines3.common.vec_env")
+    from mec_gym.envs.sb3 import make_sb3_vec_env
+
+    scenario, rng = world("stale"), np.random.default_rng(0)
+    alone = make_sb3_vec_env(scenario, n_envs=2, seed=0, observation=kind, max_episode_steps=3)
+    stack = vec_env.VecFrameStack(alone, 3)
+    width = alone.observation_space.shape[-1]
+    past = [np.asarray(stack.reset())[..., -width:]]
+    for time in range(5):
+        stacked = np.asarray(stack.step(rng.integers(5, size=(2, 30)))[0])
+        slot = alone.venv.unwrapped.slot
+        shown = slot_from_observation(scenario, stacked[..., -width:], kind)
+        assert shown.gains == pytest.approx(alone.venv.unwrapped.seen.gains, rel=1.1e-5)
+        assert (shown.hosts == slot.hosts).all()
+        past = [stacked[..., -width:]] if time == 2 else [*past, stacked[..., -width:]][-3:]
+        begun = [np.zeros_like(past[0])] * (3 - len(past))  # before the first slot there is nothing
+        assert (stacked == np.concatenate([*begun, *past], axis=-1)).all()
 
 
 @pytest.mark.parametrize("name", WORLDS)

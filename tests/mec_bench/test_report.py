@@ -62,7 +62,7 @@ def test_figures_are_means_of_the_records(results: list[Result]) -> None:
                 if (one.label, one.scenario) == (row.label, table.arena.scenario)
             ]
             assert row.n_seeds == (len(own) if row.learns else 0)
-            assert row.nrr.value == pytest.approx(np.mean([one.slots.nrr for one in own]))
+            assert row.score.value == pytest.approx(np.mean([one.slots.nrr for one in own]))
             assert row.objective == pytest.approx(np.mean([one.slots.objective for one in own]))
             assert row.energy_j == pytest.approx(np.mean([one.slots.energy_j for one in own]))
             assert row.single_ms == pytest.approx(np.mean([o.decision_ms.single for o in own]))
@@ -70,7 +70,7 @@ def test_figures_are_means_of_the_records(results: list[Result]) -> None:
 
 def test_rows_are_sorted_by_mean_nrr_and_all_there(results: list[Result]) -> None:
     for table in compare(results).tables:
-        values = [row.nrr.value for row in table.rows]
+        values = [row.score.value for row in table.rows]
         assert values == sorted(values, reverse=True)
         wanted = {one.label for one in results if one.scenario == table.arena.scenario}
         assert {row.label for row in table.rows} == wanted
@@ -155,7 +155,7 @@ def test_rules_alone_have_a_table() -> None:
     (table,) = compare([result("rule", None)]).tables
     assert table.arena.timesteps == 0
     assert table.reference is None
-    assert table.rows[0].nrr.known
+    assert table.rows[0].score.known
 
 
 def test_differences_are_paired_with_the_reference() -> None:
@@ -255,7 +255,7 @@ def test_one_seed_has_an_interval_over_layouts_with_its_mark_everywhere() -> Non
     (table,) = compare(results).tables
     row = next(row for row in table.rows if row.label == "lonely")
     assert row.alone
-    assert not row.nrr.known
+    assert not row.score.known
     means = np.mean(results[0].slots.nrr, axis=1)
     half = 2.3646 * means.std(ddof=1) / np.sqrt(len(means))  # Student's t, 7 degrees of freedom
     assert row.interval.low == pytest.approx(means.mean() - half, rel=1e-4)
@@ -278,14 +278,14 @@ def test_an_interval_beyond_what_is_possible_is_cut_where_it_is_shown_and_nowher
     results = [result("a", 0, quality=0.7), result("a", 1, quality=0.99)]
     (table,) = compare(results).tables
     (row,) = table.rows
-    assert row.nrr.low < 0 < 1 < row.nrr.high
+    assert row.score.low < 0 < 1 < row.score.high
     assert json.loads(leaderboard_json(content_of(results)))["tables"][0]["rows"][0]["nrr"][
         "high"
-    ] == pytest.approx(row.nrr.high)
+    ] == pytest.approx(row.score.high)
     for where, text in shown(results).items():
         assert "[0.0000†, 1.0000†]" in text, where
         assert "† Cut to what is possible" in text
-        assert f"{row.nrr.high:.4f}" not in text
+        assert f"{row.score.high:.4f}" not in text
 
 
 def test_what_a_result_says_of_its_training_stands_below_the_table() -> None:

@@ -61,7 +61,7 @@ def test_floats_survive_bit_for_bit(
 def test_the_file_holds_the_keys_of_the_design(tmp_path: Path) -> None:
     write_result(tmp_path / "result.json", result())
     record = json.loads((tmp_path / "result.json").read_text())
-    assert (record["format"], record["version"]) == ("mec-gym/result", 2)
+    assert (record["format"], record["version"]) == ("mec-gym/result", 3)
     assert list(record)[2:] == [field.name for field in dataclasses.fields(Result)]
     assert set(record["slots"]) == {"nrr", "objective", "latency_s", "energy_j", "lower_bound"}
     assert np.shape(record["slots"]["nrr"]) == (8, 3)
@@ -92,7 +92,7 @@ def removed(key: str) -> Callable[[dict[str, Any]], None]:
     ("change", "named"),
     [
         (broken("format", "other"), ["format", "'mec-gym/result'", "'other'"]),
-        (broken("version", 3), ["version must be 1 or 2", "got 3"]),
+        (broken("version", 4), ["version must be 1 or 2 or 3", "got 4"]),
         (broken("version", True), ["version must be 1 or 2", "got True"]),
         (broken("version", 1.0), ["version must be 1 or 2", "got 1.0"]),
         (broken("version", []), ["version must be 1 or 2", "got []"]),
@@ -188,6 +188,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         write_result(file, result(seed=2))
     assert read_result(file).seed == 1
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_of_the_second_version_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    write_result(file, result())
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"version": 2}))
+    assert read_result(file) == result()
 
 
 def test_a_file_of_the_first_version_is_read_without_notes(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_a_run_stopped_while_it_is_measured_is_not_trained_again(
         def stopped(*_: Any) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("mec_bench.training.measure", stopped)
+        patch.setattr("mec_bench.measuring.FrozenSlots.measured", stopped)
         with pytest.raises(KeyboardInterrupt):
             train(settings, tmp_path)
     trained = final_weights(tmp_path, settings)
