@@ -20,7 +20,7 @@ from mec_gym.files import read_figures, require_folder
 from reproduction import pages
 
 METRO_LAYOUTS = 3
-METRO_SLOTS = 20
+METRO_SLOTS = 40
 
 
 def main() -> None:

@@ -168,10 +168,11 @@ def test_with_equal_speeds_classes_are_one() -> None:
 
 def test_followers_are_at_their_nearest_server_or_at_home() -> None:
     slot = hosted_slot(7)
-    nearest = 1 + slot.gains.argmax(-1)
-    made = follow(CROWD, slot)
-    assert ((made == 0) | (made == nearest)).all()
-    assert (made > 0).any()
+    for nearness in (None, np.random.default_rng(0).random(slot.gains.shape)):
+        near = slot.gains if nearness is None else nearness
+        made = follow(CROWD, slot, nearness)
+        assert ((made == 0) | (made == 1 + near.argmax(-1))).all()
+        assert (made > 0).any()
 
 
 def test_smoothing_without_a_memory_is_the_rule_without() -> None:
