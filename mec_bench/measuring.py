@@ -8,7 +8,6 @@ their score is; nothing else in the harness asks which of them it has.
 from __future__ import annotations
 
 import functools
-import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -268,15 +267,14 @@ class _Deciding:
     """What :func:`decisions_of` returns."""
 
     def __init__(self, model: Any, scenario: Scenario) -> None:
-        self._scenario, self._masks = scenario, _masks(model, scenario)
+        self._scenario = scenario
         self._predictions = Predictions(model)
         self.begin = self._predictions.begin
 
     def __call__(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         scenario, batch = self._scenario, len(observations)
         n, m = scenario.n_devices, scenario.n_servers
-        masks = {} if self._masks is None else {"action_masks": np.tile(self._masks, (batch, 1))}
-        actions = self._predictions(observations, **masks)
+        actions = self._predictions(scenario, observations)
         if actions.dtype.kind == "f" and actions.shape == (batch, m * n):
             scores = actions.reshape(batch, m, n)
             return np.asarray(vote(scores, scenario.can_execute_locally))
@@ -286,15 +284,6 @@ class _Deciding:
                 f"floats of shape ({batch}, {m * n}); got {actions.dtype} of {actions.shape}."
             )
         return actions.astype(np.int64)
-
-
-def _masks(model: Any, scenario: Scenario) -> NDArray[np.bool_] | None:
-    """Return the legal choices, flat, for a model that asks for them, as MaskablePPO does."""
-    if "action_masks" not in inspect.signature(model.predict).parameters:
-        return None
-    legal = np.ones((scenario.n_devices, scenario.n_servers + 1), dtype=bool)
-    legal[:, 0] = scenario.can_execute_locally
-    return legal.reshape(-1)
 
 
 def figures(frozen: FrozenSlots, assignments: NDArray[np.int64]) -> Slots:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from mec_gym.envs.observation import ObservationCoder, kind_of_space
+from mec_gym.envs.offloading import legal_choices
 from mec_gym.envs.scores import vote
 from mec_gym.hindsight import hindsight
 from mec_gym.model.cost import hosts_after
@@ -215,6 +216,7 @@ class Predictions:
         taken = inspect.signature(model.predict).parameters
         anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values())
         self._remembers = anything or {"state", "episode_start"} <= set(taken)
+        self._masked = "action_masks" in taken  # MaskablePPO
         self.begin()
 
     def begin(self) -> None:
@@ -222,11 +224,13 @@ class Predictions:
         self._state: Any = None
         self._first = True
 
-    def __call__(self, observations: NDArray[np.float32], **given: Any) -> NDArray[Any]:
-        """Return actions, shape (B, ...); what is `given` goes to ``predict``."""
+    def __call__(self, scenario: Scenario, observations: NDArray[np.float32]) -> NDArray[Any]:
+        """Return actions, shape (B, ...), legal ones where the model asks for masks."""
+        batch, given = len(observations), {}
+        if self._masked:
+            given["action_masks"] = np.tile(legal_choices(scenario), (batch, 1))
         if self._remembers:
-            starts = np.full(len(observations), self._first)
-            given |= {"state": self._state, "episode_start": starts}
+            given |= {"state": self._state, "episode_start": np.full(batch, self._first)}
         actions, self._state = self._model.predict(observations, deterministic=True, **given)
         self._first = False
         return np.asarray(actions)
@@ -235,7 +239,8 @@ class Predictions:
 def decide_with(model: Predictor, observation: str | None = None) -> Decide:
     """Return a trained model as a policy for :func:`nrr` and :func:`hindsight_ratio`.
 
-    The state of a recurrent model is carried along an episode.
+    The state of a recurrent model is carried along an episode; a model that asks for action masks
+    gets them.
 
     Parameters
     ----------
@@ -275,7 +280,7 @@ class _DecideWith:
     ) -> NDArray[np.int64]:
         space = getattr(self._model, "observation_space", None)
         kind = self._kind or ("flat" if space is None else kind_of_space(scenario, space))
-        actions = self._predictions(ObservationCoder(scenario, kind).encode(slot))
+        actions = self._predictions(scenario, ObservationCoder(scenario, kind).encode(slot))
         if actions.dtype.kind == "f":
             shape = (len(actions), scenario.n_servers, scenario.n_devices)
             actions = np.asarray(vote(actions.reshape(shape), scenario.can_execute_locally))

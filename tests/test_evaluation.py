@@ -171,3 +171,18 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 def test_sizes_must_be_positive(sizes: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be an integer >= 1"):
         slot_set(Scenario.preset("paper-30x2"), **sizes)
+
+
+def test_a_model_that_asks_for_masks_gets_them() -> None:
+    class Masked:
+        def predict(
+            self, observation: Any, action_masks: Any = None, deterministic: bool = False
+        ) -> tuple[Any, Any]:
+            legal = np.asarray(action_masks).reshape(len(observation), 30, 3)
+            return legal.argmax(axis=-1), None
+
+    scenario = Scenario.preset("paper-30x2", local_frequency_hz=[2e9] * 5 + [1e9] * 25)
+    slots = slot_set(scenario, n_layouts=1, slots_per_layout=2)
+    # Local where it is legal, else server 1.
+    expected = nrr(slots, lambda *_: np.tile([1] * 5 + [0] * 25, (2, 1)))
+    assert (nrr(slots, decide_with(Masked())) == expected).all()
