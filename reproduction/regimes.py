@@ -114,7 +114,13 @@ def content(regimes: Sequence[Regime], rooms: Sequence[HeadRoom]) -> dict[str, A
         "verdicts": [verdict(regime) for regime in regimes],
         "moving": headroom_table(rooms),
         "moving_verdicts": [headroom_verdict(room) for room in rooms],
+        "unmeasured": _unmeasured(rooms),
     }
+
+
+def _unmeasured(rooms: Sequence[HeadRoom]) -> list[str]:
+    names = {name for name in Scenario.presets() if Scenario.preset(name).dynamic}
+    return sorted(names - {room.name for room in rooms})
 
 
 def _regime(raw: dict[str, Any]) -> Regime:
