@@ -3,7 +3,7 @@
 Devices go on at their last velocity and turn back at the area's border; what shadowing and fading
 add to a gain falls back to its mean as [D-3] and [D-4] say. On the path that this predicts the
 dynamic program of the hindsight bound, [H-2], finds V_j, what is still to pay with a service at
-server j, and the decision is the slot's best where choice j costs V_j more, and κ where it moves:
+server j, and the decision is the slot's best where choice j costs V_j more, and μ where it moves:
 model predictive control by certainty equivalence. Where decisions see old gains it predicts the
 present ones, too.
 """
@@ -43,7 +43,7 @@ class Forecast:
     Attributes
     ----------
     horizon : int, [slots]
-        How far it looks ahead; 0: not at all, κ is all that counts.
+        How far it looks ahead; 0: not at all, μ is all that counts.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class Forecast:
         return np.clip(gains * np.exp(excess), SMALLEST, LARGEST)
 
     def _tolls(self, scenario: Scenario, slot: Slot, gains: Floats) -> Floats:
-        """Return what choices of the slot lead to: κ where they move, and what is to pay later."""
+        """Return what choices of the slot lead to: μ where they move, and what is to pay later."""
         toll = tolls(scenario, slot)
         if not self.horizon or not scenario.migrates:
             return toll

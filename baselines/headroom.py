@@ -58,7 +58,7 @@ ROOM, LEFT = 0.92, 0.03
 def kept_local(scenario: Scenario, slot: Slot, horizon: float) -> NDArray[np.int64]:
     """Return what servers keep that know their own column and guests alone, as `placed_then_stays`.
 
-    A device goes where its link, a move for κ/H included, saves it most; each server then keeps
+    A device goes where its link, a move for μ/H included, saves it most; each server then keeps
     those that pay at its own load.
 
     Examples
@@ -192,14 +192,14 @@ class _Planned:
 _TITLES = {
     "all local": "all local",
     "blind": "blind: the slot's optimum, moves for nothing",
-    "myopic": "myopic: the slot's optimum, moves for κ",
+    "myopic": "myopic: the slot's optimum, moves for μ",
     "never": "never: placed once",
-    "keep what pays": "servers keep what pays, moves for κ/H (local knowledge)",
-    "stays-H": "placed, then moves for κ/H",
+    "keep what pays": "servers keep what pays, moves for μ/H (local knowledge)",
+    "stays-H": "placed, then moves for μ/H",
     "follow": "always follow: the nearest server or none",
     "ski rental": "ski rental",
-    "smoothed": "moves for κ/H, to links that were better for a while",
-    "by class": "moves for κ/H, H = 1 + c/v by speed",
+    "smoothed": "moves for μ/H, to links that were better for a while",
+    "by class": "moves for μ/H, H = 1 + c/v by speed",
     "forecast": "forecast over some slots",
 }
 _NUMBERS = {

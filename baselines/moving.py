@@ -1,6 +1,6 @@
-"""Rules for worlds in which a decision lasts, because to move a device's service costs κ, [D-5].
+"""Rules for worlds in which a decision lasts, because to move a device's service costs μ, [D-5].
 
-All solve the load problem of the slot, with a toll on choices in the place of κ.
+All solve the load problem of the slot, with a toll on choices in the place of μ.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BLOCK = 2**20
 
 
 def with_toll(scenario: Scenario, slot: Slot, toll: Floats) -> Assignment:
-    """Return the best decision with a toll on choices in the place of κ, (..., N, M + 1) [1] >= 0.
+    """Return the best decision with a toll on choices in the place of μ, (..., N, M + 1) [1] >= 0.
 
     Infinite entries forbid a choice; each device needs one that none forbids.
     """
@@ -52,7 +52,7 @@ def with_toll(scenario: Scenario, slot: Slot, toll: Floats) -> Assignment:
 def stays(
     scenario: Scenario, slot: Slot, horizon: ArrayLike = 1.0, first: ArrayLike | None = None
 ) -> Assignment:
-    """Return the best decision with κ/H in the place of κ: as if the world stayed for H slots.
+    """Return the best decision with μ/H in the place of μ: as if the world stayed for H slots.
 
     One family: H = 1 is the slot's optimum, which sees each move in this slot only ("myopic"), and
     H = ∞ takes no notice of hosts ("blind").
@@ -174,7 +174,7 @@ class SkiRental:
     """Move a service when staying has cost as much as the move: "rent, then buy".
 
     What a device could have saved by its best choice, with moves for nothing and all others where
-    they are, adds up from slot to slot. At κ it may move, and the sum begins anew: whatever the
+    they are, adds up from slot to slot. At μ it may move, and the sum begins anew: whatever the
     future brings, waiting and moving have then cost the same.
 
     References
@@ -216,7 +216,7 @@ class SkiRental:
 class Smoothed:
     """:func:`placed_then_stays` that moves only where links were worse for a while.
 
-    To move to server j costs κ/H, and on top of it what the link's cost, smoothed over the slots
+    To move to server j costs μ/H, and on top of it what the link's cost, smoothed over the slots
     before, exceeds the present one: the links of a device that is gone soon do not tempt it.
 
     Attributes

@@ -110,7 +110,7 @@ class Tuned(SlotPolicy):
 
 
 class StaysOffloading(Tuned):
-    """Services are placed at once and move for κ/H, by :func:`baselines.placed_then_stays`.
+    """Services are placed at once and move for μ/H, by :func:`baselines.placed_then_stays`.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ class Recalling(SlotPolicy):
 
 
 class SkiRentalOffloading(Recalling):
-    """Services move when staying has cost κ, by :class:`baselines.SkiRental`; nothing is tuned.
+    """Services move when staying has cost μ, by :class:`baselines.SkiRental`; nothing is tuned.
 
     Examples
     --------

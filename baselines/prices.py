@@ -46,7 +46,7 @@ def posted_prices(
         Whether each server then sends home the devices that do not pay at its actual load; see
         :func:`worth_keeping`.
     toll : ndarray, shape (..., N, M + 1), [1], optional
-        What choices cost in the place of κ, e.g. of :func:`baselines.tolls.tolls`.
+        What choices cost in the place of μ, e.g. of :func:`baselines.tolls.tolls`.
 
     Raises
     ------

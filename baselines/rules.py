@@ -170,7 +170,7 @@ def greedy(scenario: Scenario, slot: Slot, *, toll: Floats | None = None) -> Ass
     Parameters
     ----------
     toll : ndarray, shape (..., N, M + 1), [1], optional
-        What choices cost in the place of κ, e.g. of :func:`baselines.tolls.tolls`.
+        What choices cost in the place of μ, e.g. of :func:`baselines.tolls.tolls`.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""What a move of a service costs in a decision, [D-5]: a toll that rules choose, in the place of κ.
+"""What a move of a service costs in a decision, [D-5]: a toll that rules choose, in the place of μ.
 
-κ buys a move for all the slots to come. Who takes the world to stay as it is for H slots counts
-κ/H in each of them.
+μ buys a move for all the slots to come. Who takes the world to stay as it is for H slots counts
+μ/H in each of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def moving(scenario: Scenario, slot: Slot) -> NDArray[np.bool_]:
 def tolls(
     scenario: Scenario, slot: Slot, horizon: ArrayLike = 1.0, first: ArrayLike | None = None
 ) -> Floats:
-    """Return κ/H for every choice that moves a service, and 0 for the others: (..., N, M + 1) [1].
+    """Return μ/H for every choice that moves a service, and 0 for the others: (..., N, M + 1) [1].
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def tolls(
 
 
 def tolled_problems(scenario: Scenario, slots: Slot, toll: Floats | None = None) -> LoadProblems:
-    """Return the load problems of a batch of slots, with a toll (B, N, M + 1) >= 0 in κ's place.
+    """Return the load problems of a batch of slots, with a toll (B, N, M + 1) >= 0 in μ's place.
 
-    Infinite entries forbid a choice; each device needs one that none forbids. None: κ.
+    Infinite entries forbid a choice; each device needs one that none forbids. None: μ.
     """
     if toll is None:
         return load_problems(scenario, slots)
