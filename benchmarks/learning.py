@@ -130,7 +130,8 @@ def inference(*, quick: bool) -> list[Row]:
     observations, _ = demonstration_slots(models["EnsemblePolicy"].scenario, batch, 0)
     one, as_vector = observations[0], observations[0].ravel()
     networks = models["EnsemblePolicy"].policy.bank.networks
-    inputs = torch.as_tensor(np.ascontiguousarray(observations.transpose(2, 0, 1)))
+    table = observations.reshape(batch, models["EnsemblePolicy"].scenario.n_devices, -1)
+    inputs = torch.as_tensor(np.ascontiguousarray(table.transpose(2, 0, 1)))
 
     def products(first: Any) -> None:
         for weight in networks.weights:

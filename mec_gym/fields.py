@@ -93,7 +93,8 @@ class Uniform:
     >>> from mec_gym import Scenario
     >>> scenario = Scenario.preset("paper-30x2", cycles=Uniform(5e8, 1.5e9))
     >>> import gymnasium as gym
-    >>> gym.make("mec_gym/MultiMEC-v0", scenario=scenario).observation_space.shape  # a task column
+    >>> env = gym.make("mec_gym/MultiMEC-v0", scenario=scenario, observation="db")
+    >>> env.observation_space.shape  # a column of gains for each server, and one of cycles
     (30, 3)
     """
 

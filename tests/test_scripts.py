@@ -125,7 +125,7 @@ class Forgetful(A2C):
     [
         ("greedy", 0, "passes all"),
         ("mine:Forgetful", 1, "- save: "),
-        ("mine:Missing", 2, "mine has no class 'Missing'"),
+        ("mine:Missing", 2, "mine has no class or function 'Missing'"),
     ],
 )
 def test_check_says_what_an_algorithm_lacks(

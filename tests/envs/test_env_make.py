@@ -90,7 +90,7 @@ def test_every_scenario_field_is_a_keyword() -> None:
         "noise_w": 1e-6,
         "reference_gain": 1e-3,
         "min_distance_m": 2.0,
-        "fading": "none",
+        "fading": "rayleigh",
         "data_bits": Uniform(1e5, 2e5),
         "cycles": (1e9,) * 6,
         "local_frequency_hz": 9e8,

@@ -93,4 +93,6 @@ def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     path = list(sys.path)
     yield tmp_path
     sys.path[:] = path
-    sys.modules.pop("my_algorithms", None)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]

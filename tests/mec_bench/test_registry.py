@@ -99,6 +99,7 @@ def test_changes_reach_inside_and_leave_the_rest() -> None:
 def test_a_constructor_that_fails_is_told_in_its_own_words(user_folder: Path) -> None:
     (user_folder / "broken.py").write_text(
         "class Boom:\n    def __init__(self, env, seed=0):\n        raise RuntimeError('boom')\n"
+        "    def learn(self, total_timesteps): pass\n    def predict(self, observations): pass\n"
     )
     with pytest.raises(
         TypeError, match=r"broken:Boom takes neither .* it said: RuntimeError: boom"
