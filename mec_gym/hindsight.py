@@ -43,7 +43,7 @@ ROUNDS = 12
 ROUNDING = 1e-9
 """By how much more, relative, a bound may seem to exceed the cost of an optimal plan."""
 
-BLOCK = 2**18
+BLOCK = 2**21
 """Choices, T N (M + 1) an episode, of the episodes that are planned together."""
 
 
