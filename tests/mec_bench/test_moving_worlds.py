@@ -272,6 +272,21 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(
     assert RunFolder(user_folder / "parts").read_curve() == list(parts.curve)
 
 
+@pytest.mark.parametrize("scenario", [SMALL, STILL], ids=["moving", "still"])
+@pytest.mark.parametrize("timesteps", [8, 12])
+def test_the_last_point_of_a_curve_is_of_the_final_model(
+    scenario: Scenario, timesteps: int, tmp_path: Path
+) -> None:
+    arguments = {"n_steps": 1, "batch_size": 4, "learning_rate": 0.3}
+    run = settings(
+        "sb3:PPO", scenario, arguments=arguments, n_envs=4, timesteps=timesteps, measurements=10
+    )
+    result = train(run, tmp_path)
+    assert result.curve[-1].timesteps == timesteps
+    assert result.curve[-1].score != result.curve[-2].score  # the last update changes it
+    assert result.curve[-1].score == pytest.approx(np.mean(result.slots.score))
+
+
 def test_a_discount_of_zero_is_noted_where_decisions_last(tmp_path: Path) -> None:
     blind = train(settings("ac", SMALL, arguments={"batch_size": 16}), tmp_path / "blind")
     seeing = train(settings("ac", SMALL), tmp_path / "seeing")
