@@ -246,7 +246,7 @@ def _evaluate_options(add: _Add) -> None:
     what = "folder of a run or of runs, a model's file (with --algo), or a rule's name"
     add("runs", nargs="+", metavar="RUN", help=what)
     add("--algo", metavar="NAME", help="the algorithm of models given as files")
-    add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else the first run's own")
+    add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else that of the runs")
     add("--scenario-set", **_PAIRS, help="fields of the scenario")
     add(
         "--layouts", type=count, metavar="N",

@@ -294,6 +294,21 @@ def test_a_discount_of_zero_is_noted_where_decisions_last(tmp_path: Path) -> Non
     assert [SHORT_SIGHTED in one.notes for one in (blind, seeing, still)] == [True, False, False]
 
 
+@pytest.mark.parametrize("name", ["ac", "dirs:prices"])
+def test_who_does_not_look_ahead_is_told_so_before_and_after_training(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = {"batch_size": 16} if name == "ac" else LEARNERS[name]
+    for world, told in ((SMALL, 1), (STILL, 0)):
+        caplog.clear()
+        with caplog.at_level("WARNING", "mec_bench"):
+            result = train(settings(name, world, arguments=arguments), tmp_path / str(told))
+        (again,) = evaluate_again([tmp_path / str(told)])
+        assert again.notes == result.notes
+        assert len(result.notes) == told
+        assert caplog.messages == [f"{name}: {note}" for note in result.notes]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
