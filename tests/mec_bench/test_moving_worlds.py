@@ -33,6 +33,7 @@ from mec_bench import (
 from mec_bench.cli import main
 from mec_bench.measuring import FrozenEpisodes, decisions_of, frozen, frozen_episodes
 from mec_bench.report import content_of, leaderboard_json
+from mec_bench.results import HINDSIGHT_RATIO
 from mec_bench.training import SHORT_SIGHTED, make_env
 from mec_gym import GaussMarkov, Scenario, Uniform, evaluate, hindsight, solve
 from mec_gym.evaluation import decide_with, hindsight_ratio
@@ -373,6 +374,11 @@ def test_two_measures_stand_in_tables_of_their_own(tmp_path: Path) -> None:
             (mine,) = [one for one in own if one.measure.key == table["measure"]]
             assert row[table["measure"]]["value"] == pytest.approx(np.mean(mine.slots.score))
             assert other not in row
+    assert f"2 × 5 slots ({HINDSIGHT_RATIO.grid})" in text
+    assert text.count("moves per slot") == 1
+    assert "the same frozen slots or episodes" in leaderboard(results)
+    moving = [one for one in results if one.measure is HINDSIGHT_RATIO]
+    assert "frozen slots" not in leaderboard(moving)
     # One scenario of each: nothing to summarise across measures.
     assert aggregate(comparison.tables) == []
     page = write_report(results, [], tmp_path)[-1].read_text()
