@@ -318,6 +318,14 @@ class DIRS(OffloadingAlgorithm):
         return "" if over else self._pretraining.stage(self)
 
     @property
+    def remark(self) -> str:
+        """What its figures lack where slots are not independent; else empty."""
+        return (
+            "it imitates the best of each slot alone, and decisions last here: what looks ahead "
+            "may reach more."
+        ) * self.scenario.migrates
+
+    @property
     def _imitates(self) -> bool:
         return self.demonstrations != "none" and self.n_demonstrations > 0
 

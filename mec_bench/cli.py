@@ -142,7 +142,10 @@ def _seed_free_options(add: _Add) -> None:
         help="reward of the env, or my_module:my_reward, a function of the Outcome; else the "
         "file's, or relative",
     )  # fmt: skip
-    what = "JSON or TOML with a table of settings per algorithm, or a file of baselines/settings"
+    what = (
+        "JSON or TOML with a table of settings per algorithm, or the name of a file of "
+        "baselines/settings, sb3-ppo say; a wrong name lists them"
+    )
     add("--config", type=Path, metavar="FILE", help=what)
     add("--device", default="cpu", help="cpu, cuda or auto")
     add("--threads", type=count, default=1, metavar="N", help="threads that a run computes on")
@@ -169,7 +172,7 @@ def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
     """Train an algorithm on a scenario: one run in a folder of its own.
 
     --algo dirs --scenario paper-200x10 --timesteps 5000 --seed 0
-    --algo sb3:PPO --scenario paper-30x2 --timesteps 40000 --config baselines/settings/sb3-ppo.json
+    --algo sb3:PPO --scenario paper-30x2 --timesteps 40000 --config sb3-ppo
     --algo my_module:MyAlgo --scenario my-scenario.json --timesteps 1000
     --resume runs/paper-200x10/dirs-5000/seed-0
     """
@@ -191,8 +194,8 @@ def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
 
 
 def _run_of(given: Arguments) -> tuple[Path, Settings]:
-    from mec_bench.matrix import configured, variant
-    from mec_bench.run import RunFolder, Settings
+    from mec_bench.matrix import configured, labelled, variant
+    from mec_bench.run import RunFolder
 
     if given.resume:
         settings = RunFolder(given.resume).settings()
@@ -206,11 +209,12 @@ def _run_of(given: Arguments) -> tuple[Path, Settings]:
     fields = variant(given.algo, tables.get(given.algo, {}) | registry.changes(given.set))
     # Refuses before anything is said.
     learns = registry.algorithm(fields["algorithm"], fields["arguments"]).learns
-    settings = Settings(
-        scenario=scenario_of(given.scenario, given.scenario_set),
-        timesteps=given.timesteps if learns else 0,  # a rule has one folder
-        **fields | _options(given, "seed", "observation", "label"),
-    )
+    run = {
+        "scenario": scenario_of(given.scenario, given.scenario_set),
+        "timesteps": given.timesteps if learns else 0,  # a rule has one folder
+    }
+    run |= fields | _options(given, "seed", "observation", "label")
+    settings = labelled(run, given.config, tables.get(given.algo))
     return given.out / settings.place, settings
 
 
@@ -246,7 +250,7 @@ def _evaluate_options(add: _Add) -> None:
     what = "folder of a run or of runs, a model's file (with --algo), or a rule's name"
     add("runs", nargs="+", metavar="RUN", help=what)
     add("--algo", metavar="NAME", help="the algorithm of models given as files")
-    add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else the first run's own")
+    add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else that of the runs")
     add("--scenario-set", **_PAIRS, help="fields of the scenario")
     add(
         "--layouts", type=count, metavar="N",
@@ -324,6 +328,7 @@ def _benchmark(given: Arguments, _: argparse.ArgumentParser) -> int:
         matrix.seeds_of(given.seeds),
         matrix.timesteps_of(given.timesteps),
         matrix.changes_of(given.algos, given.set, given.config),
+        given.config,
         **_options(given),
     )
     if given.against:  # before hours of work

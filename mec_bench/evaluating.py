@@ -55,8 +55,8 @@ def evaluate_again(
     algo : str, optional
         The algorithm of models given as files.
     scenario, layouts : Scenario, int, optional
-        Of the frozen slots, or episodes; by default the scenario of the first run among `given`,
-        and 40 layouts or 20 episodes.
+        Of the frozen slots, or episodes; by default the scenario of the runs among `given`, where
+        it is one, and 40 layouts or 20 episodes.
 
     Raises
     ------
@@ -73,9 +73,7 @@ def evaluate_again(
     policies = [found for one in named for found in _found(one, algo, scenario)]
     if named and not policies:
         raise FileNotFoundError(f"there is nothing to measure in {', '.join(named)}.")
-    chosen = scenario or next((p.settings.scenario for p in policies if p.run), None)
-    if chosen is None:
-        raise ValueError("scenario is needed where no run says which: a preset or a JSON file.")
+    chosen = scenario or _only(dict.fromkeys(p.settings.scenario for p in policies if p.run))
     policies = _each_once(policies)
     for policy in policies:
         try:
@@ -85,6 +83,20 @@ def evaluate_again(
                 raise
             # One rule of several that this scenario has no answer for.
             _log.warning("%s is left out: %s", policy.settings.label, error)
+
+
+def _only(scenarios: Iterable[Scenario]) -> Scenario:
+    """Return the one scenario of all runs."""
+    found = list(scenarios)
+    if not found:
+        raise ValueError("scenario is needed where no run says which: a preset or a JSON file.")
+    if len(found) > 1:
+        raise ValueError(
+            f"these runs are of {len(found)} scenarios: {', '.join(str(s.name) for s in found)}. "
+            "Choose one for all with --scenario (scenario=), or measure the runs of each on their "
+            "own."
+        )
+    return found[0]
 
 
 def _each_once(policies: list[_Policy]) -> list[_Policy]:

@@ -136,7 +136,7 @@ def stretch(axes: Axes, which: str, values: Iterable[float]) -> None:
     if not known or max(known) < 0.97:
         return
     low, high = min(known), max(known)
-    margin = 0.05 * (stretched(high) - stretched(low)) + 0.02
+    margin = 0.05 * (stretched(high) - stretched(low)) + 0.05  # a marker at the end is whole
     low, high = (float(shrunk(end)) for end in (stretched(low) - margin, stretched(high) + margin))
     if sum(low <= tick <= high for tick in TICKS) < 2:
         low = max(tick for tick in TICKS if tick <= low)
@@ -158,8 +158,12 @@ def _apart(ticks: Sequence[float], low: float, high: float) -> list[float]:
 
 
 def stretched(scores: ArrayLike) -> Floats:
-    """Return where scores x, at most 1, stand on a stretched axis: -log10(1 - x + 1e-5)."""
-    return np.asarray(-np.log10(np.maximum(1 - np.asarray(scores, dtype=float), 0) + FLOOR))
+    """Return where scores x, at most 1, stand on a stretched axis: -log10(1 - x + 1e-5).
+
+    An axis goes on a little beyond 1: there stand the outer halves of markers at 1.
+    """
+    left = 1 - np.asarray(scores, dtype=float) + FLOOR
+    return np.asarray(-np.log10(np.maximum(left, FLOOR / 10)))
 
 
 def shrunk(place: ArrayLike) -> Floats:

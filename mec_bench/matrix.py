@@ -9,7 +9,8 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,7 +18,7 @@ from mec_bench.importing import name_of
 from mec_bench.launching import Launcher, RunOutcome, Task, before, sentence
 from mec_bench.registry import algorithm, changes
 from mec_bench.results import Result
-from mec_bench.run import USUAL_ENV, RunFolder, Settings, taking_requests
+from mec_bench.run import USUAL_ENV, RunFolder, Settings, label_of, taking_requests
 from mec_gym import Scenario
 from mec_gym.files import read_object, require_record
 from mec_gym.validation import require_known, suggestion
@@ -28,6 +29,10 @@ PAPER_TIMESTEPS = {(30, 2): 3000, (180, 8): 4000, (200, 10): 5000}
 FORMAT, VERSION = "mec-gym/learner-settings", 2
 """Of a record of settings that were found, in baselines/settings."""
 
+SETTINGS = Path(str(files("baselines"))) / "settings"
+"""Files with settings that were found."""
+
+_PLACES = (Path(), Path("baselines/settings"))
 _ALGORITHM, _ENV = "algorithm", "env."
 
 
@@ -37,13 +42,15 @@ def plan(
     seeds: Sequence[int],
     timesteps: int | str | Mapping[str, int],
     changed: Mapping[str, Mapping[str, Any]] | None = None,
+    config: Path | None = None,
     **options: Any,
 ) -> list[Settings]:
     """Return every run of a matrix, all algorithms of one scenario and seed in turn.
 
     What does not learn runs once, with seed 0. `timesteps` is a number of slots, a mapping by the
     scenario's name, or "paper". `changed` has settings by the name of an algorithm or variant, as
-    for :func:`variant`. `options` are further fields of :class:`mec_bench.Settings`, for all runs.
+    for :func:`variant`; `config` is the file that they come from, whose name then stands for them
+    in labels. `options` are further fields of :class:`mec_bench.Settings`, for all runs.
 
     Examples
     --------
@@ -58,17 +65,18 @@ def plan(
             _budget(scenario, timesteps)
         names = dict.fromkeys(name for scenario in scenarios for name in _names_of(scenario))
         _require_among("timesteps", timesteps, "scenarios", list(names))
-    runs = []
+    runs, tables = [], configured(config)
     for scenario in scenarios:
         variants = [variant(name, changed.get(name, {})) for name in named]
         # Before anything is trained: a wrong name or argument is the first word.
         learners = [algorithm(one["algorithm"], one["arguments"]).learns for one in variants]
         budget = _budget(scenario, timesteps) if any(learners) else 0
         for number, seed in enumerate(seeds):
-            for fields, learns in zip(variants, learners, strict=True):
+            for name, fields, learns in zip(named, variants, learners, strict=True):
                 if learns or number == 0:
                     own = {"seed": seed, "timesteps": budget} if learns else {"timesteps": 0}
-                    runs.append(Settings(**{"scenario": scenario} | fields | own | options))
+                    run = {"scenario": scenario} | fields | own | options
+                    runs.append(labelled(run, config, tables.get(name)))
     _require_apart(runs)
     return runs
 
@@ -88,6 +96,17 @@ def variant(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if _ALGORITHM in arguments:
         env["label"] = name
     return env | {"algorithm": arguments.pop(_ALGORITHM, name), "arguments": arguments}
+
+
+def labelled(
+    fields: Mapping[str, Any], config: Path | None, table: Mapping[str, Any] | None
+) -> Settings:
+    """Return settings of these fields; in their label a file's name stands for its `table`."""
+    run = Settings(**fields)
+    if config is None or not table or fields.get("label"):
+        return run
+    further = {key: value for key, value in run.changed.items() if table.get(key) != value}
+    return replace(run, label=label_of(run.algorithm, further, config.stem))
 
 
 def _require_among(what: str, given: Iterable[str], kind: str, there: Sequence[str]) -> None:
@@ -185,9 +204,13 @@ def changes_of(
 
 
 def configured(path: Path | None) -> dict[str, dict[str, Any]]:
-    """Return settings by algorithm of a file, or those that a record of them says were chosen."""
+    """Return settings by algorithm of a file, or those that a record of them says were chosen.
+
+    The files of baselines/settings are found by their names.
+    """
     if path is None:
         return {}
+    path = _file(path)
     try:
         values = _toml(path) if path.suffix == ".toml" else read_object(path)
     except ValueError as error:  # TOML's and Unicode's are of this kind, too
@@ -200,6 +223,20 @@ def configured(path: Path | None) -> dict[str, dict[str, Any]]:
             f'settings file {path} must hold one table per algorithm, {{"dirs": {{"beta": 1.8}}}}.'
         )
     return values
+
+
+def _file(path: Path) -> Path:
+    """Return a file that is there, or the one of its name that comes with the package."""
+    if path.exists() and not path.is_dir():
+        return path
+    of_learners = (one for one in SETTINGS.glob("*.json") if read_object(one)["format"] == FORMAT)
+    there = {file.stem: file for file in sorted(of_learners, key=lambda file: file.stem)}
+    if path.parent in _PLACES and path.suffix in ("", ".json") and path.stem in there:
+        return there[path.stem]
+    raise FileNotFoundError(
+        f"settings file {path} is not there{suggestion(path.stem, there)}. With the package come, "
+        f"by these names: {', '.join(there)}."
+    )
 
 
 def _toml(path: Path) -> dict[str, Any]:

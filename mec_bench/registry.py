@@ -32,7 +32,8 @@ OFFERS = {
     "of the learning curve",
     "stage": "what it does while no slots pass, for the progress bar; meanwhile it calls "
     "on_pretraining_step() of the callbacks that have it, where it can be saved",
-    "remark": "what a reader of its figures should know, for the notes of the result",
+    "remark": "what a reader of its figures should know, for the notes of the result; a learner's "
+    "is shown before training, too",
 }
 """What an algorithm may have beside :data:`NEEDED`, and what the harness then does with it.
 

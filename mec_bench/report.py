@@ -22,8 +22,9 @@ from mec_bench.tables import aggregate_sheet, difference_sheet, escaped, markdow
 
 TITLE = "Offloading policies compared"
 LEAD = (
-    "All policies of a table decide on the same frozen slots, with the policy that training ended "
-    "with. Labels in italics are rules, which no training changes. Intervals are nominal 95 % ones."
+    "All policies of a table decide on the same frozen {samples}, with the policy that training "
+    "ended with. Labels in italics are rules, which no training changes. Intervals are nominal "
+    "95 % ones."
 )
 
 
@@ -171,7 +172,8 @@ class Content:
 def lead(tables: Iterable[Table]) -> str:
     """Return what a reader should know of tables: what their scores are, and how they came."""
     measures = dict.fromkeys(table.measure for table in tables) or (NRR,)
-    return " ".join([*(one.definition for one in measures), LEAD])
+    samples = " or ".join(one.sample for one in measures)
+    return " ".join([*(one.definition for one in measures), LEAD.format(samples=samples)])
 
 
 def content_of(

@@ -185,8 +185,8 @@ class Measure:
     """What a policy's score is: a share of the best that is possible, of slots or of episodes.
 
     `key` is its name in records, JSON and tags, `title` in tables and figures, `definition` a
-    sentence and `ratio` a phrase that say what it is. `sample` is what is measured, `units` what
-    intervals are over, and `best` what scores 1.
+    sentence and `ratio` a phrase that say what it is. `sample` is what is measured, `grid` how it
+    is counted, `units` what intervals are over, and `best` what scores 1.
     """
 
     key: str
@@ -194,6 +194,7 @@ class Measure:
     definition: str
     ratio: str
     sample: str
+    grid: str
     units: str
     best: str
 
@@ -204,6 +205,7 @@ NRR = Measure(
     definition="NRR is optimum / objective in the same slot: 1 is perfect.",
     ratio="optimum / objective",
     sample="slots",
+    grid="batches × slots",
     units="batches of slots",
     best="optimum",
 )
@@ -213,12 +215,13 @@ HINDSIGHT_RATIO = Measure(
     key="hindsight_ratio",
     title="hindsight ratio",
     definition=(
-        "The hindsight ratio, of worlds that move, is the least that a whole episode can cost one "
-        "who knew it beforehand / what it costs: nobody passes 1, and without such knowledge 1 may "
-        "be out of reach."
+        "The hindsight ratio, of worlds that move, is a bound divided by what the policy pays for "
+        "a whole episode. No plan costs less than the bound, even one that knows the episode "
+        "beforehand: nobody passes 1, and without such knowledge 1 may be out of reach."
     ),
     ratio="hindsight bound / cost of an episode",
     sample="episodes",
+    grid="episodes × slots",
     units="episodes",
     best="hindsight bound",
 )

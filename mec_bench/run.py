@@ -109,8 +109,7 @@ class Settings:
         if self.observation is not None:
             require_choice("observation", self.observation, OBSERVATIONS)
         if not self.label:
-            changed = ", ".join(f"{key}={value}" for key, value in self.changed.items())
-            set_field("label", f"{self.algorithm}[{changed}]" if changed else self.algorithm)
+            set_field("label", label_of(self.algorithm, self.changed))
         for name, text in (("label", self.label), ("the scenario's name", self.scenario.name)):
             if text is not None and not is_text(text):
                 raise ValueError(f"{name} must be printable text, not empty; got {text!r}.")
@@ -138,6 +137,16 @@ class Settings:
         """Return the settings that :meth:`to_mapping` gave; raises for a wrong or missing field."""
         scenario = Scenario.from_json(json.dumps(values["scenario"]))
         return cls(**{**values, "scenario": scenario})
+
+
+def label_of(algorithm: str, changed: Mapping[str, Any], file: str = "") -> str:
+    """Return an algorithm's name with what was changed, after the name of a file with settings.
+
+    >>> label_of("dirs", {}), label_of("dirs", {"beta": 1.8}, "mine")
+    ('dirs', 'dirs[mine, beta=1.8]')
+    """
+    parts = [file] * bool(file) + [f"{key}={value}" for key, value in changed.items()]
+    return f"{algorithm}[{', '.join(parts)}]" if parts else algorithm
 
 
 def reward_of(name: Any) -> Reward:

@@ -181,7 +181,7 @@ def score_sheet(table: Table) -> Sheet:
         ("objective", "mean per slot", lambda row: digits(row.objective, 5)),
         ("latency [s]", "sum over the devices, mean per slot", lambda row: digits(row.latency_s)),
         ("energy [J]", "sum over the devices, mean per slot", lambda row: digits(row.energy_j)),
-        ("moves", "migrations, mean per slot", lambda row: digits(row.migrations)),
+        ("moves per slot", "mean number of migrations", lambda row: digits(row.migrations)),
         ("ms", "milliseconds per decision, slot by slot", lambda row: digits(row.single_ms, 3)),
         (
             "ms, batch",
@@ -207,11 +207,12 @@ def score_sheet(table: Table) -> Sheet:
 
 def _score_notes(table: Table) -> list[str]:
     asked, measure = table.arena.evaluation, table.measure
-    place = "slots of the scenario's own map" if asked.own_layout else "slots (drawn maps × slots)"
+    place = "the scenario's own map" if asked.own_layout else "drawn maps"
     exact = "proven" if asked.gap < 1e-9 else f"known to a gap of {asked.gap:.1e}"
     notes = [
         f"{measure.sample.capitalize()}: set {asked.set}, seed {asked.seed}, "
-        f"{asked.layouts} × {asked.slots_per_layout} {place}; {measure.best} {exact}."
+        f"{asked.layouts} × {asked.slots_per_layout} slots ({measure.grid}) of {place}; "
+        f"{measure.best} {exact}."
     ]
     if asked.own_layout:
         notes.append("That is one map: intervals and p-values say nothing about others.")

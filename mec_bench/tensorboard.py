@@ -147,7 +147,8 @@ class ProgressBar(ProgressBarCallback):
 
     def _on_step(self) -> bool:
         passed, self._shown = self.num_timesteps - self._shown, self.num_timesteps
-        self.pbar.update(passed)
+        # All copies take a step together, the last of them beyond the total.
+        self.pbar.update(min(passed, self._total - self.pbar.n))
         return True
 
     def _show(self, stage: str) -> None:

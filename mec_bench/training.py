@@ -33,6 +33,7 @@ from mec_bench.run import Run, RunFolder, Settings, Status, reward_of
 from mec_bench.system import system
 from mec_bench.tensorboard import EventFile, ProgressBar
 from mec_bench.watching import Watch, log_point, log_settings
+from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 
 _ENV_STREAM = 0x656E76
@@ -134,8 +135,9 @@ def _new_model(run: Run, env: Any) -> Any:
     model = run.algorithm.build(env, **common)
     require_interface(model)
     seed_env(env, settings.seed)  # after the algorithm has done so
-    if note := _too_little(model, run.budget):
-        _log.warning("%s: %s", settings.label, note)
+    if run.algorithm.learns:
+        for note in _known_before(model, run.budget, settings.scenario):
+            _log.warning("%s: %s", settings.label, note)
     return model
 
 
@@ -228,28 +230,40 @@ def measured(
         curve=tuple(curve),
         seconds=Seconds(training=training_s, measuring=time.perf_counter() - begun),
         system=system(),
-        notes=notes_on(model, timesteps, in_its_env=in_its_env)
-        + (SHORT_SIGHTED,) * (settings.scenario.migrates and getattr(model, "gamma", None) == 0),
+        notes=notes_on(model, timesteps, settings.scenario, in_its_env=in_its_env),
     )
 
 
 SHORT_SIGHTED = (
     "its discount is 0: it does not learn what a decision leaves behind, and here that counts. "
-    "--set gamma=0.9 would."
+    "--set gamma=0.9 may help."
 )
 
 
-def notes_on(model: Any, budget: int, *, in_its_env: bool = True) -> tuple[str, ...]:
+def notes_on(
+    model: Any, budget: int, scenario: Scenario, *, in_its_env: bool = True
+) -> tuple[str, ...]:
     """Return what a reader of a model's figures should know, after a budget of slots.
 
-    That is how little of it the model was trained on, and the model's own `remark`. How long its
-    rollouts were is only known in the env that it was trained in.
+    How long its rollouts were is only known in the env that it was trained in.
     """
-    little = _too_little(model, budget) if in_its_env else ""
+    used = budget if in_its_env else 0
+    notes = _known_before(model, used, scenario)
     counts = isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm))  # others may not
-    if not little and budget and counts and not model._n_updates:
-        little = "it has not learned at all: training took no gradient step."
-    return tuple(note for note in (little, getattr(model, "remark", "")) if note)
+    if budget and counts and not model._n_updates and not _too_little(model, used):
+        notes = ("it has not learned at all: training took no gradient step.", *notes)
+    return notes
+
+
+def _known_before(model: Any, budget: int, scenario: Scenario) -> tuple[str, ...]:
+    """Return what is worth saying before a budget of slots is spent, and not only after it.
+
+    How little of it the model learns from, whether it looks ahead where it should, and its own
+    `remark`.
+    """
+    blind = scenario.migrates and getattr(model, "gamma", None) == 0
+    said = (_too_little(model, budget), SHORT_SIGHTED * blind, getattr(model, "remark", ""))
+    return tuple(note for note in said if note)
 
 
 def _too_little(model: Any, budget: int) -> str:

@@ -77,7 +77,8 @@ class Watch(BaseCallback):
         if self._figures:
             with self._aside():
                 self._note_figures()
-        if self.num_timesteps >= self._next_point:
+        # What is learned from the last slots comes after them, and is measured when it has.
+        if self._next_point <= self.num_timesteps < self._settings.timesteps:
             self._next_point = self._due(self._settings.measurements)
             with self._aside():
                 self._measure()

@@ -16,6 +16,7 @@ from mec_bench import Result, read_results
 from mec_bench.cli import complain
 from mec_bench.matrix import configured, plan
 from mec_bench.registry import title
+from mec_bench.run import label_of
 from mec_bench.tables import plus_minus
 from mec_gym import Scenario
 from mec_gym.files import around, read_figures, require_folder, write_whole
@@ -60,15 +61,17 @@ def read(figures: Path) -> dict[str, Any]:
 
 def collected(results: Sequence[Result]) -> dict[str, Any]:
     """Return raw figures of results: a record of each."""
-    known = {*settings(), *RULES}
+    known, runs = {*settings(), *RULES}, []
     for result in results:
-        if result.label not in known:
-            raise ValueError(f"{result.label!r} is trained with settings that no file here holds.")
-    return {"runs": [learners.record_of(result) for result in results]}
+        label = label_of(result.algorithm, result.arguments)
+        if label not in known:
+            raise ValueError(f"{label!r} is trained with settings that no file here holds.")
+        runs.append(learners.record_of(result) | {"label": label})
+    return {"runs": runs}
 
 
 def settings() -> dict[str, Path]:
-    """Return the files with settings of stock learners by the label of their runs."""
+    """Return the files with settings of stock learners by algorithm and all that they change."""
     found = {}
     for file in sorted(learners.SETTINGS.glob("sb3*.json")):
         changed = configured(file)

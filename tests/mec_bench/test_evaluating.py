@@ -107,6 +107,18 @@ def test_a_policy_of_another_scenario_is_no_seed_of_this_one(trained: Path) -> N
     assert measured.curve == ()  # of slots that are not these
 
 
+def test_runs_of_several_scenarios_want_one_to_be_chosen(trained: Path, tmp_path: Path) -> None:
+    larger = quick("dirs", scenario=SMALL.replace(n_devices=5, name="larger"))
+    train(larger, tmp_path / "larger")
+    both = [trained, tmp_path / "larger", "greedy"]
+    with pytest.raises(ValueError, match=r"runs are of 2 scenarios: small, larger\. Choose one"):
+        list(evaluate_again(both))
+    with pytest.raises(ValueError, match="cannot be read as a model of dirs for small"):
+        list(evaluate_again(both, scenario=SMALL, layouts=2))
+    found = list(evaluate_again(both[1:], layouts=2))  # one of them: nothing to choose
+    assert [one.scenario for one in found] == ["larger", "larger"]
+
+
 def test_runs_that_would_pass_for_two_seeds_are_refused(trained: Path, tmp_path: Path) -> None:
     train(quick("dirs"), tmp_path / "copy")
     with pytest.raises(ValueError, match=r"are both 'dirs', seed 0: .* two seeds"):

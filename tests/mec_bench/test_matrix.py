@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 import baselines
-from mec_bench import RunFolder, Status, train
+from mec_bench import RunFolder, Settings, Status, train
 from mec_bench.launching import Processes, RunOutcome, Task
 from mec_bench.matrix import (
     Progress,
     changes_of,
+    configured,
     plan,
     run_matrix,
     seeds_of,
@@ -137,7 +138,46 @@ def test_settings_of_the_command_line_win_over_the_files(tmp_path: Path) -> None
         changes_of(["dirs"], ["beta=1"])
 
 
+def test_a_files_name_stands_for_its_settings_in_labels(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    table = {"beta": 1.2, "threshold": 0.3, "env.reward": "negative"}
+    other = {"algorithm": "dirs", "beta": 1.1}
+    file.write_text(json.dumps({"dirs": table, "my own": other}))
+    algos = ["dirs", "my own", "ac"]
+
+    def runs(words: Sequence[str] = (), **options: Any) -> list[Settings]:
+        return plan(algos, [SMALL], [0], 9, changes_of(algos, words, file), file, **options)
+
+    assert [run.label for run in runs()] == ["dirs[mine]", "my own", "ac"]
+    assert runs()[0].changed == table
+    assert runs()[0].place == Path("small/dirs-mine-9/seed-0")
+    changed = runs(["dirs:beta=1.8", "ac:gamma=0.9"], n_envs=2)
+    assert changed[0].label == "dirs[mine, beta=1.8, env.n_envs=2]"
+    assert changed[2].label == "ac[gamma=0.9, env.n_envs=2]"
+    assert changed[0].changed == table | {"beta": 1.8, "env.n_envs": 2}
+
+
 SETTINGS = Path(baselines.__file__).parent / "settings"
+
+
+@pytest.mark.parametrize("name", ["sb3-ppo", "sb3-ppo.json", "baselines/settings/sb3-ppo.json"])
+def test_settings_that_come_with_the_package_are_found_by_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert configured(Path(name)) == configured(SETTINGS / "sb3-ppo.json")
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text('{"dirs": {"beta": 1.8}}')
+    assert configured(Path(name)) == {"dirs": {"beta": 1.8}}  # a user's own comes first
+
+
+@pytest.mark.parametrize("name", ["sb3-pp", "elsewhere/sb3-ppo.json", "sb3-ppo.toml"])
+def test_a_file_that_is_not_there_is_told_with_those_that_are(name: str, tmp_path: Path) -> None:
+    searches = {"particle_swarm", "differential_evolution"}  # their settings are no learner's
+    names = ", ".join(sorted({file.stem for file in SETTINGS.glob("*.json")} - searches))
+    with pytest.raises(FileNotFoundError, match=f"{name} is not there.*'sb3-ppo'.*: {names}"):
+        configured(Path(name))
 
 
 @pytest.mark.parametrize("name", ["ac", "ddpg", "sb3-ppo", "sb3-tqc"])

@@ -33,6 +33,7 @@ from mec_bench import (
 from mec_bench.cli import main
 from mec_bench.measuring import FrozenEpisodes, decisions_of, frozen, frozen_episodes
 from mec_bench.report import content_of, leaderboard_json
+from mec_bench.results import HINDSIGHT_RATIO
 from mec_bench.training import SHORT_SIGHTED, make_env
 from mec_gym import GaussMarkov, Scenario, Uniform, evaluate, hindsight, solve
 from mec_gym.evaluation import decide_with, hindsight_ratio
@@ -272,11 +273,41 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(
     assert RunFolder(user_folder / "parts").read_curve() == list(parts.curve)
 
 
+@pytest.mark.parametrize("scenario", [SMALL, STILL], ids=["moving", "still"])
+@pytest.mark.parametrize("timesteps", [8, 12])
+def test_the_last_point_of_a_curve_is_of_the_final_model(
+    scenario: Scenario, timesteps: int, tmp_path: Path
+) -> None:
+    arguments = {"n_steps": 1, "batch_size": 4, "learning_rate": 0.3}
+    run = settings(
+        "sb3:PPO", scenario, arguments=arguments, n_envs=4, timesteps=timesteps, measurements=10
+    )
+    result = train(run, tmp_path)
+    assert result.curve[-1].timesteps == timesteps
+    assert result.curve[-1].score != result.curve[-2].score  # the last update changes it
+    assert result.curve[-1].score == pytest.approx(np.mean(result.slots.score))
+
+
 def test_a_discount_of_zero_is_noted_where_decisions_last(tmp_path: Path) -> None:
     blind = train(settings("ac", SMALL, arguments={"batch_size": 16}), tmp_path / "blind")
     seeing = train(settings("ac", SMALL), tmp_path / "seeing")
     still = train(settings("ac", STILL, arguments={"batch_size": 16}), tmp_path / "still")
     assert [SHORT_SIGHTED in one.notes for one in (blind, seeing, still)] == [True, False, False]
+
+
+@pytest.mark.parametrize("name", ["ac", "dirs:prices"])
+def test_who_does_not_look_ahead_is_told_so_before_and_after_training(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = {"batch_size": 16} if name == "ac" else LEARNERS[name]
+    for world, told in ((SMALL, 1), (STILL, 0)):
+        caplog.clear()
+        with caplog.at_level("WARNING", "mec_bench"):
+            result = train(settings(name, world, arguments=arguments), tmp_path / str(told))
+        (again,) = evaluate_again([tmp_path / str(told)])
+        assert again.notes == result.notes
+        assert len(result.notes) == told
+        assert caplog.messages == [f"{name}: {note}" for note in result.notes]
 
 
 @pytest.mark.parametrize(
@@ -343,6 +374,11 @@ def test_two_measures_stand_in_tables_of_their_own(tmp_path: Path) -> None:
             (mine,) = [one for one in own if one.measure.key == table["measure"]]
             assert row[table["measure"]]["value"] == pytest.approx(np.mean(mine.slots.score))
             assert other not in row
+    assert f"2 × 5 slots ({HINDSIGHT_RATIO.grid})" in text
+    assert text.count("moves per slot") == 1
+    assert "the same frozen slots or episodes" in leaderboard(results)
+    moving = [one for one in results if one.measure is HINDSIGHT_RATIO]
+    assert "frozen slots" not in leaderboard(moving)
     # One scenario of each: nothing to summarise across measures.
     assert aggregate(comparison.tables) == []
     page = write_report(results, [], tmp_path)[-1].read_text()

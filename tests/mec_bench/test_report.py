@@ -523,6 +523,10 @@ def test_an_axis_of_nrr_shows_all_of_it_and_at_least_two_numbers(nrr: list[float
     low, high = axes.get_ylim()
     assert low <= min(nrr) <= max(nrr) <= high
     assert sum(low <= tick <= high for tick in axes.get_yticks()) >= 2
+    bottom, top = axes.transAxes.inverted().transform(
+        axes.transData.transform([(0, min(nrr)), (0, max(nrr))])
+    )[:, 1]
+    assert 0.02 < bottom <= top < 0.98  # markers are whole
 
 
 def test_a_table_without_curves_has_no_figure_of_them(results: list[Result]) -> None:

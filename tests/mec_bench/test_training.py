@@ -282,6 +282,23 @@ def test_the_progress_bar_says_how_far_pretraining_is(
     assert closed == [48]
 
 
+@pytest.mark.filterwarnings("ignore:rich is experimental")
+def test_the_progress_bar_ends_at_its_total(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rich")
+    closed: list[tuple[float, float]] = []
+    end = ProgressBar._on_training_end
+
+    def ended(bar: ProgressBar) -> None:
+        closed.append((bar.pbar.n, bar.num_timesteps))
+        end(bar)
+
+    monkeypatch.setattr(ProgressBar, "_on_training_end", ended)
+    train(quick("ac", 40, n_envs=16), tmp_path, progress_bar=True)
+    assert closed == [(40, 48)]
+
+
 def test_training_is_there_without_the_extras_for_looks() -> None:
     hidden = "sys.modules.update(dict.fromkeys(('pygame', 'tqdm', 'rich', 'tensorboard')))"
     command = [sys.executable, "-c", f"import sys; {hidden}; import mec_bench.training"]

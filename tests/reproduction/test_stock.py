@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 from mec_bench.results import EXAMPLE
-from reproduction import pages, stock
+from reproduction import learners, pages, stock
 
 
 def test_the_table_in_docs_is_that_of_the_raw_figures() -> None:
@@ -27,7 +28,9 @@ def test_every_file_of_settings_was_measured_as_it_is() -> None:
 def test_results_get_their_table_between_the_marks(tmp_path: Path) -> None:
     page = tmp_path / stock.PAGE
     page.write_text(f"Before.\n\n{stock.BEGIN}\nold\n{stock.END}\n\nAfter.\n")
-    rule = replace(EXAMPLE, label="local", scenario="paper-30x2", learns=False, timesteps=0)
+    rule = replace(
+        EXAMPLE, algorithm="local", label="local", scenario="paper-30x2", learns=False, timesteps=0
+    )
     raw = stock.collected([rule])
     stock.write(raw, tmp_path, tmp_path)
     assert stock.read(tmp_path / "stock.json") == raw
@@ -40,4 +43,11 @@ def test_settings_that_no_file_holds_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"'sb3:PPO\[gamma=0.5\]' is trained with settings that no"
     ):
-        stock.collected([replace(EXAMPLE, label="sb3:PPO[gamma=0.5]")])
+        stock.collected([replace(EXAMPLE, algorithm="sb3:PPO", arguments={"gamma": 0.5})])
+
+
+def test_a_run_is_known_by_its_settings_whatever_its_label() -> None:
+    table = json.loads((learners.SETTINGS / "sb3-ppo.json").read_text())["chosen"]
+    run = replace(EXAMPLE, algorithm="sb3:PPO", label="sb3:PPO[sb3-ppo]", arguments=table)
+    (record,) = stock.collected([run])["runs"]
+    assert stock.settings()[record["label"]].stem == "sb3-ppo"
