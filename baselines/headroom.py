@@ -280,8 +280,8 @@ def headroom_verdict(room: HeadRoom) -> str:
     tells = "tells policies apart" if room.discriminates else "does not tell policies apart"
     said = (
         f"{room.name} {tells}: the best rule of at most one number is {simple}; the best that "
-        f"knows speeds or the model of movement is {knowing_one}. The best of gains and their "
-        f"history alone is {seeing}: that is what a learner with a memory has to reach."
+        f"knows speeds or the model of movement is {knowing_one}. From gains and their "
+        f"history alone {seeing}: a learner with a memory has that to reach."
     )
     if placing:
         said += f" With positions, which no observation there holds: {'; '.join(placing)}."

@@ -331,7 +331,7 @@ class MeasuredSpeed:
 STAYS = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 20.0, 40.0)
 """H that tuning tries."""
 
-WAYS = (2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 96.0)
+WAYS = (2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 96.0, 192.0, 384.0)
 """c [m] that tuning tries."""
 
 SMOOTHED = tuple((memory, slots) for memory in (0.5, 0.7, 0.8) for slots in (4.0, 6.0, 8.0, 12.0))
