@@ -59,7 +59,13 @@ PACKAGES += ("torch", "stable-baselines3")
 
 
 def _page(raw: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in raw["versions"].items())
+    machines: dict[str, str] = {}
+    letters: dict[str, str] = {}
+    for suite, one in raw["systems"].items():
+        versions = ", ".join(f"{name} {version}" for name, version in one["versions"].items())
+        words = f"{one['machine']}; Python {one['python']}, {versions}"
+        machines.setdefault(words, chr(ord("A") + len(machines)))
+        letters[suite] = machines[words]
     lines = [
         "# Benchmarks",
         "",
@@ -67,12 +73,11 @@ def _page(raw: dict[str, Any]) -> str:
         "turns in one process, with one thread where nothing else is said; the best of many turns",
         "counts. Ratios are what to compare: times are those of one machine.",
         "",
-        f"Machine: {raw['machine']}. Python {raw['python']}, {versions}.",
+        *(f"- Machine {letter}: {words}." for words, letter in machines.items()),
     ]
     for suite, rows in raw["results"].items():
         lines += ["", f"## {suite[0].upper()}{suite[1:]}", ""]
-        if suite in raw["commits"]:
-            lines += [f"Commit {raw['commits'][suite]}.", ""]
+        lines += [f"Commit {raw['systems'][suite]['commit']}, machine {letters[suite]}.", ""]
         if suite in NOTES:
             lines += [NOTES[suite], ""]
         lines += ["| what | ours | reference | ratio | goal | met |", "|---|---|---|---|---|---|"]
@@ -106,26 +111,23 @@ def main() -> None:
     )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    raw = {
+    raw: dict[str, Any] = {
         "format": "mec-gym/benchmarks",
-        "version": 1,
+        "version": 2,
         "quick": options.quick,
-        "machine": f"{system().processor}, {system().cores} cores",
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
     kept = _kept(options.out / "results.json", raw) if options.only else {}
     wanted = options.only or [*SUITES, "scaling"]
-    results, commits = dict(kept.get("results", {})), dict(kept.get("commits", {}))
+    results, systems = dict(kept.get("results", {})), dict(kept.get("systems", {}))
     for name in SUITES:
         if name in wanted:
             results[name] = _measured(name, quick=options.quick)
-            commits[name] = _commit()
+            systems[name] = _system()
     curves = kept.get("scaling")
     if "scaling" in wanted:
         curves = scaling.plot(options.out / "solve_scaling.png", quick=options.quick)
     # In the order of SUITES, whatever was measured when.
-    raw |= {"commits": {name: commits[name] for name in SUITES if name in commits}}
+    raw |= {"systems": {name: systems[name] for name in SUITES if name in systems}}
     raw |= {"results": {n: results[n] for n in SUITES if n in results}, "scaling": curves}
     (options.out / "README.md").write_text(_page(raw), encoding="utf-8")
     (options.out / "results.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
@@ -133,7 +135,7 @@ def main() -> None:
 
 
 def _kept(file: Path, now: dict[str, Any]) -> dict[str, Any]:
-    """Return what was measured before, on this machine and with these versions."""
+    """Return what was measured before, in sizes of the same kind."""
     if not file.exists():
         return {}
     before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -146,10 +148,15 @@ def _kept(file: Path, now: dict[str, Any]) -> dict[str, Any]:
     return before
 
 
-def _commit() -> str:
-    """Return the commit that is measured, with a word where files differ from it."""
+def _system() -> dict[str, Any]:
+    """Return what is measured, and on what; a word says where files differ from the commit."""
     found = system()
-    return f"{(found.commit or 'unknown')[:7]}{', modified' if found.modified else ''}"
+    return {
+        "commit": f"{(found.commit or 'unknown')[:7]}{', modified' if found.modified else ''}",
+        "machine": f"{found.processor}, {found.cores} cores",
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
 
 
 def _measured(name: str, *, quick: bool) -> list[dict[str, Any]]:

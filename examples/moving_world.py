@@ -24,7 +24,8 @@ def show(name: str, decide: object) -> None:
 
 
 show("all local", lambda s, slot, *_: baselines.local(s, slot))
-show("best of every slot", lambda s, slot, *_: solve(s, slot).assignment)
+show("blind: moves seem free", lambda s, slot, *_: baselines.stays(s, slot, np.inf))
+show("myopic: moves paid at once", lambda s, slot, *_: solve(s, slot).assignment)
 show("services never move", lambda s, slot, *_: baselines.placed_then_stays(s, slot, 0))
 show(
     "moves for a sixth of their price", lambda s, slot, *_: baselines.placed_then_stays(s, slot, 6)
@@ -43,4 +44,4 @@ for gamma in (0.0, 0.9):
     )
     model.learn(SLOTS)
     show(f"PPO, {SLOTS:,} slots, gamma {gamma}", decide_with(model))
-print(f"plan of one who knew the path      {1 - episodes.gap:.3f} or more")
+print(f"plan of one who knows the path     {1 - episodes.gap:.3f} or more")

@@ -239,8 +239,9 @@ class Predictions:
 def decide_with(model: Predictor, observation: str | None = None) -> Decide:
     """Return a trained model as a policy for :func:`nrr` and :func:`hindsight_ratio`.
 
-    The state of a recurrent model is carried along an episode; a model that asks for action masks
-    gets them.
+    The state of a recurrent model is carried along an episode; so are the last observations of one
+    trained behind Stable-Baselines3's ``VecFrameStack``. A model that asks for action masks gets
+    them.
 
     Parameters
     ----------
@@ -273,14 +274,29 @@ class _DecideWith:
     def __init__(self, model: Predictor, observation: str | None) -> None:
         self._model, self._kind = model, observation
         self._predictions = Predictions(model)
-        self.begin = self._predictions.begin
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was shown: what comes next is the first slot of an episode."""
+        self._predictions.begin()
+        self._frames: NDArray[np.float32] | None = None
+
+    def _stacked(self, frame: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+        """Return observations behind those before them, as VecFrameStack shows vectors."""
+        if self._frames is None:
+            self._frames = np.zeros((len(frame), width), dtype=np.float32)
+        self._frames = np.concatenate([self._frames[:, frame.shape[1] :], frame], axis=1)
+        return self._frames
 
     def __call__(
         self, scenario: Scenario, slot: Slot, _layout: Layout, _rng: np.random.Generator
     ) -> NDArray[np.int64]:
         space = getattr(self._model, "observation_space", None)
         kind = self._kind or ("flat" if space is None else kind_of_space(scenario, space))
-        actions = self._predictions(scenario, ObservationCoder(scenario, kind).encode(slot))
+        coded = ObservationCoder(scenario, kind).encode(slot)
+        if kind == "flat" and space is not None and space.shape[0] > coded.shape[1]:
+            coded = self._stacked(coded, space.shape[0])
+        actions = self._predictions(scenario, coded)
         if actions.dtype.kind == "f":
             shape = (len(actions), scenario.n_servers, scenario.n_devices)
             actions = np.asarray(vote(actions.reshape(shape), scenario.can_execute_locally))

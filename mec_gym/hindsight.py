@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mec_gym.model.arrays import sum_by_server
 from mec_gym.model.assignment import require_sizes
-from mec_gym.model.cost import hosts_after, migrates
+from mec_gym.model.cost import NO_TASK, hosts_after, migrates
 from mec_gym.model.episode import Episode
 from mec_gym.model.slot import Slot
 from mec_gym.optimum import load_problems_apart, solve
@@ -40,7 +40,10 @@ ITERATIONS = 80
 ROUNDS = 12
 """Times at most that the devices plan their ways anew against the others' loads."""
 
-BLOCK = 2**18
+ROUNDING = 1e-9
+"""By how much more, relative, a bound may seem to exceed the cost of an optimal plan."""
+
+BLOCK = 2**21
 """Choices, T N (M + 1) an episode, of the episodes that are planned together."""
 
 
@@ -119,6 +122,8 @@ def hindsight(
     ((10, 30), True)
     """
     alone = isinstance(episode, Episode)
+    if not alone and not isinstance(episode, Sequence):
+        raise TypeError(f"episode must be an Episode, or several; got {type(episode).__name__}.")
     episodes: tuple[Episode, ...] = (episode,) if isinstance(episode, Episode) else tuple(episode)
     _require_episodes(scenario, episodes)
     size = episodes[0].n_slots * scenario.n_devices * (scenario.n_servers + 1)
@@ -169,6 +174,8 @@ def _hindsight(
     if scenario.migrates:
         prices, bound, plan = problem.maximise()
         plan = problem.improved(plan)
+        # Absent devices, which have stayed out of it, need a legal choice, too.
+        plan = np.where((plan == 0) & ~scenario.can_execute_locally, 1, plan)
     else:
         best = solve(scenario, path)
         prices = best.prices.reshape(batch, slots, m).swapaxes(0, 1)
@@ -181,6 +188,8 @@ def _hindsight(
     slot_objective = evaluate(scenario, decided, assignment.reshape(-1, n)).objective
     slot_objective = slot_objective.reshape(batch, slots)
     objective = slot_objective.sum(1)
+    if (bound > objective * (1.0 + ROUNDING)).any():
+        raise RuntimeError(f"bound {bound} above the cost of a plan, {objective}: a fault of ours.")
     bound = np.minimum(bound, objective)
     gap = (objective - bound) / objective
     return (
@@ -218,13 +227,15 @@ class Coupled:
         self.problems = load_problems_apart(scenario, path)
         shape = (batch, -1, scenario.n_devices)
         cost = self.problems.cost.reshape(*shape, scenario.n_servers + 1)
-        self.local: Floats = np.ascontiguousarray(cost[..., 0].swapaxes(0, 1))  # (T, B, N)
+        self.cycles = path.cycles.reshape(shape).swapaxes(0, 1)
+        # Who is absent need not choose: it costs nothing, and the service stays.
+        absent = self.cycles <= NO_TASK
+        self.local: Floats = np.where(absent, 0.0, cost[..., 0].swapaxes(0, 1))  # (T, B, N)
         self.links: Floats = np.ascontiguousarray(cost[..., 1:].transpose(1, 3, 0, 2))
         self.work: Floats = np.ascontiguousarray(
             self.problems.root_work.reshape(shape).swapaxes(0, 1)
         )
         self.kappa = scenario.migration_cost
-        self.cycles = path.cycles.reshape(shape).swapaxes(0, 1)
         self.speed = scenario.server_frequencies_hz
         self.slots = len(self.local)
 
@@ -349,7 +360,7 @@ class Coupled:
             new_own = self.own_costs(new)
             changes = (new != plan).any(axis=0)
             taken = [
-                self._take(row, device, plan, new, loads, new_own[row, device] - own[row, device])
+                self._take(row, device, plan, new, loads, own[row, device], new_own[row, device])
                 for row, device in np.argwhere(changes).tolist()
             ]
             if not any(taken):
@@ -358,9 +369,10 @@ class Coupled:
         return plan
 
     def _take(
-        self, row: int, device: int, plan: Ints, new: Ints, loads: Floats, more: float
+        self, row: int, device: int, plan: Ints, new: Ints, loads: Floats, own: float, other: float
     ) -> bool:
-        """Let a device take a new way if it lowers the objective; `more` it costs but for loads."""
+        """Let a device take a new way, which costs `other` but for loads, if that saves."""
+        more = other - own
         old_way, new_way = plan[:, row, device], new[:, row, device]
         time = np.flatnonzero(old_way != new_way)
         work = self.work[time, row, device]
@@ -369,7 +381,7 @@ class Coupled:
             server, load = way[away] - 1, loads[time[away], row, way[away] - 1]
             step = sign * work[away]
             more += float(((2.0 * load + step) * step / self.speed[server]).sum())
-        if more >= -1e-12 * abs(float(self.kappa.max())) - 1e-12:
+        if more >= -1e-12 * max(own, other):
             return False
         for way, sign in ((old_way[time], -1.0), (new_way[time], 1.0)):
             away = way > 0

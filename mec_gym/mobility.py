@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,9 @@ from mec_gym.validation import (
     require_known,
     require_number,
 )
+
+FARTHEST_M = 1e9
+"""Largest coordinate of a trace [m]."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,9 @@ class Traces:
                 "Traces.positions_m must have shape (samples, devices, 2) [m] with at least 2 "
                 f"samples; got shape {array.shape}."
             )
-        refuse_where(np.isinf(array), "Traces.positions_m", "must be finite, or NaN", array)
+        far = np.abs(array) > FARTHEST_M
+        requirement = f"must lie within {FARTHEST_M:g} [m], or be NaN"
+        refuse_where(far, "Traces.positions_m", requirement, array)
         array[np.isnan(array).any(-1)] = np.nan
         never = np.isnan(array[..., 0]).all(0)
         if never.any():
@@ -225,7 +230,7 @@ def canonical_mobility(name: str, value: Any, n_devices: int) -> Mobility:
 def _canonical_classes(name: str, value: Any) -> tuple[tuple[float, Law], ...]:
     classes = []
     for entry in value:
-        if isinstance(entry, (str, Mapping)) or len(entry) != 2:
+        if not isinstance(entry, (list, tuple)) or len(entry) != 2:
             raise ValueError(f"{name} as classes must be pairs (share, law); got {entry!r}.")
         share, law = entry
         require_number(f"{name}: a share", share, "(0, 1]", unit="1")
@@ -251,12 +256,13 @@ def _law(name: str, value: Any) -> Law | Traces:
         ((kind, arguments),) = value.items()
         law = known[kind]
         if isinstance(arguments, Mapping):
+            extra = ["n_devices"] if law is Traces else []
             own = [field.name for field in fields(law)]
-            if law is Traces:
-                require_known(f"{name} field", arguments, [*own, "n_devices"])
-                return _traces_of_plain(**arguments)
-            require_known(f"{name} field", arguments, own)
-            made: Law = law(**arguments)
+            require_known(f"{name} field", arguments, [*own, *extra])
+            needed = [field.name for field in fields(law) if field.default is MISSING]
+            if lacking := [field for field in needed if field not in arguments]:
+                raise ValueError(f"{name} as {kind!r} lacks {', '.join(lacking)}.")
+            made: Law | Traces = _MADE[law](**arguments)
             return made
     raise TypeError(f"{name} must be {_KINDS}; got {type(value).__name__} {value!r:.60}.")
 
@@ -275,6 +281,14 @@ def _traces_of_plain(positions_m: Any, interval_s: float, n_devices: int | None 
             f"n_devices={n_devices} devices and each sample; {error}."
         ) from None
     return Traces(numbers, interval_s)
+
+
+_MADE: dict[Any, Any] = {
+    GaussMarkov: GaussMarkov,
+    RandomWaypoint: RandomWaypoint,
+    Traces: _traces_of_plain,
+}
+"""What makes each law of its fields in JSON."""
 
 
 def mobility_as_plain(value: Mobility) -> Any:

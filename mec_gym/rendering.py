@@ -74,7 +74,7 @@ class Frame:
     hosts: NDArray[Any] | None = None  # (N,): services before the decision, 0 = nowhere yet
     moves: NDArray[Any] | None = None  # (N,): whose service moves; None: none, or undecided
     migrations: tuple[int, ...] = ()  # services that moved, for each slot of the history
-    rival: str = "optimum"  # what the second numbers of the history are
+    rival: str = "optimum"  # what the second numbers of the history are; "": there are none
 
 
 def draw(frame: Frame, size: _Size = DESIGN) -> NDArray[np.uint8]:
@@ -241,8 +241,15 @@ class Picture:
             hosts=slot.hosts,
             moves=moves,
             migrations=tuple(self._migrations) if slot.hosts is not None else (),
-            rival="optimum" if self._plan is None else "plan",
+            rival=self._rival(),
         )
+
+    def _rival(self) -> str:
+        """Name what the cost of a slot is drawn beside; where services move, only what is known."""
+        if self._plan is not None:
+            return "plan"
+        unknown = self._scenario.migrates and "optimum" not in (self._info or {})
+        return "" if unknown else "optimum"
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the picture, or show it in human mode."""
@@ -511,7 +518,7 @@ class _Painter:
         ]
         x, first = self.cards[0].right - 34, self.colors[0]
         marks = [
-            ("service moves", first, None, True),
+            ("service moves or is placed", first, None, True),
             ("local, service kept", _LOCAL, first, False),
         ]
         if self.undecided:
@@ -520,6 +527,10 @@ class _Painter:
             x -= self.text(label, x, y, 14, align=1) + 9
             self.paint_device(x, y, 3.6, color, kept, moved)
             x -= 14
+        if frame.trails_m is not None and len(frame.trails_m) > 1:
+            x -= self.text("way taken", x, y, 14, align=1) + 18
+            self.line([(x, y), (x + 13, y)], _mixed(_CARD, _SOFT, 0.6), 1.6)
+            x -= 10
         text = "  ·  ".join(part for part in said if part)
         self.text(text, self.cards[0].x + 34, y, 14, _INK, room=x - self.cards[0].x - 34)
 
@@ -594,6 +605,7 @@ class _Painter:
             second = (frame.rival, _number(frame.history[-1][1] if frame.history else None, 5), "")
         if frame.hosts is not None:  # what is best in this slot is not what is best in the end
             third = ("services moved", _number(moved), "")
+            second, third = (second, third) if frame.rival else (third, ("", "", ""))
         tiles = (
             ("objective", _number(frame.objective, 5), ""),
             second,
@@ -651,7 +663,8 @@ class _Painter:
     def paint_history(self, box: _Box) -> None:
         past = self.frame.history[-100:]
         self.text("Objective [1]", box.x, box.y + 6, 17, _INK)
-        for name, color, x in ((self.frame.rival, _BEST, 60), ("objective", _INK, 134)):
+        known = ((self.frame.rival, _BEST, 60), ("objective", _INK, 134))
+        for name, color, x in known if self.frame.rival else (("objective", _INK, 74),):
             self.line([(box.right - x, box.y + 7), (box.right - x + 13, box.y + 7)], color, 2)
             self.text(name, box.right - x + 18, box.y + 7, 14)
         plot = _Box(box.x + 42, box.y + 28, box.width - 50, box.height - 48)

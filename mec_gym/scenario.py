@@ -8,6 +8,7 @@ device in every slot.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ from mec_gym.fields import (
     fields_as_json,
     read_fields,
 )
-from mec_gym.mobility import Mobility, Traces, canonical_mobility, classes_of
+from mec_gym.mobility import Mobility, RandomWaypoint, Traces, canonical_mobility, classes_of
 from mec_gym.presets import PRESETS
 from mec_gym.sites import project, read_sites
 from mec_gym.traces import read_recording
@@ -53,6 +54,9 @@ from mec_gym.validation import (
 
 DEVICE_POSITIONS = ("uniform", "gaussian", "levy")
 SERVER_POSITIONS = ("kmeans",)
+
+MOST_LEGS = 1000
+"""Ways across the area that a device may travel in a slot; each leg is drawn."""
 
 LONGEST_DELAY = 1000
 """Slots; so many are drawn before the first one that is decided."""
@@ -257,6 +261,13 @@ class Scenario:
             raise ValueError(
                 "fading_correlation requires fading='rayleigh'; got "
                 f"{self.fading_correlation!r} with fading={self.fading!r}."
+            )
+        laws = (law for law, _ in classes_of(self.mobility, self.n_devices))
+        fastest = max((law.high_mps for law in laws if isinstance(law, RandomWaypoint)), default=0)
+        if fastest * self.slot_s > MOST_LEGS * math.hypot(*self.area_m):
+            raise ValueError(
+                f"slot_s must be short enough for {MOST_LEGS} ways across the area in a slot; got "
+                f"{self.slot_s!r} s at {fastest!r} m/s on {self.area_m} m."
             )
         if isinstance(self.mobility, Traces) and self.layout == "redrawn":
             raise ValueError(

@@ -22,7 +22,8 @@ def test_a_quick_run_writes_the_whole_report(tmp_path: Path) -> None:
     assert set(raw["results"]) == {
         "single step", "vector env", "steps with the optimum", "memory", "allocation", "optimum",
         "batched optimum", "gaps", "training", "gradient step", "inference", "search",
-        "actor-critic", "harness", "matrix", "maddpg",
+        "actor-critic", "harness", "matrix", "maddpg", "moving worlds", "hindsight",
+        "sizes of hindsight",
     }  # fmt: skip
     for rows in raw["results"].values():
         assert rows
@@ -45,9 +46,9 @@ def test_one_suite_is_measured_again_and_the_others_are_kept(tmp_path: Path) -> 
 
     first = measured("single step")
     second = measured("vector env")
-    assert list(second["results"]) == list(second["commits"]) == ["single step", "vector env"]
+    assert list(second["results"]) == list(second["systems"]) == ["single step", "vector env"]
     assert second["results"]["single step"] == first["results"]["single step"]
-    (tmp_path / "results.json").write_text(json.dumps(second | {"python": "2.7"}))
+    (tmp_path / "results.json").write_text(json.dumps(second | {"quick": False}))
     done = subprocess.run([*command, "memory"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1
-    assert "whose python differ" in done.stderr
+    assert "whose quick differ" in done.stderr

@@ -186,3 +186,30 @@ def test_a_model_that_asks_for_masks_gets_them() -> None:
     # Local where it is legal, else server 1.
     expected = nrr(slots, lambda *_: np.tile([1] * 5 + [0] * 25, (2, 1)))
     assert (nrr(slots, decide_with(Masked())) == expected).all()
+
+
+def test_a_model_of_stacked_observations_sees_the_slots_before() -> None:
+    pytest.importorskip("stable_baselines3")
+    from stable_baselines3.common.vec_env import VecFrameStack
+
+    from mec_gym.envs.sb3 import make_sb3_vec_env
+
+    scenario = Scenario.preset("crowd-30x4")
+    envs = VecFrameStack(make_sb3_vec_env(scenario, n_envs=1), 3)
+    seen: list[np.ndarray] = []
+
+    class Stacked:
+        observation_space = envs.observation_space
+
+        def predict(self, observation: Any, deterministic: bool = False) -> tuple[Any, Any]:
+            seen.append(observation.copy())
+            return np.ones((len(observation), 30), dtype=int), None
+
+    episodes = episode_set(scenario, n_episodes=1, n_slots=4)
+    hindsight_ratio(episodes, decide_with(Stacked()))
+    env = MultiMECEnv(scenario, episode=episodes.episodes[0])
+    frames = [env.reset()[0], *(env.step(np.ones(30, dtype=int))[0] for _ in range(3))]
+    nothing = np.zeros_like(frames[0])
+    for time, observation in enumerate(seen):
+        expected = ([nothing] * 3 + frames[: time + 1])[-3:]
+        assert (observation[0] == np.concatenate(expected)).all()

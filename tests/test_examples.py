@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,19 @@ def test_a_moving_scenario_of_ones_own_comes_from_recorded_rides(tmp_path: Path)
     assert 0.3 < max(ratios) == ratios[1] < 0.9
     scenario = Scenario.from_json(tmp_path / "my-traces.json")
     assert (scenario.n_devices, scenario.n_servers, scenario.absences) == (12, 4, True)
+
+
+def ratios(text: str) -> dict[str, float]:
+    """Return the ratios that examples/moving_world.py prints, by their row's name."""
+    rows = re.findall(r"^(\S.*?)  +(\d\.\d{3}) (?:± \d\.\d{3}|or more)$", text, re.M)
+    return {re.sub(r"[\d,]+ slots", "slots", name): float(ratio) for name, ratio in rows}
+
+
+@pytest.mark.slow
+def test_a_stock_learner_is_trained_in_a_world_that_moves(tmp_path: Path) -> None:
+    printed = run(tmp_path, "examples/moving_world.py", "2048")
+    found = ratios(printed)
+    assert len(found) == len(printed.splitlines())
+    assert all(0.0 < ratio <= 1.0 for ratio in found.values())
+    # What the page shows are the same rows, of 200,000 slots.
+    assert list(found) == list(ratios((ROOT / "docs/dynamics.md").read_text(encoding="utf-8")))

@@ -15,6 +15,7 @@ import pytest
 from gymnasium.error import DependencyNotInstalled
 
 from mec_gym import rendering
+from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.rendering import Frame, Window, draw
 
 pygame = pytest.importorskip("pygame")
@@ -256,7 +257,7 @@ def test_a_trail_leads_where_the_device_was_and_ends_where_it_was_absent() -> No
 
 def test_who_is_absent_is_not_drawn() -> None:
     present = np.array([True, False, True])
-    frame = moving(present=present)
+    frame = moving(present=present, trails_m=np.stack([moving().device_positions_m] * 2))
     np.testing.assert_array_equal(
         draw(frame),
         draw(
@@ -344,6 +345,31 @@ def test_old_gains_and_a_plan_are_named() -> None:
     planned = draw(moving(rival="plan"))
     np.testing.assert_array_equal(plain[:, :600], planned[:, :600])
     assert (plain[:, 600:] != planned[:, 600:]).any()
+
+
+def test_no_optimum_is_named_where_none_is_known() -> None:
+    def known(optimum: bool) -> Frame:
+        env = MultiMECEnv("crowd-30x4", render_mode="rgb_array", optimum=optimum)
+        env.reset(seed=0)
+        env.step(np.ones(30, int))
+        return env.frame()
+
+    assert (known(True).rival, known(False).rival) == ("optimum", "")
+    history = tuple((objective, None) for objective, _ in moving().history)
+    named, bare = (
+        draw(moving(history=history, optimum=None, rival=rival)) for rival in ("optimum", "")
+    )
+    np.testing.assert_array_equal(named[:, :600], bare[:, :600])
+    best = [count_pixels(picture, rendering._BEST) for picture in (named, bare)]
+    assert best[0] > best[1] == 0
+
+
+def test_the_legend_has_trails_where_there_are_some() -> None:
+    here = moving().device_positions_m
+    without, with_trails = draw(moving()), draw(moving(trails_m=np.stack([here] * 2)))
+    rows, _ = np.nonzero((without != with_trails).any(axis=-1))  # nobody moved: only the legend
+    assert len(rows) > 0
+    assert rows.max() < 34
 
 
 @pytest.mark.parametrize(

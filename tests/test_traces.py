@@ -47,7 +47,7 @@ def make(tmp_path: Path) -> Any:
 
 @given(
     st.lists(st.floats(0.01, 50.0), min_size=1, max_size=12),
-    st.lists(st.floats(-60.0, 200.0), min_size=1, max_size=30),
+    st.lists(st.integers(-60_000, 200_000).map(lambda ms: ms / 1e3), min_size=1, max_size=30),
     st.floats(0.05, 60.0),
 )
 def test_the_grid_is_interpolated_between_near_samples_only(

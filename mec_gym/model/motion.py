@@ -43,8 +43,8 @@ def walk_leg(
     way = target - position
     distance = np.hypot(way[..., 0], way[..., 1])
     needed = distance / speed
-    part = np.minimum(seconds / np.maximum(needed, 1e-300), 1.0)
     arrived = needed <= seconds
+    part = np.where(arrived, 1.0, seconds / np.where(arrived, 1.0, needed))
     after = np.where(arrived[..., None], target, position + part[..., None] * way)
     return after, np.where(arrived, rest - (seconds - needed), rest)
 

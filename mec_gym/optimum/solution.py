@@ -20,8 +20,6 @@ from mec_gym.model.arrays import (
     Array,
     as_numpy,
     contiguous,
-    entry_of_choice,
-    pick,
     sum_by_server,
 )
 from mec_gym.model.assignment import checked_assignment, require_sizes
@@ -197,6 +195,8 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
     time = computing_time(xp, slot.cycles, constants.local_frequency_hz, running=True)
     local = weighted_cost(time, constants.local_power_w * time, *weights)
     if not np.all(can_execute_locally):
+        if xp is not np:
+            can_execute_locally = xp.asarray(can_execute_locally, device=local.device)
         local = xp.where(can_execute_locally, local, xp.full_like(local, float("inf")))
     costs = xp.concat([local[..., None, :], links], axis=-2)
     return contiguous(xp.moveaxis(costs, -1, -2))
@@ -250,21 +250,24 @@ def counterfactuals(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
     constants = constants_of(scenario, slot.gains)
     xp = constants.xp
     cost = choice_costs(constants, slot, scenario.can_execute_locally)
-    root = root_work(constants, slot.cycles)
-    root = xp.broadcast_to(root, checked.shape)
-    loads = sum_by_server(xp, root, checked, scenario.n_servers)
-    away = xp.astype(checked > 0, root.dtype)
-    at_own = entry_of_choice(xp, loads, checked)
-    own_speed = pick(xp, constants.frequency_by_choice, checked)
-    own_cost = xp.take_along_axis(cost, checked[..., None], axis=-1)[..., 0]
-    spared = own_cost + away * root * (2.0 * at_own - root) / own_speed
-    mine = _one_of(xp, checked, scenario.n_servers, root.dtype)
-    others = loads[..., None, 1:] - mine * root[..., None]
-    more = root[..., None] * (2.0 * others + root[..., None]) / constants.server_frequency_hz
-    links = cost[..., 1:] + more
-    choices = xp.concat([cost[..., :1], links], axis=-1)
-    objective = price(constants, slot, checked)[2].sum(-1)
-    return objective[..., None, None] - spared[..., None] + choices
+    cost = xp.broadcast_to(cost, (*checked.shape, cost.shape[-1]))
+    root = xp.broadcast_to(root_work(constants, slot.cycles), checked.shape)
+    loads = sum_by_server(xp, root, checked, scenario.n_servers)[..., None, 1:]
+    speed = constants.server_frequency_hz
+    mine = _one_of(xp, checked, scenario.n_servers, root.dtype) * root[..., None]
+    others = loads - mine
+    own = xp.take_along_axis(cost, checked[..., None], axis=-1)[..., 0]
+    # What all others cost: summed, since a difference would lose it beside a dear device.
+    before, after = (
+        xp.cumulative_sum(own, axis=-1),
+        xp.cumulative_sum(xp.flip(own, axis=-1), axis=-1),
+    )
+    nothing = xp.zeros_like(own[..., :1])
+    rest = xp.concat([nothing, before[..., :-1]], axis=-1)
+    rest = rest + xp.concat([xp.flip(after, axis=-1)[..., 1:], nothing], axis=-1)
+    rest = rest + xp.sum(others * (others / speed), axis=-1)
+    more = root[..., None] * (2.0 * others + root[..., None]) / speed
+    return rest[..., None] + xp.concat([cost[..., :1], cost[..., 1:] + more], axis=-1)
 
 
 def _one_of(xp: Any, assignment: Array, n_servers: int, dtype: Any) -> Array:

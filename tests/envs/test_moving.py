@@ -460,6 +460,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "way": ({"decorrelation_m": 0.0}, "decorrelation_m must be finite, > 0"),
     "seconds": ({"migration_s": -1.0}, "migration_s must be"),
     "slot": ({"slot_s": 0.0}, "slot_s must be finite, > 0"),
+    "no pair": ({"mobility": [0.5, GaussMarkov(1.0)]}, r"must be pairs \(share, law\); got 0.5"),
+    "no speed": ({"mobility": {"gauss_markov": {}}}, "as 'gauss_markov' lacks speed_mps"),
+    "legs": ({"mobility": RandomWaypoint(), "slot_s": 1e9}, "slot_s must be short enough"),
+    "long": ({"csi_delay_slots": 1001}, "csi_delay_slots must be an integer within 0...1000"),
     "devices": ({"mobility": Traces(np.zeros((2, 3, 2)), 1.0)}, "must hold n_devices=30 devices"),
 }
 
@@ -503,6 +507,12 @@ def test_an_episode_of_another_scenario_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"PK nothing")
     with pytest.raises(ValueError, match=r"must be an episode that Episode\.save wrote"):
         Episode.load(tmp_path / "bad.npz")
+    path.save(tmp_path / "cut.npz")
+    whole = (tmp_path / "cut.npz").read_bytes()
+    for cut in (whole[:-9], whole[: len(whole) // 2], b""):
+        (tmp_path / "cut.npz").write_bytes(cut)
+        with pytest.raises(ValueError, match=r"must be an episode that Episode\.save wrote"):
+            Episode.load(tmp_path / "cut.npz")
     with pytest.raises(FileNotFoundError):
         Episode.load(tmp_path / "absent.npz")
     with pytest.raises(ValueError, match="n_slots must be an integer >= 1"):

@@ -52,6 +52,20 @@ def test_random_waypoint_keeps_its_speeds_and_pauses() -> None:
     assert (steps == 0).mean() == pytest.approx(4.0 / (travelling + 5.0), rel=0.15)
 
 
+def test_random_waypoint_is_the_same_law_in_long_slots() -> None:
+    law = RandomWaypoint(low_mps=5.0, high_mps=5.001, pause_s=0.0)
+    shares = []
+    for slot_s, every in ((60.0, 1), (1.0, 60)):
+        scenario = world(
+            area_m=(50.0, 50.0), server_positions=[(9, 9), (9, 41)], mobility=law, slot_s=slot_s
+        )
+        path = episode(scenario, seed=0, n_slots=1 + 12 * every)
+        place = path.device_positions_m[every::every]
+        shares.append((np.abs(place - 25.0) < 12.5).all(-1).mean())
+    assert shares[0] == pytest.approx(shares[1], abs=0.03)
+    assert shares[0] > 0.3  # who travels from point to point is often in the middle
+
+
 def test_shadowing_has_its_spread_and_its_distance() -> None:
     scenario = world(
         mobility=GaussMarkov(5.0, memory=0.99, spread=0.01),

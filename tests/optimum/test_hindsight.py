@@ -15,6 +15,8 @@ from scipy.sparse import lil_matrix
 from mec_gym import (
     GaussMarkov,
     Scenario,
+    Slot,
+    Traces,
     Uniform,
     counterfactuals,
     episode,
@@ -32,7 +34,10 @@ SEEDS = st.integers(0, 2**31)
 def scenario_of(seed: int, n_devices: int, n_servers: int, **fields: Any) -> Scenario:
     """Return a small world in which nearly everything that matters is drawn."""
     rng = np.random.default_rng(seed)
-    unequal = bool(rng.integers(2))
+    unequal, recorded = bool(rng.integers(2)), bool(rng.integers(2))
+    # Recorded devices come and go.
+    places = rng.uniform(0, 50, (5, n_devices, 2))
+    places[1:][rng.random((4, n_devices)) < 0.4] = np.nan
     return Scenario(
         **(
             {
@@ -43,10 +48,10 @@ def scenario_of(seed: int, n_devices: int, n_servers: int, **fields: Any) -> Sce
                 "server_frequency_hz": tuple(rng.uniform(1e9, 2e10, n_servers)),
                 "server_positions": rng.uniform(0, 50, (n_servers, 2)),
                 "max_power_w": tuple(rng.choice([0.5, 1.5], n_devices)),
-                "mobility": GaussMarkov(float(rng.uniform(1, 20))),
+                "mobility": Traces(places, 1.5) if recorded else GaussMarkov(rng.uniform(1, 20)),
                 "migration_s": tuple(rng.choice([0.0, 0.3, 2.0, 30.0], n_devices)),
                 "migration_j": float(rng.choice([0.0, 1.0])),
-                "layout": "redrawn",
+                "layout": "fixed" if recorded else "redrawn",
             }
             | fields
         )
@@ -59,7 +64,7 @@ def cost_of(scenario: Scenario, path: Episode, plan: np.ndarray) -> float:
     for time in range(path.n_slots):
         slot = path.slots[time].hosted(hosts)
         total += float(evaluate(scenario, slot, plan[time]).objective)
-        hosts = np.where(plan[time] > 0, plan[time], hosts)
+        hosts = np.where((plan[time] > 0) & (slot.cycles > 1.0), plan[time], hosts)
     return total
 
 
@@ -103,7 +108,8 @@ def test_no_policy_passes_the_bound(seed: int) -> None:
     hosts = np.zeros(n_devices, dtype=np.int64)
     for time in range(path.n_slots):
         myopic[time] = solve(scenario, path.slots[time].hosted(hosts)).assignment
-        hosts = np.where(myopic[time] > 0, myopic[time], hosts)
+        moved = (myopic[time] > 0) & (path.cycles[time] > 1.0)
+        hosts = np.where(moved, myopic[time], hosts)
     random = legal(scenario, rng, myopic.shape)
     for plan in (myopic, random, found.assignment, solve(scenario, path.slots).assignment):
         assert found.lower_bound <= cost_of(scenario, path, plan) * (1 + 1e-12)
@@ -113,7 +119,7 @@ def test_no_policy_passes_the_bound(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_integer_programme_lies_between_bound_and_plan(seed: int) -> None:
     # Equal tasks: the k-th device on a server costs s²(2k − 1)/F more, which is linear.
-    scenario = scenario_of(seed, 5, 2, cycles=2e9)
+    scenario = scenario_of(seed, 5, 2, cycles=2e9, mobility=GaussMarkov(9.0), layout="redrawn")
     path = episode(scenario, seed, n_slots=4)
     found = hindsight(scenario, path)
     best = _milp(scenario, path)
@@ -225,6 +231,23 @@ def test_counterfactuals_are_what_evaluate_says(seed: int) -> None:
             continue
         expected = evaluate(scenario, slots, other).objective
         assert table[:, device, choice] == pytest.approx(expected, rel=1e-10)
+    # One slot and several decisions, and torch, whatever eq. (7) forbids.
+    several = counterfactuals(scenario, slots[0], decided)
+    assert several[0] == pytest.approx(table[0], rel=1e-12)
+    torch = pytest.importorskip("torch")
+    tensors = [torch.as_tensor(part) for part in (slots.gains, slots.data_bits, slots.cycles)]
+    there = Slot(*tensors, hosts=torch.as_tensor(np.array(slots.hosts)))
+    found = counterfactuals(scenario, there, torch.as_tensor(decided))
+    assert found.numpy() == pytest.approx(table, rel=1e-9)
+
+
+def test_counterfactuals_keep_their_digits_beside_a_dear_device() -> None:
+    scenario = Scenario(n_devices=2, n_servers=2, migration_s=(1e29, 0.0))
+    slot = Slot(np.full((2, 2), 1e-6), 8e5, 1e9, hosts=[1, 1])
+    table = counterfactuals(scenario, slot, [2, 0])
+    for choice in (0, 1):
+        expected = evaluate(scenario, slot, [choice, 0]).objective
+        assert table[0, choice] == pytest.approx(expected, rel=1e-12)
 
 
 def test_hosts_before_the_episode_save_their_placement() -> None:
