@@ -12,7 +12,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from baselines.forecast import Forecast
-from baselines.moving import SkiRental, Smoothed, by_class, follow, placed_then_stays, stays
+from baselines.moving import (
+    MeasuredSpeed,
+    SkiRental,
+    Smoothed,
+    by_class,
+    follow,
+    placed_then_stays,
+    stays,
+)
 from baselines.prices import best_discount, mean_prices, posted_prices
 from baselines.rules import best_quota, greedy, local, optimal, quota, random, remote
 from baselines.search import differential_evolution, particle_swarm
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
         ByClassOffloading,
         FollowOffloading,
         ForecastOffloading,
+        MeasuredSpeedOffloading,
         SkiRentalOffloading,
         SmoothedOffloading,
         StaysOffloading,
@@ -46,6 +55,7 @@ _MOVING = (
     "ByClassOffloading",
     "FollowOffloading",
     "ForecastOffloading",
+    "MeasuredSpeedOffloading",
     "SkiRentalOffloading",
     "SmoothedOffloading",
     "StaysOffloading",
@@ -63,6 +73,8 @@ __all__ = [
     "ForecastOffloading",
     "GreedyOffloading",
     "LocalExecution",
+    "MeasuredSpeed",
+    "MeasuredSpeedOffloading",
     "Optimal",
     "ParticleSwarm",
     "PostedPrices",

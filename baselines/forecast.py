@@ -36,6 +36,12 @@ FADING_MEAN, FADING_VARIANCE = -float(np.euler_gamma), np.pi**2 / 6.0
 """Of the logarithm of a unit-mean exponential power, l_ij of eq. (3)."""
 
 
+def gains_say_positions(scenario: Scenario) -> bool:
+    """Return whether seen gains depend on present distances alone."""
+    blurred = scenario.fading != "none" or scenario.shadowing_db or scenario.csi_delay_slots
+    return not blurred
+
+
 @dataclass(frozen=True)
 class Forecast:
     """Decide by what hosts are worth on the path that the model predicts; see the module.

@@ -6,19 +6,20 @@ who knows the path over the policy's cost. What rules have to tune is tuned on o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.forecast import HORIZONS, Forecast
+from baselines.forecast import HORIZONS, Forecast, gains_say_positions
 from baselines.moving import (
     SMOOTHED,
     STAYS,
     WAYS,
     Acting,
+    MeasuredSpeed,
     SkiRental,
     Smoothed,
     best_of,
@@ -47,12 +48,18 @@ from mec_gym.model.episode import Episode
 ALIKE = ("all local", "blind", "myopic", "never", "keep what pays", "follow", "stays-H")
 """Rules of one number at most, which know nothing of speeds and remember nothing."""
 
+REMEMBERING = ("ski rental", "smoothed", "measured speed")
+"""Rules that see gains alone, as those, and remember."""
+
 KNOWING = ("by class", "forecast")
-"""Rules that know how fast each device is, or the model of movement."""
+"""Rules that know how fast each device is, or the model of movement, besides what they see."""
+
+PLACING = ("follow by positions", "forecast by positions")
+"""Rules that take present positions from where no observation has them."""
 
 ROOM, LEFT = 0.92, 0.03
-"""A world tells policies apart where simple rules stay below, and one that knows is so much above.
-"""
+"""A world tells policies apart where rules of one number stay below `ROOM`, and one that knows is
+`LEFT` above. Rules that remember are no part of it: gains over time give speeds away."""
 
 
 def kept_local(scenario: Scenario, slot: Slot, horizon: float) -> NDArray[np.int64]:
@@ -92,39 +99,53 @@ class HeadRoom:
     @property
     def best_simple(self) -> str:
         """The best rule that has one number at most, and knows and remembers nothing more."""
-        return max(ALIKE, key=lambda rule: self.ratio[rule].mean)
+        return self._best(ALIKE)
 
     @property
-    def best_unknowing(self) -> str:
-        """The best rule that knows neither speeds nor the model of movement."""
-        others = [rule for rule in self.ratio if rule not in KNOWING]
-        return max(others, key=lambda rule: self.ratio[rule].mean)
+    def best_seeing(self) -> str:
+        """The best rule that has gains and their history alone."""
+        return self._best((*ALIKE, *REMEMBERING))
 
     @property
     def best_knowing(self) -> str:
         """The best of those that know."""
-        return max(KNOWING, key=lambda rule: self.ratio[rule].mean)
+        return self._best(KNOWING)
 
     @property
     def discriminates(self) -> bool:
-        """Whether knowledge is worth `LEFT`, and rules without it stay below `ROOM`."""
-        below, above = (self.ratio[rule].mean for rule in (self.best_unknowing, self.best_knowing))
+        """Whether knowledge is worth `LEFT` more than one number, which stays below `ROOM`."""
+        below, above = (self.ratio[rule].mean for rule in (self.best_simple, self.best_knowing))
         return below <= ROOM and above >= below + LEFT
+
+    def _best(self, rules: Iterable[str]) -> str:
+        return max(
+            (one for one in rules if one in self.ratio), key=lambda one: self.ratio[one].mean
+        )
 
 
 def moving_rules(
     paths: Sequence[Episode],
     ways: Sequence[float] = WAYS,
 ) -> Iterator[tuple[str, Decide, Any]]:
-    """Yield the rules by name, as policies, with the numbers that are best on episodes."""
-    plain: Mapping[str, Decide] = {
+    """Yield the rules by name, as policies, with the numbers that are best on episodes.
+
+    Where gains do not say positions, what is decided by them has names of its own.
+    """
+    readable = gains_say_positions(paths[0].scenario)
+    plain: dict[str, Decide] = {
         "all local": knowing(local),
         "blind": knowing(stays, np.inf),
         "myopic": knowing(stays, 1.0),
         "never": knowing(placed_then_stays, 0.0),
-        "follow": lambda scenario, slot, layout, _: follow(scenario, slot, -layout.distances_m),
+        "follow": knowing(follow),
         "ski rental": Acting(SkiRental()),
     }
+    if not readable:
+        plain |= {
+            "follow by positions": lambda scenario, slot, layout, _: follow(
+                scenario, slot, -layout.distances_m
+            )
+        }
     for name, decide in plain.items():
         yield name, decide, None
     families: Mapping[str, tuple[Sequence[Any], Any]] = {
@@ -132,7 +153,11 @@ def moving_rules(
         "stays-H": (STAYS, lambda number: knowing(placed_then_stays, number)),
         "smoothed": (SMOOTHED, lambda numbers: Acting(Smoothed(*numbers))),
         "by class": (ways, lambda number: knowing(by_class, number)),
-        "forecast": (HORIZONS, lambda number: Acting(Forecast(number))),
+        "measured speed": (ways, lambda number: Acting(MeasuredSpeed(number))),
+        "forecast" if readable else "forecast by positions": (
+            HORIZONS,
+            lambda number: Acting(Forecast(number)),
+        ),
     }
     for name, (candidates, acting) in families.items():
         number = best_of(candidates, acting, paths)
@@ -196,18 +221,23 @@ _TITLES = {
     "never": "never: placed once",
     "keep what pays": "servers keep what pays, moves for μ/H (local knowledge)",
     "stays-H": "placed, then moves for μ/H",
-    "follow": "always follow: the nearest server or none",
+    "follow": "always follow: the server with the best seen gain or none",
+    "follow by positions": "always follow: the nearest server or none (knows positions)",
     "ski rental": "ski rental",
     "smoothed": "moves for μ/H, to links that were better for a while",
-    "by class": "moves for μ/H, H = 1 + c/v by speed",
+    "measured speed": "moves for μ/H, H = 1 + c/v by speed measured in gains",
+    "by class": "moves for μ/H, H = 1 + c/v by mean speed",
     "forecast": "forecast over some slots",
+    "forecast by positions": "forecast over some slots (knows positions)",
 }
 _NUMBERS = {
     "keep what pays": "H = {}",
     "stays-H": "H = {}",
     "smoothed": "memory, H = {}",
+    "measured speed": "c = {} m",
     "by class": "c = {} m",
     "forecast": "{} slots",
+    "forecast by positions": "{} slots",
 }
 
 
@@ -215,7 +245,8 @@ def headroom_table(rooms: Sequence[HeadRoom]) -> str:
     """Return head-rooms as a Markdown table with intervals, one column per scenario."""
     rows = {"hindsight ratio": [room.name for room in rooms]}
     for rule, title in _TITLES.items():
-        rows[title] = [_with_number(room, rule) for room in rooms]
+        if any(rule in room.ratio for room in rooms):
+            rows[title] = [_with_number(room, rule) for room in rooms]
     rows["*plan of hindsight, which knows the path*"] = [cell(room.plan) for room in rooms]
     rows["*largest gap of the bound*"] = [f"{room.gap:.1e}" for room in rooms]
     rows["*bound, per device and slot*"] = [cell(room.cost) for room in rooms]
@@ -224,6 +255,8 @@ def headroom_table(rooms: Sequence[HeadRoom]) -> str:
 
 
 def _with_number(room: HeadRoom, rule: str) -> str:
+    if rule not in room.ratio:
+        return "–"
     shown = cell(room.ratio[rule])
     if rule not in room.tuned:
         return shown
@@ -234,13 +267,22 @@ def _with_number(room: HeadRoom, rule: str) -> str:
 
 
 def headroom_verdict(room: HeadRoom) -> str:
-    """Return one sentence on what there is to gain in a moving world."""
-    simple, unknowing, knowing_one = (
+    """Return what there is to gain in a moving world."""
+    simple, knowing_one, seeing, *placing = (
         f"{name!r}, {room.ratio[name].mean:.3f}"
-        for name in (room.best_simple, room.best_unknowing, room.best_knowing)
+        for name in (
+            room.best_simple,
+            room.best_knowing,
+            room.best_seeing,
+            *(rule for rule in PLACING if rule in room.ratio),
+        )
     )
     tells = "tells policies apart" if room.discriminates else "does not tell policies apart"
-    return (
+    said = (
         f"{room.name} {tells}: the best rule of at most one number is {simple}; the best that "
-        f"knows neither speeds nor the model is {unknowing}; of those that do, {knowing_one}."
+        f"knows speeds or the model of movement is {knowing_one}. From gains and their "
+        f"history alone {seeing}: a learner with a memory has that to reach."
     )
+    if placing:
+        said += f" With positions, which no observation there holds: {'; '.join(placing)}."
+    return said

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from baselines.tolls import Floats, moving, tolled_problems, tolls
 from mec_gym import Scenario, Slot, counterfactuals
 from mec_gym.evaluation import Decide, episode_costs
+from mec_gym.model.cost import NO_TASK
 from mec_gym.model.episode import Episode, episodes
 from mec_gym.model.layout import Layout
 from mec_gym.optimum import load_problems_apart
@@ -93,6 +94,11 @@ def by_class(scenario: Scenario, slot: Slot, way_m: float) -> Assignment:
     `way_m` c [m] is the way over which a server stays a good one, v_i the mean speed of the
     device's law of movement and τ the time of a slot. Of equal speeds it is one H for all.
 
+    Raises
+    ------
+    ValueError
+        If `way_m` is negative, NaN or infinite.
+
     Examples
     --------
     >>> scenario = Scenario.preset("crowd-30x4")
@@ -103,12 +109,14 @@ def by_class(scenario: Scenario, slot: Slot, way_m: float) -> Assignment:
     return placed_then_stays(scenario, slot, horizons_of(scenario, way_m))
 
 
-def horizons_of(scenario: Scenario, way_m: float) -> Floats:
-    """Return H_i = 1 + c/(v_i τ), shape (N,); infinite for those who stand."""
+def horizons_of(scenario: Scenario, way_m: float, speed_mps: Floats | None = None) -> Floats:
+    """Return H_i = 1 + c/(v_i τ), infinite for those who stand; by default of the mean speeds."""
+    require_number("way_m", way_m, "[0, inf)", unit="m")
+    speed = scenario.mean_speed_mps if speed_mps is None else speed_mps
     if way_m == 0.0:
-        return np.ones(scenario.n_devices)
+        return np.ones(speed.shape)
     with np.errstate(divide="ignore"):
-        return np.asarray(1.0 + way_m / (scenario.mean_speed_mps * scenario.slot_s))
+        return np.asarray(1.0 + way_m / (speed * scenario.slot_s))
 
 
 def follow(scenario: Scenario, slot: Slot, nearness: Floats | None = None) -> Assignment:
@@ -263,12 +271,67 @@ class Smoothed:
         return with_toll(scenario, slot, toll), smooth
 
 
+@dataclass(frozen=True)
+class MeasuredSpeed:
+    """:func:`by_class` with speeds that seen gains give away: it knows no law of movement.
+
+    A gain h says d = sqrt(β0/h), and no device comes nearer to a server, or goes farther from it,
+    faster than it moves: each slot measures the largest change of a distance over τ, which is
+    smoothed over slots. Who has not been measured yet moves for μ, H = 1. Shadowing and fading
+    count as movement.
+
+    Attributes
+    ----------
+    way_m : float, [m]
+        c.
+    memory : float, [1]
+        Part of the smoothed speed that stays from one slot to the next, in [0, 1).
+
+    Examples
+    --------
+    >>> scenario = Scenario.preset("crowd-30x4")
+    >>> rule, speeds = MeasuredSpeed(12.0), None
+    >>> for distance_m in (10.0, 12.0, 14.0):
+    ...     gains = np.full((1, 30, 4), scenario.reference_gain / distance_m**2)
+    ...     decision, speeds = rule.step(scenario, Slot(gains, 8e5, 2e9), None, speeds)
+    >>> speeds[0, 0].round(6)
+    array([14., 14., 14., 14.,  2.])
+    """
+
+    way_m: float = 12.0
+    memory: float = 0.9
+
+    def __post_init__(self) -> None:
+        require_number("way_m", self.way_m, "[0, inf)", unit="m")
+        require_number("memory", self.memory, "[0, 1)")
+
+    def step(
+        self,
+        scenario: Scenario,
+        slot: Slot,
+        layout: Layout | None = None,
+        memory: Floats | None = None,
+    ) -> tuple[Assignment, Floats]:
+        """Return decisions (B, N), and the distances [m] and, last, the speed: (B, N, M + 1)."""
+        distance = np.sqrt(scenario.reference_gain / slot.gains)
+        distance[slot.cycles == NO_TASK] = np.nan  # who is absent is not seen
+        batch, n, m = distance.shape
+        past = np.full((batch, n, m + 1), np.nan) if memory is None else memory
+        measured = np.abs(distance - past[..., :-1]).max(axis=-1) / scenario.slot_s
+        before = np.where(np.isnan(past[..., -1]), measured, past[..., -1])
+        now = np.where(np.isnan(measured), before, measured)
+        speed = now + self.memory * (before - now)
+        horizon = horizons_of(scenario, self.way_m, np.where(np.isnan(speed), np.inf, speed))
+        decision = placed_then_stays(scenario, slot, horizon)
+        return decision, np.concatenate([distance, speed[..., None]], axis=-1)
+
+
 # -- tuning -----------------------------------------------------------------------------------
 
 STAYS = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 20.0, 40.0)
 """H that tuning tries."""
 
-WAYS = (2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 96.0)
+WAYS = (2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 96.0, 192.0, 384.0)
 """c [m] that tuning tries."""
 
 SMOOTHED = tuple((memory, slots) for memory in (0.5, 0.7, 0.8) for slots in (4.0, 6.0, 8.0, 12.0))

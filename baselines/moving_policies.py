@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from baselines.forecast import HORIZONS, Forecast
+from baselines.forecast import HORIZONS, Forecast, gains_say_positions
 from baselines.moving import (
     SMOOTHED,
     STAYS,
     WAYS,
     Acting,
+    MeasuredSpeed,
     Remembering,
     SkiRental,
     Smoothed,
@@ -285,6 +286,47 @@ class SmoothedOffloading(Recalling, Tuned):
         return Smoothed(*self.tuned)
 
 
+class MeasuredSpeedOffloading(Recalling, Tuned):
+    """As :class:`ByClassOffloading` by speeds measured in gains: :class:`baselines.MeasuredSpeed`.
+
+    Parameters
+    ----------
+    way_m : float, optional, [m]
+        c. ``learn`` tunes it by default.
+    memory : float, [1]
+        Part of the smoothed speed that stays from slot to slot.
+    n_tuning_episodes, n_tuning_slots : int
+        As for :class:`StaysOffloading`.
+
+    Examples
+    --------
+    >>> import gymnasium as gym
+    >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="crowd-30x4")
+    >>> action, state = MeasuredSpeedOffloading(env, way_m=12).predict(env.reset(seed=0)[0])
+    >>> state.shape
+    (1, 30, 5)
+    """
+
+    settings = ("way_m", "memory", *Tuned.settings)
+    candidates = WAYS
+
+    def __init__(
+        self, env: Any = None, *, way_m: float | None = None, memory: float = 0.9, **kwargs: Any
+    ) -> None:
+        MeasuredSpeed(WAYS[0] if way_m is None else way_m, memory)
+        self.way_m, self.memory = way_m, memory
+        super().__init__(env, given=way_m, **kwargs)
+
+    def acting(self, number: Any) -> Decide:
+        """Return the rule with c."""
+        return Acting(MeasuredSpeed(number, self.memory))
+
+    def rule(self) -> Remembering:
+        """Return the rule as it is tuned."""
+        assert self.tuned is not None
+        return MeasuredSpeed(self.tuned, self.memory)
+
+
 class ForecastOffloading(Recalling, Tuned):
     """The planner that knows how devices move, by :class:`baselines.Forecast`.
 
@@ -323,8 +365,8 @@ class ForecastOffloading(Recalling, Tuned):
 
     def check_scenario(self, scenario: Scenario) -> None:
         """Refuse worlds in which positions cannot be read out of gains."""
-        blurred = scenario.fading != "none" or scenario.shadowing_db or scenario.csi_delay_slots
-        if scenario.migrates and (blurred or not _spans_plane(scenario)):
+        readable = gains_say_positions(scenario) and _spans_plane(scenario)
+        if scenario.migrates and not readable:
             raise ValueError(
                 "a forecast from observations needs gains that say where devices are: "
                 "fading='none', shadowing_db=0, csi_delay_slots=0 and given server_positions that "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from baselines.tolls import Floats
+from baselines.tolls import Floats, require_toll
 from mec_gym import Scenario, Slot, evaluate, solve
 from mec_gym.allocation import root_work
 from mec_gym.model.constants import constants_of
@@ -51,7 +51,8 @@ def posted_prices(
     Raises
     ------
     ValueError
-        If `prices` has not M entries, or one is negative or not finite.
+        If `prices` has not M entries, or one is negative or not finite; if a toll is negative or
+        NaN, or a device's are all infinite.
 
     Examples
     --------
@@ -61,6 +62,7 @@ def posted_prices(
     (array([1, 1]), array([0, 0]))
     """
     price = require_prices(scenario, prices)
+    toll = None if toll is None else require_toll(scenario, slot, toll)
     if slot.batch_shape and slot.gains.size > LARGEST_BATCH:
         rows = np.broadcast_to(price, (*slot.batch_shape, scenario.n_servers))
         tolls = [None] * len(rows) if toll is None else toll

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.tolls import Floats, tolled_problems
+from baselines.tolls import Floats, require_toll, tolled_problems
 from mec_gym import Scenario, Slot, evaluate, solve
 from mec_gym.model.world import World
 from mec_gym.optimum.problem import LoadProblem
@@ -172,12 +172,18 @@ def greedy(scenario: Scenario, slot: Slot, *, toll: Floats | None = None) -> Ass
     toll : ndarray, shape (..., N, M + 1), [1], optional
         What choices cost in the place of μ, e.g. of :func:`baselines.tolls.tolls`.
 
+    Raises
+    ------
+    ValueError
+        If a toll is negative or NaN, or a device's are all infinite.
+
     Examples
     --------
     >>> scenario = Scenario(n_devices=2, n_servers=1, server_frequency_hz=1e12)
     >>> greedy(scenario, Slot([[1e-6], [1e-6]], 8e5, 1e9))
     array([1, 1])
     """
+    toll = None if toll is None else require_toll(scenario, slot, toll)
     decisions = np.empty(slot.gains.shape[:-1], dtype=np.int64)
     for index in np.ndindex(slot.batch_shape):
         own = None if toll is None else toll[index][None]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from mec_gym import Scenario, Slot
 from mec_gym.model.cost import migrates
 from mec_gym.optimum import LoadProblems, load_problems, load_problems_apart
+from mec_gym.validation import real_array, refuse_where, require_within
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +36,11 @@ def tolls(
     first : float or array_like, shape (..., N), [slots]
         H of a service's first placement, the same by default.
 
+    Raises
+    ------
+    ValueError
+        If an H is negative or NaN.
+
     Examples
     --------
     >>> scenario = Scenario(n_devices=2, n_servers=2, migration_s=8.0)
@@ -44,14 +50,31 @@ def tolls(
            [0., 0., 2.]])
     """
     kappa = scenario.migration_cost
+    given = {"horizon": horizon, "first": horizon if first is None else first}
+    for name, slots in given.items():
+        require_within(name, real_array(name, slots), 0.0, np.inf, "must be >= 0 [slots]")
     with np.errstate(divide="ignore", invalid="ignore"):
         later, start = (
             np.where(kappa > 0.0, kappa / np.asarray(slots, dtype=np.float64), 0.0)
-            for slots in (horizon, horizon if first is None else first)
+            for slots in given.values()
         )
     placed = np.zeros(1, dtype=bool) if slot.hosts is None else slot.hosts > 0
     toll = np.where(placed, later, start)
     return np.where(moving(scenario, slot), toll[..., None], 0.0)
+
+
+def require_toll(scenario: Scenario, slot: Slot, toll: ArrayLike) -> Floats:
+    """Return tolls as an array, or raise ``ValueError`` for what is none, [1]."""
+    array = real_array("toll", toll)
+    shape = (*slot.gains.shape[:-1], scenario.n_servers + 1)
+    if array.shape != shape:
+        raise ValueError(f"toll must have shape {shape}; got {array.shape}.")
+    require_within("toll", array, 0.0, np.inf, "must be >= 0")
+    allowed = array[..., 0] < np.inf
+    allowed &= scenario.can_execute_locally
+    allowed |= (array[..., 1:] < np.inf).any(axis=-1)
+    refuse_where(~allowed, "toll", "must leave each device a finite choice", array.min(axis=-1))
+    return array
 
 
 def tolled_problems(scenario: Scenario, slots: Slot, toll: Floats | None = None) -> LoadProblems:

@@ -335,6 +335,11 @@ _MOVING = {
         "SmoothedOffloading",
         f"{_WHOLE_SLOT}, those before, and two numbers tuned on other episodes",
     ),
+    "measured-speed": _Entry(
+        "place, then stays-H by measured speed",
+        "MeasuredSpeedOffloading",
+        f"{_WHOLE_SLOT}, those before, and c tuned on other episodes",
+    ),
     "forecast": _Entry(
         "forecast",
         "ForecastOffloading",

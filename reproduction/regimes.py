@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from baselines.headroom import HeadRoom, headroom_table, headroom_verdict, measure_headroom
+from baselines.headroom import (
+    PLACING,
+    HeadRoom,
+    headroom_table,
+    headroom_verdict,
+    measure_headroom,
+)
 from baselines.regimes import Regime, measure_regime, regime_table, verdict
 from mec_bench.cli import complain, count
 from mec_bench.system import system
@@ -115,12 +121,21 @@ def content(regimes: Sequence[Regime], rooms: Sequence[HeadRoom]) -> dict[str, A
         "moving": headroom_table(rooms),
         "moving_verdicts": [headroom_verdict(room) for room in rooms],
         "unmeasured": _unmeasured(rooms),
+        "gaps": _gaps(rooms),
     }
 
 
 def _unmeasured(rooms: Sequence[HeadRoom]) -> list[str]:
     names = {name for name in Scenario.presets() if Scenario.preset(name).dynamic}
     return sorted(names - {room.name for room in rooms})
+
+
+def _gaps(rooms: Sequence[HeadRoom]) -> list[tuple[str, str]]:
+    """Return the rules that rooms lack, by name, but for those that positions decide."""
+    placed = {"forecast", *PLACING}
+    rules = {rule for room in rooms for rule in room.ratio if rule not in placed}
+    lacking = [(room.name, " and ".join(sorted(rules - {*room.ratio}))) for room in rooms]
+    return [(name, missing) for name, missing in lacking if missing]
 
 
 def _regime(raw: dict[str, Any]) -> Regime:

@@ -18,6 +18,8 @@ from baselines import (
     FollowOffloading,
     Forecast,
     ForecastOffloading,
+    MeasuredSpeed,
+    MeasuredSpeedOffloading,
     SkiRental,
     SkiRentalOffloading,
     Smoothed,
@@ -47,6 +49,7 @@ POLICIES: dict[str, tuple[type[SlotPolicy], dict[str, Any], Decide]] = {
         {"memory": 0.8, "horizon": 8.0},
         Acting(Smoothed(0.8, 8.0)),
     ),
+    "measured speed": (MeasuredSpeedOffloading, {"way_m": 12.0}, Acting(MeasuredSpeed(12.0))),
     "forecast": (ForecastOffloading, {"horizon": 6}, Acting(Forecast(6))),
 }
 EVERY = pytest.mark.parametrize("name", POLICIES)
@@ -84,7 +87,7 @@ def test_policies_are_their_rules_in_episode_after_episode(name: str) -> None:
         np.testing.assert_allclose(copy, np.tile(expected, 2), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["ski rental", "smoothed", "forecast"])
+@pytest.mark.parametrize("name", ["ski rental", "smoothed", "measured speed", "forecast"])
 def test_a_memory_changes_what_is_decided(name: str) -> None:
     cls, arguments, _ = POLICIES[name]
     _, env = shown(1)
@@ -109,7 +112,9 @@ def test_policies_learn_are_evaluated_and_come_back_from_files(name: str, tmp_pa
     assert (costs(again, env) == costs(model, env)).all()
 
 
-@pytest.mark.parametrize("cls", [StaysOffloading, ByClassOffloading, SmoothedOffloading])
+@pytest.mark.parametrize(
+    "cls", [StaysOffloading, ByClassOffloading, SmoothedOffloading, MeasuredSpeedOffloading]
+)
 def test_what_is_not_given_is_tuned(cls: type[SlotPolicy]) -> None:
     _, env = shown(3)
     model = cls(env, n_tuning_episodes=1, n_tuning_slots=6)
@@ -154,6 +159,8 @@ def test_positions_are_read_out_of_gains() -> None:
         (StaysOffloading, {"horizon": -1.0}, "horizon must be a number in"),
         (StaysOffloading, {"horizon": np.inf}, "horizon must be a number in"),
         (ByClassOffloading, {"way_m": -1.0}, "way_m must be a number in"),
+        (MeasuredSpeedOffloading, {"way_m": -1.0}, "way_m must be a number in"),
+        (MeasuredSpeedOffloading, {"memory": 1.0}, "memory must be a number in"),
         (SmoothedOffloading, {"memory": 0.5}, "must both be given"),
         (SmoothedOffloading, {"memory": 1.0, "horizon": 2.0}, "memory must be a number in"),
         (ForecastOffloading, {"horizon": -1}, "horizon must be"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from baselines.forecast import Forecast, _correlation
 from baselines.headroom import (
+    PLACING,
     HeadRoom,
     headroom_table,
     headroom_verdict,
@@ -19,6 +21,7 @@ from baselines.headroom import (
 )
 from baselines.moving import (
     Acting,
+    MeasuredSpeed,
     SkiRental,
     Smoothed,
     by_class,
@@ -33,8 +36,8 @@ from baselines.prices import posted_prices
 from baselines.rules import greedy, optimal
 from baselines.tolls import tolled_problems, tolls
 from mec_gym import GaussMarkov, Scenario, Slot, episode, solve
-from mec_gym.evaluation import Decide, episode_set, hindsight_ratio
-from mec_gym.model.cost import hosts_after, migrates
+from mec_gym.evaluation import Decide, Estimate, episode_set, hindsight_ratio
+from mec_gym.model.cost import NO_TASK, hosts_after, migrates
 from mec_gym.model.episode import Episode, Recorded
 
 CROWD = Scenario(
@@ -61,6 +64,7 @@ RULES: dict[str, Decide] = {
     "by class": knowing(by_class, 12.0),
     "ski rental": Acting(SkiRental()),
     "smoothed": Acting(Smoothed()),
+    "measured speed": Acting(MeasuredSpeed()),
     "forecast": Acting(Forecast(6)),
 }
 
@@ -181,6 +185,53 @@ def test_smoothing_without_a_memory_is_the_rule_without() -> None:
     assert (decision == placed_then_stays(CROWD, slot, 5.0)).all()
 
 
+def moving_away(speed_mps: np.ndarray, n_slots: int) -> list[Slot]:
+    """Return slots in which the distance to the first server grows at speeds (N,)."""
+    rng = np.random.default_rng(0)
+    distance = rng.uniform(5.0, 30.0, (CROWD.n_devices, CROWD.n_servers))
+    hosts = rng.integers(CROWD.n_servers + 1, size=(n_slots, 1, CROWD.n_devices))
+    slots = []
+    for host in hosts:
+        distance[:, 0] += speed_mps * CROWD.slot_s
+        gains = CROWD.reference_gain / distance[None] ** 2
+        slots.append(Slot(gains, 8e5, 2e9, hosts=host))
+    return slots
+
+
+def test_who_measures_the_mean_speeds_decides_as_who_knows_them() -> None:
+    first, *slots = moving_away(CROWD.mean_speed_mps, 6)
+    decision, memory = MeasuredSpeed(12.0).step(CROWD, first)
+    assert (decision == placed_then_stays(CROWD, first, 1.0)).all()  # nothing is measured yet
+    for slot in slots:
+        decision, memory = MeasuredSpeed(12.0).step(CROWD, slot, None, memory)
+        assert (decision == by_class(CROWD, slot, 12.0)).all()
+    assert not (by_class(CROWD, slot, 12.0) == placed_then_stays(CROWD, slot, 1.0)).all()
+
+
+def test_measured_speeds_are_smoothed_and_absent_devices_keep_theirs() -> None:
+    slow, fast = (moving_away(np.full(12, speed), 2) for speed in (1.0, 5.0))
+    rule, memory = MeasuredSpeed(12.0, 0.75), None
+    for slot in slow:
+        _, memory = rule.step(CROWD, slot, None, memory)
+    away = Slot.trusted(fast[0].gains, slow[0].data_bits, np.full((1, 12), NO_TASK))
+    _, after = rule.step(CROWD, away, None, memory)
+    _, after = rule.step(CROWD, fast[0], None, after)  # the first sight since
+    np.testing.assert_allclose(after[..., -1], 1.0)
+    _, after = rule.step(CROWD, fast[1], None, after)
+    np.testing.assert_allclose(after[..., -1], 0.75 * 1.0 + 0.25 * 5.0)
+
+
+def test_no_device_is_measured_as_faster_than_it_moves() -> None:
+    path, memory = episode(CROWD, seed=13, n_slots=30), None
+    way = np.diff(path.device_positions_m, axis=0)
+    for at in range(path.n_slots):
+        _, memory = MeasuredSpeed(12.0, 0.0).step(CROWD, path.slots[at][None], None, memory)
+        if at:
+            speed = np.hypot(*way[at - 1].T) / CROWD.slot_s
+            assert (memory[0, :, -1] <= speed * (1 + 1e-9)).all()
+            assert memory[0, :, -1].sum() > 0.5 * speed.sum()
+
+
 def test_renters_buy_when_they_have_paid_the_price() -> None:
     scenario = Scenario(n_devices=1, n_servers=1, migration_s=3.0)
     slot, memory, made = Slot([[[1e-6]]], 8e5, 1e9), None, []
@@ -205,6 +256,45 @@ def test_greedy_and_posted_prices_take_tolls() -> None:
     assert (posted_prices(CROWD, slot, prices, toll=0.0 * own) == free).all()
     alone = kept_local(CROWD, slot[0], 0.0)
     assert ((alone == 0) | (slot.hosts[0] == 0) | (alone == slot.hosts[0])).all()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -3.0, [4.0] * 11 + [-1.0]])
+def test_horizons_that_are_none_are_refused(wrong: Any) -> None:
+    slot = hosted_slot(14)
+    for name, given in (("horizon", (wrong,)), ("first", (2.0, wrong))):
+        with pytest.raises(ValueError, match=rf"^{name} must be >= 0 \[slots\]; got (nan|-)"):
+            stays(CROWD, slot, *given)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -1.0, np.inf])
+def test_ways_that_are_none_are_refused(wrong: float) -> None:
+    for rule in (lambda: by_class(CROWD, hosted_slot(14), wrong), lambda: MeasuredSpeed(wrong)):
+        with pytest.raises(ValueError, match=r"^way_m must be a number in \[0, inf\) \[m\]; got"):
+            rule()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (np.nan, "must be >= 0; got nan at index"),
+        (-1.0, "must be >= 0; got -1.0 at index"),
+        (np.inf, "must leave each device a finite choice"),
+        (None, r"must have shape \(4, 12, 4\); got \(4, 12, 3\)"),
+    ],
+)
+def test_tolls_that_are_none_are_refused(wrong: float | None, words: str) -> None:
+    slot = hosted_slot(14)
+    toll = tolls(CROWD, slot)
+    if wrong is None:
+        toll = toll[..., 1:]
+    else:
+        toll[1, 2] = wrong
+    for rule in (
+        lambda: greedy(CROWD, slot, toll=toll),
+        lambda: posted_prices(CROWD, slot, 0.0, toll=toll),
+    ):
+        with pytest.raises(ValueError, match=f"^toll {words}"):
+            rule()
 
 
 # -- forecast ---------------------------------------------------------------------------------
@@ -287,7 +377,8 @@ def room() -> HeadRoom:
 
 def test_head_rooms_have_every_rule_and_its_number(room: HeadRoom) -> None:
     assert all(0 < one.mean <= 1 for one in room.ratio.values())
-    assert set(room.tuned) == {"keep what pays", "stays-H", "smoothed", "by class", "forecast"}
+    tuned = {"keep what pays", "stays-H", "smoothed", "measured speed", "by class", "forecast"}
+    assert set(room.tuned) == tuned
     assert max(one.mean for one in room.ratio.values()) <= room.plan.mean
     assert room.plan.mean >= 1 - room.gap
     table = headroom_table([room, room])
@@ -300,7 +391,35 @@ def test_head_rooms_have_every_rule_and_its_number(room: HeadRoom) -> None:
 def test_a_world_tells_policies_apart_by_what_knowledge_is_worth(room: HeadRoom) -> None:
     said = headroom_verdict(room)
     assert ("does not tell" in said) != room.discriminates
-    assert room.ratio[room.best_simple].mean <= room.ratio[room.best_unknowing].mean
+    assert room.ratio[room.best_simple].mean <= room.ratio[room.best_seeing].mean
+    assert all(
+        f"{name!r}, {room.ratio[name].mean:.3f}" in said
+        for name in (room.best_simple, room.best_seeing, room.best_knowing)
+    )
+
+
+def test_rules_that_remember_are_no_part_of_what_tells_policies_apart(room: HeadRoom) -> None:
+    simple, known = (Estimate(mean, mean, mean) for mean in (0.8, 0.95))
+    ratio = dict.fromkeys(room.ratio, simple) | {"by class": known, "measured speed": known}
+    apart = dataclasses.replace(room, ratio=ratio)
+    assert apart.discriminates
+    assert apart.best_seeing == "measured speed"
+    for name in ("stays-H", "follow"):
+        assert not dataclasses.replace(apart, ratio=ratio | {name: known}).discriminates
+    assert not dataclasses.replace(apart, ratio=ratio | {"by class": simple}).discriminates
+
+
+@pytest.mark.parametrize("changes", [{"csi_delay_slots": 1}, {"shadowing_db": 3.0}])
+def test_rules_that_know_more_than_is_seen_have_names_of_their_own(
+    room: HeadRoom, changes: dict[str, Any]
+) -> None:
+    blurred = measure_headroom(CROWD.replace(**changes), n_episodes=2, n_slots=5, n_tuning=1)
+    assert {*blurred.ratio} ^ {*room.ratio} == {"forecast", *PLACING}
+    assert blurred.best_knowing == "by class"
+    said, table = headroom_verdict(blurred), headroom_table([room, blurred])
+    assert all(repr(rule) in said for rule in PLACING)
+    assert table.count("(knows positions) | – |") == 2
+    assert "positions" not in headroom_verdict(room) + headroom_table([room])
 
 
 def test_numbers_are_those_that_cost_least_on_the_episodes_given() -> None:

@@ -165,6 +165,17 @@ def test_figures_of_presets_that_are_not_asked_for_are_kept(tmp_path: Path) -> N
     assert regimes.read(file, kind) == [rooms[1], newer]
 
 
+def test_the_page_says_which_rules_a_preset_lacks() -> None:
+    half = Estimate(0.5, 0.4, 0.6)
+    rules = {"old": ("follow", "forecast"), "new": ("follow", "measured speed", "forecast")}
+    rules |= {"stale": ("follow", "measured speed", "forecast by positions")}
+    rooms = [
+        HeadRoom(name, dict.fromkeys(measured, half), {}, half, half, 0.1, 2, 3)
+        for name, measured in rules.items()
+    ]
+    assert regimes._gaps(rooms) == [("old", "measured speed")]
+
+
 def test_regimes_without_figures_are_refused(command: Command, tmp_path: Path) -> None:
     for out in (tmp_path, tmp_path / "missing"):
         said = sentence(*command("regimes", "--page", "--out", out))
