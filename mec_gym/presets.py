@@ -119,7 +119,7 @@ PRESETS: Mapping[str, Preset] = {
         server_positions=(_ROWS, "ours: three rows that cover the area evenly"),
         server_frequency_hz=(
             40e9,
-            "ours: four times the paper's; with slower ones rules that measure no speeds come to 0.93",
+            "ours: four times the paper's; with slower ones rules that measure no speed reach 0.93",
         ),
         **_CROWD,
     ),
