@@ -119,7 +119,7 @@ PRESETS: Mapping[str, Preset] = {
         server_positions=(_ROWS, "ours: three rows that cover the area evenly"),
         server_frequency_hz=(
             40e9,
-            "ours: four times the paper's; with slower ones rules that measure no speeds come to 0.93",
+            "ours: four times the paper's; with slower ones rules without speeds come to 0.93",
         ),
         **_CROWD,
     ),
@@ -143,7 +143,7 @@ PRESETS: Mapping[str, Preset] = {
         server_positions=(_SQUARE, "ours: the middles of the four quarters"),
         server_frequency_hz=(
             20e9,
-            "ours: with 15e9, the paper's, rules that measure no speeds come to 0.92",
+            "ours: with 15e9, the paper's, rules without speeds come to 0.92",
         ),
         **_CROWD,
     ),
