@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("jinja2")
+pytest.importorskip("pydantic")
 
 from reproduction import integrations
 

@@ -241,7 +241,9 @@ def test_far_metres_are_refused_like_another_city(make: Any) -> None:
         make(*lines, sites="x,y\n10,10")
 
 
-@pytest.mark.parametrize("content", [b"cab,minute,lat,lon\n", gzip.compress(b"x" * 999)[:-12]])
+@pytest.mark.parametrize(
+    "content", [b"cab,minute,lat,lon\n", gzip.compress(b"x" * 999)[:-12]], ids=["plain", "cut"]
+)
 def test_a_file_that_is_not_compressed_as_it_says(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cabs.csv.gz").write_bytes(content)
     with pytest.raises(ValueError, match=r"cabs.csv.gz' must be compressed by gzip"):

@@ -8,7 +8,6 @@ import pytest
 
 from mec_gym import ENV_ID, Scenario, Slot, parallel_env, slot_from_observation
 from mec_gym.envs.observation import RESOLUTION, ObservationCoder
-from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.fields import Uniform
 from mec_gym.model.arrays import in_shape
 from mec_gym.testing import check_offloading_env
@@ -24,8 +23,11 @@ def test_every_face_shows_a_vector_by_default() -> None:
     assert (flat.high == table.high.ravel()).all()
     assert gym.make(ENV_ID, scenario=TASKS).observation_space == flat
     assert gym.make_vec(ENV_ID, num_envs=2, scenario=TASKS).single_observation_space == flat
-    assert make_sb3_vec_env(TASKS, n_envs=2).observation_space == flat
     assert parallel_env(TASKS).state_space == flat
+    pytest.importorskip("stable_baselines3")
+    from mec_gym.envs.sb3 import make_sb3_vec_env
+
+    assert make_sb3_vec_env(TASKS, n_envs=2).observation_space == flat
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 3), (0,)])

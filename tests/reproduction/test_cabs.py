@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from mec_gym import Scenario
+
+pytest.importorskip("pydantic")
+
 from reproduction import cabs
 from reproduction.pages import rows
 
