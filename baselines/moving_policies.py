@@ -7,6 +7,7 @@ has a policy that begins anew in every slot.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -95,9 +96,9 @@ class Tuned(SlotPolicy):
         self.given, self.tuned = given, given
         super().__init__(env, **kwargs)
 
+    @abstractmethod
     def acting(self, number: Any) -> Decide:
         """Return the policy with one of the candidates."""
-        raise NotImplementedError
 
     def tune(self, scenario: Scenario) -> None:
         """Choose the candidate that costs least; without migration all cost the same."""
@@ -187,9 +188,9 @@ class ByClassOffloading(Tuned):
 class Recalling(SlotPolicy):
     """Base of the policies whose rule has a memory, the `state` of :meth:`predict`."""
 
+    @abstractmethod
     def rule(self) -> Remembering:
         """Return the rule as it is tuned."""
-        raise NotImplementedError
 
     def layout(self, scenario: Scenario, slot: Slot) -> Layout | None:
         """Return where devices are, if the rule needs it."""

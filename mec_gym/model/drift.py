@@ -125,18 +125,17 @@ class Drift:
             )
 
     def _draws(self, rngs: Rngs, copies: Sequence[int]) -> dict[str, NDArray[np.float64]]:
-        normal = np.random.Generator.standard_normal
-        wanted: dict[str, tuple[Any, tuple[int, ...]]] = {}
+        wanted: dict[str, tuple[int, ...]] = {}
         if self._walkers.size:
-            wanted["walk"] = (normal, (self._walkers.size, 2))
+            wanted["walk"] = (self._walkers.size, 2)
         if self._scenario.shadowing_db:
-            wanted["shadow"] = (normal, self._links)
+            wanted["shadow"] = self._links
         if self._correlated:
-            wanted["fading"] = (normal, (*self._links, 2))
-        drawn = {name: np.empty((len(copies), *shape)) for name, (_, shape) in wanted.items()}
+            wanted["fading"] = (*self._links, 2)
+        drawn = {name: np.empty((len(copies), *shape)) for name, shape in wanted.items()}
         for row, copy in enumerate(copies):
-            for name, (draw, _) in wanted.items():
-                draw(rngs[copy], out=drawn[name][row])
+            for values in drawn.values():
+                rngs[copy].standard_normal(out=values[row])
         return drawn
 
     def _walk(self, rows: Any, noise: NDArray[np.float64]) -> None:
