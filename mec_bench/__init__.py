@@ -34,8 +34,10 @@ if TYPE_CHECKING:
         write_result,
     )
     from mec_bench.run import RunFolder, Settings, Status
+    from mec_bench.searching import Trial, TriedRun
     from mec_bench.tables import as_text
     from mec_bench.training import train
+    from mec_bench.tuning import Tuned, tune
 
 _NAMES = {
     "check": ("AlgorithmReport", "check_algorithm"),
@@ -44,8 +46,10 @@ _NAMES = {
     "registry": ("Algorithm", "algorithm", "names", "rule_names"),
     "report": ("leaderboard", "write_report"),
     "run": ("RunFolder", "Settings", "Status"),
+    "searching": ("Trial", "TriedRun"),
     "tables": ("as_text",),
     "training": ("train",),
+    "tuning": ("Tuned", "tune"),
 }
 """By module; all others are of the results."""
 
@@ -66,6 +70,9 @@ __all__ = [
     "Slots",
     "Status",
     "System",
+    "Trial",
+    "TriedRun",
+    "Tuned",
     "aggregate",
     "algorithm",
     "as_text",
@@ -78,6 +85,7 @@ __all__ = [
     "read_results",
     "rule_names",
     "train",
+    "tune",
     "write_report",
     "write_result",
 ]

@@ -78,7 +78,13 @@ def train(
     >>> result.label, result.slots.nrr[0][0] > 0.99
     ('greedy', True)
     """
-    run = Run(settings, folder)  # refuses a wrong name before there is a folder
+    # Refuses a wrong name before there is a folder.
+    return carried_out(Run(settings, folder), progress_bar=progress_bar, verbose=verbose)
+
+
+def carried_out(run: Run, *, progress_bar: bool = False, verbose: int = 0) -> Result:
+    """Carry out a run that has a folder, as :func:`train` does."""
+    settings = run.settings
     _require_device(settings.device)
     with run.folder.locked():
         run.folder.begin(settings)
