@@ -422,7 +422,7 @@ def _tune(given: Arguments, _: argparse.ArgumentParser) -> int:
     )
     given_up = sum(trial.value is None for trial in found.trials)
     first = found.trials[0].value
-    print(f"\nbest: trial {found.best.number + 1}, {found.best.value:.4f}; as it is: {first:.4f}")
+    print(f"\nbest: trial {found.best.number}, {found.best.value:.4f}; as it is: {first:.4f}")
     print(f"{len(found.trials)} trials, {given_up} of them given up: {found.file}")
     print(f"To train with them: --config {found.file}")
     return 0

@@ -157,6 +157,12 @@ class Trial:
         return reached(self.runs)
 
 
+def trial_of(record: Mapping[str, Any]) -> Trial:
+    """Return the trial that an object of a study's file holds."""
+    runs = [TriedRun(**run) for run in record["runs"]]
+    return Trial(record["number"], record["arguments"], record["value"], runs)
+
+
 def reached(runs: Sequence[TriedRun]) -> dict[int, float]:
     """Return means of final scores and the last run's present one, by PARTS per run, in order."""
     found, total = {}, 0.0

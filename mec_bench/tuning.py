@@ -30,6 +30,7 @@ from mec_bench.searching import (
     plain_name,
     space_of,
     suggested,
+    trial_of,
 )
 from mec_bench.system import system
 from mec_bench.training import carried_out
@@ -331,7 +332,7 @@ class _Study:
         if differ:
             shutil.rmtree(self.folder / "runs", ignore_errors=True)
         systems = [record["systems"][one["system"]] for one in record["trials"]]
-        return [_trial_of(one) for one in record["trials"]], systems
+        return [trial_of(one) for one in record["trials"]], systems
 
     def _write(
         self, identity: dict[str, Any], systems: Sequence[Any], trials: Sequence[Trial], wanted: int
@@ -369,11 +370,6 @@ def _best(trials: Sequence[Trial]) -> Trial:
     return max(trials, key=lambda trial: -1.0 if trial.value is None else trial.value)
 
 
-def _trial_of(record: Mapping[str, Any]) -> Trial:
-    runs = [TriedRun(**run) for run in record["runs"]]
-    return Trial(record["number"], record["arguments"], record["value"], runs)
-
-
 def _run_of(
     settings: Settings,
     points: Sequence[CurvePoint | EpisodesPoint],
@@ -394,7 +390,7 @@ def _run_of(
 def _line(trial: Trial, wanted: int, runs: int) -> str:
     """Return what a trial has come to, in a line."""
     settings = ", ".join(f"{key}={value}" for key, value in trial.arguments.items())
-    said = f"trial {trial.number + 1} of {wanted}: "
+    said = f"{trial.number + 1}/{wanted} trial {trial.number}: "
     if trial.value is None:
         now = list(trial.reached.values())[-1]
         said += f"given up at {now:.4f} in run {len(trial.runs)} of {runs}"
