@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mec_bench.extras import lacking
 
 if TYPE_CHECKING:
+    from mec_bench.cards import Card, pretrained, pretrained_card, pretrained_names
     from mec_bench.check import AlgorithmReport, check_algorithm
     from mec_bench.comparing import aggregate, compare
     from mec_bench.evaluating import evaluate_again
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from mec_bench.tuning import Tuned, tune
 
 _NAMES = {
+    "cards": ("Card", "pretrained", "pretrained_card", "pretrained_names"),
     "check": ("AlgorithmReport", "check_algorithm"),
     "comparing": ("aggregate", "compare"),
     "evaluating": ("evaluate_again",),
@@ -56,6 +58,7 @@ _NAMES = {
 __all__ = [
     "Algorithm",
     "AlgorithmReport",
+    "Card",
     "CurvePoint",
     "DecisionTime",
     "Episodes",
@@ -81,6 +84,9 @@ __all__ = [
     "evaluate_again",
     "leaderboard",
     "names",
+    "pretrained",
+    "pretrained_card",
+    "pretrained_names",
     "read_result",
     "read_results",
     "rule_names",

@@ -21,6 +21,7 @@ from gymnasium.error import DependencyNotInstalled
 
 import mec_gym
 from mec_bench import registry
+from mec_bench.cards import pretrained_card, pretrained_names
 from mec_bench.extras import install, lacking
 from mec_gym import Scenario
 from mec_gym.files import require_folder
@@ -247,7 +248,7 @@ def _trained(settings: Settings, folder: Path, given: Arguments) -> Result:
 
 
 def _evaluate_options(add: _Add) -> None:
-    what = "folder of a run or of runs, a model's file (with --algo), or a rule's name"
+    what = "folder of a run or of runs, a model's file (with --algo), pretrained:NAME, or a rule's name"
     add("runs", nargs="+", metavar="RUN", help=what)
     add("--algo", metavar="NAME", help="the algorithm of models given as files")
     add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else that of the runs")
@@ -265,6 +266,7 @@ def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
 
     runs/paper-200x10/dirs-5000/seed-0 greedy posted-prices
     dirs.zip --algo dirs --scenario paper-200x10
+    pretrained:dirs-prices-paper-30x2 greedy
     """
     if given.scenario_set and not given.scenario:
         parser.error("--scenario-set changes the fields of a --scenario: give both")
@@ -480,7 +482,7 @@ def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
 
 
 def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
-    """List scenarios and algorithms."""
+    """List scenarios, algorithms and trained models."""
     text = [
         "Scenarios, or the path of a JSON file:",
         *_columns([(name, preset.about) for name, preset in PRESETS.items()]),
@@ -488,6 +490,8 @@ def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
         *_columns([(one, registry.title(one), registry.knows(one)) for one in registry.names()]),
         "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:My",
         "or my_module:my_rule, a function (scenario, slot, rng) that returns an assignment",
+        "\nTrained models that come with it, for evaluate:",
+        *_columns([(f"pretrained:{one}", str(pretrained_card(one))) for one in pretrained_names()]),
     ]
     try:
         print("\n".join(text), flush=True)

@@ -256,7 +256,14 @@ def notes_on(
     used = budget if in_its_env else 0
     notes = _known_before(model, used, scenario)
     counts = isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm))  # others may not
-    if budget and counts and not model._n_updates and not _too_little(model, used):
+    # A file of weights alone, which has trained for no slots itself, does not count either.
+    if (
+        budget
+        and counts
+        and model.num_timesteps
+        and not model._n_updates
+        and not _too_little(model, used)
+    ):
         notes = ("it has not learned at all: training took no gradient step.", *notes)
     return notes
 
