@@ -370,7 +370,7 @@ def _told(found: MatrixOutcome, given: Arguments) -> int:
 
 
 def _tune_options(add: _Add) -> None:
-    add("--algo", required=True, metavar="NAME", help=f"what learns: {_ALGORITHM}")
+    add("--algo", required=True, metavar="NAME", help="what learns, as train takes it")
     add("--scenarios", nargs="+", default=["paper-30x2"], metavar="NAME", help=_SCENARIO)
     add(
         "--timesteps", nargs="+", default=["paper"], metavar="N",
