@@ -286,6 +286,20 @@ _LEARNERS = {
         lambda: dict(_imported("baselines.learners.actor_critic:LINKS")),
         n_envs=16,
     ),
+    "mappo": _Entry(
+        "MAPPO, difference credit",
+        "MAPPO",
+        "the observation, and in training what every other choice of each device would have cost",
+        n_envs=16,
+    ),
+    "mappo:team": _Entry(
+        "MAPPO, team credit",
+        "MAPPO",
+        "the observation, which of its entries make a link, and a scalar reward",
+        # One reward for all says little of each: every decision is learned from.
+        {"credit": "team", "batch_size": 3_200},
+        n_envs=16,
+    ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),
     "maddpg": _Entry("MADDPG", "MADDPG", _REWARD),
 }
