@@ -26,6 +26,7 @@ from baselines.learners import ddpg, maddpg, voting
 from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
 from baselines.learners.ddpg import DDPG
+from baselines.learners.droo import DROO
 from baselines.learners.link_policy import LinkPolicy
 from baselines.learners.maddpg import MADDPG
 from baselines.learners.maddpg_networks import MADDPGPolicy
@@ -33,6 +34,7 @@ from baselines.learners.voting import VotePolicy
 
 __all__ = [
     "DDPG",
+    "DROO",
     "MADDPG",
     "ActorCritic",
     "BatchedMultiCategorical",
