@@ -56,25 +56,22 @@ def order_preserving(scores: NDArray[np.float64], count: int) -> NDArray[np.int6
            [1, 0, 0],
            [0, 0, 0]])
     """
-    batch, _, choices = scores.shape
+    batch, devices, choices = scores.shape
     first, second, margins = _margins(scores)
-    if count == 1:
-        return first[:, None]
-    distances = np.abs(margins)
-    if choices == 2:
-        distances[..., 0] = np.inf
+    # Of one server's two choices the second has the thresholds of the first.
+    skipped = 1 if choices == 2 else 0
+    flat = margins[..., skipped:].reshape(batch, devices * (choices - skipped))
     # Stable, so that fewer candidates are the first of more.
-    nearest = np.argsort(distances.reshape(batch, -1), axis=-1, kind="stable")[:, : count - 1]
-    if choices == 2:
-        nearest = nearest[:, : scores.shape[1]]
-    thresholds = np.take_along_axis(margins.reshape(batch, -1), nearest, axis=-1)[..., None]
-    turned = (nearest % choices)[..., None]
+    nearest = np.argsort(np.abs(flat), axis=-1, kind="stable")[:, : count - 1]
+    thresholds = np.take_along_axis(flat, nearest, axis=-1)[..., None]
+    turned = (skipped + nearest % (choices - skipped))[..., None]
     of_choice = np.take_along_axis(margins.swapaxes(1, 2), turned, axis=1)
     chosen = (of_choice > thresholds) | ((of_choice == thresholds) & (thresholds <= 0.0))
     best, next_best = first[:, None], second[:, None]
     moved = np.where(chosen, turned, np.where(best == turned, next_best, best))
     moved = np.where(np.isfinite(thresholds), moved, best)
-    return np.concatenate([best, moved], axis=1)
+    candidates: NDArray[np.int64] = np.concatenate([best, moved], axis=1)
+    return candidates
 
 
 def _margins(scores: NDArray[np.float64]) -> tuple[Any, Any, Any]:
