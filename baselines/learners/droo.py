@@ -190,6 +190,14 @@ class DROO(ResumableAlgorithm):
         else:
             self._begin_anew()
 
+    @classmethod
+    def load(cls: type[Self], path: Any, env: Any = None, *args: Any, **kwargs: Any) -> Self:
+        """Read a model as :meth:`ResumableAlgorithm.load` does; with `n_candidates` K is that."""
+        model = super().load(path, env, *args, **kwargs)
+        if "n_candidates" in kwargs:
+            model.policy.candidates.fill_(model._most_candidates)
+        return model
+
     # -- the algorithm --------------------------------------------------------------------------
 
     def learn(
