@@ -14,7 +14,13 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor, nn
 
-from baselines.learners.droo_policy import Decisions, DROOPolicy, LinkScorePolicy, WholePolicy
+from baselines.learners.droo_policy import (
+    Decisions,
+    DROOPolicy,
+    LinkScorePolicy,
+    WholePolicy,
+    all_candidates,
+)
 from baselines.learners.learner import require_hyperparameters, require_policy
 from mec_gym import Scenario
 from mec_gym.envs.sb3_model import ResumableAlgorithm
@@ -53,8 +59,9 @@ class DROO(ResumableAlgorithm):
     learning_rate : float or callable
         Of Adam.
     n_candidates : int, optional
-        K at first, and the most it comes back to; N by default. All that there are, where it is
-        more.
+        K at first, and the most it comes back to. By default all candidates that there are,
+        N (M + 1) + 1, or N + 1 with one server: the paper's K = N is all but one, too. Of very
+        many devices it is as many as have 2 million choices together.
     delta : int, optional, [slot]
         Δ: every Δ slots K becomes one more than the largest place, counted from 1, that a decision
         of the last Δ slots had among its candidates. None keeps K.
@@ -169,7 +176,7 @@ class DROO(ResumableAlgorithm):
 
     @property
     def _most_candidates(self) -> int:
-        return self.n_candidates or self.scenario.n_devices
+        return self.n_candidates or all_candidates(self.scenario)
 
     def _enter_scenario(self) -> None:
         self.policy.meet(self.scenario)

@@ -27,6 +27,12 @@ _ENTRIES = 2**21
 """Choices of all devices in all candidates that are priced at once, of a larger batch."""
 
 
+def all_candidates(scenario: Scenario) -> int:
+    """Return how many candidates a slot has, or how many of them are priced at once."""
+    columns = 1 if scenario.n_servers == 1 else scenario.n_servers + 1
+    return min(1 + scenario.n_devices * columns, max(1, _ENTRIES // scenario.n_devices))
+
+
 @dataclass(frozen=True)
 class Decisions:
     """What was decided in a batch of slots, and what the other candidates would have cost."""
