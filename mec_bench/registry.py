@@ -289,12 +289,13 @@ _LEARNERS = {
     ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),
     "maddpg": _Entry("MADDPG", "MADDPG", _REWARD),
-    "droo": _Entry("DROO", "DROO", _PRICES),
+    "droo": _Entry("DROO", "DROO", _PRICES, n_envs=16),
     "droo:links": _Entry(
         "DROO, one network for all links",
         "DROO",
         f"{_PRICES}, and which entries of the observation make a link",
         lambda: dict(_imported("baselines.learners.droo:LINKS")),
+        n_envs=16,
     ),
 }
 _RULES = {
