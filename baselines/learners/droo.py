@@ -29,7 +29,7 @@ from mec_gym.validation import constructor_parameters, dict_of, require_integer,
 
 Self = TypeVar("Self", bound="DROO")
 
-LINKS: dict[str, Any] = {"policy": "LinkPolicy", "batch_size": 16}
+LINKS: dict[str, Any] = {"policy": "LinkPolicy", "batch_size": 8}
 """Arguments for :class:`~baselines.learners.droo_policy.LinkScorePolicy`, tuned with it."""
 
 _LEAST_INTEGERS = dict.fromkeys(("buffer_size", "batch_size", "train_interval"), 1)
