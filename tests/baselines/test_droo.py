@@ -97,10 +97,11 @@ def test_links_may_come_in_any_order() -> None:
     np.testing.assert_array_equal(moved, decisions[:, order])
 
 
+@pytest.mark.parametrize("count", [1, 13])
 @pytest.mark.parametrize("policy", NETWORKS)
-def test_devices_that_must_offload_do(policy: str) -> None:
+def test_devices_that_must_offload_do(policy: str, count: int) -> None:
     env = batch(FORCED)
-    model = make_model(policy, env, n_candidates=13).learn(60)
+    model = make_model(policy, env, n_candidates=count).learn(60)
     decisions, _ = model.predict(batch(FORCED, 50, seed=3).reset())
     assert (decisions[:, [0, 3]] > 0).all()
     assert np.isfinite(model.logger.name_to_value.get("train/loss", 0.0))
@@ -222,15 +223,15 @@ def test_training_goes_on_as_if_it_had_never_stopped(
     settings = {"delta": 8, "buffer_size": 20, "n_candidates": 12}
     whole = make_model(policy, batch(scenario, seed=1), **settings).learn(33)
     whole.save(tmp_path / "model")
-    whole.learn(30, reset_num_timesteps=False)
     again = DROO.load(
         tmp_path / "model", env=batch(scenario, seed=9), force_reset=False, device="cpu"
     )
+    assert again._places == whole._places
+    whole.learn(30, reset_num_timesteps=False)
     again.learn(30, reset_num_timesteps=False)
     assert_same(again, whole)
     assert again.num_timesteps == whole.num_timesteps == 63
     assert again._n_updates == whole._n_updates
-    assert list(again._places) == list(whole._places)
     np.testing.assert_array_equal(again._last_obs, whole._last_obs)
 
 
@@ -281,7 +282,15 @@ def test_another_scenario_is_priced_as_it_is_and_learned_anew(policy: str) -> No
     model.learn(6)
 
 
-def test_what_moves_is_said(tmp_path: Path) -> None:
+def test_the_network_sees_tasks_in_the_units_of_the_scenario_at_hand() -> None:
+    model, other = make_model(env=batch(TASKS)), TASKS.replace(cycles=Uniform(1e9, 1e10))
+    model.set_env(batch(other))
+    observations = batch(other).reset()
+    seen = model.policy.seen(slot_from_observation(other, observations))
+    np.testing.assert_allclose(seen, observations, atol=1e-5)
+
+
+def test_what_moves_is_said() -> None:
     assert make_model().remark == ""
     assert "by each slot alone" in make_model(env=batch(MOVING)).remark
 
