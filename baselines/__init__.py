@@ -26,7 +26,7 @@ from baselines.rules import best_quota, greedy, local, optimal, quota, random, r
 from baselines.search import differential_evolution, particle_swarm
 
 if TYPE_CHECKING:
-    from baselines.learners import DDPG, DROO, MADDPG, ActorCritic
+    from baselines.learners import DDPG, DROO, MADDPG, MAPPO, ActorCritic
     from baselines.moving_policies import (
         BlindOffloading,
         ByClassOffloading,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         RemoteOffloading,
     )
 
-_LEARNERS = ("DDPG", "DROO", "MADDPG", "ActorCritic")
+_LEARNERS = ("DDPG", "DROO", "MADDPG", "MAPPO", "ActorCritic")
 _MOVING = (
     "BlindOffloading",
     "ByClassOffloading",
@@ -65,6 +65,7 @@ __all__ = [
     "DDPG",
     "DROO",
     "MADDPG",
+    "MAPPO",
     "ActorCritic",
     "BlindOffloading",
     "ByClassOffloading",
