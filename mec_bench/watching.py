@@ -150,6 +150,7 @@ class Watch(BaseCallback):
         if hasattr(self.model, "record_averages"):
             self.model.record_averages()
         log_point(self.logger, self.num_timesteps, frozen.measure, score, objective)
+        self._run.heard(self._points[-1])
 
     def _draw(self, decide: Decisions) -> None:
         if not self._draws:
