@@ -274,7 +274,8 @@ def test_stale_channels_are_seen_and_true_ones_priced() -> None:
     assert not np.allclose(before.gains, seen.gains, rtol=1e-3)
     model._step()
     step = model._rollout[-1]
-    np.testing.assert_array_equal(step["saved"], saved(late, before, step["decisions"]))
+    expected = saved(late, before, step["decisions"]) + shaping(late, before, 0.97)
+    np.testing.assert_allclose(step["saved"], expected, rtol=1e-6, atol=1e-6)
 
 
 # -- sizes, decisions -------------------------------------------------------------------------
