@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -35,7 +36,7 @@ def _made(cls: Any, copies: int = COPIES, **options: Any) -> Any:
 def _speed(quick: bool) -> Row:
     slots = 2 * COPIES if quick else 1_280
     models = {"mappo": _made(MAPPO), "ac": _made(ActorCritic)}
-    actions = {
+    actions: dict[str, tuple[Callable[[], object], int]] = {
         name: (partial(model.learn, slots, log_interval=None), 1) for name, model in models.items()
     }
     times = interleaved(actions, rounds=1 if quick else 5)
@@ -48,7 +49,7 @@ def _speed(quick: bool) -> Row:
 def _decision(quick: bool) -> Row:
     models = {"mappo": _made(MAPPO), "dirs": _made(DIRS, 1)}
     one = make_sb3_vec_env(PRESET, seed=1).reset()[0]
-    actions = {
+    actions: dict[str, tuple[Callable[[], object], int]] = {
         name: (partial(model.predict, one, deterministic=True), 1 if quick else 20)
         for name, model in models.items()
     }

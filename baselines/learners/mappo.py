@@ -489,8 +489,10 @@ def shaping(scenario: Scenario, slot: Slot, gamma: float) -> Floats:
     longer looks like a pure loss until the critic knows better: by then all devices stay local.
     """
     law = scenario.cycles
-    drawn = isinstance(law, Uniform)
-    cycles = (law.low + law.high) / 2.0 if drawn else scenario.per_device("cycles")
+    if isinstance(law, Uniform):
+        cycles: Any = (law.low + law.high) / 2.0
+    else:
+        cycles = scenario.per_device("cycles")
     worth = (scenario.migration_cost / (_local_cost_per_cycle(scenario) * cycles))[:, None]
     placed = (np.zeros_like(slot.data_bits, dtype=int) if slot.hosts is None else slot.hosts) > 0
     then = np.repeat(placed[..., None], scenario.n_servers + 1, axis=-1)
