@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mec_bench.comparing import Aggregate, Comparison, Row, Table
+from mec_bench.registry import knows
 from mec_bench.results import ROUNDING
 from mec_bench.statistics import Interval
 
@@ -15,6 +16,9 @@ NONE = "–"
 MINUS = "\N{MINUS SIGN}"
 ONE_SEED, CUT, NOTED = "*", "†", "‡"
 """Marks: an interval of one training seed, an end that is cut, a label with a note."""
+
+KNOWS = "knows"
+"""Header of the column of words, too wide for a terminal."""
 
 FEW_SEEDS = 5
 """Up to so many, bootstrap intervals are clearly too narrow: docs/statistics.md."""
@@ -193,6 +197,7 @@ def score_sheet(table: Table) -> Sheet:
             "mean per seed",
             lambda row: digits(row.training_s, 3) if row.learns else Cell(NONE),
         ),
+        (KNOWS, "when it decides or learns", lambda row: Cell(knows(row.algorithm) or NONE)),
     ]
     optimum = {
         "label": Cell(f"({measure.best})"),
@@ -327,7 +332,7 @@ def as_text(comparison: Comparison) -> str:
     """
     parts = []
     for table in comparison.tables:
-        parts += [table.title, _text(score_sheet(table).without(("IQM",)))]
+        parts += [table.title, _text(score_sheet(table).without(("IQM", KNOWS)))]
         if table.differences:
             parts += ["Paired differences:", _text(difference_sheet(table))]
     return "\n\n".join(parts)
