@@ -255,7 +255,7 @@ def learning_curves(figure: Figure, table: Table, look: Looks) -> None:
     left.set(xlabel="slots of training", ylabel=table.measure.title)
     right.set(xlabel="seconds of training")
     stretch(left, "y", [*shown, *rules.values()])
-    ends = {group.label: group.runs.mean() for group in groups}
+    ends = {group.label: _end(group) for group in groups}
     _name_ends(right, ends | rules, {label: look[label].colour for label in ends})
 
 
@@ -276,12 +276,17 @@ def _draw_curve(axes: Axes, group: Group, quantity: str, look: Look) -> list[flo
     return seen
 
 
+def _end(group: Group) -> float:
+    """Return where the mean curve ends."""
+    return float(np.mean([one.curve[-1].score for one in group.results if one.curve]))
+
+
 def _name_ends(axes: Axes, places: Mapping[str, float], colours: Mapping[str, str]) -> None:
     """Name lines at their right end, where y is known, without names that overlap."""
     labels = sorted(places, key=lambda label: places[label])
     to_axes = axes.transData + axes.transAxes.inverted()
     wanted = [float(to_axes.transform((0.0, places[label]))[1]) for label in labels]
-    height = 0.75 * 72 * axes.figure.get_figheight()  # of the axes, about [pt]
+    height = 72 * axes.get_window_extent().height / axes.figure.dpi  # about: before the layout
     for label, y, place in zip(labels, wanted, spread(wanted, 10 / height), strict=True):
         colour = colours.get(label, INK)
         axes.annotate(
@@ -444,8 +449,8 @@ OF_TABLES: Mapping[str, tuple[Draw, str]] = {
     "{title} over {sample}, and decision times": (
         distributions,
         "Left: {title} over {sample}, of all seeds: boxes hold the middle half, lines 90 %, "
-        "markers are means, dots below them seeds. Right: time of a decision, slot by slot (marker) "
-        "and in a batch (bar).",
+        "markers are means, dots below them seeds. Right: time of a decision, slot by slot "
+        "(marker) and in a batch (bar).",
     ),
     "Decision time against {title}": (
         speed_against_quality,

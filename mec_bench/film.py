@@ -16,7 +16,7 @@ from mec_gym.rendering import draw
 SLOTS = 30
 """So many are some 0.4 MB for 30 devices."""
 
-_COLOURS, _MS_PER_SLOT = 32, 400
+_COLOURS, _MS_PER_SLOT = 128, 400
 
 
 def film(
@@ -45,7 +45,7 @@ def film(
         seen, *_ = env.step(decide(np.asarray(seen)[None])[0])
         pictures.append(PIL.Image.fromarray(draw(env.frame(), size)))
     # One palette for all: what stands still is then the same in all pictures, and stored once.
-    palette = pictures[-1].quantize(_COLOURS, dither=PIL.Image.Dither.NONE)
+    palette = pictures[-1].quantize(_COLOURS, PIL.Image.Quantize.MAXCOVERAGE)
     first, *others = (
         one.quantize(palette=palette, dither=PIL.Image.Dither.NONE) for one in pictures
     )
