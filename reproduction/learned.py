@@ -72,7 +72,7 @@ class Worlds:
     def runs(self, preset: str) -> Iterator[Settings]:
         """Yield the runs of a preset, the first seed of all learners first."""
         scenario = Scenario.preset(preset)
-        for seed in range(max(one.seeds for one in self.learners.values())):
+        for seed in range(max((one.seeds for one in self.learners.values()), default=0)):
             for name, one in self.learners.items():
                 if seed < one.seeds:
                     yield Settings(
