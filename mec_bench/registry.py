@@ -289,6 +289,19 @@ _LEARNERS = {
         lambda: dict(_imported("baselines.learners.actor_critic:LINKS")),
         n_envs=16,
     ),
+    "mappo": _Entry(
+        "MAPPO, difference credit",
+        "MAPPO",
+        "the observation, and in training what every other choice of each device would have cost",
+        n_envs=16,
+    ),
+    "mappo:team": _Entry(
+        "MAPPO, team credit",
+        "MAPPO",
+        "the observation, which of its entries make a link, and a scalar reward",
+        {"credit": "team"},
+        n_envs=16,
+    ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),
     "maddpg": _Entry("MADDPG", "MADDPG", _REWARD),
 }
