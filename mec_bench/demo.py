@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,20 +27,20 @@ MISSING = (DependencyNotInstalled, ModuleNotFoundError)
 class Show:
     """Who is shown in a kind of world, and slots of training; the first learner is filmed."""
 
-    learners: Mapping[str, Mapping[str, Any]]
+    learners: tuple[str, ...]
     others: tuple[str, ...]
     timesteps: int
 
 
 MOVING = Show(
-    learners={"ac:links": {"gamma": 0.9}, "dirs:prices": {}},
+    learners=("mappo", "dirs:prices"),
     others=("local", "never-move", "stays", "smoothed", "measured-speed", "by-class", "forecast"),
-    timesteps=6000,
+    timesteps=12_000,
 )
 STILL = Show(
-    learners={"dirs:prices": {}, "ac:links": {}},
+    learners=("mappo", "dirs:prices"),
     others=("local", "random:limit", "nearest:limit", "posted-prices", "greedy"),
-    timesteps=1000,
+    timesteps=5000,
 )
 SCENARIOS = ("crowd-30x4", "paper-200x10")
 """First where there is something to learn, then the paper's system."""
@@ -72,10 +72,8 @@ def demonstrate(scenarios: list[Scenario], timesteps: int | None, seed: int, out
 def _runs(show: Show, scenario: Scenario, timesteps: int, seed: int) -> Iterator[Settings]:
     """Yield the runs, learners first."""
     common: dict[str, Any] = {"scenario": scenario, "seed": seed}
-    for name, arguments in show.learners.items():
-        yield Settings(
-            algorithm=name, arguments=arguments, timesteps=timesteps, label=name, **common
-        )
+    for name in show.learners:
+        yield Settings(algorithm=name, timesteps=timesteps, **common)
     for name in show.others:
         yield Settings(algorithm=name, timesteps=0, **common)
 
