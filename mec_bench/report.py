@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mec_bench.comparing import Aggregate, Comparison, Row, Table, aggregate, compare
 from mec_bench.extras import install
+from mec_bench.registry import knows
 from mec_bench.results import NRR, Measure, Problem, Result, System
 from mec_bench.statistics import Group
 from mec_bench.tables import (
@@ -185,6 +186,12 @@ def remark(table: Table) -> str:
     )
 
 
+def knowledge(table: Table) -> list[tuple[str, str]]:
+    """Return labels of a table with what they know, as far as that is known."""
+    found = [(row.label, knows(row.algorithm)) for row in table.rows]
+    return [(label, words) for label, words in found if words]
+
+
 # -- everything that is shown, as Markdown, JSON and a page ---------------------------------------
 
 
@@ -261,6 +268,8 @@ def leaderboard_markdown(content: Content) -> str:
         parts += [f"**Note.** {escaped(warning)}" for warning in warnings(table)]
         parts += [escaped(said) for said in [remark(table)] if said]
         parts += [markdown(score_sheet(table), rules)]
+        told = [f"- {escaped(label)}: {escaped(words)}" for label, words in knowledge(table)]
+        parts += ["What each policy knows when it decides or learns:", "\n".join(told)] * bool(told)
         if table.differences:
             parts += ["Paired differences:", markdown(difference_sheet(table), rules)]
     if content.problems:
@@ -337,6 +346,7 @@ def report_page(content: Content) -> str:
         films=content.films,
         warnings=warnings,
         remark=remark,
+        knowledge=knowledge,
         score_sheet=score_sheet,
         difference_sheet=difference_sheet,
         aggregate_sheet=aggregate_sheet,

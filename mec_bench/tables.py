@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mec_bench.comparing import Aggregate, Comparison, Row, Table
-from mec_bench.registry import knows
 from mec_bench.results import ROUNDING
 from mec_bench.statistics import Interval
 
@@ -16,9 +15,6 @@ NONE = "–"
 MINUS = "\N{MINUS SIGN}"
 ONE_SEED, CUT, NOTED = "*", "†", "‡"
 """Marks: an interval of one training seed, an end that is cut, a label with a note."""
-
-KNOWS = "knows"
-"""Header of the column of words, too wide for a terminal."""
 
 FEW_SEEDS = 5
 """Up to so many, bootstrap intervals are clearly too narrow: docs/statistics.md."""
@@ -202,7 +198,6 @@ def score_sheet(table: Table) -> Sheet:
             "time of the processor in the run's process, mean per seed",
             lambda row: digits(row.training_cpu_s, 3) if row.learns else Cell(NONE),
         ),
-        (KNOWS, "when it decides or learns", lambda row: Cell(knows(row.algorithm) or NONE)),
     ]
     optimum = {
         "label": Cell(f"({measure.best})"),
@@ -337,7 +332,7 @@ def as_text(comparison: Comparison) -> str:
     """
     parts = []
     for table in comparison.tables:
-        parts += [table.title, _text(score_sheet(table).without(("IQM", KNOWS)))]
+        parts += [table.title, _text(score_sheet(table).without(("IQM",)))]
         if table.differences:
             parts += ["Paired differences:", _text(difference_sheet(table))]
     return "\n\n".join(parts)

@@ -28,6 +28,7 @@ from mec_bench.registry import knows
 from mec_bench.report import (
     Film,
     content_of,
+    knowledge,
     leaderboard,
     leaderboard_json,
     remark,
@@ -37,7 +38,7 @@ from mec_bench.report import (
 )
 from mec_bench.results import Problem, Result, Seconds, Slots
 from mec_bench.statistics import interquartile_mean, paired_difference, stratified_bootstrap
-from mec_bench.tables import KNOWS, NONE, as_text, score_sheet
+from mec_bench.tables import as_text
 from tests.mec_bench.synthetic import LEARNERS, RULES, SYSTEM, result, study, write_all
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -603,14 +604,13 @@ def test_a_film_is_part_of_the_page(tmp_path: Path) -> None:
     assert "<img" not in report_page(content_of([result()]))
 
 
-def test_what_a_policy_knows_stands_in_its_row() -> None:
+def test_what_a_policy_knows_stands_below_the_table() -> None:
     greedy = dataclasses.replace(result("good", None), algorithm="greedy")
     (table,) = compare([result("mine"), greedy]).tables
-    sheet = score_sheet(table)
-    told = {row[0].text: row[-1].text for row in sheet.rows}
-    assert sheet.headers[-1] == KNOWS
-    assert told == {"good": knows("greedy"), "mine": NONE}
-    assert knows("greedy") not in as_text(compare([result("mine"), greedy]))
+    assert knowledge(table) == [("good", knows("greedy"))]
+    assert f"- good: {knows('greedy')}" in leaderboard([result("mine"), greedy])
+    page = report_page(content_of([result("mine"), greedy]))
+    assert f"<dt>good</dt><dd>{knows('greedy')}</dd>" in page
 
 
 def test_drawing_leaves_matplotlib_as_it_was(results: list[Result]) -> None:
