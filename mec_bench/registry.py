@@ -255,6 +255,7 @@ _WHOLE_SLOT = "the whole slot: all gains, tasks and servers"
 _NEAREST = "each device its distances to the servers"
 _GAINS = "each device its own gains"
 _SPEEDS = "each server the speeds of its devices"
+_PRICES = "the observation, and what each of K decisions costs by the model of its slot"
 _COLUMN = "each server its own column of gains and its devices' tasks"
 
 _FREE: dict[str, Any] = {"admission_limit": False}
@@ -304,6 +305,14 @@ _LEARNERS = {
     ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),
     "maddpg": _Entry("MADDPG", "MADDPG", _REWARD),
+    "droo": _Entry("DROO", "DROO", _PRICES, n_envs=16),
+    "droo:links": _Entry(
+        "DROO, one network for all links",
+        "DROO",
+        f"{_PRICES}, and which entries of the observation make a link",
+        lambda: dict(_imported("baselines.learners.droo:LINKS")),
+        n_envs=16,
+    ),
 }
 _RULES = {
     "local": _Entry("all local", "LocalExecution", "nothing"),

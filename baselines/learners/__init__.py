@@ -26,6 +26,7 @@ from baselines.learners import ddpg, maddpg, voting
 from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
 from baselines.learners.ddpg import DDPG
+from baselines.learners.droo import DROO
 from baselines.learners.link_actor import LinkActorPolicy
 from baselines.learners.link_policy import LinkPolicy
 from baselines.learners.maddpg import MADDPG
@@ -35,6 +36,7 @@ from baselines.learners.voting import VotePolicy
 
 __all__ = [
     "DDPG",
+    "DROO",
     "MADDPG",
     "MAPPO",
     "ActorCritic",

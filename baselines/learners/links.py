@@ -38,13 +38,13 @@ class LinkView:
     was remembered: the change of the gain over 1 and over :data:`LAGS` slots, and how much the
     device's gains have changed a slot since the episode began, which tells fast devices from slow
     ones. Where services migrate: whether this server hosts it, or another, the gain to the host,
-    and how many guests the server has.
+    and how many guests the server has. Without `remembers` it sees each slot by itself.
 
     The memory of an episode, (B, N, M, LAGS + 2), holds past gains, newest first, the mean change,
     and the number of slots that it is the mean of.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, *, remembers: bool | None = None) -> None:
         self.scenario = scenario
         local = scenario.per_device("weight_latency") + (
             scenario.per_device("weight_energy") * scenario.local_power_w
@@ -52,7 +52,7 @@ class LinkView:
         self._local_per_cycle = local / scenario.per_device("local_frequency_hz")
         speeds = scenario.server_frequencies_hz
         self._speeds = np.log(speeds / speeds.mean())
-        self.remembers = scenario.dynamic
+        self.remembers = scenario.dynamic if remembers is None else remembers
         self.n_features = 4 + len(QUANTILES) + 4 + 3 * self.remembers + 4 * scenario.migrates
 
     def begin(self, batch: int) -> Floats:
