@@ -96,6 +96,8 @@ STILL = Worlds(
         "relocating-200x10": 5000,
     },
     learners={
+        "mappo": Learner(seeds=10),
+        "mappo:team": Learner(seeds=10),
         "dirs": Learner(),
         "dirs:ensemble": Learner(),
         "dirs:prices": Learner(),
@@ -103,6 +105,8 @@ STILL = Worlds(
         "ac:links": Learner(),
         "ddpg": Learner(),
         "maddpg": Learner(),
+        "droo": Learner(),
+        "droo:links": Learner(),
         "examples.cross_entropy:CrossEntropy": Learner(),
     },
     simple=("local", "random", "random:limit", "nearest:limit", "keep-what-pays", "posted-prices"),
@@ -111,6 +115,8 @@ STILL = Worlds(
 MOVING = Worlds(
     slots={"crowd-30x4": 24_000, "crowd-200x10": 24_000, "stale-200x10": 24_000},
     learners={
+        "mappo": Learner(seeds=10, any_size=True),
+        "mappo:team": Learner(seeds=10, any_size=True),
         "dirs:prices": Learner(slots=2000, any_size=True),
         "ac:links": Learner(arguments={"gamma": 0.9}),
     },

@@ -21,6 +21,7 @@ TABLES: tuple[tuple[str, Names, Names], ...] = (
             "nearest:limit": "nearest server, if it has room",
             "posted-prices": "servers post a price (a rule)",
             "ac": "actor–critic (AC)",
+            "mappo": "MAPPO, exact credit for each device",
             "dirs": "DIRS as in the paper",
             "dirs:prices": "DIRS with price-posting agents",
         },
@@ -38,7 +39,8 @@ TABLES: tuple[tuple[str, Names, Names], ...] = (
             "stays": "move it if that pays in H slots (a rule)",
             "measured-speed": "H by measured speed (a rule)",
             "forecast": "a planner that knows how devices move",
-            "ac:links": "actor–critic, one network for all links",
+            "mappo:team": "MAPPO, learns from the cost alone",
+            "mappo": "MAPPO, exact credit for each device",
         },
         {
             "crowd-30x4": "30 devices that walk and drive, 4 servers",
