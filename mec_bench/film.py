@@ -16,7 +16,7 @@ from mec_gym.rendering import draw
 SLOTS = 30
 """So many are some 0.4 MB for 30 devices."""
 
-_COLOURS, _MS_PER_SLOT = 128, 400
+_COLOURS, _MS_PER_SLOT = 256, 400
 
 
 def film(
