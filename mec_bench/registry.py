@@ -300,7 +300,8 @@ _LEARNERS = {
         "MAPPO, team credit",
         "MAPPO",
         "the observation, which of its entries make a link, and a scalar reward",
-        {"credit": "team"},
+        # One reward for all says little of each: every decision is learned from.
+        {"credit": "team", "batch_size": 3_200},
         n_envs=16,
     ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),

@@ -32,7 +32,7 @@ class DeviceCritic(nn.Module):
     def __init__(self, n_features: int, width: int) -> None:
         super().__init__()
         layers = (nn.Linear(2 * n_features, width), nn.Linear(width, width), nn.Linear(width, 1))
-        for layer, gain in zip(layers, (2.0**0.5, 2.0**0.5, 1.0), strict=True):
+        for layer, gain in zip(layers, (2.0**0.5, 2.0**0.5, 0.01), strict=True):
             nn.init.orthogonal_(layer.weight, gain=gain)
             nn.init.zeros_(layer.bias)
         first, second, last = layers

@@ -105,6 +105,9 @@ class MAPPO(ResumableAlgorithm):
     file_format = Format("mec-gym/mappo", 1, "a MAPPO model")
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"LinkActorPolicy": LinkActorPolicy}
     policy: LinkActorPolicy
+    _gamma: float
+    _n_steps: int
+    _gradient_steps: int
 
     def __init__(
         self,
@@ -325,7 +328,7 @@ class MAPPO(ResumableAlgorithm):
 
     @property
     def _horizon(self) -> float:
-        return 1.0 / max(1.0 - float(self._gamma), 1e-3)
+        return 1.0 / max(1.0 - self._gamma, 1e-3)
 
     def _values_after(self, dones: Any, infos: list[dict[str, Any]]) -> Floats:
         """Return the values of where episodes were cut off, (B, N), 0 in all other copies."""
@@ -400,20 +403,15 @@ class MAPPO(ResumableAlgorithm):
 
     def _estimate(self, rewards: Any, stacked: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return advantages and returns of every device, (T, B, N)."""
-        after = [one.get("after") for one in self._rollout]
+        values, ends = stacked["values"], stacked["ends"]
         with torch.no_grad():
-            next_links = self._look_ahead()
-            last = self._values(self.policy.tensor(next_links))
-        values = np.concatenate([stacked["values"], last[None]])
-        nexts = values[1:].copy()
-        for index, (row, ends) in enumerate(zip(after, stacked["ends"], strict=True)):
-            if row is not None:
-                nexts[index][ends] = row[ends]
-        goes_on = ~stacked["ends"]
-        advantages = generalised(
-            rewards, values[:-1], nexts, goes_on, float(self._gamma), self.gae_lambda
-        )
-        return advantages, advantages + values[:-1]
+            last = self._values(self.policy.tensor(self._look_ahead()))
+        nexts = np.concatenate([values[1:], last[None]])
+        for later, ended, step in zip(nexts, ends, self._rollout, strict=True):
+            if "after" in step:
+                later[ended] = step["after"][ended]
+        advantages = generalised(rewards, values, nexts, ~ends, self._gamma, self.gae_lambda)
+        return advantages, advantages + values
 
     def _look_ahead(self) -> Floats:
         """Return what will be seen of the slot to come, without remembering it."""
@@ -502,14 +500,16 @@ def generalised(
 
 
 def _standardised(rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-    spread = rewards.std()
-    return (rewards - rewards.mean()) / (spread if spread > 0.0 else 1.0)
+    centred: NDArray[np.float64] = rewards - rewards.mean()
+    return centred / (rewards.std() or 1.0)
 
 
 def _drawn(log_p: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw choices, shape (B, N), by the inverse of the distribution."""
     passed = np.exp(log_p).cumsum(-1) < rng.random(log_p.shape[:-1], dtype=np.float32)[..., None]
-    return np.minimum(passed.sum(-1), log_p.shape[-1] - 1)
+    # Rounding may leave the last sum below 1.
+    drawn: NDArray[np.int64] = np.minimum(passed.sum(-1), log_p.shape[-1] - 1)
+    return drawn
 
 
 def _seen(scenario: Scenario) -> tuple[bool, bool]:
