@@ -30,15 +30,15 @@ from baselines.moving import (
     placed_then_stays,
     stays,
     tuning_episodes,
-    with_toll,
 )
 from baselines.prices import posted_prices
 from baselines.rules import greedy, optimal
-from baselines.tolls import tolled_problems, tolls
+from baselines.tolls import tolls
 from mec_gym import GaussMarkov, Scenario, Slot, episode, solve
 from mec_gym.evaluation import Decide, Estimate, episode_set, hindsight_ratio
 from mec_gym.model.cost import NO_TASK, hosts_after, migrates
 from mec_gym.model.episode import Episode, Recorded
+from mec_gym.optimum import tolled_problems, with_toll
 
 CROWD = Scenario(
     n_devices=12,
