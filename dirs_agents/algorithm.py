@@ -128,7 +128,12 @@ class OffloadingAlgorithm(BaseAlgorithm):
                 raise ValueError("admission=True needs a PricePolicy; other agents know no price.")
             admits = admission
             bank.markdown = self.policy.markdown if admits else 1.0
-        return Agent(server, bank, self.policy.coder.alone(server - 1), admission=admits)
+            bank.admission = admits
+        ahead = getattr(self.policy, "foresight", None) if self.policy.remembers else None
+        if ahead is not None:
+            ahead = ahead.single(server - 1)
+        coder = self.policy.coder.alone(server - 1)
+        return Agent(server, bank, coder, admission=admits, foresight=ahead)
 
     # -- files ----------------------------------------------------------------------------------
 

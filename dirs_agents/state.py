@@ -81,7 +81,11 @@ def training_state(model: Any, *, with_env: bool) -> dict[str, Any]:
         "env": None,
     }
     if with_env and model.env is not None and model._last_obs is not None:
-        state["env"] = {"last": model._last_obs, "state": env_state(model.env)}
+        state["env"] = {
+            "last": model._last_obs,
+            "state": env_state(model.env),
+            "memory": model.current_memory(),
+        }
     return state
 
 
@@ -177,6 +181,7 @@ def take_env_state(model: Any, state: Mapping[str, Any]) -> None:
         return
     set_env_state(model.env, state["env"]["state"])
     model._last_obs = state["env"]["last"]
+    model._memory = state["env"].get("memory")  # older files hold none
     model._last_episode_starts = np.zeros(model.n_envs, dtype=bool)
 
 
