@@ -112,6 +112,8 @@ class Continuation(nn.Module):
         n_features += len(AHEAD) * (forecast != "none")
         self.middle = nn.Parameter(torch.zeros(n_features), requires_grad=False)
         self.spread = nn.Parameter(torch.ones(n_features), requires_grad=False)
+        # How far forecasts are off, mean squares in units.
+        self.residual = nn.Parameter(torch.zeros(len(AHEAD)), requires_grad=False)
         self.network = nn.Sequential(
             nn.Linear(n_features, _HIDDEN),
             nn.ReLU(),
@@ -161,6 +163,14 @@ class Continuation(nn.Module):
         scaled = ((seen - self.middle) / self.spread).clamp(-_FARTHEST, _FARTHEST)
         return torch.sigmoid(self.network(scaled)[..., 0]), predicted
 
+    def present(self, predicted: Tensor) -> Tensor:
+        """Return the units, (...), whose gain costs a weak link what a forecast lets expect.
+
+        That cost is as 1/h, and of a gain whose logarithm is normal with the variance σ²,
+        E[1/h] = exp(σ²/2) / exp(E[ln h]).
+        """
+        return predicted[..., 0] - self.residual[0] * (math.log(10.0) / 2.0)
+
     def noted(self, columns: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return columns (B, M, R, N) with two further rows, D [1] and present units; the memory.
 
@@ -172,7 +182,7 @@ class Continuation(nn.Module):
         memory = remembered(before.to(columns.device), seen)
         with torch.no_grad():
             worth, predicted = self(memory)
-        present = predicted[..., 0] if self.replaces else columns[:, :, 0]
+        present = self.present(predicted) if self.replaces else columns[:, :, 0]
         rows = torch.stack([self.kappa * worth, present], dim=2)
         return torch.cat([columns, rows], dim=2), memory
 

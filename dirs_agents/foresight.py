@@ -40,6 +40,9 @@ TAIL = 15
 TRUST = 0.8
 """ν of [C-2]."""
 
+CREDIBLE = (-0.5, 1.5)
+"""Ends of what a lesson says of D/μ, which is known to lie in [0, 1]: one path may say anything."""
+
 ROWS = 1_000_000
 """Links in slots that are kept of a lesson, at most."""
 
@@ -88,7 +91,7 @@ def estimated(network: Any, memory: NDArray[np.float32]) -> tuple[Floats, Floats
         for first in range(0, len(flat), _PART):
             part = slice(first, first + _PART)
             found, ahead = network(torch.tensor(flat[part], device=device))
-            worth[part], present[part] = found.cpu().numpy(), ahead[..., 0].cpu().numpy()
+            worth[part], present[part] = found.cpu().numpy(), network.present(ahead).cpu().numpy()
     return worth.reshape(shape), present.reshape(shape)
 
 
@@ -219,7 +222,7 @@ def _lesson(
     slots = max(1, paths[0].n_slots - TAIL)
     kappa = scenario.migration_cost
     unit = np.where(kappa > 0.0, kappa, 1.0)[:, None]
-    worth = (values[1:, ..., :1] - values[1:, ..., 1:]) / unit
+    worth = np.clip((values[1:, ..., :1] - values[1:, ..., 1:]) / unit, *CREDIBLE)
     seen = np.stack([one.gains for one in paths], axis=1).swapaxes(-1, -2)
     units = np.asarray(units_of_gains(seen), dtype=np.float32)
     last = np.arange(slots)[:, None] + AHEAD
@@ -242,7 +245,7 @@ def learn(network: Any, lesson: Lesson, steps: int, rng: np.random.Generator) ->
     """Take gradient steps of Adam towards a lesson; return the mean square error of D/μ [1]."""
     device = next(network.parameters()).device
     optimizer = torch.optim.Adam(network.parameters(), lr=_RATE)
-    errors = []
+    errors, squares = [], []
     for step in range(steps):
         # Up for a tenth of the way, then down to nothing.
         part = (step + 0.5) / steps
@@ -255,9 +258,13 @@ def learn(network: Any, lesson: Lesson, steps: int, rng: np.random.Generator) ->
         errors.append(float(loss.detach()))
         if network.forecast == "gru":
             loss = loss + functional.mse_loss(predicted, later)
+        if network.forecast != "none":
+            squares.append((predicted.detach() - later).square().mean(0))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+    if squares:
+        network.residual.copy_(torch.stack(squares[-_LAST:]).mean(0))
     return float(np.mean(errors[-_LAST:])) if errors else float("nan")
 
 

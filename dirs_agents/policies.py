@@ -289,7 +289,8 @@ class PricePolicy(VotingPolicy):
             admission=self.admission,
         )
         require_choice("forecast", forecast, FORECASTS)
-        if forecast != "none" and not require_bool("continuation", continuation):
+        require_bool("continuation", continuation)
+        if forecast != "none" and not continuation:
             raise ValueError(f"forecast={forecast!r} needs continuation=True, which it informs.")
         self.forecast = forecast
         self.foresight = Continuation(self.coder, forecast) if continuation else None
