@@ -72,6 +72,12 @@ SMALL: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def short_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dirs_agents.foresight.SLOTS", 24)
+    monkeypatch.setattr("dirs_agents.foresight.TAIL", 10)
+
+
 def model_of(scenario: Any = MOVING, forecast: str = "none", env: Any = None, **more: Any) -> DIRS:
     kwargs = {"continuation": True, "forecast": forecast, "hidden": 4} | more.pop("kwargs", {})
     given = options("hindsight", **SMALL, policy_kwargs=kwargs) | more
@@ -195,7 +201,7 @@ def test_worth_is_learned_where_it_is_known() -> None:
     network = Continuation(ColumnCoder(scenario))
     network.scale(torch.as_tensor(lesson.memory))
     learn(network, lesson, 200, rng())
-    worth = network(torch.as_tensor(np.array(memories(paths)[50])))[0][0, :, 0]
+    worth = network(torch.as_tensor(np.array(memories(paths)[-1])))[0][0, :, 0]
     np.testing.assert_allclose(worth.detach(), [1.0, 0.0], atol=0.05)
 
 
