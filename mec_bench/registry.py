@@ -281,6 +281,13 @@ _LEARNERS = {
         "the exact optimum of its training slots, and the closed-form cost of every choice",
         _options("prices"),
     ),
+    "dirs:hindsight": _Entry(
+        "DIRS, price-posting agents that look ahead",
+        "dirs_agents:DIRS",
+        "hindsight of its training episodes, the exact optimum of its training slots, and the "
+        "closed-form cost of every choice",
+        _options("hindsight"),
+    ),
     # One gradient step sees as many slots whatever the copies; 16 are several times faster.
     "ac": _Entry("AC", "ActorCritic", _REWARD, n_envs=16),
     "ac:links": _Entry(
