@@ -33,7 +33,7 @@ class Show:
 
 
 MOVING = Show(
-    learners=("mappo", "dirs:prices"),
+    learners=("mappo", "dirs:hindsight"),
     others=("local", "never-move", "stays", "smoothed", "measured-speed", "by-class", "forecast"),
     timesteps=12_000,
 )

@@ -117,6 +117,7 @@ MOVING = Worlds(
     learners={
         "mappo": Learner(seeds=10, any_size=True),
         "mappo:team": Learner(seeds=10, any_size=True),
+        "dirs:hindsight": Learner(seeds=10, slots=2000, any_size=True),
         "dirs:prices": Learner(slots=2000, any_size=True),
         "ac:links": Learner(arguments={"gamma": 0.9}),
     },

@@ -41,6 +41,7 @@ TABLES: tuple[tuple[str, Names, Names], ...] = (
             "forecast": "a planner that knows how devices move",
             "mappo:team": "MAPPO, learns from the cost alone",
             "mappo": "MAPPO, exact credit for each device",
+            "dirs:hindsight": "DIRS that looks ahead",
         },
         {
             "crowd-30x4": "30 devices that walk and drive, 4 servers",
