@@ -25,7 +25,7 @@ MISSING = (DependencyNotInstalled, ModuleNotFoundError)
 
 @dataclass(frozen=True)
 class Show:
-    """Who is shown in a kind of world, and slots of training; the first learner is filmed."""
+    """Who is shown in a kind of world, and slots of training."""
 
     learners: tuple[str, ...]
     others: tuple[str, ...]
@@ -61,7 +61,8 @@ def demonstrate(scenarios: list[Scenario], timesteps: int | None, seed: int, out
         (table,) = compare(found).tables
         print(f"\n{as_text(compare(found))}\n\n{table.measure.definition}")
         print(f"{remark(table)}\n")
-        films |= _filmed(runs[0], out)
+        best = next(row.label for row in table.rows if row.learns)
+        films |= _filmed(next(run for run in runs if run.label == best), out)
         results += found
     *_, page = write_report(results, [], out, films=films)
     print(f"Report: {page}\nTensorBoard: {_tensorboard()} --logdir {out / 'runs'}")
