@@ -196,8 +196,11 @@ def title(name: str) -> str:
 
 
 def knows(name: str) -> str:
-    """Return what an algorithm of :func:`names` knows when it decides or learns, in a phrase."""
-    return _OURS[name].knows
+    """Return what an algorithm knows when it decides or learns, in a phrase.
+
+    Nothing of one that is none of :func:`names`.
+    """
+    return _OURS[name].knows if name in _OURS else ""
 
 
 def require_interface(model: Any) -> None:
@@ -277,6 +280,13 @@ _LEARNERS = {
         "dirs_agents:DIRS",
         "the exact optimum of its training slots, and the closed-form cost of every choice",
         _options("prices"),
+    ),
+    "dirs:hindsight": _Entry(
+        "DIRS, price-posting agents that look ahead",
+        "dirs_agents:DIRS",
+        "hindsight of its training episodes, the exact optimum of its training slots, and the "
+        "closed-form cost of every choice",
+        _options("hindsight"),
     ),
     # One gradient step sees as many slots whatever the copies; 16 are several times faster.
     "ac": _Entry("AC", "ActorCritic", _REWARD, n_envs=16),

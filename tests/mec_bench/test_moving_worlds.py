@@ -59,6 +59,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "dirs": DIRS | {"demonstration_generations": 10},
     "dirs:ensemble": DIRS,
     "dirs:prices": DIRS,
+    "dirs:hindsight": DIRS | {"hindsight_episodes": 1, "own_rounds": 1, "lesson_steps": 3},
     "ac": {"gamma": 0.9, "batch_size": 16},
     "ac:links": {"gamma": 0.9, "batch_size": 16},
     "ddpg": OFF_POLICY | {"gamma": 0.9},
