@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 CREDITS = ("difference", "team")
 
 STILL: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1}
-MOVING: dict[str, Any] = {"gamma": 0.97, "n_steps": 25, "gradient_steps": 24}
+MOVING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24}
 """What None means where slots are independent, and where decisions last."""
 
 _LEAST_INTEGERS = {"batch_size": 1}
@@ -75,7 +75,7 @@ class MAPPO(ResumableAlgorithm):
         With 0 no critic is needed: an advantage is the reward beside what the device's, or the
         team's, is on average.
     n_steps : int, optional, [slot]
-        Slots of each copy of the env between gradient steps; 1, or 25 where the world moves.
+        Slots of each copy of the env between gradient steps; 1, or 12 where the world moves.
     gradient_steps : int, optional
         Steps on each such rollout; 1, or 24 where the world moves.
     batch_size : int
