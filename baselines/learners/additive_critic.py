@@ -31,7 +31,7 @@ STANDING = (
 )
 """In what devices may differ for good."""
 
-FAR = 3.0
+FAR = 1.0
 """Mean costs of staying at which differences are cut: bad links cost hundreds of them."""
 
 BEND = 0.05

@@ -151,6 +151,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         self._remember_world()
         if self.env is not None and issubclass(self.policy_class, LinkScorePolicy):
             self.policy_kwargs |= world_of_links(self.env, self.gamma, assignments=False)
+            self.policy_kwargs.pop("n_critics", None)  # the library's DDPG asks for one
         if self.replay_buffer_class is None and self.n_steps == 1:
             self.replay_buffer_class = SlotReplay
             follows_costs = issubclass(self.policy_class, LinkScorePolicy)

@@ -38,6 +38,16 @@ OFFLOADED = 1 / 16
 STRAYS = 1 / 16
 """Largest share of devices that go anywhere while training explores, where nothing else is said."""
 
+HEAD_START = 150
+"""Gradient steps that the critic is ahead: on its first guesses an actor would send all home."""
+
+FLOOR = 0.2
+"""Least weight, in the actor's step, of a choice that would pay.
+
+Weighed by its probability alone a good link, once sent down together with the many bad ones, would
+hardly ever come up again.
+"""
+
 CRITIC_BATCH, ACTOR_BATCH = 64, 16
 
 
@@ -119,6 +129,7 @@ class LinkNetworks(nn.Module):
     """
 
     may_stay: Tensor
+    lessons: Tensor
 
     def __init__(self, scenario: Scenario, kind: str, *, width: int, columns: bool = False) -> None:
         super().__init__()
@@ -127,6 +138,7 @@ class LinkNetworks(nn.Module):
         self.critic = AdditiveCritic(scenario)
         self.scenario, self.kind = scenario, kind
         self.register_buffer("may_stay", torch.as_tensor(scenario.can_execute_locally))
+        self.register_buffer("lessons", torch.zeros((), dtype=torch.int64))
 
     def meet(self, scenario: Scenario) -> None:
         """Go on in another scenario; ``ValueError`` where it shows other things of links."""
@@ -158,6 +170,7 @@ class LinkNetworks(nn.Module):
         self, slot: Slot, assignment: Tensor, rewards: Tensor, optimizer: Optimizer, limit: float
     ) -> float:
         """Take a gradient step of the critic, no longer than `limit`; return its error."""
+        self.lessons += 1
         loss = self.critic.loss(self.critic.see(slot), assignment, rewards)
         _descend(loss, self.critic, optimizer, limit)
         return loss.item()
@@ -171,14 +184,20 @@ class LinkNetworks(nn.Module):
         actor lowers Σ weight · difference, of every device on its own, given the loads that all
         weights lead to: where the critic is right that is the gradient of the expected cost.
         """
-        logits = nn.functional.pad(self.actor(slot), (1, 0))
+        preferences = self.actor(slot)
+        logits = nn.functional.pad(preferences, (1, 0))
         logits[..., 0].masked_fill_(~self.may_stay, -torch.inf)
         choices = Categorical(logits=logits, validate_args=False)
-        shares = choices.probs[..., 1:]
-        lead = (shares * self.critic.leads(self.critic.see(slot), shares)).sum(-1).mean()
+        shares = choices.probs[..., 1:].detach()
+        leads = self.critic.leads(self.critic.see(slot), shares)
+        lead = (shares * leads).sum(-1, keepdim=True)
+        better = leads - lead
+        push = torch.where(better < 0.0, shares.clamp(min=FLOOR), shares) * better
         entropy = choices.entropy().mean()  # type: ignore[no-untyped-call]
-        _descend(lead - entropy_weight * entropy, self.actor, optimizer, limit)
-        return lead.item(), entropy.item()
+        if self.lessons > HEAD_START:
+            loss = (push * preferences).sum(-1).mean() - entropy_weight * entropy
+            _descend(loss, self.actor, optimizer, limit)
+        return lead.mean().item(), entropy.item()
 
 
 def _descend(loss: Tensor, network: nn.Module, optimizer: Optimizer, limit: float) -> None:
