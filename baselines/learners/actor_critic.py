@@ -36,7 +36,7 @@ MEMORY = 0.01
 NETWORKS: dict[str, Any] = {"net_arch": {"pi": [64], "vf": [64]}, "activation_fn": nn.ReLU}
 """What `policy_kwargs` holds where nothing else is said."""
 
-LINKS: dict[str, Any] = {"policy": "LinkPolicy", "ent_coef": 0.02, "max_grad_norm": 1.0}
+LINKS: dict[str, Any] = {"policy": "LinkPolicy", "ent_coef": 0.002, "max_grad_norm": 1.0}
 """Arguments for :class:`~baselines.learners.link_policy.LinkPolicy`."""
 
 _LEAST_INTEGERS = {"batch_size": 2}  # advantages are compared within a batch

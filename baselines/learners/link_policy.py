@@ -41,18 +41,26 @@ STRAYS = 1 / 16
 HEAD_START = 150
 """Gradient steps that the critic is ahead: on its first guesses an actor would send all home."""
 
-FLOOR = 0.2
-"""Least weight, in the actor's step, of a choice that would pay.
+QUICK = 30.0
+"""How much faster than by a network's weight it is learned how much lots count."""
+
+FLOOR, CLEAR = 0.2, 0.1
+"""Least weight, in the actor's step, of a choice that saves that much of a mean cost of staying.
 
 Weighed by its probability alone a good link, once sent down together with the many bad ones, would
-hardly ever come up again.
+hardly ever come up again. Where choices hardly differ the step is the gradient: only that parts
+devices that look alike.
 """
 
 CRITIC_BATCH, ACTOR_BATCH = 64, 16
 
 
 class LinkActor(nn.Module):
-    """By how much each device prefers each server to staying, by one network for all links."""
+    """By how much each device prefers each server to staying, by one network for all links.
+
+    Devices that look alike have to be parted where a server has no room for all of them. So each
+    link has a lot, drawn once and for all, and how much lots count is learned, too.
+    """
 
     def __init__(self, scenario: Scenario, width: int) -> None:
         super().__init__()
@@ -60,28 +68,33 @@ class LinkActor(nn.Module):
         self.network = LinkNetwork(self.n_features, width)
         stay = math.log(scenario.n_servers * (1.0 / OFFLOADED - 1.0))
         nn.init.constant_(self.network.home.bias, stay)
+        self.spread = nn.Parameter(torch.tensor(1.0 / QUICK))
 
     def meet(self, scenario: Scenario) -> None:
         """See slots of this scenario from now on."""
         self.view = LinkView(scenario)
         self.n_features = self.view.n_features
+        size = (scenario.n_devices, scenario.n_servers)
+        self.lots = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
 
     def forward(self, slot: Slot) -> Tensor:
         """Return preferences, shape (B, N, M), in slots (B, ...)."""
-        return self._preferences(slot)
+        return self._preferences(slot, self.lots)
 
-    def _preferences(self, slot: Slot, *further: Any) -> Tensor:
+    def _preferences(self, slot: Slot, lots: Any, *further: Any) -> Tensor:
         # Each slot is the first that is seen: a discount of 0 has no use for a history.
         seen, _ = self.view(slot, self.view.begin(len(slot.gains)))
-        more = [np.broadcast_to(one, (*seen.shape[:-1], 1)) for one in further]
+        more = [np.broadcast_to(one[..., None], (*seen.shape[:-1], 1)) for one in further]
         entries = np.concatenate([seen, *more], axis=-1, dtype=np.float32)
-        logits = self.network(torch.as_tensor(entries, device=self.network.link.weight.device))
-        preferences: Tensor = logits[..., 1:] - logits[..., :1]
+        given = torch.as_tensor(entries, device=self.network.link.weight.device)
+        logits = self.network(given)
+        counted = QUICK * self.spread * torch.as_tensor(lots, device=given.device)
+        preferences: Tensor = logits[..., 1:] - logits[..., :1] + counted
         return preferences
 
 
 class ColumnActor(LinkActor):
-    """The same, but each server's preferences come from its own column and its speed alone.
+    """The same, but each server's preferences come from its own column, its speed and lots alone.
 
     To the network each server is the only one of a world. Where services migrate it is also told
     whose are elsewhere.
@@ -89,7 +102,8 @@ class ColumnActor(LinkActor):
 
     def meet(self, scenario: Scenario) -> None:
         """See slots of this scenario from now on."""
-        speeds = scenario.server_frequencies_hz
+        super().meet(scenario)
+        lots, speeds = self.lots, scenario.server_frequencies_hz
         self._speeds, self._migrates = np.log(speeds / speeds.mean()), scenario.migrates
         # Positions play no part: gains are given.
         super().meet(
@@ -101,6 +115,7 @@ class ColumnActor(LinkActor):
             )
         )
         self.n_features += 1 + scenario.migrates
+        self.lots = lots
 
     def forward(self, slot: Slot) -> Tensor:
         """Return preferences, shape (B, N, M), in slots (B, ...)."""
@@ -109,17 +124,20 @@ class ColumnActor(LinkActor):
         def of_all(values: Any) -> Any:
             return np.repeat(np.broadcast_to(values, (batch, devices)), servers, axis=0)
 
-        server = np.tile(np.arange(1, servers + 1), batch)[:, None]
-        further = [np.tile(self._speeds, batch)[:, None, None, None]]
+        def of_each(values: Any) -> Any:
+            return np.tile(values, (batch, 1))
+
+        further = [of_each(self.lots.T), of_each(self._speeds[:, None])]
         hosts = None
         if self._migrates:
             hosts = of_all(0 if slot.hosts is None else slot.hosts)
-            further.append(((hosts > 0) & (hosts != server))[:, :, None, None])
-            hosts = (hosts == server).astype(np.int64)
+            here = hosts == of_each(np.arange(1, servers + 1)[:, None])
+            further.append((hosts > 0) & ~here)
+            hosts = here.astype(np.int64)
         columns = np.moveaxis(slot.gains, -1, 1).reshape(-1, devices, 1)
         lone = Slot(columns, of_all(slot.data_bits), of_all(slot.cycles), hosts=hosts)
-        found = self._preferences(lone, *further).reshape(batch, servers, devices)
-        return found.transpose(1, 2)
+        found = self._preferences(lone, *(one[..., None] for one in further))
+        return found.reshape(batch, servers, devices).transpose(1, 2)
 
 
 class LinkNetworks(nn.Module):
@@ -192,7 +210,7 @@ class LinkNetworks(nn.Module):
         leads = self.critic.leads(self.critic.see(slot), shares)
         lead = (shares * leads).sum(-1, keepdim=True)
         better = leads - lead
-        push = torch.where(better < 0.0, shares.clamp(min=FLOOR), shares) * better
+        push = torch.where(better < -CLEAR, shares.clamp(min=FLOOR), shares) * better
         entropy = choices.entropy().mean()  # type: ignore[no-untyped-call]
         if self.lessons > HEAD_START:
             loss = (push * preferences).sum(-1).mean() - entropy_weight * entropy
@@ -379,7 +397,7 @@ class LinkScorePolicy(AnyArray):
         kind: str = "flat",
         columns: bool = False,
         width: int = 32,
-        ent_coef: float = 0.02,
+        ent_coef: float = 0.002,
         optimizer_class: type[Optimizer] = torch.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:

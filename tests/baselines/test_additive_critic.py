@@ -100,7 +100,8 @@ def test_leads_are_differences_in_costs_of_staying_cut() -> None:
     scenario = world()
     critic = critic_of(scenario)
     with torch.no_grad():
-        critic.link[-1].bias += 1.0
+        critic.link[-1].weight *= 20.0
+        critic.device[-1].bias[0] -= 4.0
     seen, shares = seen_by(critic, slots_of(scenario)), shares_of(ASSIGNMENTS)
     prices = critic.prices(seen)
     expected = prices.differences(shares) / prices.home.mean()

@@ -60,9 +60,11 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "dirs:ensemble": DIRS,
     "dirs:prices": DIRS,
     "ac": {"gamma": 0.9, "batch_size": 16},
-    "ac:links": {"gamma": 0.9, "batch_size": 16},
+    "ac:links": {"batch_size": 16},
     "ddpg": OFF_POLICY | {"gamma": 0.9},
+    "ddpg:links": OFF_POLICY,
     "maddpg": OFF_POLICY | {"gamma": 0.9},
+    "maddpg:links": OFF_POLICY,
     "sb3:PPO": {"n_steps": 16, "batch_size": 16, "n_epochs": 2},
     "sb3:SAC": OFF_POLICY,
 }
