@@ -74,18 +74,11 @@ dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), repro
 LEARNED = paper-30x2 paper-200x10 unequal-200x10
 
 learners: $(READY) ## train every learner (hours), reproduction/learners.py
-	$(BIN)/python scripts/benchmark.py --algos dirs dirs:ensemble dirs:prices ac ddpg maddpg \
+	$(BIN)/python scripts/benchmark.py --algos dirs dirs:ensemble dirs:prices ac ac:links ddpg ddpg:links \
+		maddpg maddpg:links \
 		examples.cross_entropy:CrossEntropy local random random:limit nearest:limit \
 		keep-what-pays posted-prices greedy --scenarios $(LEARNED) \
 		--timesteps paper --seeds 5 --jobs 2 --out runs/learners
-	$(BIN)/python scripts/benchmark.py --algos ac:links --scenarios $(LEARNED) \
-		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
-	$(BIN)/python scripts/benchmark.py --algos ac:links --scenarios $(LEARNED) \
-		--set ac:links:batch_size=32 ac:links:ent_coef=0.01 ac:links:policy_kwargs.link_arch=[64] \
-		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
-	$(BIN)/python scripts/benchmark.py --algos ac --scenarios $(LEARNED) \
-		--set ac:learning_rate=0.01 ac:batch_size=64 \
-		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
 	$(BIN)/python -m reproduction.learners runs/learners
 	$(BIN)/python -m reproduction.summary --readme
 

@@ -25,27 +25,23 @@ from reproduction import pages
 
 FORMAT, VERSION = "mec-gym/learners", 2
 
-_FOUND_FIRST = "ac:links[batch_size=32, ent_coef=0.01, policy_kwargs.link_arch=[64]]"
-_AS_THE_NEXT = "ac[learning_rate=0.01, batch_size=64]"
-
 ROWS = (
-    *("dirs", "dirs:ensemble", "dirs:prices", "ac", _AS_THE_NEXT, "ac:links", _FOUND_FIRST),
-    *("ddpg", "maddpg", "examples.cross_entropy:CrossEntropy"),
+    *("dirs", "dirs:ensemble", "dirs:prices"),
+    *("ac", "ac:links", "ddpg", "ddpg:links", "maddpg", "maddpg:links"),
+    "examples.cross_entropy:CrossEntropy",
     *("local", "random", "random:limit", "nearest:limit"),
     *("keep-what-pays", "posted-prices", "greedy"),
 )
 """Labels of runs, in the order of the table."""
 
 NAMES = {
-    _AS_THE_NEXT: "AC, with the settings of the next row",
-    _FOUND_FIRST: "AC, one network for all links, too: settings found first",
     "examples.cross_entropy:CrossEntropy": "cross-entropy, one constant assignment",
 }
 """Of rows that are no algorithm of the project as it is."""
 
 SCATTER = 0.02  # half an interval beyond which the page shows every seed
 
-TUNED = ("ac", "ac:links", "ddpg", "maddpg")
+TUNED = ("ac", "ddpg", "maddpg")
 SETTINGS = pages.ROOT / "baselines" / "settings"
 
 Runs = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
@@ -136,9 +132,6 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": raw["warnings"],
         "several_commits": len({run["commit"] for run in raw["runs"]}) > 1,
         "tuning": budget_of_tuning(),
-        "dropped": len({one["trial"] for one in _trials("ac:links", "dropped")}),
-        # Of rows whose settings could not be chosen by what had been seen of other seeds.
-        "seeds": sorted({run["seed"] or 0 for run in raw["runs"] if run["label"] == "ac:links"}),
         "best": {name_of(name): _best_trial(name, "unequal-200x10") for name in TUNED},
     }
 

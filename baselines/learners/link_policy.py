@@ -265,7 +265,7 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         kind: str = "flat",
         width: int = 32,
         critic_epochs: int = 24,
-        actor_epochs: int = 2,
+        actor_epochs: int = 4,
         strays: float = STRAYS,
         **kwargs: Any,
     ) -> None:
@@ -275,7 +275,9 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         self._links = {"scenario": scenario, "kind": kind, "width": width}
         self.critic_epochs, self.actor_epochs = critic_epochs, actor_epochs
         self.strays = strays
-        super().__init__(*args, **kwargs)
+        # Gradients that part devices which look alike are small: Stable-Baselines3's term in
+        # Adam's denominator, 1e-5, would swallow them.
+        super().__init__(*args, **{"optimizer_kwargs": {}} | kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.action_dist = BatchedMultiCategorical(*self._sizes)

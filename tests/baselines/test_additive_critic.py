@@ -73,7 +73,9 @@ def test_of_expected_loads_too_they_are_those_of_the_mean_total() -> None:
     scenario = world(n_devices=3)
     critic = critic_of(scenario)
     seen = seen_by(critic, slots_of(scenario, batch=1))
-    chances = torch.softmax(torch.randn(3, SERVERS + 1, generator=torch.Generator().manual_seed(0)), -1)
+    chances = torch.softmax(
+        torch.randn(3, SERVERS + 1, generator=torch.Generator().manual_seed(0)), -1
+    )
     found = critic.prices(seen).differences(chances[None, :, 1:])[0]
     decisions = torch.cartesian_prod(*[torch.arange(SERVERS + 1)] * 3)
     totals = critic(Seen(*(part.expand(64, *part.shape[1:]) for part in seen)), decisions)

@@ -65,13 +65,3 @@ def test_readme_is_right_that_staying_local_beats_them(
 ) -> None:
     (local,) = seeds_on_unequal["local"]
     assert max(seeds_on_unequal[label]) < local
-
-
-def test_readme_is_right_on_ac_with_links(seeds_on_unequal: dict[str, list[float]]) -> None:
-    (local,) = seeds_on_unequal["local"]
-    links, taught = seeds_on_unequal["ac:links"], seeds_on_unequal["dirs:ensemble"]
-    ahead = [one for one in links if one > max(taught)]
-    assert len(links) / 2 < len(ahead) < len(links)
-    assert all(one < local / 2 for one in links if one not in ahead)
-    for label in ("keep-what-pays", "posted-prices", "greedy"):
-        assert max(links) < min(seeds_on_unequal[label])
