@@ -137,6 +137,7 @@ class AdditiveCritic(nn.Module):
     """
 
     unit: Tensor
+    optimizer: torch.optim.Optimizer
 
     def __init__(self, scenario: Scenario, width: int = 32) -> None:
         super().__init__()
@@ -201,7 +202,8 @@ class AdditiveCritic(nn.Module):
     def _of_links(self, links: Tensor, seen: Seen) -> Tensor:
         devices = seen.devices[:, :, None].expand(*links.shape[:-1], seen.devices.shape[-1])
         exponents = self.link(torch.cat([links, devices], -1))[..., 0]
-        return exponents.clamp(-_STEEPEST, _STEEPEST).exp() * seen.present[..., None]
+        own: Tensor = exponents.clamp(-_STEEPEST, _STEEPEST).exp()
+        return own * seen.present[..., None]
 
     def _of_servers(self) -> Tensor:
         terms: Tensor = self.server(self._speeds.to(self.unit.device))

@@ -62,6 +62,8 @@ class LinkActor(nn.Module):
     link has a lot, drawn once and for all, and how much lots count is learned, too.
     """
 
+    optimizer: Optimizer
+
     def __init__(self, scenario: Scenario, width: int) -> None:
         super().__init__()
         self.meet(scenario)
@@ -146,6 +148,8 @@ class LinkNetworks(nn.Module):
     `kind` is that of its observations; with `columns` each server's actor sees its own alone.
     """
 
+    actor: LinkActor
+    critic: AdditiveCritic
     may_stay: Tensor
     lessons: Tensor
 
@@ -272,7 +276,7 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         require_number("strays", strays, "[0, 1]")
         require_integer("critic_epochs", critic_epochs, 1)
         require_integer("actor_epochs", actor_epochs, 1)
-        self._links = {"scenario": scenario, "kind": kind, "width": width}
+        self._links: dict[str, Any] = {"scenario": scenario, "kind": kind, "width": width}
         self.critic_epochs, self.actor_epochs = critic_epochs, actor_epochs
         self.strays = strays
         # Gradients that part devices which look alike are small: Stable-Baselines3's term in
@@ -444,7 +448,7 @@ class LinkScorePolicy(AnyArray):
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         assert isinstance(observation, Tensor)
-        preferences = self.links(observation)
+        preferences: Tensor = self.links(observation)
         return (preferences / (1.0 + preferences.abs())).transpose(1, 2).flatten(1)
 
     def improve(

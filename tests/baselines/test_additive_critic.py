@@ -21,8 +21,12 @@ SPEEDS = (5e9, 1e10, 2e10)
 
 
 def world(**changes: Any) -> Scenario:
-    uneven = {"data_bits": Uniform(4e5, 12e5), "cycles": Uniform(5e8, 15e8)}
-    plain = {"n_devices": DEVICES, "n_servers": SERVERS, "server_frequency_hz": SPEEDS}
+    uneven: dict[str, Any] = {"data_bits": Uniform(4e5, 12e5), "cycles": Uniform(5e8, 15e8)}
+    plain: dict[str, Any] = {
+        "n_devices": DEVICES,
+        "n_servers": SERVERS,
+        "server_frequency_hz": SPEEDS,
+    }
     return Scenario(**(plain | uneven | changes))
 
 
@@ -102,8 +106,8 @@ def test_leads_are_differences_in_costs_of_staying_cut() -> None:
     scenario = world()
     critic = critic_of(scenario)
     with torch.no_grad():
-        critic.link[-1].weight *= 20.0
-        critic.device[-1].bias[0] -= 4.0
+        list(critic.link.parameters())[-2].mul_(20.0)
+        list(critic.device.parameters())[-1][0] -= 4.0
     seen, shares = seen_by(critic, slots_of(scenario)), shares_of(ASSIGNMENTS)
     prices = critic.prices(seen)
     expected = prices.differences(shares) / prices.home.mean()
@@ -166,7 +170,7 @@ def test_it_learns_what_choices_cost_from_totals() -> None:
         rewards = torch.as_tensor(1.0 / evaluate(scenario, slot, decisions).objective).float()
         loss = critic.loss(critic.see(slot), torch.as_tensor(decisions), rewards)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     slot = slots_of(scenario, batch=64, seed=10_000)
     decisions = rng.integers(0, SERVERS + 1, (64, DEVICES))

@@ -83,6 +83,7 @@ def test_a_server_s_column_alone_decides_its_preferences() -> None:
     gains = slot.gains.copy()
     gains[..., 1:] = gains[..., 1:][:, ::-1] * 3.0
     # Whom servers 2 and 3 host is one to server 1: elsewhere.
+    assert slot.hosts is not None
     hosts = np.where(slot.hosts == 2, 3, slot.hosts)
     other = Slot(gains, slot.data_bits, slot.cycles, hosts=hosts)
     for kind, same in ((ColumnActor, True), (LinkActor, False)):
@@ -107,7 +108,8 @@ def test_the_actor_takes_what_the_critic_says_pays() -> None:
     networks, slot = LinkNetworks(scenario, "flat", width=16), slots_of(scenario, 8)
     pays = torch.as_tensor(slot.gains.max(-1) > 1e-6)
     top = torch.nn.functional.one_hot(torch.as_tensor(slot.gains.argmax(-1)), SERVERS).bool()
-    networks.critic.leads = lambda *_: torch.where(pays[..., None] & top, -0.5, 0.5)
+    leads = torch.where(pays[..., None] & top, -0.5, 0.5)
+    networks.critic.leads = lambda *_: leads  # type: ignore[method-assign]
     networks.lessons += 1000
     optimizer = torch.optim.Adam(networks.actor.parameters(), 1e-2)
     for _ in range(300):
@@ -216,7 +218,8 @@ def test_arguments_are_refused(
 
 
 def test_what_maddpg_cannot_do_with_one_vote_is_refused() -> None:
-    for changes in ({"critics": "per-agent"}, {"others": "replay"}):
+    unfit: tuple[dict[str, Any], ...] = ({"critics": "per-agent"}, {"others": "replay"})
+    for changes in unfit:
         with pytest.raises(ValueError, match="LinkPolicy needs"):
             model_of("maddpg:links", **changes)
 
@@ -256,7 +259,7 @@ def test_a_run_by_name_has_its_arguments(name: str) -> None:
 
 
 def test_strays_go_to_one_server_each() -> None:
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
     noise = StrayNoise(SERVERS, 400, 1.0)
     shares = []
     for _ in range(50):
