@@ -148,8 +148,8 @@ class AdditiveCritic(nn.Module):
         self.server = _network(1, 2, width)
         with torch.no_grad():
             # At first staying counts, and who comes to a server hardly.
-            self.device[-1].bias.copy_(torch.tensor([2.0, -2.0]))
-            self.server[-1].bias.copy_(torch.tensor([-3.0, 0.0]))
+            list(self.device.parameters())[-1].copy_(torch.tensor([2.0, -2.0]))
+            list(self.server.parameters())[-1].copy_(torch.tensor([-3.0, 0.0]))
         self.register_buffer("unit", torch.zeros(()))
 
     def meet(self, scenario: Scenario) -> None:

@@ -114,7 +114,6 @@ def test_the_actor_takes_what_the_critic_says_pays() -> None:
     optimizer = torch.optim.Adam(networks.actor.parameters(), 1e-2)
     for _ in range(300):
         networks.follow(slot, 0.0, optimizer, 1.0)
-    assert abs(networks.actor.spread) < 1.0 / 30.0
     right = (networks.actor(slot) > 0.0) == (pays[..., None] & top)
     assert right.float().mean() > 0.9
 
