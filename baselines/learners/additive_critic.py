@@ -178,7 +178,8 @@ class AdditiveCritic(nn.Module):
         linear, square = self._of_servers()
         loads = torch.zeros(len(at), len(linear), device=at.device)
         loads = loads.scatter_add(-1, at, work * goes)
-        return own + (loads * (linear + square * loads)).sum(-1)
+        costs: Tensor = own + (loads * (linear + square * loads)).sum(-1)
+        return costs
 
     def loss(self, seen: Seen, assignment: Tensor, rewards: Tensor) -> Tensor:
         """Return the error of logarithms of costs, given rewards, (B,); the first set the unit."""
