@@ -18,7 +18,7 @@ PYTHONS := python3.10 python3.11 python3.12 python3.13 python3.14
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-world test-oldest test-pythons check format bench regimes cabs \
-	dirs-results learners stock reproduce integrations report docs clean
+	dirs-results learners droo stock reproduce integrations report docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -88,6 +88,9 @@ learners: $(READY) ## train every learner (hours), reproduction/learners.py
 		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
 	$(BIN)/python -m reproduction.learners runs/learners
 	$(BIN)/python -m reproduction.summary --readme
+
+droo: $(READY) ## train DROO, with and without its prices (half an hour), reproduction/droo.py
+	$(BIN)/python -m reproduction.droo
 
 STOCK = $(BIN)/python scripts/benchmark.py --seeds 5 --jobs 2 --out runs/stock --algos
 STOCKED = --scenarios paper-30x2 bandlimited-200x10 unequal-200x10

@@ -248,7 +248,7 @@ def _trained(settings: Settings, folder: Path, given: Arguments) -> Result:
 
 
 def _evaluate_options(add: _Add) -> None:
-    what = "folder of a run or of runs, a model's file (with --algo), pretrained:NAME, or a rule's name"
+    what = "folder of a run or of runs, a model's file (with --algo), pretrained:NAME, or a rule"
     add("runs", nargs="+", metavar="RUN", help=what)
     add("--algo", metavar="NAME", help="the algorithm of models given as files")
     add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else that of the runs")
@@ -370,7 +370,7 @@ def _told(found: MatrixOutcome, given: Arguments) -> int:
 
 
 def _tune_options(add: _Add) -> None:
-    add("--algo", required=True, metavar="NAME", help=f"what learns: {_ALGORITHM}")
+    add("--algo", required=True, metavar="NAME", help="what learns, as train takes it")
     add("--scenarios", nargs="+", default=["paper-30x2"], metavar="NAME", help=_SCENARIO)
     add(
         "--timesteps", nargs="+", default=["paper"], metavar="N",

@@ -434,7 +434,7 @@ class Run:
 
     Without a `folder` it can only be measured, on the first `layouts` of its frozen slots, or of
     its frozen episodes. `frozen` is something else to measure it on, and `heard` is called with
-    every point of its learning curve, one before a stop once more; what it raises ends the run.
+    every new point of its learning curve; what it raises ends the run.
     """
 
     def __init__(

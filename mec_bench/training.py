@@ -85,7 +85,7 @@ def train(
 def carried_out(run: Run, *, progress_bar: bool = False, verbose: int = 0) -> Result:
     """Carry out a run that has a folder, as :func:`train` does."""
     settings = run.settings
-    _require_device(settings.device)
+    require_device(settings.device)
     with run.folder.locked():
         run.folder.begin(settings)
         status = run.folder.status()
@@ -95,7 +95,8 @@ def carried_out(run: Run, *, progress_bar: bool = False, verbose: int = 0) -> Re
             return _trained(run, progress_bar=progress_bar, verbose=verbose)
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
+    """Raise ``ValueError`` for CUDA where there is none."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
             f"device {device!r} is not there: torch {torch.__version__} sees no CUDA device. Use "

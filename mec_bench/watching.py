@@ -68,8 +68,6 @@ class Watch(BaseCallback):
         self._next_point = self._due(self._settings.measurements)
         self._next_checkpoint = self._due(self._settings.checkpoints)
         with self._aside():
-            for point in self._points:
-                self._run.heard(point)
             if not self._points:
                 self._measure(picture=True)
             self._write_status()

@@ -46,7 +46,7 @@ VERBS = ("train", "evaluate", "benchmark", "report", "demo")
     "words",
     [
         *([f"scripts/{verb}.py", "--help"] for verb in (*VERBS, "reproduce")),
-        *(["mec_gym", verb, "--help"] for verb in (*VERBS, "list", "check")),
+        *(["mec_gym", verb, "--help"] for verb in (*VERBS, "list", "check", "tune")),
         ["mec_gym", "--help"],
         ["mec_gym", "list"],
     ],
