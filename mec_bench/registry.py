@@ -196,8 +196,11 @@ def title(name: str) -> str:
 
 
 def knows(name: str) -> str:
-    """Return what an algorithm of :func:`names` knows when it decides or learns, in a phrase."""
-    return _OURS[name].knows
+    """Return what an algorithm knows when it decides or learns, in a phrase.
+
+    Nothing of one that is none of :func:`names`.
+    """
+    return _OURS[name].knows if name in _OURS else ""
 
 
 def require_interface(model: Any) -> None:

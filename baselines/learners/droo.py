@@ -70,7 +70,7 @@ class DROO(ResumableAlgorithm):
     train_interval : int, [slot]
         One gradient step each so many slots, those of all copies of the env counted.
     policy_kwargs : dict, optional
-        For the policy: ``{"net_arch": [120, 80]}``, or ``{"width": 32}`` of the links' network.
+        For the policy: ``{"net_arch": [120, 80]}``, or ``{"width": 64}`` of the links' network.
     stats_window_size, tensorboard_log, verbose, seed, device
         As Stable-Baselines3's.
 

@@ -179,7 +179,7 @@ class LinkScorePolicy(DROOPolicy):
 
     any_size: ClassVar[bool] = True
 
-    def __init__(self, *args: Any, width: int = 32, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, width: int = 64, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         require_integer("width", width, 1)
         self.width = int(width)
