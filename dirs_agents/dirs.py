@@ -62,6 +62,9 @@ class DIRS(OffloadingAlgorithm):
     demonstration_population, demonstration_generations, demonstration_beta : int, int, float
         P, G_max and β, "small", of the demonstrations' :class:`LevySearch`, where the paper prints
         no numbers.
+    demonstration_start : {"ensemble", "best-gain"}
+        Where that search begins: the decision of the untrained agents, as Algorithm 4's input has
+        it, or each device's server of the best gain.
     buffer_size, batch_size : int
         Pairs in the replay buffer, and K + S of eqs. (14) and (17), the minibatch.
     train_interval, train_steps : int, [slot], int
@@ -88,6 +91,8 @@ class DIRS(OffloadingAlgorithm):
     threshold, step_scale, allocation : float, float, str
         Of both searches: th of eq. (22); η of eq. (18); whether they price decisions with the
         optimal f and p, "exact", or search those, too, as the vector (19) has it, "levy".
+    crossover, signed, flight_scale, selection : str, bool, float, str
+        Of both searches, readings of eqs. (20), (22) and (23): see :class:`LevySearch`.
     epsilon : float, [1]
         Probability of a random choice in "epsilon-greedy".
     policy_kwargs : dict, optional
@@ -131,6 +136,7 @@ class DIRS(OffloadingAlgorithm):
         demonstration_population: int = DEMONSTRATION_SEARCH.population,
         demonstration_generations: int = DEMONSTRATION_SEARCH.generations,
         demonstration_beta: float = DEMONSTRATION_SEARCH.beta,
+        demonstration_start: str = "ensemble",
         buffer_size: int = 1024,
         batch_size: int = 256,
         train_interval: int = 10,
@@ -149,6 +155,10 @@ class DIRS(OffloadingAlgorithm):
         threshold: float = LevySearch.threshold,
         step_scale: float = LevySearch.step_scale,
         allocation: str = LevySearch.allocation,
+        crossover: str = LevySearch.crossover,
+        signed: bool = LevySearch.signed,
+        flight_scale: float = LevySearch.flight_scale,
+        selection: str = LevySearch.selection,
         epsilon: float = 0.1,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
@@ -176,6 +186,7 @@ class DIRS(OffloadingAlgorithm):
         self.demonstration_population = demonstration_population
         self.demonstration_generations = demonstration_generations
         self.demonstration_beta = demonstration_beta
+        self.demonstration_start = demonstration_start
         self.buffer_size, self.batch_size = buffer_size, batch_size
         self.train_interval, self.train_steps = train_interval, train_steps
         self.resample = require_bool("resample", resample)
@@ -188,6 +199,8 @@ class DIRS(OffloadingAlgorithm):
         self.population, self.generations, self.beta = population, generations, beta
         self.threshold, self.step_scale = threshold, step_scale
         self.allocation, self.epsilon = allocation, epsilon
+        self.crossover, self.selection = crossover, selection
+        self.signed, self.flight_scale = require_bool("signed", signed), flight_scale
         self.stats_window_size = stats_window_size
         check_hyperparameters(self)
         self.pretrained = False
