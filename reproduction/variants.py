@@ -36,7 +36,6 @@ from mec_bench.tables import plus_minus
 from mec_gym import Scenario, Slot
 from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr, slot_set
 from mec_gym.files import read_figures, read_object, require_folder, require_record
-from mec_gym.presets import PRESETS as NAMED
 from reproduction import pages
 from reproduction.claims import between
 from reproduction.jobs import carry_out
@@ -227,8 +226,7 @@ def done(pair: tuple[Run, Path]) -> str:
     """Do one run and keep what it reached; return a line about it."""
     run, folder = pair
     torch.set_num_threads(1)
-    figures = labelled(run) if run.table == "labels" else measured(run)
-    record = dataclasses.asdict(run) | figures | {"system": dataclasses.asdict(system())}
+    record = dataclasses.asdict(run) | measured(run) | {"system": dataclasses.asdict(system())}
     pages.write_json(run.file(folder), record)
     reached = list(record["nrr"].values())[-1]
     return f"{run}: NRR {reached:.4f} in {record['seconds']['all']:.0f} s"
@@ -236,7 +234,7 @@ def done(pair: tuple[Run, Path]) -> str:
 
 def scenario_named(name: str) -> Scenario:
     """Return a preset, or a variation of one that Section V of the paper has."""
-    return Scenario.preset(name) if name in NAMED else scenario_of(name)
+    return scenario_of(name) if name in WEIGHTS.values() else Scenario.preset(name)
 
 
 def labelled(run: Run) -> Record:
@@ -267,6 +265,11 @@ def labelled(run: Run) -> Record:
 
 
 def measured(run: Run) -> Record:
+    """Return what is to be known of a run."""
+    return labelled(run) if run.table == "labels" else trained(run)
+
+
+def trained(run: Run) -> Record:
     """Train once; return what the policy reaches untrained, imitating, early, and in the end."""
     scenario = scenario_named(run.preset)
     env = gym.make(mec_gym.ENV_ID, scenario=scenario)
@@ -426,6 +429,36 @@ def verdicts(records: Sequence[Record], preset: str) -> list[dict[str, Any]]:
     ]
 
 
+# -- what explains the distance --------------------------------------------------------------------
+
+CAUSES: Mapping[str, str] = {
+    "demonstrations and labels by solve": "optimal labels with the paper's loss",
+    "loss of the vote": "the paper's labels with the loss of the vote",
+    "selection device by device, from best gains": "labels of the search device by device, from "
+    "best gains, with the paper's loss",
+    "selection device by device, from best gains, loss of the vote": "both of these",
+}
+"""Variants that change labels, loss or both, and what the page says of them."""
+
+
+def closed(records: Sequence[Record], preset: str) -> dict[str, float]:
+    """Return by variant how much of the distance from the paper's options to the optimum it closes.
+
+    Means over the seeds that both have; nothing where there are none.
+    """
+    runs, found = ablated(records, preset), {}
+    base = runs[AS_IT_IS]
+    for variant in CAUSES:
+        seeds = runs[variant].keys() & base.keys()
+        before, after = (
+            float(np.mean([of[seed]["nrr"]["final"] for seed in seeds])) if seeds else math.nan
+            for of in (base, runs[variant])
+        )
+        if seeds:
+            found[variant] = (after - before) / (1.0 - before)
+    return found
+
+
 # -- the page --------------------------------------------------------------------------------------
 
 FORMAT, VERSION = "mec-gym/dirs-results", 2
@@ -495,11 +528,44 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
                 "runs": {n: list(by.values()) for n, by in ablated(records, preset).items()},
                 "changes": changes(records, preset),
                 "verdicts": verdicts(records, preset),
+                "closed": closed(records, preset),
             }
             for preset in plan.ablations
+            if any(record["preset"] == preset for record in records)
         ],
+        "as_it_is": AS_IT_IS,
+        "causes": CAUSES,
+        "labels": {
+            variant: {of: found for of in LABELLED if (found := of_labels(records, of, variant))}
+            for variant in LABELS
+        },
+        "labelled": list(LABELLED),
+        "label_seeds": _seeds(
+            {run["seed"] for run in chosen(records, of, variant, table="labels")}
+            for of in LABELLED
+            for variant in LABELS
+        ),
         "commits": pages.commits(record.get("system", {}).get("commit") for record in records),
     }
+
+
+def of_labels(records: Sequence[Record], preset: str, variant: str) -> dict[str, float]:
+    """Return NRR, agreement and chance of a search's labels, means over seeds; or nothing."""
+    runs = chosen(records, preset, variant, table="labels")
+    if not runs:
+        return {}
+    return {
+        "nrr": float(np.mean([run["nrr"]["labels"] for run in runs])),
+        "agreement": float(np.mean([run["agreement"] for run in runs])),
+        "chance": float(np.mean([run["chance"] for run in runs])),
+    }
+
+
+def _seeds(found: Iterable[set[int]]) -> str:
+    """Return how many seeds there are, in words, where there are any."""
+    counts = sorted({len(one) for one in found if one})
+    few, many = (counts or [0])[0], (counts or [0])[-1]
+    return f"{many} seed{'s' * (many != 1)}" if few == many else f"{few} to {many} seeds"
 
 
 def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, Any]:
