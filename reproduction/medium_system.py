@@ -141,9 +141,9 @@ def fig3(raw: Raw) -> Exhibit:
 
 def _of_demonstrations(seeds: Sequence[Mapping[str, Any]]) -> list[float]:
     """Return L_D at the end of imitation and at the end; nothing where it was not kept."""
-    kept = [one for one in seeds if "demonstrations" in one]
-    places = [lambda one: one["pretraining"] - 1, lambda _: -1]
-    return [mean([one["demonstrations"][of(one)] for one in kept]) for of in places if kept]
+    kept = [(one["demonstrations"], one["pretraining"]) for one in seeds if "demonstrations" in one]
+    ends = ([of[before - 1] for of, before in kept], [of[-1] for of, _ in kept])
+    return [mean(end) for end in ends if kept]
 
 
 def _losses(seeds: Sequence[Mapping[str, Any]]) -> Figure:
