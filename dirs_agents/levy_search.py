@@ -114,7 +114,7 @@ class Refined:
     assignment: NDArray[np.int64]  # (B, N): a*, the best decision found in each slot
     objective: NDArray[np.float64]  # (B,): its Σ Φ_i under the optimal allocation
     history: NDArray[np.float64]  # (G + 1, B): best fitness so far, with the searched f and p
-    evaluations: int  # how many candidates were priced in each slot
+    evaluations: int  # how many whole candidates were priced in each slot
 
 
 def levy_search(

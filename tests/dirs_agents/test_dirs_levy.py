@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mec_gym.levy import LevyTail, levy_steps, mantegna_sigma
 from tests.dirs_agents.dirs_helpers import FORCED, SMALL, TASKS, slots_of
 from tests.dirs_agents.levy_loops import best_by_enumeration, levy_search_by_loops
 
+ROOT = Path(__file__).resolve().parents[2]
 module: Any = importlib.import_module("dirs_agents.levy_search")  # the function has its name
 
 NOISY = Scenario(n_devices=5, n_servers=2, noise_w=1e-5, name="noisy")
@@ -389,6 +391,12 @@ def test_tail_is_a_tail(beta: float) -> None:
 def test_tail_refuses_what_the_steps_refuse(beta: float) -> None:
     with pytest.raises(ValueError, match="beta"):
         LevyTail(beta)
+
+
+def test_the_ledger_says_how_long_steps_are() -> None:
+    large, small = (float(LevyTail(beta)(np.array([0.2]))[0]) for beta in (1.5, 0.5))
+    row = f"P(\\|d\\| > 0.2) is {large:.2f} at β = 1.5 and {small:.2f} at β = 0.5"
+    assert row in (ROOT / "docs/model.md").read_text(encoding="utf-8")
 
 
 # -- the classic search ---------------------------------------------------------------------------
