@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import os
 from typing import Any, ClassVar, TypeVar
 
 import gymnasium as gym
@@ -15,7 +13,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
-from dirs_agents.algorithm import Averages, OffloadingAlgorithm
+from dirs_agents.algorithm import OffloadingAlgorithm
 from dirs_agents.columns import tensor_of
 from dirs_agents.hyperparameters import check_hyperparameters, online_search, require_policy
 from dirs_agents.labels import DEMONSTRATION_SEARCH, refine
@@ -25,13 +23,9 @@ from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, Vot
 from dirs_agents.pretraining import Pretraining
 from dirs_agents.replay import Batch, PrioritisedReplay
 from mec_gym import slot_from_observation
-from mec_gym.envs.sb3 import world_of
 from mec_gym.validation import dict_of, require_bool
 
 SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
-
-MEC_FIGURES = ("latency_s", "energy_j", "objective", "migrations", "nrr")
-"""Figures of the env's info that are logged, where it has them; nrr where it knows the optimum."""
 
 
 class DIRS(OffloadingAlgorithm):
@@ -113,10 +107,6 @@ class DIRS(OffloadingAlgorithm):
     (30,)
     """
 
-    exact_resume: ClassVar[bool] = True
-    """:meth:`load` brings back env and generators: training goes on as if never stopped."""
-    logs_env_figures: ClassVar[bool] = True
-    """Training logs the figures in the env's infos, as ``mec/...``."""
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "EnsemblePolicy": EnsemblePolicy,
         "PricePolicy": PricePolicy,
@@ -175,7 +165,7 @@ class DIRS(OffloadingAlgorithm):
             learning_rate,
             policy_kwargs=dict_of("policy_kwargs", policy_kwargs),
             stats_window_size=stats_window_size,
-            tensorboard_log=None if tensorboard_log is None else os.fspath(tensorboard_log),
+            tensorboard_log=tensorboard_log,
             verbose=verbose,
             device=device,
             support_multi_env=True,
@@ -204,26 +194,9 @@ class DIRS(OffloadingAlgorithm):
         self.stats_window_size = stats_window_size
         check_hyperparameters(self)
         self.pretrained = False
-        self._averages = Averages()
-        if env is not None:
-            assert self.env is not None
-            self.scenario, self.observation_kind = world_of(self.env)
-        if _init_setup_model:
-            if env is None:
-                raise ValueError(
-                    "env is needed: gym.make('mec_gym/MultiMEC-v0', scenario=...), its vector "
-                    "form, or make_sb3_vec_env(...). A trained model is read by DIRS.load(path)."
-                )
-            self._setup_model()
+        self._set_up(env, _init_setup_model)
 
     # -- construction ---------------------------------------------------------------------------
-
-    @staticmethod
-    def hyperparameters() -> tuple[str, ...]:
-        """Return the names of the constructor's arguments that a model file holds."""
-        names = inspect.signature(DIRS.__init__).parameters
-        elsewhere = ("self", "policy", "env", "device", "_init_setup_model")
-        return tuple(name for name in names if name not in elsewhere)
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
@@ -283,8 +256,7 @@ class DIRS(OffloadingAlgorithm):
         reset_num_timesteps, tb_log_name, progress_bar
             As Stable-Baselines3's: count from 0 and reset the env, or go on.
         """
-        if self.env is None:
-            raise ValueError("learn() needs an env: DIRS.load(path, env=env) or set_env(env).")
+        self._require_env()
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -357,20 +329,6 @@ class DIRS(OffloadingAlgorithm):
                 self._require_finite(self.policy.bank(columns))
                 raise
         return decisions.cpu().numpy(), scores
-
-    def _act(self, decisions: NDArray[np.int64]) -> tuple[Any, Any, list[dict[str, Any]]]:
-        """Carry out the decisions of one slot in every copy, and move on."""
-        assert self.env is not None
-        observations, rewards, dones, infos = self.env.step(decisions)
-        self._last_obs = np.asarray(observations)
-        self._last_episode_starts = dones
-        self.num_timesteps += self.n_envs
-        self._update_info_buffer(infos, dones)
-        for info in infos:
-            for name in MEC_FIGURES:
-                if name in info:
-                    self._averages.add(f"mec/{name}", info[name])
-        return rewards, dones, infos
 
     # -- Algorithms 3 and 4 ---------------------------------------------------------------------
 

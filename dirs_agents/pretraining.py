@@ -13,7 +13,6 @@ from torch import Tensor
 
 from dirs_agents.hyperparameters import demonstration_search, demonstration_settings
 from dirs_agents.labels import demonstrate, demonstration_slots, part_size
-from dirs_agents.state import take_training_state, training_state
 from mec_gym import Slot
 
 
@@ -113,8 +112,8 @@ class Pretraining:
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go back to a state."""
-        self._seed, self._steps = state["seed"], state["steps"]
-        self._settings = state.get("settings")  # older files hold none
+        self._seed, self._settings = state["seed"], state["settings"]
+        self._steps = state["steps"]
 
 
 def begun_at(model: Any, observations: NDArray[np.float32], slots: Slot) -> NDArray[np.int64]:
@@ -141,7 +140,7 @@ def _tell(callback: BaseCallback) -> None:
 def _altogether(model: Any, part: Callable[[], None]) -> None:
     """Let a part happen altogether or, however often it is interrupted, not at all."""
     weights = _cloned(model.policy.state_dict())
-    state = _cloned(training_state(model, with_env=False))
+    state = _cloned(model.training_state(with_env=False))
     gradients = torch.is_grad_enabled()
     try:
         part()
@@ -151,7 +150,7 @@ def _altogether(model: Any, part: Callable[[], None]) -> None:
             try:
                 torch.set_grad_enabled(gradients)  # it may have come on the way out of no_grad()
                 model.policy.load_state_dict(weights)
-                take_training_state(model, state)
+                model.take_training_state(state)
                 undone = True
             except (KeyboardInterrupt, SystemExit):
                 continue

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mec_bench.extras import lacking
 
 if TYPE_CHECKING:
+    from mec_bench.cards import Card, pretrained, pretrained_card, pretrained_names
     from mec_bench.check import AlgorithmReport, check_algorithm
     from mec_bench.comparing import aggregate, compare
     from mec_bench.evaluating import evaluate_again
@@ -34,24 +35,30 @@ if TYPE_CHECKING:
         write_result,
     )
     from mec_bench.run import RunFolder, Settings, Status
+    from mec_bench.searching import Trial, TriedRun
     from mec_bench.tables import as_text
     from mec_bench.training import train
+    from mec_bench.tuning import Tuned, tune
 
 _NAMES = {
+    "cards": ("Card", "pretrained", "pretrained_card", "pretrained_names"),
     "check": ("AlgorithmReport", "check_algorithm"),
     "comparing": ("aggregate", "compare"),
     "evaluating": ("evaluate_again",),
     "registry": ("Algorithm", "algorithm", "names", "rule_names"),
     "report": ("leaderboard", "write_report"),
     "run": ("RunFolder", "Settings", "Status"),
+    "searching": ("Trial", "TriedRun"),
     "tables": ("as_text",),
     "training": ("train",),
+    "tuning": ("Tuned", "tune"),
 }
 """By module; all others are of the results."""
 
 __all__ = [
     "Algorithm",
     "AlgorithmReport",
+    "Card",
     "CurvePoint",
     "DecisionTime",
     "Episodes",
@@ -66,6 +73,9 @@ __all__ = [
     "Slots",
     "Status",
     "System",
+    "Trial",
+    "TriedRun",
+    "Tuned",
     "aggregate",
     "algorithm",
     "as_text",
@@ -74,10 +84,14 @@ __all__ = [
     "evaluate_again",
     "leaderboard",
     "names",
+    "pretrained",
+    "pretrained_card",
+    "pretrained_names",
     "read_result",
     "read_results",
     "rule_names",
     "train",
+    "tune",
     "write_report",
     "write_result",
 ]

@@ -20,13 +20,14 @@ from gymnasium.error import DependencyNotInstalled
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from dirs_agents.state import read_model, write_model
 from mec_bench.run import Run, RunFolder
 from mec_gym.envs.sb3_state import env_state, set_env_state
 from mec_gym.files import replacing, write_whole
+from mec_gym.packing import Format
 
 _KEPT = 2
 _SUFFIXES = (".zip", ".json", ".state", ".buffer.pkl")
+_SURROUNDINGS = Format("mec-gym/surroundings", 1, "what a checkpoint leaves out")
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def save_checkpoint(model: Any, seconds: float, folder: RunFolder) -> None:
             model.save_replay_buffer(partial)
     if between_rollouts(model):
         with replacing(target.with_suffix(".state")) as partial:
-            write_model(partial, _surroundings(model))
+            _SURROUNDINGS.write(partial, _surroundings(model))
     write_whole(target.with_suffix(".json"), json.dumps({"seconds": seconds}))
     # Last: a checkpoint counts as soon as this file is there.
     save_model(model, target)
@@ -102,7 +103,7 @@ def _read(run: Run, file: Path, env: Any) -> Any:
     if buffer.exists():
         model.load_replay_buffer(buffer)
     if state.exists():
-        _surround(model, read_model(state))
+        _surround(model, _SURROUNDINGS.read(state, tensor=torch.from_numpy))
     return model
 
 

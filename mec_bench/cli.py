@@ -1,4 +1,4 @@
-"""The command ``mec-gym``: train, evaluate, benchmark, report, demo, list, check.
+"""The command ``mec-gym``: train, evaluate, benchmark, tune, report, demo, list, check.
 
 What needs torch, matplotlib or another heavy library is imported when a verb works, so that
 ``--help`` answers at once and works without the extras.
@@ -21,6 +21,7 @@ from gymnasium.error import DependencyNotInstalled
 
 import mec_gym
 from mec_bench import registry
+from mec_bench.cards import pretrained_card, pretrained_names
 from mec_bench.extras import install, lacking
 from mec_gym import Scenario
 from mec_gym.files import require_folder
@@ -133,7 +134,7 @@ _SCENARIO = f"{', '.join(PRESETS)}, or a JSON file"
 _ALGORITHM = f"{', '.join(registry.names())}, sb3:PPO, my_module:MyAlgo or :my_rule"
 
 
-def _seed_free_options(add: _Add) -> None:
+def _seed_free_options(add: _Add, out: str = "runs") -> None:
     """Add what trains has in common, one run or a matrix of them."""
     add("--scenario-set", **_PAIRS, help="fields of the scenario")
     add("--n-envs", type=int, metavar="N", help="copies of the env; else the algorithm's choice")
@@ -149,7 +150,7 @@ def _seed_free_options(add: _Add) -> None:
     add("--config", type=Path, metavar="FILE", help=what)
     add("--device", default="cpu", help="cpu, cuda or auto")
     add("--threads", type=count, default=1, metavar="N", help="threads that a run computes on")
-    add("--out", **_FOLDER, default=Path("runs"), help="folder of all runs")
+    add("--out", **_FOLDER, default=Path(out), help=f"folder of all {out}")
 
 
 # -- train -----------------------------------------------------------------------------------------
@@ -247,7 +248,7 @@ def _trained(settings: Settings, folder: Path, given: Arguments) -> Result:
 
 
 def _evaluate_options(add: _Add) -> None:
-    what = "folder of a run or of runs, a model's file (with --algo), or a rule's name"
+    what = "folder of a run or of runs, a model's file (with --algo), pretrained:NAME, or a rule's name"
     add("runs", nargs="+", metavar="RUN", help=what)
     add("--algo", metavar="NAME", help="the algorithm of models given as files")
     add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else that of the runs")
@@ -265,6 +266,7 @@ def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
 
     runs/paper-200x10/dirs-5000/seed-0 greedy posted-prices
     dirs.zip --algo dirs --scenario paper-200x10
+    pretrained:dirs-prices-paper-30x2 greedy
     """
     if given.scenario_set and not given.scenario:
         parser.error("--scenario-set changes the fields of a --scenario: give both")
@@ -364,6 +366,70 @@ def _told(found: MatrixOutcome, given: Arguments) -> int:
     return found.status
 
 
+# -- tune ------------------------------------------------------------------------------------------
+
+
+def _tune_options(add: _Add) -> None:
+    add("--algo", required=True, metavar="NAME", help=f"what learns: {_ALGORITHM}")
+    add("--scenarios", nargs="+", default=["paper-30x2"], metavar="NAME", help=_SCENARIO)
+    add(
+        "--timesteps", nargs="+", default=["paper"], metavar="N",
+        help="slots of each run; 'paper' for its 3000, 4000, 5000; or SCENARIO=NUMBER for each",
+    )  # fmt: skip
+    add("--trials", type=count, default=20, metavar="N", help="settings to try")
+    add("--seeds", type=count, default=3, metavar="N", help="of each trial, 3 or more")
+    what = (
+        'JSON, {"learning_rate": {"low": 1e-4, "high": 0.01, "log": true}, '
+        '"policy_kwargs.net_arch": {"choices": [[32], [64]]}}; learners of the project have theirs'
+    )
+    add("--space", type=Path, metavar="FILE", help=what)
+    add("--set", **_PAIRS, help="hyper-parameters of all trials")
+    add(
+        "--layouts", type=count, metavar="N",
+        help="layouts of the slots to judge on, 20 by default; of a world that moves episodes, 10",
+    )  # fmt: skip
+    _seed_free_options(add, "studies")
+
+
+def _tune(given: Arguments, _: argparse.ArgumentParser) -> int:
+    """Search for settings by Optuna, on slots and seeds of their own; again, to go on.
+
+    --algo ac:links --scenarios unequal-200x10 --timesteps 2000
+    --algo my_module:MyAlgo --scenarios crowd-30x4 --timesteps 5000 --space my-space.json
+    --algo sb3:PPO --config sb3-ppo --timesteps 20480 --space my-space.json --trials 30
+    """
+    require_folder(given.out)
+    tables: dict[str, Any] = {}
+
+    from mec_bench import matrix, tune
+    from mec_bench.launching import limit_threads
+
+    if given.config:
+        tables = matrix.configured(given.config)
+        require_choice("--algo", given.algo, tables)
+    options = {f"env.{key}": value for key, value in _options(given).items() if key != "device"}
+    limit_threads(given.threads)
+    found = tune(
+        given.algo,
+        [scenario_of(name, given.scenario_set) for name in given.scenarios],
+        timesteps=matrix.timesteps_of(given.timesteps),
+        space=given.space,
+        trials=given.trials,
+        seeds=given.seeds,
+        arguments=tables.get(given.algo, {}) | registry.changes(given.set) | options,
+        layouts=given.layouts,
+        out=given.out,
+        device=given.device,
+        say=lambda line: print(line, flush=True),
+    )
+    given_up = sum(trial.value is None for trial in found.trials)
+    first = found.trials[0].value
+    print(f"\nbest: trial {found.best.number}, {found.best.value:.4f}; as it is: {first:.4f}")
+    print(f"{len(found.trials)} trials, {given_up} of them given up: {found.file}")
+    print(f"To train with them: --config {found.file}")
+    return 0
+
+
 # -- report, demo, list, check ---------------------------------------------------------------------
 
 
@@ -416,7 +482,7 @@ def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
 
 
 def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
-    """List scenarios and algorithms."""
+    """List scenarios, algorithms and trained models."""
     text = [
         "Scenarios, or the path of a JSON file:",
         *_columns([(name, preset.about) for name, preset in PRESETS.items()]),
@@ -424,6 +490,8 @@ def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
         *_columns([(one, registry.title(one), registry.knows(one)) for one in registry.names()]),
         "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:My",
         "or my_module:my_rule, a function (scenario, slot, rng) that returns an assignment",
+        "\nTrained models that come with it, for evaluate:",
+        *_columns([(f"pretrained:{one}", str(pretrained_card(one))) for one in pretrained_names()]),
     ]
     try:
         print("\n".join(text), flush=True)
@@ -482,6 +550,7 @@ _VERBS: dict[
     "train": (_train, _train_options),
     "evaluate": (_evaluate, _evaluate_options),
     "benchmark": (_benchmark, _benchmark_options),
+    "tune": (_tune, _tune_options),
     "report": (_report, _report_options),
     "demo": (_demo, _demo_options),
     "list": (_list, None),

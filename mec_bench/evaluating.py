@@ -12,6 +12,7 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
+from mec_bench.cards import PREFIX, pretrained_card, pretrained_names
 from mec_bench.importing import name_of
 from mec_bench.measuring import Frozen
 from mec_bench.registry import Algorithm, algorithm, names
@@ -26,11 +27,15 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class _Policy:
-    """Something to be measured: settings, and where its model and its run lie, if it has any."""
+    """Something to be measured: settings, and where its model and its run lie, if it has any.
+
+    `trained` says whether the settings are those of its training, scenario and budget included.
+    """
 
     settings: Settings
     model: Path | None = None
     run: RunFolder | None = None
+    trained: bool = False
 
     def __str__(self) -> str:
         return str((self.run.path if self.run else self.model) or self.settings.label)
@@ -50,13 +55,14 @@ def evaluate_again(
     Parameters
     ----------
     given : iterable of str, path or callable
-        Folders of runs (those below count), models' files, names of rules, or rules of your own:
-        functions of (scenario, slot, rng).
+        Folders of runs (those below count), models' files, "pretrained:" and a name of
+        :func:`mec_bench.pretrained_names`, names of rules, or rules of your own: functions of
+        (scenario, slot, rng).
     algo : str, optional
         The algorithm of models given as files.
     scenario, layouts : Scenario, int, optional
-        Of the frozen slots, or episodes; by default the scenario of the runs among `given`, where
-        it is one, and 40 layouts or 20 episodes.
+        Of the frozen slots, or episodes; by default the scenario that the runs among `given` were
+        trained in, where it is one, and 40 layouts or 20 episodes.
 
     Raises
     ------
@@ -73,7 +79,7 @@ def evaluate_again(
     policies = [found for one in named for found in _found(one, algo, scenario)]
     if named and not policies:
         raise FileNotFoundError(f"there is nothing to measure in {', '.join(named)}.")
-    chosen = scenario or _only(dict.fromkeys(p.settings.scenario for p in policies if p.run))
+    chosen = scenario or _only(dict.fromkeys(p.settings.scenario for p in policies if p.trained))
     policies = _each_once(policies)
     for policy in policies:
         try:
@@ -128,7 +134,7 @@ def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[
             settings, model = run.settings(), run.newest_model()
             assert settings is not None
             if model is not None:
-                yield _Policy(settings, model, run)
+                yield _Policy(settings, model, run, trained=True)
             elif folder == path:
                 raise FileNotFoundError(f"{path} has neither a model nor a checkpoint yet.")
             else:
@@ -137,12 +143,16 @@ def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[
         if algo is None:
             raise ValueError(f"{given} is a model's file: algo has to say of which algorithm.")
         yield _Policy(_as_run(algo, scenario, given), path)
+    elif given.startswith(PREFIX):
+        card = pretrained_card(given.removeprefix(PREFIX))
+        settings = Settings.from_mapping({**card.settings, "label": given})
+        yield _Policy(settings, card.file, trained=True)
     elif given in names() or ":" in given:
         yield _Policy(_as_run(given, scenario, given))
     else:
         raise FileNotFoundError(
             f"{given} is neither the folder of a run, a model's file nor the name of a rule"
-            f"{suggestion(given, names())}."
+            f"{suggestion(given, [*names(), *(PREFIX + one for one in pretrained_names())])}."
         )
 
 
@@ -157,7 +167,7 @@ def _measured(policy: _Policy, scenario: Scenario, layouts: int | None) -> Resul
     run = Run(dataclasses.replace(policy.settings, scenario=scenario), layouts=layouts)
     model = _model(policy, run)
     label = run.settings.label
-    if policy.run and run.algorithm.learns and policy.settings.scenario != scenario:
+    if policy.trained and run.algorithm.learns and policy.settings.scenario != scenario:
         # Another policy than one of this scenario: never a further seed of it.
         label += f", of {policy.settings.scenario.name}"
     file = policy.run.result if policy.run else None
@@ -184,7 +194,7 @@ def _same_slots(trained: Result, frozen: Frozen) -> bool:
 def _timesteps(model: Any, policy: _Policy) -> int:
     """Return the budget of a finished run, and how far any other model was trained."""
     budget = policy.settings.timesteps
-    finished = policy.run is not None and policy.model == policy.run.model
+    finished = policy.trained and (policy.run is None or policy.model == policy.run.model)
     return budget if finished else int(getattr(model, "num_timesteps", budget))
 
 

@@ -26,8 +26,11 @@ from mec_gym.validation import require_known, suggestion
 PAPER_TIMESTEPS = {(30, 2): 3000, (180, 8): 4000, (200, 10): 5000}
 """Slots of training in the paper's figures, by numbers of devices and servers."""
 
-FORMAT, VERSION = "mec-gym/learner-settings", 2
-"""Of a record of settings that were found, in baselines/settings."""
+FORMAT, VERSION = "mec-gym/learner-settings", 3
+"""Of a record of settings that were found, by :func:`mec_bench.tune` or in baselines/settings."""
+
+_READ = (2, VERSION)
+"""Version 2 had one seed per trial; what was chosen stands in the same place."""
 
 SETTINGS = Path(str(files("baselines"))) / "settings"
 """Files with settings that were found."""
@@ -215,7 +218,7 @@ def configured(path: Path | None) -> dict[str, dict[str, Any]]:
         values = _toml(path) if path.suffix == ".toml" else read_object(path)
     except ValueError as error:  # TOML's and Unicode's are of this kind, too
         raise ValueError(f"settings file {path} cannot be read: {error}") from error
-    if (values.get("format"), values.get("version")) == (FORMAT, VERSION):
+    if values.get("format") == FORMAT and values.get("version") in _READ:
         require_record(path, values, [_ALGORITHM, "chosen"])
         values = {values[_ALGORITHM]: values["chosen"]}
     if not all(isinstance(table, dict) for table in values.values()):

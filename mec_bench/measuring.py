@@ -46,6 +46,10 @@ SET = "v1"
 SEED = 20_220_425
 """Of the frozen slots and episodes; no training draws from this seed."""
 
+TUNING_SEED = 20_220_426
+"""Of the slots and episodes that settings are tuned on, :mod:`mec_bench.tuning`: no result is of
+these, and no policy of a result was chosen by the others."""
+
 LAYOUTS, SLOTS_PER_LAYOUT = 40, 5
 EPISODES, SLOTS_PER_EPISODE = 20, 100
 """An episode is as long as those of the env."""
@@ -57,7 +61,11 @@ Decisions = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 
 def slot_set_of(
-    scenario: Scenario, *, layouts: int = LAYOUTS, slots_per_layout: int = SLOTS_PER_LAYOUT
+    scenario: Scenario,
+    *,
+    layouts: int = LAYOUTS,
+    slots_per_layout: int = SLOTS_PER_LAYOUT,
+    seed: int = SEED,
 ) -> SlotSet:
     """Return the frozen slots of a scenario by layout, with their bounds.
 
@@ -69,7 +77,7 @@ def slot_set_of(
         own_layout=scenario.layout == "fixed",
         n_layouts=layouts,
         slots_per_layout=slots_per_layout,
-        seed=SEED,
+        seed=seed,
     )
 
 
@@ -207,49 +215,62 @@ Frozen = FrozenSlots | FrozenEpisodes
 
 
 def frozen(
-    scenario: Scenario, *, layouts: int | None = None, slots_per_layout: int | None = None
+    scenario: Scenario,
+    *,
+    layouts: int | None = None,
+    slots_per_layout: int | None = None,
+    seed: int = SEED,
 ) -> Frozen:
     """Return what every policy of a scenario is measured on, drawn and solved once.
 
     By default there are 40 layouts of 5 slots, or 20 episodes of 100; fewer are the first of these.
+    Another `seed` gives others.
     """
     of_episodes = scenario.dynamic
     usual = (EPISODES, SLOTS_PER_EPISODE) if of_episodes else (LAYOUTS, SLOTS_PER_LAYOUT)
     count, slots = layouts or usual[0], slots_per_layout or usual[1]
     if of_episodes:
-        return frozen_episodes(scenario, episodes=count, slots_per_episode=slots)
-    return frozen_slots(scenario, layouts=count, slots_per_layout=slots)
+        return frozen_episodes(scenario, episodes=count, slots_per_episode=slots, seed=seed)
+    return frozen_slots(scenario, layouts=count, slots_per_layout=slots, seed=seed)
 
 
-def _evaluation(scenario: Scenario, layouts: int, slots: int, gap: float) -> Evaluation:
+def _evaluation(scenario: Scenario, layouts: int, slots: int, seed: int, gap: float) -> Evaluation:
     own = scenario.layout == "fixed"
-    return Evaluation(SET, layouts, slots, seed=SEED, own_layout=own, gap=gap)
+    return Evaluation(SET, layouts, slots, seed=seed, own_layout=own, gap=gap)
 
 
 # Runs of one scenario follow each other in a process, and the slots of a large one fill memory.
 @functools.lru_cache(maxsize=1)
 def frozen_slots(
-    scenario: Scenario, *, layouts: int = LAYOUTS, slots_per_layout: int = SLOTS_PER_LAYOUT
+    scenario: Scenario,
+    *,
+    layouts: int = LAYOUTS,
+    slots_per_layout: int = SLOTS_PER_LAYOUT,
+    seed: int = SEED,
 ) -> FrozenSlots:
     """Return the frozen slots of a scenario in one batch; see :func:`slot_set_of`."""
-    drawn = slot_set_of(scenario, layouts=layouts, slots_per_layout=slots_per_layout)
+    drawn = slot_set_of(scenario, layouts=layouts, slots_per_layout=slots_per_layout, seed=seed)
     together = Slot(
         *(
             np.concatenate([getattr(slots, name) for slots in drawn.slots])
             for name in ("gains", "data_bits", "cycles")
         )
     )
-    evaluation = _evaluation(scenario, layouts, slots_per_layout, drawn.gap)
+    evaluation = _evaluation(scenario, layouts, slots_per_layout, seed, drawn.gap)
     return FrozenSlots(scenario, together, drawn.lower_bound, evaluation)
 
 
 @functools.lru_cache(maxsize=1)
 def frozen_episodes(
-    scenario: Scenario, *, episodes: int = EPISODES, slots_per_episode: int = SLOTS_PER_EPISODE
+    scenario: Scenario,
+    *,
+    episodes: int = EPISODES,
+    slots_per_episode: int = SLOTS_PER_EPISODE,
+    seed: int = SEED,
 ) -> FrozenEpisodes:
     """Return the frozen episodes of a scenario with their bounds."""
-    drawn = episode_set(scenario, n_episodes=episodes, n_slots=slots_per_episode, seed=SEED)
-    evaluation = _evaluation(scenario, episodes, slots_per_episode, drawn.gap)
+    drawn = episode_set(scenario, n_episodes=episodes, n_slots=slots_per_episode, seed=seed)
+    evaluation = _evaluation(scenario, episodes, slots_per_episode, seed, drawn.gap)
     return FrozenEpisodes(drawn, evaluation)
 
 

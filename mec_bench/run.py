@@ -124,8 +124,8 @@ class Settings:
     @property
     def place(self) -> Path:
         """Folder of the run inside the folder of all runs."""
-        scenario = _slug(self.scenario.name or "scenario")
-        return Path(scenario, f"{_slug(self.label)}-{self.timesteps}", f"seed-{self.seed}")
+        scenario = slug(self.scenario.name or "scenario")
+        return Path(scenario, f"{slug(self.label)}-{self.timesteps}", f"seed-{self.seed}")
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the fields as JSON takes them."""
@@ -158,7 +158,7 @@ def reward_of(name: Any) -> Reward:
     return str(name)
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
     """Return a text as a file name that can still be read."""
     slug = re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "unnamed"
     if len(slug.encode()) <= _LONGEST_NAME:
@@ -433,7 +433,8 @@ class Run:
     """A run on its way: its settings, and all that follows from them.
 
     Without a `folder` it can only be measured, on the first `layouts` of its frozen slots, or of
-    its frozen episodes.
+    its frozen episodes. `frozen` is something else to measure it on, and `heard` is called with
+    every point of its learning curve, one before a stop once more; what it raises ends the run.
     """
 
     def __init__(
@@ -442,11 +443,14 @@ class Run:
         folder: str | os.PathLike[str] | None = None,
         *,
         layouts: int | None = None,
+        frozen: Frozen | None = None,
+        heard: Callable[[CurvePoint | EpisodesPoint], None] | None = None,
     ) -> None:
         self.settings = settings
         self.algorithm: Algorithm = algorithm(settings.algorithm, settings.arguments)
         self.stop = Stop()
-        self._folder, self._layouts = folder, layouts
+        self._folder, self._layouts, self._frozen = folder, layouts, frozen
+        self.heard = heard or (lambda _: None)
 
     @functools.cached_property
     def folder(self) -> RunFolder:
@@ -457,7 +461,7 @@ class Run:
     @functools.cached_property
     def frozen(self) -> Frozen:
         """What it is measured on; drawn and solved when it is first asked for."""
-        return frozen(self.settings.scenario, layouts=self._layouts)
+        return self._frozen or frozen(self.settings.scenario, layouts=self._layouts)
 
     @property
     def n_envs(self) -> int:

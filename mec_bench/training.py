@@ -78,7 +78,13 @@ def train(
     >>> result.label, result.slots.nrr[0][0] > 0.99
     ('greedy', True)
     """
-    run = Run(settings, folder)  # refuses a wrong name before there is a folder
+    # Refuses a wrong name before there is a folder.
+    return carried_out(Run(settings, folder), progress_bar=progress_bar, verbose=verbose)
+
+
+def carried_out(run: Run, *, progress_bar: bool = False, verbose: int = 0) -> Result:
+    """Carry out a run that has a folder, as :func:`train` does."""
+    settings = run.settings
     _require_device(settings.device)
     with run.folder.locked():
         run.folder.begin(settings)
@@ -250,7 +256,14 @@ def notes_on(
     used = budget if in_its_env else 0
     notes = _known_before(model, used, scenario)
     counts = isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm))  # others may not
-    if budget and counts and not model._n_updates and not _too_little(model, used):
+    # A file of weights alone, which has trained for no slots itself, does not count either.
+    if (
+        budget
+        and counts
+        and model.num_timesteps
+        and not model._n_updates
+        and not _too_little(model, used)
+    ):
         notes = ("it has not learned at all: training took no gradient step.", *notes)
     return notes
 

@@ -68,6 +68,8 @@ class Watch(BaseCallback):
         self._next_point = self._due(self._settings.measurements)
         self._next_checkpoint = self._due(self._settings.checkpoints)
         with self._aside():
+            for point in self._points:
+                self._run.heard(point)
             if not self._points:
                 self._measure(picture=True)
             self._write_status()
@@ -150,6 +152,7 @@ class Watch(BaseCallback):
         if hasattr(self.model, "record_averages"):
             self.model.record_averages()
         log_point(self.logger, self.num_timesteps, frozen.measure, score, objective)
+        self._run.heard(self._points[-1])
 
     def _draw(self, decide: Decisions) -> None:
         if not self._draws:

@@ -19,7 +19,6 @@ from mec_bench.measuring import slot_set_of
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.evaluation import slot_set
-from reproduction import tune
 
 SETTINGS = Path(__file__).resolve().parents[2] / "baselines" / "settings"
 LEARNERS = ("ac", "ac:links", "ddpg", "maddpg")
@@ -42,7 +41,6 @@ def test_all_learners_had_the_same_budget() -> None:
     )
     assert all(other == first for other in others)
     assert {len(record(name)["space"]) for name in LEARNERS} == {5}
-    assert all(record(name)["space"] == tune.SPACES[name] for name in LEARNERS)
 
 
 @pytest.mark.parametrize("name", LEARNERS)

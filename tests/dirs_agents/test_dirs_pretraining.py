@@ -25,7 +25,7 @@ from stable_baselines3.common.logger import configure
 
 import dirs_agents
 from dirs_agents import DIRS
-from dirs_agents.state import read_model, take_training_state, write_model
+from mec_gym.envs import sb3_model
 from tests.dirs_agents.dirs_helpers import TASKS, assert_same_weights
 from tests.dirs_agents.test_dirs_resume import ENVS, SLOTS, assert_same_end, settings_of
 
@@ -214,14 +214,15 @@ def test_ctrl_c_anywhere_loses_nothing(seed: int, tmp_path: Path) -> None:
 class CtrlCAgain:
     """Interrupts rollbacks, each at one of its lines, until no numbers of lines are left."""
 
-    def __init__(self, at: list[int]) -> None:
+    def __init__(self, model: DIRS, at: list[int]) -> None:
+        self.rollback = model.take_training_state
         self.at, self.times, self.lines = at, 0, 0
 
     def __call__(self, *given: Any, **named: Any) -> None:
         self.times, self.lines = self.times + 1, 0
         sys.settrace(self._call)
         try:
-            take_training_state(*given, **named)
+            self.rollback(*given, **named)
         finally:
             sys.settrace(None)
 
@@ -239,7 +240,8 @@ class CtrlCAgain:
 
 
 ROLLBACK = (
-    *(str(Path(dirs_agents.__file__).parent / name) for name in ("state.py", "replay.py")),
+    str(sb3_model.__file__),
+    *(str(Path(dirs_agents.__file__).parent / name) for name in ("algorithm.py", "replay.py")),
     str(Path(torch.optim.__file__).parent),
 )
 
@@ -273,9 +275,10 @@ def test_ctrl_c_in_the_rollback_loses_nothing_either(
     times: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def interrupted(at: list[int]) -> tuple[DIRS, CtrlCAgain]:
-        model, rollback = model_of(), CtrlCAgain(at)
+        model = model_of()
+        rollback = CtrlCAgain(model, at)
         interrupt_after(32, model, monkeypatch)
-        monkeypatch.setattr("dirs_agents.pretraining.take_training_state", rollback)
+        monkeypatch.setattr(model, "take_training_state", rollback)
         with pytest.raises(KeyboardInterrupt):
             model.learn(SLOTS)
         return model, rollback
@@ -467,15 +470,6 @@ def test_complete_demonstrations_stay_when_settings_change(tmp_path: Path) -> No
     assert_trained_alike(again.learn(0), model_of().learn(0))
 
 
-def test_files_without_settings_of_half_made_demonstrations_go_on(tmp_path: Path) -> None:
-    half_made(tmp_path / "model")
-    content = read_model(tmp_path / "model")
-    del content["training"]["pretraining"]["settings"]
-    write_model(tmp_path / "older", content)
-    again = DIRS.load(tmp_path / "older", ENVS["monitored"](TASKS), "cpu", force_reset=False)
-    assert_same_end(finished(again), model_of().learn(SLOTS))
-
-
 def test_a_buffer_that_is_loaded_between_is_learned_from_as_it_is(tmp_path: Path) -> None:
     model_of(n_demonstrations=5).learn(3).save_replay_buffer(tmp_path / "buffer")
     model = model_of()
@@ -486,19 +480,3 @@ def test_a_buffer_that_is_loaded_between_is_learned_from_as_it_is(tmp_path: Path
     model.learn(0)
     assert (model.replay_buffer.size, model.replay_buffer.n_demonstrations) == (size, 5)
     assert model._n_updates == 60
-
-
-def test_files_without_a_state_of_pretraining_are_read(tmp_path: Path) -> None:
-    model = model_of().learn(20)
-    model.save(tmp_path / "model")
-    content = read_model(tmp_path / "model")
-    for name in ("pretraining", "progress_remaining"):
-        del content["training"][name]
-    write_model(tmp_path / "older", content)
-    models = [
-        DIRS.load(tmp_path / name, env=ENVS["monitored"](TASKS), force_reset=False, device="cpu")
-        for name in ("model", "older")
-    ]
-    for one in models:
-        one.learn(SLOTS - 20, reset_num_timesteps=False)
-    assert_same_end(*models)

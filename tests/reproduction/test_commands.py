@@ -22,7 +22,7 @@ from baselines.headroom import HeadRoom
 from mec_bench import write_result
 from mec_bench.results import EXAMPLE
 from mec_gym.evaluation import Estimate
-from reproduction import pages, regimes, summary, tune, variants
+from reproduction import pages, regimes, summary, variants
 from reproduction.games import BEGIN as BEGIN_GAMES
 
 Command = Callable[..., tuple[int, str, str]]
@@ -65,7 +65,6 @@ COUNTS = {
     "games": ("--seeds", "--steps"),
     "regimes": ("--layouts", "--slots", "--episodes", "--length"),
     "main table3": ("--jobs",),
-    "tune learners": ("--jobs", "--trials", "--slots"),
     "tune markdown": ("--layouts",),
     "tune search": ("--slots", "--evaluations", "--many"),
 }
@@ -87,7 +86,7 @@ def test_none_of_something_is_refused_at_once(words: str, option: str, command: 
     "words",
     [
         *("variants", "learners", "stock", "regimes --layouts 1 --slots 1"),
-        *("tune learners", "tune search", "tune markdown"),
+        *("tune search", "tune markdown"),
     ],
 )
 def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(
@@ -335,64 +334,6 @@ def test_variants_keep_their_runs_and_write_their_page(command: Command, tmp_pat
 
 
 # -- tuning ----------------------------------------------------------------------------------------
-
-
-def test_tuning_names_trials_that_fail_by_its_status(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    true = tune.make_env
-
-    def failing(settings: Any, chosen: Any) -> Any:
-        if settings.algorithm == "ddpg":
-            raise ValueError("no env today")
-        return true(settings, chosen)
-
-    monkeypatch.setattr(tune, "make_env", failing)
-    few = ("--algos", "ac", "ddpg", "--scenarios", "paper-30x2", "--trials", "1", "--slots", "5")
-    places = ("--runs", tmp_path / "runs", "--out", tmp_path / "out")
-    status, printed, errors = command("tune learners", *few, "--jobs", "1", *places)
-    assert (status, errors) == (1, "")
-    assert "failed: ddpg 0 paper-30x2: ValueError: no env today\n" in printed
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["ac.json"]
-    # A file that is no trial is named, and left as it is.
-    trial = tmp_path / "runs/ac-0-paper-30x2-5.json"
-    lacking = json.loads(trial.read_text())
-    del lacking["nrr"]
-    for content, words in (("[]", "must hold an object"), (json.dumps(lacking), "lacks nrr. Del")):
-        trial.write_text(content)
-        status, printed, _ = command("tune learners", *few, "--jobs", "1", *places)
-        assert status == 1
-        assert f"failed: ac 0 paper-30x2: ValueError: {trial} " in printed
-        assert words in printed
-        assert trial.read_text() == content
-
-
-def test_a_study_goes_on_where_it_was_and_learns_beyond_what_is_on_record(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[tuple[int, str]] = []
-
-    def trained(trial: tune.Trial) -> dict[str, Any]:
-        done.append((trial.number, trial.scenario))
-        return {"nrr": 1 / (1 + trial.arguments["batch_size"]), "seconds": 0.0}
-
-    monkeypatch.setattr(tune, "_trained", trained)
-    options = ("--algos", "ac", "--jobs", "1", "--trials", "12", "--out", tmp_path)
-    assert command("tune learners", *options, "--runs", tmp_path / "runs")[0] == 0
-    first, whole = (tmp_path / "ac.json").read_text(), len(done)
-    record, known = json.loads(first), json.loads((tune.SETTINGS / "ac.json").read_text())
-    tried = {one["trial"]: one["arguments"] for one in record["trials"]}
-    assert len(tried) == 12
-    assert whole == 12 * len(record["holds_for"])
-    assert all(tried[one["trial"]] == one["arguments"] for one in known["trials"])
-    for arguments in list(tried.values())[1:]:  # the first was found by hand
-        assert all(arguments[key] in values for key, values in record["space"].items())
-    # Half of it is lost.
-    for file in list((tmp_path / "runs").iterdir())[::2]:
-        file.unlink()
-    assert command("tune learners", *options, "--runs", tmp_path / "runs")[0] == 0
-    assert (tmp_path / "ac.json").read_text() == first
-    assert len(done) == whole + (whole + 1) // 2
 
 
 @pytest.mark.slow

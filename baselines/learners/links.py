@@ -1,0 +1,153 @@
+"""What a network sees of the links of a slot, and a network over them for any N and M.
+
+All learners that share weights over links begin here. A link is a pair of a device and a server.
+What is seen of it is its own entries and what the slot says around it: how it compares with the
+other links of its device, and with those of its server.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mec_gym import Scenario, Slot
+from mec_gym.envs.observation import units_of_gains
+from mec_gym.model.cost import NO_TASK
+
+Floats = NDArray[np.float32]
+
+QUANTILES = (0.5, 0.8, 0.9, 0.95)
+"""Of a server's gains, that a link is seen beside."""
+
+LAGS = 4
+"""Slots that a link's gain is remembered for."""
+
+
+class LinkView:
+    """Turns slots of one scenario into what networks see of their links, (B, N, M, n_features).
+
+    Gains are in decades as in the "db" observation. Of each link: its gain; by how much it exceeds
+    the device's best other one; quantiles of the server's gains; the device's rank among them, and
+    its place in the queue of those whose best server this is, as a logarithm; the device's task
+    and local cost and the server's speed, each beside the mean. Where the world moves, also what
+    was remembered: the change of the gain over 1 and over :data:`LAGS` slots, and how much the
+    device's gains have changed a slot since the episode began, which tells fast devices from slow
+    ones. Where services migrate: whether this server hosts it, or another, the gain to the host,
+    and how many guests the server has.
+
+    The memory of an episode, (B, N, M, LAGS + 2), holds past gains, newest first, the mean change,
+    and the number of slots that it is the mean of.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        local = scenario.per_device("weight_latency") + (
+            scenario.per_device("weight_energy") * scenario.local_power_w
+        )
+        self._local_per_cycle = local / scenario.per_device("local_frequency_hz")
+        speeds = scenario.server_frequencies_hz
+        self._speeds = np.log(speeds / speeds.mean())
+        self.remembers = scenario.dynamic
+        self.n_features = 4 + len(QUANTILES) + 4 + 3 * self.remembers + 4 * scenario.migrates
+
+    def begin(self, batch: int) -> Floats:
+        """Return the memory of episodes that begin, shape (B, N, M, LAGS + 2)."""
+        size = (batch, self.scenario.n_devices, self.scenario.n_servers, LAGS + 2)
+        return np.zeros(size if self.remembers else (*size[:-1], 0), dtype=np.float32)
+
+    def __call__(self, slot: Slot, memory: Floats) -> tuple[Floats, Floats]:
+        """Return what is seen of a batch of slots (B, ...), and the memory with them."""
+        gains = units_of_gains(slot.gains).astype(np.float32)
+        batch, n_devices, n_servers = gains.shape
+        best = gains.max(-1, keepdims=True)
+        if n_servers > 1:
+            second = np.partition(gains, -2, axis=-1)[..., -2:-1]
+            lead = gains - np.where(gains == best, second, best)
+        else:
+            lead = np.zeros_like(gains)
+        order = np.argsort(-gains, axis=1, kind="stable")
+        rank = np.empty_like(order)
+        np.put_along_axis(rank, order, np.arange(n_devices)[None, :, None], axis=1)
+        first = np.take_along_axis(gains == best, order, axis=1)
+        queue = np.take_along_axis(first.cumsum(1) - first, rank, axis=1)
+        sorted_gains = np.take_along_axis(gains, order, axis=1)
+        picks = [round((1.0 - share) * (n_devices - 1)) for share in QUANTILES]
+        columns = np.moveaxis(sorted_gains[:, picks], 1, -1)[:, None]
+        tasks = (slot.data_bits, slot.cycles, slot.cycles * self._local_per_cycle)
+        present = slot.cycles > NO_TASK
+        of_device = np.stack([_beside_mean(one, present) for one in tasks], -1)[:, :, None]
+        parts: list[Any] = [
+            np.stack([gains, lead, rank / n_devices, np.log1p(queue) / 3.0], -1),
+            columns,
+            of_device,
+            self._speeds[:, None],
+        ]
+        if self.remembers:
+            new = memory[..., -1:] == 0
+            past = np.where(new, gains[..., None], memory[..., :LAGS])
+            step = np.abs(gains[..., None] - past[..., :1])
+            count = memory[..., -1:]
+            mean = memory[..., -2:-1] + (step - memory[..., -2:-1]) / np.maximum(count, 1.0)
+            mean = np.where(new, 0.0, mean)
+            parts += [
+                10.0 * (gains[..., None] - past[..., :1]),
+                3.0 * (gains[..., None] - past[..., -1:]),
+                10.0 * mean.mean(2, keepdims=True),
+            ]
+            kept = past[..., : LAGS - 1]
+            memory = np.concatenate([gains[..., None], kept, mean, count + 1], -1, dtype=np.float32)
+        if slot.hosts is not None and self.scenario.migrates:
+            mine = slot.hosts[..., None] == np.arange(1, n_servers + 1)
+            hosted = np.broadcast_to((slot.hosts > 0)[..., None], mine.shape)
+            at_host = np.where(hosted, (gains * mine).sum(-1, keepdims=True), best)
+            guests = np.broadcast_to(mine.sum(1, keepdims=True), mine.shape)
+            crowd = guests * n_servers / n_devices
+            parts.append(np.stack([mine, hosted & ~mine, at_host - gains, crowd], -1))
+        shape = (batch, n_devices, n_servers)
+        seen = [np.broadcast_to(part, (*shape, part.shape[-1])) for part in parts]
+        return np.concatenate(seen, axis=-1, dtype=np.float32), memory
+
+
+def _beside_mean(values: Any, present: Any) -> Any:
+    """Return the logarithm of each value over the mean of all present, 0 for those absent."""
+    count = np.maximum(present.sum(-1, keepdims=True), 1)
+    mean = np.where(present, values, 0.0).sum(-1, keepdims=True) / count
+    return np.log(np.where(present, values, 1.0) / np.where(present, mean, 1.0))
+
+
+class LinkNetwork(nn.Module):
+    """One number per choice of each device, by weights that are the same for all links.
+
+    A link is embedded, mixed with the largest and the mean embedding of its device's links and the
+    mean of its server's, and becomes a logit; local execution gets one from the device's links
+    alone. So N and M may be any, and a permutation of devices or servers permutes what comes out.
+    """
+
+    def __init__(self, n_features: int, width: int = 64) -> None:
+        super().__init__()
+        self.embed = nn.Linear(n_features, width)
+        self.mix = nn.Linear(width, width)
+        self.of_device = nn.Linear(2 * width, width, bias=False)
+        self.of_server = nn.Linear(width, width, bias=False)
+        self.link = nn.Linear(width, 1)
+        self.home = nn.Linear(width, 1)
+        for layer in (self.embed, self.mix, self.of_device, self.of_server):
+            nn.init.orthogonal_(layer.weight, gain=math.sqrt(2.0))
+        for layer in (self.link, self.home):
+            # As all actors of this kind begin: nearly equal probabilities.
+            nn.init.orthogonal_(layer.weight, gain=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, links: Tensor) -> Tensor:
+        """Return one number per choice, shape (B, N, M + 1), of links, (B, N, M, n_features)."""
+        first = torch.tanh(self.embed(links))
+        device = self.of_device(torch.cat([first.amax(2), first.mean(2)], -1))
+        server = self.of_server(first.mean(1))
+        second = torch.tanh(self.mix(first) + device[:, :, None] + server[:, None])
+        home = self.home(torch.tanh(device))
+        return torch.cat([home, self.link(second)[..., 0]], -1)
