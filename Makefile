@@ -18,7 +18,7 @@ PYTHONS := python3.10 python3.11 python3.12 python3.13 python3.14
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-world test-oldest test-pythons check format bench regimes cabs \
-	dirs-results learners stock reproduce integrations report docs clean
+	dirs-results learned droo stock reproduce integrations report docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the verbs
@@ -71,23 +71,12 @@ cabs: $(READY) ## measure the rules on recorded cabs, reproduction/cabs.py; MEC_
 dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), reproduction/variants.py
 	$(BIN)/python -m reproduction.variants
 
-LEARNED = paper-30x2 paper-200x10 unequal-200x10
-
-learners: $(READY) ## train every learner (hours), reproduction/learners.py
-	$(BIN)/python scripts/benchmark.py --algos dirs dirs:ensemble dirs:prices ac ddpg maddpg \
-		examples.cross_entropy:CrossEntropy local random random:limit nearest:limit \
-		keep-what-pays posted-prices greedy --scenarios $(LEARNED) \
-		--timesteps paper --seeds 5 --jobs 2 --out runs/learners
-	$(BIN)/python scripts/benchmark.py --algos ac:links --scenarios $(LEARNED) \
-		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
-	$(BIN)/python scripts/benchmark.py --algos ac:links --scenarios $(LEARNED) \
-		--set ac:links:batch_size=32 ac:links:ent_coef=0.01 ac:links:policy_kwargs.link_arch=[64] \
-		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
-	$(BIN)/python scripts/benchmark.py --algos ac --scenarios $(LEARNED) \
-		--set ac:learning_rate=0.01 ac:batch_size=64 \
-		--timesteps paper --seeds 5,6,7,8,9 --jobs 2 --out runs/learners
-	$(BIN)/python -m reproduction.learners runs/learners
+learned: $(READY) ## train every learner (hours, in parts that resume), reproduction/learned.py
+	$(BIN)/python -m reproduction.learned
 	$(BIN)/python -m reproduction.summary --readme
+
+droo: $(READY) ## train DROO, with and without its prices (half an hour), reproduction/droo.py
+	$(BIN)/python -m reproduction.droo
 
 STOCK = $(BIN)/python scripts/benchmark.py --seeds 5 --jobs 2 --out runs/stock --algos
 STOCKED = --scenarios paper-30x2 bandlimited-200x10 unequal-200x10

@@ -26,7 +26,7 @@ from baselines.rules import best_quota, greedy, local, optimal, quota, random, r
 from baselines.search import differential_evolution, particle_swarm
 
 if TYPE_CHECKING:
-    from baselines.learners import DDPG, MADDPG, ActorCritic
+    from baselines.learners import DDPG, DROO, MADDPG, MAPPO, ActorCritic
     from baselines.moving_policies import (
         BlindOffloading,
         ByClassOffloading,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         RemoteOffloading,
     )
 
-_LEARNERS = ("DDPG", "MADDPG", "ActorCritic")
+_LEARNERS = ("DDPG", "DROO", "MADDPG", "MAPPO", "ActorCritic")
 _MOVING = (
     "BlindOffloading",
     "ByClassOffloading",
@@ -63,7 +63,9 @@ _MOVING = (
 
 __all__ = [
     "DDPG",
+    "DROO",
     "MADDPG",
+    "MAPPO",
     "ActorCritic",
     "BlindOffloading",
     "ByClassOffloading",

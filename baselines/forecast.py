@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import spence
 
-from baselines.moving import Assignment, with_toll
+from baselines.moving import Assignment
 from baselines.tolls import Floats, tolls
 from mec_gym import Scenario, Slot
 from mec_gym.fields import Uniform
@@ -24,6 +24,7 @@ from mec_gym.model.channel import path_gain
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.layout import Layout
 from mec_gym.model.motion import reflected
+from mec_gym.optimum import with_toll
 from mec_gym.validation import LARGEST, SMALLEST, require_integer
 
 STEPS = 4

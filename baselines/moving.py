@@ -12,39 +12,17 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from baselines.tolls import Floats, moving, tolled_problems, tolls
+from baselines.tolls import Floats, moving, tolls
 from mec_gym import Scenario, Slot, counterfactuals
 from mec_gym.evaluation import Decide, episode_costs
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.episode import Episode, episodes
 from mec_gym.model.layout import Layout
-from mec_gym.optimum import load_problems_apart
-from mec_gym.optimum.assign import minimise_all
+from mec_gym.optimum import load_problems_apart, with_toll
 from mec_gym.validation import require_number
 
 Assignment = NDArray[np.int64]
 T = TypeVar("T")
-
-BLOCK = 2**20
-"""Choices, N (M + 1) a slot, of the slots that are decided together."""
-
-
-def with_toll(scenario: Scenario, slot: Slot, toll: Floats) -> Assignment:
-    """Return the best decision with a toll on choices in the place of μ, (..., N, M + 1) [1] >= 0.
-
-    Infinite entries forbid a choice; each device needs one that none forbids.
-    """
-    shape = slot.gains.shape[:-1]
-    flat = Slot.trusted(
-        slot.gains.reshape(-1, *slot.gains.shape[-2:]),
-        slot.data_bits.reshape(-1, shape[-1]),
-        slot.cycles.reshape(-1, shape[-1]),
-    )
-    toll = np.broadcast_to(toll, (*shape, toll.shape[-1])).reshape(-1, shape[-1], toll.shape[-1])
-    rows = max(1, BLOCK // toll[0].size)
-    parts = [slice(first, first + rows) for first in range(0, len(toll), rows)]
-    best = [minimise_all(tolled_problems(scenario, flat[one], toll[one])) for one in parts]
-    return np.concatenate([found.assignment for found in best]).reshape(shape)
 
 
 # -- rules without a memory -------------------------------------------------------------------

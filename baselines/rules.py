@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.tolls import Floats, require_toll, tolled_problems
+from baselines.tolls import Floats, require_toll
 from mec_gym import Scenario, Slot, evaluate, solve
 from mec_gym.model.world import World
+from mec_gym.optimum import tolled_problems
 from mec_gym.optimum.problem import LoadProblem
 
 Assignment = NDArray[np.int64]

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from mec_gym import Scenario, Slot
 from mec_gym.model.cost import migrates
-from mec_gym.optimum import LoadProblems, load_problems, load_problems_apart
 from mec_gym.validation import real_array, refuse_where, require_within
 
 Floats = NDArray[np.float64]
@@ -75,14 +74,3 @@ def require_toll(scenario: Scenario, slot: Slot, toll: ArrayLike) -> Floats:
     allowed |= (array[..., 1:] < np.inf).any(axis=-1)
     refuse_where(~allowed, "toll", "must leave each device a finite choice", array.min(axis=-1))
     return array
-
-
-def tolled_problems(scenario: Scenario, slots: Slot, toll: Floats | None = None) -> LoadProblems:
-    """Return the load problems of a batch of slots, with a toll (B, N, M + 1) >= 0 in μ's place.
-
-    Infinite entries forbid a choice; each device needs one that none forbids. None: μ.
-    """
-    if toll is None:
-        return load_problems(scenario, slots)
-    free = load_problems_apart(scenario, slots)
-    return LoadProblems(free.cost + toll, free.root_work, free.server_frequency)

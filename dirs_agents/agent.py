@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dirs_agents.columns import ColumnCoder, tensor_of
+from dirs_agents.continuation import Continuation
 from mec_gym import Allocation
 from mec_gym.allocation import optimal_resources, root_work
 from mec_gym.model.arrays import chosen
@@ -47,11 +48,24 @@ class Agent(nn.Module):
     """
 
     def __init__(
-        self, server: int, bank: Any, coder: ColumnCoder, *, admission: bool = False
+        self,
+        server: int,
+        bank: Any,
+        coder: ColumnCoder,
+        *,
+        admission: bool = False,
+        foresight: Continuation | None = None,
     ) -> None:
         super().__init__()
+        self.foresight = foresight
+        self.begin()
         self.server, self.scenario, self.admission = server, coder.scenario, admission
         self.bank, self.coder = bank, coder
+
+    def begin(self) -> None:
+        """Forget what was seen: what comes next is the first slot of an episode."""
+        self._memory: Tensor | None = None
+        self._looked: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -63,15 +77,33 @@ class Agent(nn.Module):
         table = observation.reshape(-1, self.coder.n_rows, self.scenario.n_devices)
         column = self.coder.scaled(table, 1)[:, None]
         bank = self.bank
+        if self.foresight is not None:
+            column = self._ahead(column, offered is None)
         answer = bank.scores(column) if offered is None else bank.admitted(column, offered[:, None])
         one: Tensor = answer[:, 0]
         return one
+
+    def _ahead(self, column: Tensor, new: bool) -> Tensor:
+        """Return a column with what comes of it: of a `new` slot, or the one scored last."""
+        assert self.foresight is not None
+        if new:
+            if self._memory is not None and len(self._memory) != len(column):
+                raise ValueError(
+                    f"observation must be of the {len(self._memory)} episodes that the agent "
+                    f"remembers; got {len(column)}. begin() lets it forget them."
+                )
+            self._looked, self._memory = self.foresight.noted(column, self._memory)
+        elif self._looked is None or len(self._looked) != len(column):
+            raise ValueError("admits() decides on the slot of scores(), which comes first.")
+        assert self._looked is not None
+        return self._looked
 
     def scores(self, observation: Any) -> NDArray[np.float32]:
         """Return the agent's scores in [0, 1] for one slot, (N,), or a batch, (B, N), float32.
 
         It observes its gains, then each further row, shape ([B,] R · N); at least 0.5 claims the
-        device.
+        device. An agent that looks ahead remembers what it has seen: call it once in every slot,
+        and :meth:`begin` before an episode.
         """
         batch = self._checked(observation)
         with torch.no_grad():
@@ -115,9 +147,14 @@ class Agent(nn.Module):
         ``scores``, shape (batch, N); "admission" from ``observation`` and ``offered``, bool, to
         ``served``, of one slot, so with a first axis of 1. ``ModuleNotFoundError`` without the
         extra: ``pip install "mec-gym[onnx]"``; ``ValueError`` for the admission step of a policy
-        that has none.
+        that has none, or for an agent with a memory.
         """
         require_choice("step", step, ("scores", "admission"))
+        if self.foresight is not None:
+            raise ValueError(
+                "an agent that looks ahead has a memory, which its ONNX model would lack; train "
+                "with continuation=False for a file."
+            )
         if step == "admission" and not self.admission:
             raise ValueError('step="admission" needs a PricePolicy with admission=True.')
         if step == "scores":

@@ -31,6 +31,11 @@ class OffloadingAlgorithm(ResumableAlgorithm):
     replay_buffer: PrioritisedReplay
     pretrained: bool
     _pretraining: Pretraining
+    _memory: torch.Tensor | None
+
+    def current_memory(self) -> torch.Tensor | None:
+        """Return what the policy remembers of the running episodes, if it does."""
+        return self.policy.forgotten(self._memory, self._last_episode_starts)
 
     @abstractmethod
     def _forget_labels(self) -> None:
@@ -82,7 +87,12 @@ class OffloadingAlgorithm(ResumableAlgorithm):
                 raise ValueError("admission=True needs a PricePolicy; other agents know no price.")
             admits = admission
             bank.markdown = self.policy.markdown if admits else 1.0
-        return Agent(server, bank, self.policy.coder.alone(server - 1), admission=admits)
+            bank.admission = admits
+        ahead = getattr(self.policy, "foresight", None) if self.policy.remembers else None
+        if ahead is not None:
+            ahead = ahead.single(server - 1)
+        coder = self.policy.coder.alone(server - 1)
+        return Agent(server, bank, coder, admission=admits, foresight=ahead)
 
     # -- files ----------------------------------------------------------------------------------
 
@@ -100,12 +110,15 @@ class OffloadingAlgorithm(ResumableAlgorithm):
             "replay": self.replay_buffer.get_state(),
             "pretraining": self._pretraining.get_state(),
             "pretrained": self.pretrained,
+            "memory": self.current_memory(),
         }
 
     def _take_own_state(self, state: Mapping[str, Any], *, same_world: bool) -> None:
         if same_world:
             self.replay_buffer.set_state(state["replay"])
             self._pretraining.set_state(state["pretraining"])
+            memory = state["memory"]
+            self._memory = None if memory is None else torch.as_tensor(memory, device=self.device)
         self.pretrained = same_world and state["pretrained"]
 
     def save_replay_buffer(self, path: Any) -> None:

@@ -129,7 +129,8 @@ class ColumnCoder:
                 found[name] = constant.expand(shape)
             if self._absences:
                 nothing = torch.full_like(found[name], NO_TASK)
-                found[name] = torch.where(columns[..., -1, :] > 0.5, found[name], nothing)
+                there = columns[..., self.n_rows - 1, :] > 0.5
+                found[name] = torch.where(there, found[name], nothing)
         return found["data_bits"], found["cycles"]
 
     def hosts(self, columns: Tensor) -> Tensor | None:
@@ -143,6 +144,13 @@ class ColumnCoder:
         servers = torch.arange(1, mine.shape[1] + 1, device=mine.device)
         hosts: Tensor = (mine * servers[:, None]).sum(dim=1)
         return hosts
+
+    def present(self, columns: Tensor) -> Tensor:
+        """Return who is present, bool, of columns (..., R, N): shape (..., N)."""
+        if not self._absences:
+            return torch.ones_like(columns[..., 0, :], dtype=torch.bool)
+        there: Tensor = columns[..., self.n_rows - 1, :] > 0.5
+        return there
 
     def own_slot(self, column: NDArray[np.float32]) -> Slot:
         """Return the slot that one server's column, shape (R, N), shows: of a system of its own."""

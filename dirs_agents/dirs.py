@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dirs_agents.algorithm import OffloadingAlgorithm
 from dirs_agents.columns import tensor_of
+from dirs_agents.foresight import continuation_tolls
 from dirs_agents.hyperparameters import check_hyperparameters, online_search, require_policy
 from dirs_agents.labels import DEMONSTRATION_SEARCH, refine
 from dirs_agents.levy_search import LevySearch
@@ -22,7 +23,7 @@ from dirs_agents.losses import decision_loss, total_loss
 from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
 from dirs_agents.pretraining import Pretraining
 from dirs_agents.replay import Batch, PrioritisedReplay
-from mec_gym import slot_from_observation
+from mec_gym import Slot, slot_from_observation
 from mec_gym.validation import dict_of, require_bool
 
 SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
@@ -46,9 +47,10 @@ class DIRS(OffloadingAlgorithm):
         The env of mec_gym, single or vectorised.
     learning_rate : float or callable
         Of Adam; a callable takes the remaining progress, 1 → 0. The paper does not print it.
-    demonstrations : {"levy", "exhaustive", "optimal", "none"}
+    demonstrations : {"levy", "exhaustive", "optimal", "hindsight", "none"}
         Where Algorithm 2's decisions come from: the Lévy search with a small β (the paper),
-        enumeration of tiny cases, :func:`mec_gym.solve`, or no imitation at all (Fig. 5).
+        enumeration of tiny cases, :func:`mec_gym.solve`, the plan of one who knows the whole path
+        of an episode (:func:`mec_gym.hindsight`), or no imitation at all (Fig. 5).
     n_demonstrations, pretrain_steps : int
         Data quantity of Table II, and T_D of Algorithm 2.
     l2_weight : float, [1]
@@ -59,6 +61,12 @@ class DIRS(OffloadingAlgorithm):
     demonstration_start : {"ensemble", "best-gain"}
         Where that search begins: the decision of the untrained agents, as Algorithm 4's input has
         it, or each device's server of the best gain.
+    hindsight_episodes : int
+        Episodes of 100 slots that "hindsight" looks back on at a time.
+    own_rounds, lesson_steps : int
+        With a policy that looks ahead: how often its network of worth, which has learned from
+        hindsight, learns again from what its own decisions cost on other episodes, [C-2]; and
+        gradient steps of each lesson.
     buffer_size, batch_size : int
         Pairs in the replay buffer, and K + S of eqs. (14) and (17), the minibatch.
     train_interval, train_steps : int, [slot], int
@@ -90,7 +98,8 @@ class DIRS(OffloadingAlgorithm):
     epsilon : float, [1]
         Probability of a random choice in "epsilon-greedy".
     policy_kwargs : dict, optional
-        For the policy, e.g. ``{"net_arch": [80, 60]}`` or ``{"admission": False}``.
+        For the policy, e.g. ``{"net_arch": [80, 60]}``, ``{"admission": False}`` or, where
+        services migrate, ``{"continuation": True, "forecast": "gru"}``.
     stats_window_size, tensorboard_log, verbose, device
         As Stable-Baselines3's.
     seed : int, optional
@@ -127,6 +136,9 @@ class DIRS(OffloadingAlgorithm):
         demonstration_generations: int = DEMONSTRATION_SEARCH.generations,
         demonstration_beta: float = DEMONSTRATION_SEARCH.beta,
         demonstration_start: str = "ensemble",
+        hindsight_episodes: int = 8,
+        own_rounds: int = 3,
+        lesson_steps: int = 1000,
         buffer_size: int = 1024,
         batch_size: int = 256,
         train_interval: int = 10,
@@ -177,6 +189,8 @@ class DIRS(OffloadingAlgorithm):
         self.demonstration_generations = demonstration_generations
         self.demonstration_beta = demonstration_beta
         self.demonstration_start = demonstration_start
+        self.hindsight_episodes = hindsight_episodes
+        self.own_rounds, self.lesson_steps = own_rounds, lesson_steps
         self.buffer_size, self.batch_size = buffer_size, batch_size
         self.train_interval, self.train_steps = train_interval, train_steps
         self.resample = require_bool("resample", resample)
@@ -194,6 +208,7 @@ class DIRS(OffloadingAlgorithm):
         self.stats_window_size = stats_window_size
         check_hyperparameters(self)
         self.pretrained = False
+        self._memory: Tensor | None = None
         self._set_up(env, _init_setup_model)
 
     # -- construction ---------------------------------------------------------------------------
@@ -214,10 +229,9 @@ class DIRS(OffloadingAlgorithm):
 
     def _forget_labels(self) -> None:
         self.pretrained = False
-        observation_shape: Any = self.observation_space.shape
         self.replay_buffer = PrioritisedReplay(
             self.buffer_size,
-            observation_shape,
+            self.policy.stored_shape,
             n_devices=self.scenario.n_devices,
             n_servers=self.scenario.n_servers,
             exponent=self.priority_exponent,
@@ -272,11 +286,12 @@ class DIRS(OffloadingAlgorithm):
         while self.num_timesteps < total_timesteps:
             # Online distributed inference stage, lines 7 to 11.
             observations: Any = self._last_obs
-            decisions, scores = self._decide(observations)
+            columns, self._memory = self._look(observations, self.current_memory())
+            decisions, scores = self._vote(columns)
             # Online training stage, lines 12 to 14.
             refining = self._due(self.refine_interval)
             if refining:
-                self._refine(observations[refining], decisions[refining])
+                self._refine(observations[refining], decisions[refining], columns[refining])
             rounds = len(self._due(self.train_interval))
             if rounds and self.replay_buffer.size:
                 callback.on_rollout_end()
@@ -307,8 +322,8 @@ class DIRS(OffloadingAlgorithm):
         """What its figures lack where slots are not independent; else empty."""
         return (
             "it imitates the best of each slot alone, and decisions last here: what looks ahead "
-            "may reach more."
-        ) * self.scenario.migrates
+            "may reach more, as policy_kwargs={'continuation': True} does."
+        ) * (self.scenario.migrates and not self.policy.remembers)
 
     @property
     def _imitates(self) -> bool:
@@ -319,10 +334,20 @@ class DIRS(OffloadingAlgorithm):
         first = -self.num_timesteps % interval
         return list(range(first, self.n_envs, interval))
 
+    def _look(
+        self, observations: NDArray[np.float32], memory: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return what every agent sees and makes of its memory, and the memory after it."""
+        with torch.no_grad():
+            return self.policy.recall(self.policy.columns(self._tensor(observations)), memory)
+
     def _decide(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.int64], Tensor]:
+        """Let every agent score its devices, without a memory, and vote."""
+        return self._vote(self._look(observations, None)[0])
+
+    def _vote(self, columns: Tensor) -> tuple[NDArray[np.int64], Tensor]:
         """Let every agent score its devices, and vote."""
         with torch.no_grad():
-            columns = self.policy.columns(self._tensor(observations))
             try:
                 decisions, scores = self.policy.decide(columns)
             except ValueError:  # the vote refuses scores that are not numbers
@@ -332,9 +357,19 @@ class DIRS(OffloadingAlgorithm):
 
     # -- Algorithms 3 and 4 ---------------------------------------------------------------------
 
-    def _refine(self, observations: NDArray[np.float32], decisions: NDArray[np.int64]) -> None:
+    def _refine(
+        self,
+        observations: NDArray[np.float32],
+        decisions: NDArray[np.int64],
+        columns: Tensor,
+    ) -> None:
         """Find better decisions and keep them, Algorithm 3, lines 1 to 3."""
         slots = slot_from_observation(self.scenario, observations, self.observation_kind)
+        toll = None
+        if self.policy.remembers:
+            worth, gains = self.policy.outlook(columns)
+            slots = Slot.trusted(gains, slots.data_bits, slots.cycles, slots.hosts)
+            toll = continuation_tolls(self.scenario, slots, worth)
         found = refine(
             self.scenario,
             slots,
@@ -343,8 +378,9 @@ class DIRS(OffloadingAlgorithm):
             method=self.refinement,
             search=online_search(self),
             epsilon=self.epsilon,
+            toll=toll,
         )
-        self.replay_buffer.add(observations, found.assignment)
+        self.replay_buffer.add(self.policy.stored(observations, columns), found.assignment)
         before, after = found.history[0], found.history[-1]
         self._averages.add("refine/objective_before", before.mean())
         self._averages.add("refine/objective_after", after.mean())

@@ -16,7 +16,8 @@ from mec_gym.validation import plain, plain_seed, require_choice, require_intege
 _LEAST_INTEGERS = {
     **dict.fromkeys(("n_demonstrations", "pretrain_steps"), 0),
     **dict.fromkeys(("buffer_size", "batch_size", "train_interval", "train_steps"), 1),
-    **dict.fromkeys(("refine_interval", "stats_window_size"), 1),
+    **dict.fromkeys(("refine_interval", "stats_window_size", "hindsight_episodes"), 1),
+    **dict.fromkeys(("own_rounds", "lesson_steps"), 0),
 }
 
 _NUMBERS = {
@@ -57,9 +58,25 @@ def check_hyperparameters(model: Any) -> None:
             f"buffer_size must hold the demonstrations, which are kept; got buffer_size="
             f"{model.buffer_size} for n_demonstrations={model.n_demonstrations}."
         )
+    if (model.policy_kwargs or {}).get("continuation"):
+        _check_continuation(model)
     # Refuse the searches' settings now, not after the demonstrations; first what both share.
     online_search(model)
     demonstration_search(model)
+
+
+def _check_continuation(model: Any) -> None:
+    """Raise ``ValueError`` unless something teaches the continuation, and labels heed it."""
+    if model.demonstrations != "hindsight":
+        raise ValueError(
+            "continuation=True is learned from hindsight: give demonstrations='hindsight'; got "
+            f"{model.demonstrations!r}."
+        )
+    if model.refinement in ("levy", "classic-levy"):
+        raise ValueError(
+            "continuation=True needs a refinement that prices what comes later: 'optimal', "
+            f"'epsilon-greedy' or 'none'; got {model.refinement!r}."
+        )
 
 
 def require_policy(policy: Any, aliases: Mapping[str, Any]) -> None:
@@ -100,6 +117,9 @@ def demonstration_settings(model: Any) -> dict[str, Any]:
     if model.demonstrations == "levy":
         settings |= asdict(demonstration_search(model))
         settings["demonstration_start"] = model.demonstration_start
+    if model.demonstrations == "hindsight":
+        names = ("hindsight_episodes", "own_rounds", "lesson_steps")
+        settings |= {name: getattr(model, name) for name in names}
     return settings
 
 
@@ -132,6 +152,18 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "learning_rate": 5e-3,
         "resample": True,
     },
+    # As those, looking ahead: for worlds in which decisions last.
+    "hindsight": {
+        "policy": "PricePolicy",
+        "demonstrations": "hindsight",
+        "refinement": "optimal",
+        "n_demonstrations": 128,
+        "pretrain_steps": 150,
+        "batch_size": 32,
+        "learning_rate": 5e-3,
+        "resample": True,
+        "policy_kwargs": {"continuation": True},
+    },
 }
 
 OPTIONS = tuple(_OPTIONS)
@@ -143,10 +175,11 @@ def options(name: str, **changes: Any) -> dict[str, Any]:
 
     Parameters
     ----------
-    name : {"paper", "by-device", "ensemble", "prices"}
+    name : {"paper", "by-device", "ensemble", "prices", "hindsight"}
         The paper's own; the same with a search that keeps what pays device by device and the loss
         of the vote; the paper's agents with optimal demonstrations and labels and the loss of the
-        vote; price-posting agents, for tasks that differ, layouts that change and any N.
+        vote; price-posting agents, for tasks that differ, layouts that change and any N; the same
+        that look ahead, for worlds in which decisions last.
     **changes
         Arguments that replace or add to them.
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dirs_agents.levy_search import LevySearch, Refined, levy_search, slots_at_once
 from mec_gym import ENV_ID, Scenario, Slot, solve
-from mec_gym.optimum import load_problems
+from mec_gym.optimum import load_problems, tolled_problems, with_toll
 
-SOURCES = ("levy", "exhaustive", "optimal", "none")
+SOURCES = ("levy", "exhaustive", "optimal", "hindsight", "none")
 STARTS = ("ensemble", "best-gain")
 """Where the demonstrations' search begins: at the untrained agents' decision, or at best gains."""
 REFINEMENTS = ("levy", "classic-levy", "epsilon-greedy", "none", "optimal")
@@ -83,7 +83,7 @@ def demonstrate(
     if source == "optimal":
         return np.asarray(solve(scenario, slots).assignment)
     if source != "exhaustive":
-        raise ValueError(f"source must be one of {', '.join(SOURCES)}; got {source!r}.")
+        raise ValueError(f"source must be levy, exhaustive or optimal; got {source!r}.")
     return _exhaustive(scenario, slots)
 
 
@@ -125,6 +125,7 @@ def refine(
     method: str = "levy",
     search: LevySearch | None = None,
     epsilon: float = 0.1,
+    toll: NDArray[np.float64] | None = None,
 ) -> Refined:
     r"""Return better decisions near those of the ensemble: Algorithm 3, line 2.
 
@@ -139,16 +140,21 @@ def refine(
         Settings of the searches and the budget of "epsilon-greedy".
     epsilon : float, [1]
         ε.
+    toll : ndarray, shape (B, N, M + 1), [1], optional
+        What choices lead to, in the place of μ; not for the Lévy searches.
     """
     search = search or LevySearch()
     if method in ("levy", "classic-levy"):
         return levy_search(scenario, slots, start, rng, search)
-    problems = load_problems(scenario, slots)
+    problems = tolled_problems(scenario, slots, toll)
     before = problems.objective(start[:, None])
     if method == "none":
         return Refined(start, before[:, 0], before.T, 1)
     if method == "optimal":
-        found = np.asarray(solve(scenario, slots).assignment)
+        best = (
+            solve(scenario, slots).assignment if toll is None else with_toll(scenario, slots, toll)
+        )
+        found = np.asarray(best)
         after = problems.objective(found[:, None])
         return Refined(found, after[:, 0], np.stack([before[:, 0], after[:, 0]]), 1)
     if method != "epsilon-greedy":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -14,10 +15,17 @@ from torch import Tensor, nn
 
 from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
 from dirs_agents.columns import ColumnCoder, tensor_of
+from dirs_agents.continuation import FORECASTS, Continuation
 from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, vote
 from mec_gym.model.arrays import in_shape, plain_array
-from mec_gym.validation import require_bool, require_integer, require_number, require_widths
+from mec_gym.validation import (
+    require_bool,
+    require_choice,
+    require_integer,
+    require_number,
+    require_widths,
+)
 
 _PART = 128
 """Observations that are decided at once, of a larger batch."""
@@ -33,6 +41,9 @@ class VotingPolicy(BasePolicy):
     default_loss: ClassVar[str] = "binary"
     any_size: ClassVar[bool] = False
     """Whether weights fit scenarios with other numbers of devices and servers."""
+
+    remembers: bool = False
+    """Whether decisions take what was seen before, the `state` of :meth:`predict`."""
 
     bank: Any
     """The agents, columns (B, M, R, N) in, logits (B, M, N) out; a subclass builds it."""
@@ -56,6 +67,24 @@ class VotingPolicy(BasePolicy):
         """Return what every server sees of observations, shape (B, M, R, N)."""
         return self.coder.columns(observations.to(torch.float32))
 
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """The shape of one entry of :meth:`stored`."""
+        return self.coder.coder.shape
+
+    def recall(self, columns: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return columns with what the agents make of their memory, and the memory after them."""
+        return columns, memory
+
+    def stored(self, observations: NDArray[np.float32], columns: Tensor) -> NDArray[np.float32]:
+        """Return what the replay buffer keeps of observations (B, ...) and their columns."""
+        del columns
+        return observations
+
+    def outlook(self, columns: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return worth D [1] and present gains, both (B, N, M), of a policy that `remembers`."""
+        raise NotImplementedError(f"{type(self).__name__} does not look ahead.")
+
     def decide(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Return the joint decision a^e, shape (B, N), and the scores it comes from, [V-1]."""
         scores = self.bank.scores(columns)
@@ -69,7 +98,8 @@ class VotingPolicy(BasePolicy):
     def forward(self, observations: Tensor, deterministic: bool = True) -> Tensor:
         """Return the joint decision for observations, shape (B, N), int64; it is never random."""
         del deterministic
-        decision: Tensor = self.decide(self.columns(observations))[0]
+        columns, _ = self.recall(self.columns(observations), None)
+        decision: Tensor = self.decide(columns)[0]
         return decision
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
@@ -84,9 +114,12 @@ class VotingPolicy(BasePolicy):
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
         """Return the joint decision for one observation, shape (N,), or for a batch, (B, N).
 
-        0 = local, j = server j. `state` is returned as it came, the rest is not used: decisions
-        have neither memory nor randomness.
+        0 = local, j = server j. Nothing is random. Where the policy `remembers`, `state` holds what
+        was seen before, (B, M, N, W), and forgets it where an episode starts: hand it back with the
+        next slot. Elsewhere it is returned as it came, and `episode_start` is not used.
         """
+        if self.remembers:
+            return self._predict_on(observation, state, episode_start)
         shape = self.observation_space.shape
         assert shape is not None
         fits = isinstance(observation, np.ndarray) and shape in (
@@ -107,6 +140,32 @@ class VotingPolicy(BasePolicy):
                 for first in range(0, max(1, len(batch)), _PART)
             ]
         return np.concatenate([part.cpu().numpy() for part in parts]), state
+
+    def _predict_on(
+        self, observation: Any, state: Any, episode_start: Any
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+        """Return decisions, and the memory after them."""
+        self.set_training_mode(False)
+        batch, several = self.obs_to_tensor(observation)
+        with torch.no_grad():
+            columns = self.columns(batch)
+            memory = None if state is None else tensor_of(state[0], self.device)
+            memory = self.forgotten(memory, episode_start)
+            columns, memory = self.recall(columns, memory)
+            decisions = [self.decide(part)[0] for part in torch.split(columns, _PART)]
+        assert memory is not None
+        decision = torch.cat(decisions).cpu().numpy()
+        return (decision if several else decision[0]), (memory.cpu().numpy(),)
+
+    @staticmethod
+    def forgotten(memory: Tensor | None, starts: Any) -> Tensor | None:
+        """Return a memory that is empty where an episode starts, `starts` (B,)."""
+        if memory is None or starts is None:
+            return memory
+        if np.all(starts):
+            return None
+        new = torch.as_tensor(np.atleast_1d(np.asarray(starts, dtype=bool)), device=memory.device)
+        return torch.where(new[:, None, None, None], torch.nan, memory)
 
     def obs_to_tensor(self, observation: Any) -> tuple[Any, bool]:
         """Return an observation, or a batch, as a tensor, and whether it is a batch."""
@@ -196,6 +255,13 @@ class PricePolicy(VotingPolicy):
     markdown : float, [1]
         With admission, scores use this fraction of λ_j: a device too many can be turned away, one
         too few cannot be called back. In (0, 1].
+    continuation : bool
+        Whether agents look ahead where services migrate: a choice counts what the service is worth
+        at the server afterwards, [C-1], which a network shared by all links learns. The agents then
+        remember the last slots of their columns, and :meth:`predict` has a `state`.
+    forecast : {"none", "velocity", "gru"}
+        What else tells that network where a link's gain is going: nothing, constant velocity, or a
+        small recurrent network. Where channels are seen with delay it also replaces the seen gains.
     """
 
     default_loss: ClassVar[str] = "vote"
@@ -207,6 +273,8 @@ class PricePolicy(VotingPolicy):
         hidden: int = 16,
         admission: bool = True,
         markdown: float = 0.5,
+        continuation: bool = False,
+        forecast: str = "none",
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -215,8 +283,55 @@ class PricePolicy(VotingPolicy):
         self.hidden, self.markdown = hidden, float(markdown)
         self.admission = require_bool("admission", admission)
         self.bank = PriceBank(
-            self.coder, hidden=hidden, markdown=self.markdown if self.admission else 1.0
+            self.coder,
+            hidden=hidden,
+            markdown=self.markdown if self.admission else 1.0,
+            admission=self.admission,
         )
+        require_choice("forecast", forecast, FORECASTS)
+        require_bool("continuation", continuation)
+        if forecast != "none" and not continuation:
+            raise ValueError(f"forecast={forecast!r} needs continuation=True, which it informs.")
+        self.forecast = forecast
+        self.foresight = Continuation(self.coder, forecast) if continuation else None
+        self.remembers = continuation and self.scenario.migrates
+
+    def recall(self, columns: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return columns with worth and present gains as two further rows, and the memory."""
+        if self.foresight is None or not self.remembers:
+            return columns, memory
+        return self.foresight.noted(columns, memory)
+
+    def columns(self, observations: Tensor) -> Tensor:
+        """Return what every server sees of observations, or of what :meth:`stored` returned."""
+        size = math.prod(self.coder.coder.shape)
+        flat = observations.flatten(1)
+        if flat.shape[1] == size:
+            return super().columns(observations)
+        columns = super().columns(flat[:, :size])
+        rows = flat[:, size:].reshape(*columns.shape[:2], -1, columns.shape[-1])
+        return torch.cat([columns, rows], dim=2)
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """The shape of one entry of :meth:`stored`."""
+        links = self.scenario.n_devices * self.scenario.n_servers
+        shape = super().stored_shape
+        return (math.prod(shape) + 2 * links,) if self.remembers else shape
+
+    def stored(self, observations: NDArray[np.float32], columns: Tensor) -> NDArray[np.float32]:
+        """Return observations and, where the agents look ahead, worth and present gains."""
+        if not self.remembers:
+            return observations
+        rows = columns[:, :, self.coder.n_rows :].flatten(1).cpu().numpy()
+        return np.concatenate([observations.reshape(len(rows), -1), rows], axis=1)
+
+    def outlook(self, columns: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return worth D [1] and present gains of columns that look ahead, (B, N, M)."""
+        rows = columns[:, :, self.coder.n_rows :].to(torch.float64)
+        gains = self.coder.gains(rows[:, :, 1:])
+        worth, present = (part.swapaxes(1, 2).cpu().numpy() for part in (rows[:, :, 0], gains))
+        return worth, present
 
     def decide(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Return the joint decision, admission included, and the scores it comes from, [V-1]."""
@@ -235,5 +350,10 @@ class PricePolicy(VotingPolicy):
         return decision, scores
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"hidden": self.hidden, "admission": self.admission, "markdown": self.markdown}
+        own: dict[str, Any] = {
+            "hidden": self.hidden,
+            "admission": self.admission,
+            "markdown": self.markdown,
+        }
+        own |= {"continuation": self.foresight is not None, "forecast": self.forecast}
         return super()._get_constructor_parameters() | own

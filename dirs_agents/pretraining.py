@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from torch import Tensor
 
+from dirs_agents.foresight import (
+    drawn,
+    hindsight_demonstrations,
+    hindsight_lesson,
+    learn,
+    own_lesson,
+)
 from dirs_agents.hyperparameters import demonstration_search, demonstration_settings
 from dirs_agents.labels import demonstrate, demonstration_slots, part_size
 from mec_gym import Slot
@@ -22,6 +29,7 @@ class Pretraining:
     def __init__(self) -> None:
         self._seed: int | None = None
         self._settings: dict[str, Any] | None = None
+        self._lessons = 0
         self._steps = 0
 
     def outdated(self, model: Any) -> bool:
@@ -38,6 +46,10 @@ class Pretraining:
         """
         _tell(callback)
         if self._labelling(model):
+            _altogether(model, lambda: self._begin(model))
+            while self._lessons < _lessons(model):
+                _altogether(model, lambda: self._teach(model))
+                _tell(callback)
             self._demonstrate(model, callback)
         while self._steps < model.pretrain_steps:
             _altogether(model, lambda: self._imitate(model))
@@ -49,6 +61,8 @@ class Pretraining:
 
     def stage(self, model: Any) -> str:
         """Return what is being done, such as "demonstrations 64/256"; "" where nothing is left."""
+        if self._labelling(model) and self._lessons < _lessons(model):
+            return f"lessons {self._lessons:,}/{_lessons(model):,}"
         if self._labelling(model) and model.replay_buffer.size < model.n_demonstrations:
             return f"demonstrations {model.replay_buffer.size:,}/{model.n_demonstrations:,}"
         if self._steps >= model.pretrain_steps:
@@ -57,8 +71,12 @@ class Pretraining:
 
     def _demonstrate(self, model: Any, callback: BaseCallback) -> None:
         """Fill the replay buffer with demonstrations, Algorithm 2, line 1."""
-        _altogether(model, lambda: self._begin(model))
         assert self._seed is not None
+        if model.demonstrations == "hindsight":
+            _altogether(model, lambda: self._look_back(model))
+            _tell(callback)
+            self.keep_labels()
+            return
         observations, slots = demonstration_slots(
             model.scenario,
             model.n_demonstrations,
@@ -87,6 +105,36 @@ class Pretraining:
             _tell(callback)
         self.keep_labels()
 
+    def _look_back(self, model: Any) -> None:
+        """Fill the replay buffer with decisions of one who knew the path."""
+        paths, rng = self._episodes(model, _lessons(model))
+        count, kind = model.n_demonstrations, model.observation_kind
+        made = hindsight_demonstrations(model.scenario, paths, count, rng, observation=kind)
+        columns, _ = model._look(made.observations, made.memory)
+        stored = model.policy.stored(made.observations, columns)
+        model.replay_buffer.add(stored, made.assignment, demonstrated=True)
+
+    def _episodes(self, model: Any, part: int) -> tuple[Any, np.random.Generator]:
+        """Return episodes for a lesson or for demonstrations, and a generator beside them."""
+        assert self._seed is not None
+        rng = np.random.default_rng([self._seed, part])
+        paths = drawn(model.scenario, model.hindsight_episodes, int(rng.integers(2**31)))
+        return paths, rng
+
+    def _teach(self, model: Any) -> None:
+        """Let the network of worth learn from hindsight, then from its own decisions, [C-2]."""
+        network, scenario = model.policy.foresight, model.scenario
+        paths, rng = self._episodes(model, self._lessons)
+        if self._lessons:
+            lesson = own_lesson(scenario, paths, network, rng)
+        else:
+            lesson = hindsight_lesson(scenario, paths, rng)
+            network.scale(model._tensor(lesson.memory))
+        error = learn(network, lesson, model.lesson_steps, rng)
+        self._lessons += 1
+        model.logger.record("pretrain/worth_error", error)
+        model.logger.dump(step=self._lessons)
+
     def _begin(self, model: Any) -> None:
         if self._seed is None:
             self._seed = int(model.rng.integers(2**31))
@@ -108,12 +156,14 @@ class Pretraining:
 
     def get_state(self) -> dict[str, Any]:
         """Return seed and settings of demonstrations under way, and gradient steps taken."""
-        return {"seed": self._seed, "settings": self._settings, "steps": self._steps}
+        state = {"seed": self._seed, "settings": self._settings, "steps": self._steps}
+        return state | {"lessons": self._lessons}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go back to a state."""
         self._seed, self._settings = state["seed"], state["settings"]
         self._steps = state["steps"]
+        self._lessons = state["lessons"]
 
 
 def begun_at(model: Any, observations: NDArray[np.float32], slots: Slot) -> NDArray[np.int64]:
@@ -126,6 +176,11 @@ def begun_at(model: Any, observations: NDArray[np.float32], slots: Slot) -> NDAr
 
 _STEPS = 25
 """Gradient steps of one part of imitation, and between two log entries."""
+
+
+def _lessons(model: Any) -> int:
+    """Return how many lessons the network of worth takes."""
+    return 1 + int(model.own_rounds) if model.policy.remembers else 0
 
 
 def _tell(callback: BaseCallback) -> None:

@@ -10,6 +10,18 @@ work that is expected to come costs what it is worth:
 
 the stationary condition λ = 2 L / F_j of the dual problem [S-2] with the server's own expectation
 in place of L. The left side rises with λ, the right side falls: there is one solution.
+
+Where agents look ahead, two rows follow those of a column: what a service is worth at the server,
+D_ij [C-1], and the link's present gain as it is forecast, in units. A choice then counts what it
+leaves behind, too:
+
+    [C-3]  w_ij + D_ij − D_ih,  h the host before the slot; D = 0 for a service that is nowhere.
+
+Server j knows D_ih of its own guests, for whom the two are the same, and of nobody else: it leaves
+it out. Where the vote is followed by admission that costs nothing: the host, too, adds D_ih to what
+serving in the slot saves, if that is anything, so that all bids have the same zero. The vote then
+finds the best of all, staying at the host included, and the host decides in admission whether it
+serves or the device computes. Where the vote is final services move too often.
 """
 
 from __future__ import annotations
@@ -41,10 +53,17 @@ class PriceBank(nn.Module):
 
     frequency: Tensor
 
-    def __init__(self, coder: ColumnCoder, *, hidden: int = 16, markdown: float = 1.0) -> None:
+    def __init__(
+        self,
+        coder: ColumnCoder,
+        *,
+        hidden: int = 16,
+        markdown: float = 1.0,
+        admission: bool = False,
+    ) -> None:
         super().__init__()
         scenario = coder.scenario
-        self.coder, self.markdown = coder, markdown
+        self.coder, self.markdown, self.admission = coder, markdown, admission
         speeds = scenario.server_frequencies_hz
         # Buffers of the scenario, not of the model: they are not part of what is saved.
         self.register_buffer(
@@ -76,17 +95,28 @@ class PriceBank(nn.Module):
 
         The saving w_ij = c_i0 − c_ij [1] takes local execution as if eq. (7) allowed it everywhere,
         and c_ij holds the migration of a service that j does not host; the work is s_i
-        [sqrt(cycle/s)].
+        [sqrt(cycle/s)]. Where agents look ahead it holds what server j knows of [C-3].
         """
-        gains = self.coder.gains(columns).transpose(1, 2)
+        shown = self.coder.n_rows
+        row = shown + 1 if columns.shape[2] > shown else 0
+        gains = self.coder.gains(columns[:, :, row:]).transpose(1, 2)
         data_bits, cycles = self.coder.tasks(columns[:, 0])
         constants = constants_of(self.coder.scenario, gains)
         everywhere = np.array(True)
         slot = Slot.trusted(gains, data_bits, cycles, self.coder.hosts(columns))
         costs = choice_costs(constants, slot, everywhere)
         saving = (costs[..., :1] - costs[..., 1:]).transpose(1, 2)
+        if row:
+            worth, guests = self._worth(columns)
+            saving = saving + torch.where(guests, 0.0, worth)
         root = root_work(constants, cycles)
         return saving, root[:, None].expand(saving.shape)
+
+    def _worth(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Return D_ij [1], and whose service the server hosts, (B, M, N)."""
+        coder = self.coder
+        assert coder.guests is not None
+        return columns[:, :, coder.n_rows], columns[:, :, coder.guests] > 0.5
 
     def prices(self, saving: Tensor, root: Tensor) -> Tensor:
         """Return the price λ that each server posts, [P-1], shape (B, M, 1), [1/sqrt(cycle/s)].
@@ -143,6 +173,10 @@ class PriceBank(nn.Module):
     def forward(self, columns: Tensor) -> Tensor:
         """Return the logits of the vote: (w_ij − λ_j s_i) in units of the learned temperature."""
         margins = self._margins(*self.savings(columns), 1.0)
+        if columns.shape[2] > self.coder.n_rows:  # central training knows what a host knows
+            worth, guests = self._worth(columns)
+            at_host = torch.where(guests, worth, 0.0).sum(1, keepdim=True)
+            margins = margins - torch.where(guests, 0.0, at_host)
         return margins / (self._unit * self.log_temperature.exp())
 
     def _margins(self, saving: Tensor, root: Tensor, markdown: float) -> Tensor:
@@ -156,7 +190,11 @@ class PriceBank(nn.Module):
         the logistic function, which would round large margins to the same 1. The savings are
         computed where they are not `known`.
         """
-        margin = self._margins(*(known or self.savings(columns)), self.markdown) / self._cost
+        margin = self._margins(*(known or self.savings(columns)), self.markdown)
+        if self.admission and columns.shape[2] > self.coder.n_rows:
+            worth, guests = self._worth(columns)
+            margin = torch.where(guests, worth + margin.clamp(min=0.0), margin)
+        margin = margin / self._cost
         return 0.5 + 0.5 * margin / (1.0 + margin.abs())
 
     def admitted(self, columns: Tensor, offered: Tensor, known: Savings | None = None) -> Tensor:

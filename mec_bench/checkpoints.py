@@ -20,7 +20,7 @@ from gymnasium.error import DependencyNotInstalled
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from mec_bench.run import Run, RunFolder
+from mec_bench.run import Run, RunFolder, Spent
 from mec_gym.envs.sb3_state import env_state, set_env_state
 from mec_gym.files import replacing, write_whole
 from mec_gym.packing import Format
@@ -44,8 +44,8 @@ def save_model(model: Any, target: Path) -> None:
         model.save(partial)
 
 
-def save_checkpoint(model: Any, seconds: float, folder: RunFolder) -> None:
-    """Write a checkpoint after `seconds` of training, and remove all but the last two.
+def save_checkpoint(model: Any, spent: Spent, folder: RunFolder) -> None:
+    """Write a checkpoint after so much training, and remove all but the last two.
 
     ``OSError`` where the disk is full: the checkpoints before it stay.
     """
@@ -57,7 +57,8 @@ def save_checkpoint(model: Any, seconds: float, folder: RunFolder) -> None:
     if between_rollouts(model):
         with replacing(target.with_suffix(".state")) as partial:
             _SURROUNDINGS.write(partial, _surroundings(model))
-    write_whole(target.with_suffix(".json"), json.dumps({"seconds": seconds}))
+    seconds = {"seconds": spent.wall, "cpu_seconds": spent.cpu}
+    write_whole(target.with_suffix(".json"), json.dumps(seconds))
     # Last: a checkpoint counts as soon as this file is there.
     save_model(model, target)
     for old in folder.all_checkpoints()[_KEPT:]:
@@ -65,8 +66,8 @@ def save_checkpoint(model: Any, seconds: float, folder: RunFolder) -> None:
             old.with_suffix(suffix).unlink(missing_ok=True)
 
 
-def newest_model(run: Run, env: Any) -> tuple[Any, float] | None:
-    """Return the newest model of a run that can be read, and its seconds of training.
+def newest_model(run: Run, env: Any) -> tuple[Any, Spent] | None:
+    """Return the newest model of a run that can be read, and the time of its training.
 
     `env` is brought to where it was. None where there is no checkpoint; ``ValueError`` where none
     can be read.
@@ -76,7 +77,7 @@ def newest_model(run: Run, env: Any) -> tuple[Any, float] | None:
     faults: list[Exception] = []
     for file in found:
         try:
-            return _read(run, file, env), _seconds_at(file, run.folder)
+            return _read(run, file, env), _spent_at(file, run.folder)
         except (DependencyNotInstalled, MemoryError):
             raise
         except Exception as error:  # whatever a reader meets in a damaged file
@@ -107,11 +108,13 @@ def _read(run: Run, file: Path, env: Any) -> Any:
     return model
 
 
-def _seconds_at(file: Path, folder: RunFolder) -> float:
+def _spent_at(file: Path, folder: RunFolder) -> Spent:
     if file == folder.model:
         status, curve = folder.status(), folder.read_curve()
-        return max(status.seconds if status else 0.0, curve[-1].seconds if curve else 0.0)
-    return float(json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["seconds"])
+        seconds = max(status.seconds if status else 0.0, curve[-1].seconds if curve else 0.0)
+        return Spent(seconds, status.cpu_seconds if status else 0.0)
+    kept = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    return Spent(float(kept["seconds"]), float(kept["cpu_seconds"]))
 
 
 # -- what Stable-Baselines3 leaves out of its files -------------------------------------------

@@ -248,7 +248,7 @@ def _trained(settings: Settings, folder: Path, given: Arguments) -> Result:
 
 
 def _evaluate_options(add: _Add) -> None:
-    what = "folder of a run or of runs, a model's file (with --algo), pretrained:NAME, or a rule's name"
+    what = "folder of a run or of runs, a model's file (with --algo), pretrained:NAME, or a rule"
     add("runs", nargs="+", metavar="RUN", help=what)
     add("--algo", metavar="NAME", help="the algorithm of models given as files")
     add("--scenario", metavar="NAME", help=f"of the slots: {_SCENARIO}; else that of the runs")
@@ -370,7 +370,7 @@ def _told(found: MatrixOutcome, given: Arguments) -> int:
 
 
 def _tune_options(add: _Add) -> None:
-    add("--algo", required=True, metavar="NAME", help=f"what learns: {_ALGORITHM}")
+    add("--algo", required=True, metavar="NAME", help="what learns, as train takes it")
     add("--scenarios", nargs="+", default=["paper-30x2"], metavar="NAME", help=_SCENARIO)
     add(
         "--timesteps", nargs="+", default=["paper"], metavar="N",
@@ -459,25 +459,26 @@ def _report(given: Arguments, _: argparse.ArgumentParser) -> int:
 
 
 def _demo_options(add: _Add) -> None:
-    add("--scenario", default="paper-200x10", metavar="NAME", help=_SCENARIO)
-    add("--timesteps", type=int, default=5000, metavar="N", help="slots to train for")
+    add("--scenario", metavar="NAME", help=f"{_SCENARIO}; else crowd-30x4, then paper-200x10")
+    add("--timesteps", type=count, metavar="N", help="slots to train for; else some minutes' worth")
     add("--seed", type=int, default=0, metavar="N", help="of training")
     add("--out", **_FOLDER, default=Path("demo-output"), help="folder to write to")
 
 
 def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
-    """Train DIRS, measure it beside every rule, a search and the optimum, and report.
+    """Train learners, measure them beside rules, a planner and the bound, film and report.
 
     --scenario paper-30x2 --timesteps 1000
     """
     require_folder(given.out)
-    scenario = scenario_of(given.scenario)
+    asked = [scenario_of(given.scenario)] if given.scenario else []
 
-    from mec_bench.demo import demonstrate
+    from mec_bench.demo import SCENARIOS, demonstrate
     from mec_bench.launching import limit_threads
 
     limit_threads(1)
-    demonstrate(scenario, given.timesteps, given.seed, given.out)
+    scenarios = asked or [Scenario.preset(name) for name in SCENARIOS]
+    demonstrate(scenarios, given.timesteps, given.seed, given.out)
     return 0
 
 

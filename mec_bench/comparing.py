@@ -41,7 +41,8 @@ class Row:
     that moves, episodes), for a rule over layouts; that of `over_layouts` is over layouts alone, as
     if there were no other seeds. `iqm` is over the seeds; `normalised` is 0 at the table's zero
     point, 1 at the best possible and NaN without a zero point; `migrations` is NaN where nothing
-    moves, `training_s` where that of a seed is not known. `n_seeds` is 0 for a rule without any.
+    moves, `training_s` and `training_cpu_s` where that of a seed is not known. `n_seeds` is 0 for a
+    rule without any.
     """
 
     label: str
@@ -59,6 +60,7 @@ class Row:
     single_ms: float
     batched_ms: float
     training_s: float
+    training_cpu_s: float
     notes: tuple[str, ...]
 
     @property
@@ -178,7 +180,6 @@ def _zero(arena: Arena) -> Group | None:
 def _row(group: Group, zero: Group | None) -> Row:
     results = group.results
     value = crossed_mean(group.scores, learns=group.learns)
-    training = [result.seconds.training for result in results]
     return Row(
         label=group.label,
         algorithm=results[0].algorithm,
@@ -194,13 +195,18 @@ def _row(group: Group, zero: Group | None) -> Row:
         migrations=group.mean("migrations"),
         single_ms=_mean([result.decision_ms.single for result in results]),
         batched_ms=_mean([result.decision_ms.batched for result in results]),
-        training_s=_mean([math.nan if one is None else one for one in training]),
+        training_s=_mean_known([one.seconds.training for one in results]),
+        training_cpu_s=_mean_known([one.seconds.training_cpu for one in results]),
         notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
     )
 
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
+
+
+def _mean_known(values: Sequence[float | None]) -> float:
+    return _mean([math.nan if one is None else one for one in values])
 
 
 def normalised(score: float, zero: float) -> float:

@@ -1,4 +1,4 @@
-"""The demonstration: DIRS is trained and measured beside every rule, a search and the optimum."""
+"""The demonstration: learners are trained and measured beside rules, a planner and the bound."""
 
 from __future__ import annotations
 
@@ -7,68 +7,105 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench import Result, Settings, algorithm, as_text, compare, rule_names, train
+from mec_bench import Result, Settings, algorithm, as_text, compare, train
 from mec_bench.extras import install
+from mec_bench.film import film
 from mec_bench.measuring import decisions_of
-from mec_bench.report import write_report
-from mec_bench.tensorboard import NetworkPicture, save_picture
+from mec_bench.report import Film, remark, write_report
 from mec_gym import Scenario
 
-LEARNERS = ("dirs", "dirs:prices")
 MISSING = (DependencyNotInstalled, ModuleNotFoundError)
-SEARCH: dict[str, Any] = {"algorithm": "pso", "arguments": {"max_evaluations": 200}}
 
 
-def demonstrate(scenario: Scenario, timesteps: int, seed: int, out: Path) -> None:
-    """Train, measure, print, and draw a report; every number is measured now."""
-    begun = time.perf_counter()
-    learners = [
-        Settings(algorithm=name, scenario=scenario, timesteps=timesteps, seed=seed)
-        for name in LEARNERS
-    ]
-    results = list(_results(learners, out / "runs"))
-    print(f"\n{as_text(compare(results, LEARNERS[0]))}\n")
-    print(f"{results[0].measure.definition} Figures are per slot.")
-    *_, page = write_report(results, [], out)
-    print(f"\nReport: {page}")
-    _draw(learners[0], out)
-    print(f"TensorBoard: {_tensorboard()} --logdir {out / 'runs'}")
-    print(f"Everything above was measured now, in {time.perf_counter() - begun:.0f} s.")
+@dataclass(frozen=True)
+class Show:
+    """Who is shown in a kind of world, and slots of training."""
+
+    learners: tuple[str, ...]
+    others: tuple[str, ...]
+    timesteps: int
 
 
-def _results(learners: list[Settings], runs: Path) -> Iterator[Result]:
-    """Yield what each policy reaches, learners first; all is made anew, also a second time."""
-    for settings in learners:
-        shutil.rmtree(runs / settings.place, ignore_errors=True)
-        what = f"training for {settings.timesteps} slots of {settings.scenario.name}"
-        print(f"{settings.label}: {what}", flush=True)
-        yield train(settings, runs / settings.place, progress_bar=True)
-    one = learners[0]
-    for other in (*({"algorithm": name} for name in rule_names()), SEARCH):
-        settings = Settings(scenario=one.scenario, timesteps=0, seed=one.seed, **other)
-        print(f"{settings.label}: measuring", flush=True)
-        shutil.rmtree(runs / settings.place, ignore_errors=True)
+MOVING = Show(
+    learners=("mappo", "dirs:hindsight"),
+    others=("local", "never-move", "stays", "smoothed", "measured-speed", "by-class", "forecast"),
+    timesteps=12_000,
+)
+STILL = Show(
+    learners=("mappo", "dirs:prices"),
+    others=("local", "random:limit", "nearest:limit", "posted-prices", "greedy"),
+    timesteps=5000,
+)
+SCENARIOS = ("crowd-30x4", "paper-200x10")
+"""First where there is something to learn, then the paper's system."""
+
+
+def demonstrate(scenarios: list[Scenario], timesteps: int | None, seed: int, out: Path) -> None:
+    """Train, measure, print, and draw a report; every number is measured now.
+
+    `timesteps` are of training, by default those of the world's kind.
+    """
+    begun, cpu = time.perf_counter(), time.process_time()
+    results: list[Result] = []
+    films: dict[str, Film] = {}
+    for scenario in scenarios:
+        show = MOVING if scenario.dynamic else STILL
+        runs = list(_runs(show, scenario, timesteps or show.timesteps, seed))
+        found = list(_results(runs, out / "runs"))
+        (table,) = compare(found).tables
+        print(f"\n{as_text(compare(found))}\n\n{table.measure.definition}")
+        print(f"{remark(table)}\n")
+        best = next(row.label for row in table.rows if row.learns)
+        films |= _filmed(next(run for run in runs if run.label == best), out)
+        results += found
+    *_, page = write_report(results, [], out, films=films)
+    print(f"Report: {page}\nTensorBoard: {_tensorboard()} --logdir {out / 'runs'}")
+    took = f"{time.perf_counter() - begun:.0f} s, {time.process_time() - cpu:.0f} s of one core"
+    print(f"Everything above was measured now, in {took}.")
+
+
+def _runs(show: Show, scenario: Scenario, timesteps: int, seed: int) -> Iterator[Settings]:
+    """Yield the runs, learners first."""
+    common: dict[str, Any] = {"scenario": scenario, "seed": seed}
+    for name in show.learners:
+        yield Settings(algorithm=name, timesteps=timesteps, **common)
+    for name in show.others:
+        yield Settings(algorithm=name, timesteps=0, **common)
+
+
+def _results(runs: list[Settings], folder: Path) -> Iterator[Result]:
+    """Yield what each policy reaches; all is made anew, also a second time."""
+    for settings in runs:
+        place, budget = folder / settings.place, settings.timesteps
+        what = f"training for {budget:,} slots" if budget else "measuring"
+        print(f"{settings.scenario.name}, {settings.label}: {what}", flush=True)
+        shutil.rmtree(place, ignore_errors=True)
         try:
-            yield train(settings, runs / settings.place)
+            yield train(settings, place, progress_bar=bool(budget))
         except (*MISSING, ValueError) as error:  # an extra; a scenario that it has no answer for
+            if budget:
+                raise
             print(f"{settings.label}: left out. {error}", flush=True)
 
 
-def _draw(settings: Settings, out: Path) -> None:
-    """Draw one slot as the trained agents decide it, where pictures can be drawn."""
-    try:
-        picture = NetworkPicture(settings.scenario)
-    except MISSING:
-        print(f"No picture of a slot: {install('render')}.")
-        return
+def _filmed(settings: Settings, out: Path) -> dict[str, Film]:
+    """Return the film of a trained model, where films can be made, and write it beside the page."""
     model = algorithm(settings.algorithm).load(out / "runs" / settings.place / "model.zip")
-    save_picture(picture.of(decisions_of(model, settings.scenario)), out / "slot.png")
-    print(f"One slot as {settings.label} decides it: {out / 'slot.png'}")
+    name = str(settings.scenario.name)
+    try:
+        gif = film(decisions_of(model, settings.scenario), settings.scenario)
+    except MISSING:
+        print(f"No film: {install('render')}.")
+        return {}
+    (out / f"{name}.gif").write_bytes(gif)
+    print(f"{settings.label} decides: {out / f'{name}.gif'}\n")
+    return {name: Film(gif, f"{name} as {settings.label} decides it after training.")}
 
 
 def _tensorboard() -> str:

@@ -176,7 +176,7 @@ def _measured(policy: _Policy, scenario: Scenario, layouts: int | None) -> Resul
         run,
         model,
         _timesteps(model, policy) if run.algorithm.learns else 0,
-        training_s=trained.seconds.training if trained else None,
+        spent=(trained.seconds.training, trained.seconds.training_cpu) if trained else (None, None),
         # A curve measured on other slots would say nothing of these.
         curve=trained.curve if trained and _same_slots(trained, run.frozen) else (),
         label=label,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import io
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -227,31 +228,93 @@ def _grid(x: Sequence[Floats], n_points: int) -> Floats:
 # -- the figures ----------------------------------------------------------------------------------
 
 
+MOST_RULES = 8
+"""Lines of rules beside learning curves: more names have no room."""
+
+
 def learning_curves(figure: Figure, table: Table, look: Looks) -> None:
-    """Draw scores during training against slots and against seconds; nothing without curves."""
+    """Draw scores during training against slots and seconds, and the best rules as lines.
+
+    Nothing without curves.
+    """
     best_first = [table.arena.group(row.label) for row in table.rows]
     groups = [group for group in best_first if any(one.curve for one in group.results)]
     if not groups:
         return
-    figure.set_figheight(3.6)
+    figure.set_figheight(4.2)
     left, right = figure.subplots(1, 2, sharey=True)
     shown: list[float] = []
     for axes, quantity in ((left, "timesteps"), (right, "seconds")):
         for group in groups:
             shown += _draw_curve(axes, group, quantity, look[group.label])
+    # Rules below all curves would only take room.
+    rules = {row.label: row.score.value for row in table.rows if not row.learns}
+    rules = {label: rules[label] for label in list(rules)[:MOST_RULES] if rules[label] > min(shown)}
+    for axes, value in itertools.product((left, right), rules.values()):
+        axes.axhline(value, color=INK, linewidth=0.8, alpha=0.5)
     left.set(xlabel="slots of training", ylabel=table.measure.title)
     right.set(xlabel="seconds of training")
-    stretch(left, "y", shown)
-    legend(figure, [group.label for group in groups], look)
+    stretch(left, "y", [*shown, *rules.values()])
+    ends = {group.label: _end(group) for group in groups}
+    _name_ends(right, ends | rules, {label: look[label].colour for label in ends})
 
 
 def _draw_curve(axes: Axes, group: Group, quantity: str, look: Look) -> list[float]:
-    mean = band([one.curve for one in group.results if one.curve], quantity)
+    """Draw every seed, thin and with a dot at its end, and the mean; return all that is shown."""
+    curves = [one.curve for one in group.results if one.curve]
+    mean = band(curves, quantity)
     axes.plot(mean.x, mean.value, color=look.colour, linestyle=look.dashes)
     if np.isfinite(mean.half).any():
         low, high = np.clip([mean.value - mean.half, mean.value + mean.half], 0, 1)
         axes.fill_between(mean.x, low, high, color=look.colour, alpha=0.13, linewidth=0)
-    return [float(one) for one in mean.value]
+    seen: list[float] = []
+    for curve in curves:
+        x, y = [getattr(point, quantity) for point in curve], [point.score for point in curve]
+        axes.plot(x, y, color=look.colour, linewidth=0.6, alpha=0.45)
+        axes.plot(x[-1:], y[-1:], "o", color=look.colour, markersize=3)
+        seen += y
+    return seen
+
+
+def _end(group: Group) -> float:
+    """Return where the mean curve ends."""
+    return float(np.mean([one.curve[-1].score for one in group.results if one.curve]))
+
+
+def _name_ends(axes: Axes, places: Mapping[str, float], colours: Mapping[str, str]) -> None:
+    """Name lines at their right end, where y is known, without names that overlap."""
+    labels = sorted(places, key=lambda label: places[label])
+    to_axes = axes.transData + axes.transAxes.inverted()
+    wanted = [float(to_axes.transform((0.0, places[label]))[1]) for label in labels]
+    height = 72 * axes.get_window_extent().height / axes.figure.dpi  # about: before the layout
+    for label, y, place in zip(labels, wanted, spread(wanted, 10 / height), strict=True):
+        colour = colours.get(label, INK)
+        axes.annotate(
+            plain(label), (1, y), (1.07, place), xycoords="axes fraction", color=colour,
+            fontsize=8, va="center", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6},
+        )  # fmt: skip
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Return places in [0, 1], in rising order, at least `gap` apart and as near as they can be.
+
+    Where they have no room, they go on below 0.
+
+    >>> [round(place, 2) for place in spread([0.1, 0.98, 0.99], 0.1)]
+    [0.1, 0.89, 0.99]
+    """
+    # Least squares under an order: neighbours that are too near move as one.
+    blocks: list[tuple[float, int]] = []
+    for index, place in enumerate(places):
+        mean, count = place - gap * index, 1
+        while blocks and blocks[-1][0] > mean:
+            before, size = blocks.pop()
+            mean, count = (before * size + mean * count) / (size + count), size + count
+        blocks.append((mean, count))
+    found = [mean for mean, count in blocks for _ in range(count)]
+    limit = 1 - gap * (len(found) - 1)
+    return [min(place, limit) + gap * index for index, place in enumerate(found)]
 
 
 def distributions(figure: Figure, table: Table, look: Looks) -> None:
@@ -263,6 +326,10 @@ def distributions(figure: Figure, table: Table, look: Looks) -> None:
     for place, row in enumerate(rows):
         scores = table.arena.group(row.label).slot_values("score").ravel()
         ends += _draw_box(boxes, place, scores, look[row.label])
+        if row.n_seeds > 1 and row.learns:
+            runs = table.arena.group(row.label).runs
+            boxes.plot(runs, [place - 0.32] * len(runs), "o", color=look[row.label].colour, ms=2)
+            ends += runs.tolist()
         _draw_times(speed, place, row, look[row.label])
     _name_rows(boxes, [row.label for row in rows])
     boxes.set(xlabel=f"{table.measure.title} over {table.measure.sample}")
@@ -375,13 +442,15 @@ OF_AGGREGATES: Mapping[str, tuple[Draw, str]] = {
 OF_TABLES: Mapping[str, tuple[Draw, str]] = {
     "Learning curves": (
         learning_curves,
-        "{title} during training, against slots and against seconds of training: mean over seeds, "
-        "with its pointwise 95 % interval (Student's t).",
+        "{title} during training, against slots and against seconds of training: thin lines and "
+        "dots are seeds, thick lines their mean, with its pointwise 95 % interval (Student's t). "
+        "Level lines are the best rules.",
     ),
     "{title} over {sample}, and decision times": (
         distributions,
         "Left: {title} over {sample}, of all seeds: boxes hold the middle half, lines 90 %, "
-        "markers are means. Right: time of a decision, slot by slot (marker) and in a batch (bar).",
+        "markers are means, dots below them seeds. Right: time of a decision, slot by slot "
+        "(marker) and in a batch (bar).",
     ),
     "Decision time against {title}": (
         speed_against_quality,

@@ -196,8 +196,11 @@ def title(name: str) -> str:
 
 
 def knows(name: str) -> str:
-    """Return what an algorithm of :func:`names` knows when it decides or learns, in a phrase."""
-    return _OURS[name].knows
+    """Return what an algorithm knows when it decides or learns, in a phrase.
+
+    Nothing of one that is none of :func:`names`.
+    """
+    return _OURS[name].knows if name in _OURS else ""
 
 
 def require_interface(model: Any) -> None:
@@ -252,6 +255,7 @@ _WHOLE_SLOT = "the whole slot: all gains, tasks and servers"
 _NEAREST = "each device its distances to the servers"
 _GAINS = "each device its own gains"
 _SPEEDS = "each server the speeds of its devices"
+_PRICES = "the observation, and what each of K decisions costs by the model of its slot"
 _COLUMN = "each server its own column of gains and its devices' tasks"
 
 _FREE: dict[str, Any] = {"admission_limit": False}
@@ -283,6 +287,13 @@ _LEARNERS = {
         "the exact optimum of its training slots, and the closed-form cost of every choice",
         _options("prices"),
     ),
+    "dirs:hindsight": _Entry(
+        "DIRS, price-posting agents that look ahead",
+        "dirs_agents:DIRS",
+        "hindsight of its training episodes, the exact optimum of its training slots, and the "
+        "closed-form cost of every choice",
+        _options("hindsight"),
+    ),
     # One gradient step sees as many slots whatever the copies; 16 are several times faster.
     "ac": _Entry("AC", "ActorCritic", _REWARD, n_envs=16),
     "ac:links": _Entry(
@@ -292,8 +303,30 @@ _LEARNERS = {
         lambda: dict(_imported("baselines.learners.actor_critic:LINKS")),
         n_envs=16,
     ),
+    "mappo": _Entry(
+        "MAPPO, difference credit",
+        "MAPPO",
+        "the observation, and in training what every other choice of each device would have cost",
+        n_envs=16,
+    ),
+    "mappo:team": _Entry(
+        "MAPPO, team credit",
+        "MAPPO",
+        "the observation, which of its entries make a link, and a scalar reward",
+        # One reward for all says little of each: every decision is learned from.
+        {"credit": "team", "batch_size": 3_200},
+        n_envs=16,
+    ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),
     "maddpg": _Entry("MADDPG", "MADDPG", _REWARD),
+    "droo": _Entry("DROO", "DROO", _PRICES, n_envs=16),
+    "droo:links": _Entry(
+        "DROO, one network for all links",
+        "DROO",
+        f"{_PRICES}, and which entries of the observation make a link",
+        lambda: dict(_imported("baselines.learners.droo:LINKS")),
+        n_envs=16,
+    ),
 }
 _RULES = {
     "local": _Entry("all local", "LocalExecution", "nothing"),

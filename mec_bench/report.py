@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -16,9 +17,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mec_bench.comparing import Aggregate, Comparison, Row, Table, aggregate, compare
 from mec_bench.extras import install
+from mec_bench.registry import knows
 from mec_bench.results import NRR, Measure, Problem, Result, System
 from mec_bench.statistics import Group
-from mec_bench.tables import aggregate_sheet, difference_sheet, escaped, markdown, score_sheet
+from mec_bench.tables import (
+    aggregate_sheet,
+    difference_sheet,
+    digits,
+    escaped,
+    markdown,
+    score_sheet,
+)
 
 TITLE = "Offloading policies compared"
 LEAD = (
@@ -156,7 +165,47 @@ def warnings(table: Table) -> list[str]:
     return found
 
 
+NOTHING_LEFT = 0.99
+"""A score from which on a rule leaves next to nothing to learn."""
+
+
+def remark(table: Table) -> str:
+    """Return a sentence on a table in which rules leave nothing to learn, else an empty text.
+
+    The optimum is no rule.
+    """
+    rules = [row for row in table.rows if not row.learns and row.algorithm != "optimal"]
+    good = [row for row in rules if row.score.value >= NOTHING_LEFT]
+    if not good:
+        return ""
+    left = digits(100 * (1 - good[0].score.value), 1).text
+    others = f"; {len(good)} rules are within 1 %" if len(good) > 1 else ""
+    return (
+        f"Next to nothing to learn here: a rule, {good[0].label}, lacks {left} % of the "
+        f"{table.measure.best}{others}."
+    )
+
+
+def knowledge(table: Table) -> list[tuple[str, str]]:
+    """Return labels of a table with what they know, as far as that is known."""
+    found = [(row.label, knows(row.algorithm)) for row in table.rows]
+    return [(label, words) for label, words in found if words]
+
+
 # -- everything that is shown, as Markdown, JSON and a page ---------------------------------------
+
+
+@dataclass(frozen=True)
+class Film:
+    """Moving pictures for the page: the content of a GIF, and what it shows."""
+
+    gif: bytes
+    caption: str
+
+    @property
+    def uri(self) -> str:
+        """The film as the address of itself."""
+        return f"data:image/gif;base64,{base64.b64encode(self.gif).decode()}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +216,7 @@ class Content:
     aggregates: tuple[Aggregate, ...]
     origins: tuple[Origin, ...]
     problems: tuple[Problem, ...]
+    films: Mapping[str, Film]
 
 
 def lead(tables: Iterable[Table]) -> str:
@@ -177,7 +227,10 @@ def lead(tables: Iterable[Table]) -> str:
 
 
 def content_of(
-    results: Iterable[Result], problems: Iterable[Problem] = (), reference: str | None = None
+    results: Iterable[Result],
+    problems: Iterable[Problem] = (),
+    reference: str | None = None,
+    films: Mapping[str, Film] | None = None,
 ) -> Content:
     """Compare results; the arguments are those of :func:`write_report`."""
     results = list(results)
@@ -187,6 +240,7 @@ def content_of(
         tuple(one for one in aggregate(comparison.tables, reference) if one.rows),
         tuple(origins(results)),
         tuple(problems),
+        films or {},
     )
 
 
@@ -212,7 +266,10 @@ def leaderboard_markdown(content: Content) -> str:
     for table in content.comparison.tables:
         parts += [f"## {escaped(table.title)}"]
         parts += [f"**Note.** {escaped(warning)}" for warning in warnings(table)]
+        parts += [escaped(said) for said in [remark(table)] if said]
         parts += [markdown(score_sheet(table), rules)]
+        told = [f"- {escaped(label)}: {escaped(words)}" for label, words in knowledge(table)]
+        parts += ["What each policy knows when it decides or learns:", "\n".join(told)] * bool(told)
         if table.differences:
             parts += ["Paired differences:", markdown(difference_sheet(table), rules)]
     if content.problems:
@@ -286,7 +343,10 @@ def report_page(content: Content) -> str:
         aggregates=content.aggregates,
         origins=content.origins,
         problems=content.problems,
+        films=content.films,
         warnings=warnings,
+        remark=remark,
+        knowledge=knowledge,
         score_sheet=score_sheet,
         difference_sheet=difference_sheet,
         aggregate_sheet=aggregate_sheet,
@@ -318,11 +378,13 @@ def write_report(
     problems: Iterable[Problem],
     folder: str | os.PathLike[str],
     reference: str | None = None,
+    films: Mapping[str, Film] | None = None,
 ) -> list[Path]:
     """Write leaderboard.md, leaderboard.json and report.html, a page that needs no other file.
 
     The folder is made where it is missing. `problems` are listed: files that gave no result. For
-    `reference` and what is raised, see :func:`mec_bench.comparing.compare`.
+    `reference` and what is raised, see :func:`mec_bench.comparing.compare`. `films`, by the names
+    of scenarios, stand on the page above their tables.
 
     Examples
     --------
@@ -331,7 +393,7 @@ def write_report(
     ...     [path.name for path in write_report([], [], folder)]
     ['leaderboard.md', 'leaderboard.json', 'report.html']
     """
-    content = content_of(results, problems, reference)
+    content = content_of(results, problems, reference, films)
     texts = {
         "leaderboard.md": leaderboard_markdown(content),
         "leaderboard.json": leaderboard_json(content),

@@ -437,10 +437,15 @@ def curve_point(values: Mapping[str, Any]) -> CurvePoint | EpisodesPoint:
 
 @_record("seconds")
 class Seconds:
-    """Wall time of the run, [s]; None where nobody knows, as of a model that came as a file."""
+    """Wall time of the run, [s]; None where nobody knows, as of a model that came as a file.
+
+    `training_cpu` is the processor's time in the run's process, which other work on the machine
+    does not lengthen; of several threads it is their sum.
+    """
 
     training: Amount | None
     measuring: Amount
+    training_cpu: Amount | None = None
 
 
 @_record("system")
@@ -579,9 +584,12 @@ EXAMPLE = Result(
 
 # -- its file ------------------------------------------------------------------------------------
 
-FORMAT, VERSION, FILE_NAME = "mec-gym/result", 3, "result.json"
-LATER: Mapping[int, Mapping[str, Any]] = {1: {"notes": []}, 2: {}, VERSION: {}}
-"""By version of a file, what later ones brought, with what it then was; 3 brought episodes."""
+FORMAT, VERSION, FILE_NAME = "mec-gym/result", 4, "result.json"
+LATER: Mapping[int, Mapping[str, Any]] = {1: {"notes": []}, 2: {}, 3: {}, VERSION: {}}
+"""By version of a file, what later ones brought, with what it then was.
+
+3 brought episodes, 4 ``seconds.training_cpu``.
+"""
 
 
 def write_result(path: str | os.PathLike[str], result: Result) -> None:

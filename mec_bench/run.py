@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -177,6 +177,26 @@ _LONGEST_NAME = 120
 
 _T = TypeVar("_T")
 FORMAT, VERSION = "mec-gym/run", 1
+
+
+class Spent(NamedTuple):
+    """Time of training, [s]: by the clock, and of the processor in the run's process."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    @classmethod
+    def now(cls) -> Spent:
+        """Return what the clocks show; only differences mean something."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def and_since(self, begun: Spent | None) -> Spent:
+        """Return this and what has passed since the clocks showed `begun`; None: they stood."""
+        now = Spent.now()
+        wall, cpu = begun or now
+        return Spent(self.wall + now.wall - wall, self.cpu + now.cpu - cpu)
+
+
 STATES = ("running", "done", "failed", "interrupted")
 REQUESTS = (signal.SIGINT, signal.SIGTERM)
 
@@ -186,13 +206,14 @@ class Status:
     """How far a run is.
 
     `state` is one of :data:`STATES`; a run that says "running" while nobody holds its lock was
-    killed. `timesteps` and `seconds` are of training so far, `error` says why it failed, and `host`
-    and `pid` are of the process that wrote this.
+    killed. `timesteps` and both kinds of seconds are of training so far, `error` says why it
+    failed, and `host` and `pid` are of the process that wrote this.
     """
 
     state: str
     timesteps: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     error: str = ""
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
@@ -252,8 +273,9 @@ class RunFolder:
     def mark(self, state: str, error: str = "") -> None:
         """Write another state of a run that is as far as it was."""
         known = self.status()
-        timesteps, seconds = (known.timesteps, known.seconds) if known else (0, 0.0)
-        self.write_status(Status(state=state, timesteps=timesteps, seconds=seconds, error=error))
+        so_far = ("timesteps", "seconds", "cpu_seconds")
+        reached = {name: getattr(known, name) for name in so_far} if known else {}
+        self.write_status(Status(state=state, error=error, **reached))
 
     def settings(self) -> Settings | None:
         """Return the settings of the run, or None if it never began; raises for a damaged file."""
@@ -434,7 +456,7 @@ class Run:
 
     Without a `folder` it can only be measured, on the first `layouts` of its frozen slots, or of
     its frozen episodes. `frozen` is something else to measure it on, and `heard` is called with
-    every point of its learning curve, one before a stop once more; what it raises ends the run.
+    every new point of its learning curve; what it raises ends the run.
     """
 
     def __init__(

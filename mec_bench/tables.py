@@ -193,6 +193,11 @@ def score_sheet(table: Table) -> Sheet:
             "mean per seed",
             lambda row: digits(row.training_s, 3) if row.learns else Cell(NONE),
         ),
+        (
+            "training [CPU s]",
+            "time of the processor in the run's process, mean per seed",
+            lambda row: digits(row.training_cpu_s, 3) if row.learns else Cell(NONE),
+        ),
     ]
     optimum = {
         "label": Cell(f"({measure.best})"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -43,13 +42,6 @@ class NetworkPicture:
         begin(decide)
         self._env.step(decide(np.asarray(seen)[None])[0])
         return draw(self._env.frame(), self._size)
-
-
-def save_picture(picture: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
-    """Write a picture, shape (H, W, 3), as PNG."""
-    import pygame
-
-    pygame.image.save(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), Path(path))
 
 
 try:

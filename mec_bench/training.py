@@ -29,10 +29,10 @@ from mec_bench.extras import install
 from mec_bench.measuring import decisions_of
 from mec_bench.registry import Algorithm, require_interface
 from mec_bench.results import CurvePoint, EpisodesPoint, Result, Seconds, write_result
-from mec_bench.run import Run, RunFolder, Settings, Status, reward_of
+from mec_bench.run import Run, RunFolder, Settings, Spent, reward_of
 from mec_bench.system import system
 from mec_bench.tensorboard import EventFile, ProgressBar
-from mec_bench.watching import Watch, log_point, log_settings
+from mec_bench.watching import Watch, log_point, log_settings, status_after
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 
@@ -85,7 +85,7 @@ def train(
 def carried_out(run: Run, *, progress_bar: bool = False, verbose: int = 0) -> Result:
     """Carry out a run that has a folder, as :func:`train` does."""
     settings = run.settings
-    _require_device(settings.device)
+    require_device(settings.device)
     with run.folder.locked():
         run.folder.begin(settings)
         status = run.folder.status()
@@ -95,7 +95,8 @@ def carried_out(run: Run, *, progress_bar: bool = False, verbose: int = 0) -> Re
             return _trained(run, progress_bar=progress_bar, verbose=verbose)
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
+    """Raise ``ValueError`` for CUDA where there is none."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
             f"device {device!r} is not there: torch {torch.__version__} sees no CUDA device. Use "
@@ -106,33 +107,33 @@ def _require_device(device: str) -> None:
 def _trained(run: Run, *, progress_bar: bool, verbose: int) -> Result:
     folder = run.folder
     folder.mark("running")
-    model, seconds = _prepared(run)
+    model, spent = _prepared(run)
     with contextlib.closing(_logger(folder, model, verbose)) as logger:
         model.set_logger(logger)
-        seconds = _changed(run, model, seconds, progress_bar)
+        spent = _changed(run, model, spent, progress_bar)
         save_model(model, folder.model)
         run.stop.check()
-        result = measured(run, model, run.budget, training_s=seconds, curve=folder.read_curve())
+        result = measured(run, model, run.budget, spent=spent, curve=folder.read_curve())
         if not run.algorithm.learns:  # a single point, to be seen beside the learners' curves
             log_settings(logger, 0, run, model)
             score, objective = np.mean(result.slots.score), np.mean(result.slots.objective)
             log_point(logger, 0, result.measure, score, objective)
     run.stop.shield()
     write_result(folder.result, result)
-    folder.write_status(Status(state="done", timesteps=result.timesteps, seconds=seconds))
+    folder.write_status(status_after(result.timesteps, spent, "done"))
     return result
 
 
-def _prepared(run: Run) -> tuple[Any, float]:
-    """Return the model, new or from the newest checkpoint, and its seconds of training."""
+def _prepared(run: Run) -> tuple[Any, Spent]:
+    """Return the model, new or from the newest checkpoint, and the time of its training."""
     env = make_env(run.settings, run.algorithm)
     found = newest_model(run, env) if run.algorithm.learns else None
     points = run.folder.read_curve() if found else []
-    model, seconds = found or (_new_model(run, env), 0.0)
+    model, spent = found or (_new_model(run, env), Spent())
     reached = getattr(model, "num_timesteps", 0)
     run.folder.write_curve([point for point in points if point.timesteps <= reached])
     run.folder.write_resolved(run.algorithm.arguments_of(model), dataclasses.asdict(system()))
-    return model, seconds
+    return model, spent
 
 
 def _new_model(run: Run, env: Any) -> Any:
@@ -178,22 +179,22 @@ def _buffer_size(run: Run) -> dict[str, int]:
     return {"buffer_size": min(usual, run.settings.timesteps + run.n_envs)} if usual else {}
 
 
-def _changed(run: Run, model: Any, seconds: float, progress_bar: bool) -> float:
-    """Train to the end of the budget, or let a rule tune itself; return all seconds of it."""
+def _changed(run: Run, model: Any, spent: Spent, progress_bar: bool) -> Spent:
+    """Train to the end of the budget, or let a rule tune itself; return all the time of it."""
     if not run.algorithm.learns:
-        begun = time.perf_counter()
+        begun = Spent.now()
         model.learn(0)
-        return time.perf_counter() - begun
+        return Spent().and_since(begun)
     left = run.budget - model.num_timesteps
     if left <= 0 < model.num_timesteps:
-        return seconds  # it was stopped while it was being measured
-    watch = Watch(run, seconds)
+        return spent  # it was stopped while it was being measured
+    watch = Watch(run, spent)
     callback: BaseCallback = watch
     if progress_bar and _can_show_progress():
         callback = CallbackList([watch, ProgressBar(left)])
     resumed = run.folder.last_checkpoint() is not None
     model.learn(left, callback=callback, reset_num_timesteps=not resumed)
-    return watch.seconds
+    return watch.spent
 
 
 def _can_show_progress() -> bool:
@@ -208,7 +209,7 @@ def measured(
     model: Any,
     timesteps: int,
     *,
-    training_s: float | None,
+    spent: tuple[float | None, float | None],
     curve: Iterable[CurvePoint | EpisodesPoint] = (),
     label: str = "",
     in_its_env: bool = True,
@@ -234,7 +235,9 @@ def measured(
         slots=slots,
         decision_ms=decision_ms,
         curve=tuple(curve),
-        seconds=Seconds(training=training_s, measuring=time.perf_counter() - begun),
+        seconds=Seconds(
+            training=spent[0], measuring=time.perf_counter() - begun, training_cpu=spent[1]
+        ),
         system=system(),
         notes=notes_on(model, timesteps, settings.scenario, in_its_env=in_its_env),
     )

@@ -33,7 +33,7 @@ from mec_bench.searching import (
     trial_of,
 )
 from mec_bench.system import system
-from mec_bench.training import carried_out
+from mec_bench.training import carried_out, require_device
 from mec_gym import Scenario
 from mec_gym.files import read_object, require_record, write_whole
 from mec_gym.validation import require_integer
@@ -146,6 +146,7 @@ def tune(
     ({}, 3)
     """
     optuna_here()
+    require_device(device)
     require_integer("trials", trials, 1)
     require_integer("seeds", seeds, FEWEST_SEEDS)
     if layouts is not None:
@@ -275,25 +276,23 @@ class _Study:
         before: Sequence[Trial],
         judged: Mapping[str, Frozen],
     ) -> TriedRun:
-        points: list[CurvePoint | EpisodesPoint] = []
+        folder = self.folder / "runs" / settings.place
+        curve = RunFolder(folder).read_curve
 
         def heard(point: CurvePoint | EpisodesPoint) -> None:
-            points.append(point)
-            if point.timesteps < settings.timesteps:  # the end is judged by the result
-                now = _run_of(settings, points, None)
-                if is_behind([*done, now], before):
-                    raise _Behind
+            under_way = point.timesteps < settings.timesteps  # the end is judged by the result
+            if under_way and is_behind([*done, _run_of(settings, curve(), None)], before):
+                raise _Behind
 
-        folder = self.folder / "runs" / settings.place
         known = judged[settings.scenario.name]
         try:
             result = carried_out(Run(settings, folder, frozen=known, heard=heard))
         except _Behind:
-            return _run_of(settings, points, None)
+            return _run_of(settings, curve(), None)
         except _FAULTS as error:
             if not isinstance(error, ArithmeticError) and not before:
                 raise  # nothing says yet that it can be trained at all
-            return _run_of(settings, points, 0.0, f"{type(error).__name__}: {error}")
+            return _run_of(settings, curve(), 0.0, f"{type(error).__name__}: {error}")
         return _run_of(settings, result.curve, float(np.mean(result.slots.score)))
 
     # -- on record ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from stable_baselines3.common.logger import HParam, Image, Logger
 from mec_bench.checkpoints import between_rollouts, save_checkpoint
 from mec_bench.measuring import Decisions, decisions_of
 from mec_bench.results import Measure, curve_point
-from mec_bench.run import Run, Status
+from mec_bench.run import Run, Spent, Status
 from mec_bench.tensorboard import EventFile, NetworkPicture
 
 _STATUS_SECONDS = 2.0
@@ -32,34 +32,33 @@ _PICTURES_ONLY = ("stdout", "log", "json", "csv")
 
 
 class Watch(BaseCallback):
-    """Keeps a run's folder up to date while it trains, after `seconds` of training before."""
+    """Keeps a run's folder up to date while it trains, after so much training before."""
 
-    def __init__(self, run: Run, seconds: float = 0.0) -> None:
+    def __init__(self, run: Run, before: Spent = Spent()) -> None:  # noqa: B008  # immutable
         super().__init__()
         self._run, self._folder, self._settings = run, run.folder, run.settings
         self._points = run.folder.read_curve()
-        self._counted = seconds
-        self._since: float | None = None  # the clock stands still
+        self._counted = before
+        self._since: Spent | None = None  # the clocks stand still
         self._picture: NetworkPicture | None = None
         self._draws = True
 
     @property
-    def seconds(self) -> float:
-        """Of training so far, without what this class does."""
-        passed = 0.0 if self._since is None else time.perf_counter() - self._since
-        return self._counted + passed
+    def spent(self) -> Spent:
+        """On training so far, without what this class does."""
+        return self._counted.and_since(self._since)
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:
         """Do something that is no training."""
-        self._stop_clock()
+        self._stop_clocks()
         try:
             yield
         finally:
-            self._since = time.perf_counter()
+            self._since = Spent.now()
 
-    def _stop_clock(self) -> None:
-        self._counted, self._since = self.seconds, None
+    def _stop_clocks(self) -> None:
+        self._counted, self._since = self.spent, None
 
     def _on_training_start(self) -> None:
         self._written = self._kept = time.perf_counter()
@@ -68,8 +67,6 @@ class Watch(BaseCallback):
         self._next_point = self._due(self._settings.measurements)
         self._next_checkpoint = self._due(self._settings.checkpoints)
         with self._aside():
-            for point in self._points:
-                self._run.heard(point)
             if not self._points:
                 self._measure(picture=True)
             self._write_status()
@@ -122,11 +119,11 @@ class Watch(BaseCallback):
         for file in self.logger.output_formats:
             if isinstance(file, EventFile):
                 file.flush()  # what goes on from here does not write again what was before
-        save_checkpoint(self.model, self.seconds, self._folder)
+        save_checkpoint(self.model, self.spent, self._folder)
 
     def _on_training_end(self) -> None:
         self._run.stop.can_wait = False
-        self._stop_clock()
+        self._stop_clocks()
         if self._points and self._points[-1].timesteps < self.num_timesteps:
             self._measure(picture=True)
         self._write_status()
@@ -144,7 +141,7 @@ class Watch(BaseCallback):
         frozen = self._run.frozen
         decide = decisions_of(self.model, self._settings.scenario)
         score, objective = frozen.means(decide, self._run.observation)
-        reached = {"timesteps": self.num_timesteps, "seconds": self.seconds}
+        reached = {"timesteps": self.num_timesteps, "seconds": self.spent.wall}
         self._points.append(curve_point(reached | {frozen.measure.key: score}))
         self._folder.write_curve(self._points)
         if picture:
@@ -174,9 +171,12 @@ class Watch(BaseCallback):
 
     def _write_status(self) -> None:
         self._written = time.perf_counter()
-        self._folder.write_status(
-            Status(state="running", timesteps=self.num_timesteps, seconds=self.seconds)
-        )
+        self._folder.write_status(status_after(self.num_timesteps, self.spent))
+
+
+def status_after(timesteps: int, spent: Spent, state: str = "running") -> Status:
+    """Return the status of a run after so much training."""
+    return Status(state=state, timesteps=timesteps, seconds=spent.wall, cpu_seconds=spent.cpu)
 
 
 def log_point(logger: Logger, timesteps: int, measure: Measure, score: Any, objective: Any) -> None:

@@ -66,7 +66,8 @@ class LevyTail:
         self._start = math.log(1e-6) / min(1.0, beta)
         self._per_neper = (_PLACES - 1) / (math.log(1e8) / min(1.0, beta) - self._start)
         table, rise = _tail_table(beta, self._start, self._per_neper)
-        self._table, self._rise = (table / 2.0, rise / 2.0) if signed else (table, rise)
+        share = np.float32(0.5 if signed else 1.0)
+        self._table, self._rise = table * share, rise * share
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Return the probability for x > 0 of any shape."""

@@ -55,7 +55,7 @@ def main() -> None:
             return
     with complain(stopped="Nothing is kept: figures are written when all presets are measured."):
         chosen = [Scenario.preset(name) for name in names if name in given.only]
-        _update(figures, _REGIMES, _measured(chosen, given.layouts, given.slots))
+        _update(figures, REGIMES, _measured(chosen, given.layouts, given.slots))
         _update(moving, ROOMS, _measured_moving(chosen, given.episodes, given.length))
         _write(page, figures, moving)
 
@@ -105,7 +105,7 @@ def _measured_moving(presets: Iterable[Scenario], episodes: int, slots: int) -> 
 
 
 def _write(page: Path, figures: Path, moving: Path) -> None:
-    shown = content(read(figures, _REGIMES), read(moving, ROOMS))
+    shown = content(read(figures, REGIMES), read(moving, ROOMS))
     link = Path(os.path.relpath(moving, page.parent)).as_posix()
     print("wrote", pages.write_page(page, figures, "regimes.md.j2", moving_raw=link, **shown))
 
@@ -161,7 +161,7 @@ class Kind:
     writer: str = "reproduction/regimes.py"
 
 
-_REGIMES = Kind("mec-gym/regimes", 2, "regimes", False, _regime)
+REGIMES = Kind("mec-gym/regimes", 2, "regimes", False, _regime)
 ROOMS = Kind("mec-gym/headroom", 1, "headroom", True, _headroom)
 
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from mec_bench import Result, read_results
 from mec_bench.cli import complain
-from mec_bench.matrix import configured, plan
+from mec_bench.matrix import SETTINGS, configured, plan
 from mec_bench.registry import title
 from mec_bench.run import label_of
 from mec_bench.tables import plus_minus
 from mec_gym import Scenario
 from mec_gym.files import around, read_figures, require_folder, write_whole
-from reproduction import learners, pages
+from reproduction import learned, pages
 
 FORMAT, VERSION = "mec-gym/stock", 1
 
@@ -66,14 +66,14 @@ def collected(results: Sequence[Result]) -> dict[str, Any]:
         label = label_of(result.algorithm, result.arguments)
         if label not in known:
             raise ValueError(f"{label!r} is trained with settings that no file here holds.")
-        runs.append(learners.record_of(result) | {"label": label})
+        runs.append(learned.record_of(result) | {"label": label})
     return {"runs": runs}
 
 
 def settings() -> dict[str, Path]:
     """Return the files with settings of stock learners by algorithm and all that they change."""
     found = {}
-    for file in sorted(learners.SETTINGS.glob("sb3*.json")):
+    for file in sorted(SETTINGS.glob("sb3*.json")):
         changed = configured(file)
         (run,) = plan([*changed], [Scenario.preset(SCENARIOS[0])], [0], 1, changed)
         found[run.label] = file
@@ -91,7 +91,7 @@ def write(raw: Mapping[str, Any], folder: Path, results: Path) -> None:
 
 def table(raw: Mapping[str, Any]) -> str:
     """Return the table: scenario by scenario, first rules, then learners."""
-    runs = learners.grouped(raw["runs"])
+    runs = learned.grouped(raw["runs"])
     names = {rule: f"*{title(rule)}*" for rule in RULES} | {
         label: f"[{label.partition('[')[0]}](../baselines/settings/{file.name})"
         for label, file in settings().items()
@@ -107,7 +107,7 @@ def table(raw: Mapping[str, Any]) -> str:
 
 
 def _cells(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    reached = learners.mean_nrr(records)
+    reached = learned.mean_score(records)
     shown = plus_minus(reached.value, reached.half)
     slots = records[0]["timesteps"]
     if not slots:

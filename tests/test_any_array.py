@@ -21,6 +21,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from baselines import GreedyOffloading, RemoteOffloading
 from baselines.learners import (
     DDPG,
+    DROO,
     MADDPG,
     ActorCritic,
     LinkPolicy,
@@ -53,11 +54,13 @@ POLICIES: dict[str, tuple[Callable[..., BaseAlgorithm], dict[str, Any]]] = {
     "PPO links": (PPO, {"policy": LinkPolicy, "n_steps": 4, "batch_size": 4}),
     "DDPG": (DDPG, {"buffer_size": 8}),
     "MADDPG": (MADDPG, {"buffer_size": 8}),
+    "DROO": (DROO, {}),
+    "DROO links": (DROO, {"policy": "LinkPolicy"}),
     "GreedyOffloading": (GreedyOffloading, {}),
     "RemoteOffloading": (RemoteOffloading, {}),
 }
 OBSERVATIONS = dict.fromkeys(POLICIES, ("db", "flat")) | {
-    name: ("db", "raw", "flat") for name in POLICIES if name.startswith("DIRS")
+    name: ("db", "raw", "flat") for name in POLICIES if name.startswith(("DIRS", "DROO"))
 }
 CASES = [(name, kind) for name, kinds in OBSERVATIONS.items() for kind in kinds]
 

@@ -61,6 +61,12 @@ ALL: dict[Any, dict[str, tuple[Any, ...]]] = {
         "gamma": (None, 1),
         "stats_window_size": (None, 0, 1.5, "3"),
     },
+    baselines.DROO: {
+        **dict.fromkeys(("buffer_size", "batch_size", "train_interval"), (None, 0)),
+        **dict.fromkeys(("n_candidates", "delta"), (0,)),
+        "learning_rate": (None,),
+        "stats_window_size": (None, 0, 1.5, "3"),
+    },
     baselines.QuotaOffloading: {"quota": (5,), "n_tuning_slots": (None, 0)},
     baselines.PostedPrices: {"discount": (0,), "n_tuning_slots": (None, 0)},
     baselines.ParticleSwarm: {
@@ -70,7 +76,7 @@ ALL: dict[Any, dict[str, tuple[Any, ...]]] = {
     },
 }
 ALL[baselines.DifferentialEvolution] = ALL[baselines.ParticleSwarm]
-LEARNERS = (DIRS, baselines.ActorCritic, baselines.DDPG, baselines.MADDPG)
+LEARNERS = (DIRS, baselines.ActorCritic, baselines.DDPG, baselines.DROO, baselines.MADDPG)
 RULES = (
     baselines.DifferentialEvolution,
     baselines.GreedyOffloading,
@@ -132,7 +138,7 @@ def test_switches_on_a_command_line_are_json_or_refused() -> None:
     assert model.policy.bank.markdown == 1.0
 
 
-@pytest.mark.parametrize("name", ["dirs", "dirs:prices", "ac", "ddpg", "maddpg", "sb3:PPO"])
+@pytest.mark.parametrize("name", ["dirs", "dirs:prices", "ac", "ddpg", "droo", "maddpg", "sb3:PPO"])
 def test_what_a_policy_does_not_know_is_refused_with_what_it_does(name: str) -> None:
     known = "hidden" if name == "dirs:prices" else "net_arch"
     with pytest.raises(TypeError, match=rf"policy_kwargs.*{known[:-1]}.*did you mean '{known}'"):

@@ -68,7 +68,7 @@ def test_the_wheel_has_the_packages_and_what_they_read(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == PACKAGES | {
         f"mec_gym-{mec_gym.__version__}.dist-info"
     }
-    data = ("*.py", "*.json", "*.j2", "py.typed")
+    data = ("*.py", "*.json", "*.j2", "*.zip", "py.typed")
     wanted = {
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
@@ -77,6 +77,7 @@ def test_the_wheel_has_the_packages_and_what_they_read(wheel: Path) -> None:
     }
     assert {name for name in names if ".dist-info/" not in name} == wanted
     assert {f"{package}/py.typed" for package in PACKAGES} <= wanted
+    assert {name for name in wanted if name.endswith(".zip")}
 
 
 def test_the_command_works_in_an_empty_folder(place: tuple[Path, Path]) -> None:
@@ -107,6 +108,9 @@ def test_the_command_works_in_an_empty_folder(place: tuple[Path, Path]) -> None:
     assert "paper-30x2" in carried_out(programs / "python", "-m", "mec_gym", "list", cwd=folder)
     assert (folder / "report/report.html").is_file()
     assert "passes all" in command("check", "greedy")
+    came = "pretrained:dirs-prices-paper-30x2"
+    assert came in command("list")
+    assert came in command("evaluate", came, "--layouts", "2")
 
 
 def test_a_package_of_the_users_own_is_theirs(place: tuple[Path, Path]) -> None:

@@ -26,16 +26,22 @@ from baselines.learners import ddpg, maddpg, voting
 from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
 from baselines.learners.ddpg import DDPG
+from baselines.learners.droo import DROO
+from baselines.learners.link_actor import LinkActorPolicy
 from baselines.learners.link_policy import LinkPolicy
 from baselines.learners.maddpg import MADDPG
 from baselines.learners.maddpg_networks import MADDPGPolicy
+from baselines.learners.mappo import MAPPO
 from baselines.learners.voting import VotePolicy
 
 __all__ = [
     "DDPG",
+    "DROO",
     "MADDPG",
+    "MAPPO",
     "ActorCritic",
     "BatchedMultiCategorical",
+    "LinkActorPolicy",
     "LinkPolicy",
     "MADDPGPolicy",
     "OffloadingActorCriticPolicy",

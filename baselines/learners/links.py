@@ -38,13 +38,13 @@ class LinkView:
     was remembered: the change of the gain over 1 and over :data:`LAGS` slots, and how much the
     device's gains have changed a slot since the episode began, which tells fast devices from slow
     ones. Where services migrate: whether this server hosts it, or another, the gain to the host,
-    and how many guests the server has.
+    and how many guests the server has. Without `remembers` it sees each slot by itself.
 
     The memory of an episode, (B, N, M, LAGS + 2), holds past gains, newest first, the mean change,
     and the number of slots that it is the mean of.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, *, remembers: bool | None = None) -> None:
         self.scenario = scenario
         local = scenario.per_device("weight_latency") + (
             scenario.per_device("weight_energy") * scenario.local_power_w
@@ -52,7 +52,7 @@ class LinkView:
         self._local_per_cycle = local / scenario.per_device("local_frequency_hz")
         speeds = scenario.server_frequencies_hz
         self._speeds = np.log(speeds / speeds.mean())
-        self.remembers = scenario.dynamic
+        self.remembers = scenario.dynamic if remembers is None else remembers
         self.n_features = 4 + len(QUANTILES) + 4 + 3 * self.remembers + 4 * scenario.migrates
 
     def begin(self, batch: int) -> Floats:
@@ -123,20 +123,20 @@ def _beside_mean(values: Any, present: Any) -> Any:
 class LinkNetwork(nn.Module):
     """One number per choice of each device, by weights that are the same for all links.
 
-    A link is embedded, mixed with the largest and the mean embedding of its device's links and the
-    mean of its server's, and becomes a logit; local execution gets one from the device's links
-    alone. So N and M may be any, and a permutation of devices or servers permutes what comes out.
+    A link is embedded, mixed with the largest and the mean embedding of its device's links, and
+    becomes a logit; local execution gets one from the device's links alone. So N and M may be any,
+    and a permutation of devices or servers permutes what comes out. What devices must know of each
+    other is in the features: the network may be trained on some of a slot's devices alone.
     """
 
-    def __init__(self, n_features: int, width: int = 64) -> None:
+    def __init__(self, n_features: int, width: int = 32) -> None:
         super().__init__()
         self.embed = nn.Linear(n_features, width)
         self.mix = nn.Linear(width, width)
         self.of_device = nn.Linear(2 * width, width, bias=False)
-        self.of_server = nn.Linear(width, width, bias=False)
         self.link = nn.Linear(width, 1)
         self.home = nn.Linear(width, 1)
-        for layer in (self.embed, self.mix, self.of_device, self.of_server):
+        for layer in (self.embed, self.mix, self.of_device):
             nn.init.orthogonal_(layer.weight, gain=math.sqrt(2.0))
         for layer in (self.link, self.home):
             # As all actors of this kind begin: nearly equal probabilities.
@@ -144,10 +144,10 @@ class LinkNetwork(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, links: Tensor) -> Tensor:
-        """Return one number per choice, shape (B, N, M + 1), of links, (B, N, M, n_features)."""
+        """Return numbers per choice, (..., M + 1), of devices' links, (..., M, n_features)."""
         first = torch.tanh(self.embed(links))
-        device = self.of_device(torch.cat([first.amax(2), first.mean(2)], -1))
-        server = self.of_server(first.mean(1))
-        second = torch.tanh(self.mix(first) + device[:, :, None] + server[:, None])
-        home = self.home(torch.tanh(device))
+        device = self.of_device(torch.cat([first.amax(-2), first.mean(-2)], -1))
+        second = torch.tanh(self.mix(first) + device.unsqueeze(-2))
+        # Local execution is as probable at first as all servers together, whatever their number.
+        home = self.home(torch.tanh(device)) + math.log(links.shape[-2])
         return torch.cat([home, self.link(second)[..., 0]], -1)

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from mec_gym.model.arrays import in_shape
+from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 
 try:
@@ -328,6 +329,17 @@ def world_of(env: VecEnv, *, plain: bool = True, assignments: bool = True) -> tu
     if assignments:
         _require_assignments(env, scenario)
     return scenario, coders[0].kind
+
+
+def slots_of(env: VecEnv) -> Slot:
+    """Return the current slots of an env's copies as they are priced, batch shape (B,)."""
+    found = env.get_attr("slot")
+    if isinstance(env.unwrapped, SB3VecEnv):
+        first: Slot = found[0]  # of all copies
+        return first
+    fields = ("gains", "data_bits", "cycles", "hosts")
+    columns = [[getattr(one, name) for one in found] for name in fields]
+    return Slot.trusted(*(None if rows[0] is None else np.stack(rows) for rows in columns))
 
 
 def _require_assignments(env: VecEnv, scenario: Scenario) -> None:

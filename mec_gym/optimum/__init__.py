@@ -12,6 +12,7 @@ from mec_gym.optimum.solution import (
     load_problems_apart,
     solve,
 )
+from mec_gym.optimum.tolled import tolled_problems, with_toll
 
 __all__ = [
     "LoadProblems",
@@ -23,4 +24,6 @@ __all__ = [
     "load_problems_apart",
     "paying",
     "solve",
+    "tolled_problems",
+    "with_toll",
 ]

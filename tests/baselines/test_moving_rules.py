@@ -30,15 +30,15 @@ from baselines.moving import (
     placed_then_stays,
     stays,
     tuning_episodes,
-    with_toll,
 )
 from baselines.prices import posted_prices
 from baselines.rules import greedy, optimal
-from baselines.tolls import tolled_problems, tolls
+from baselines.tolls import tolls
 from mec_gym import GaussMarkov, Scenario, Slot, episode, solve
 from mec_gym.evaluation import Decide, Estimate, episode_set, hindsight_ratio
 from mec_gym.model.cost import NO_TASK, hosts_after, migrates
 from mec_gym.model.episode import Episode, Recorded
+from mec_gym.optimum import tolled_problems, with_toll
 
 CROWD = Scenario(
     n_devices=12,
@@ -120,7 +120,7 @@ def test_decisions_with_tolls_are_the_best_of_all(seed: int) -> None:
 def test_batches_are_decided_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = hosted_slot(1, batch=5)
     whole = stays(CROWD, slot, 4.0)
-    monkeypatch.setattr("baselines.moving.BLOCK", 50)
+    monkeypatch.setattr("mec_gym.optimum.tolled.BLOCK", 50)
     assert (stays(CROWD, slot, 4.0) == whole).all()
     assert (np.stack([stays(CROWD, slot[i], 4.0) for i in range(5)]) == whole).all()
 

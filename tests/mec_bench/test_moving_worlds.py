@@ -59,10 +59,13 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "dirs": DIRS | {"demonstration_generations": 10},
     "dirs:ensemble": DIRS,
     "dirs:prices": DIRS,
+    "dirs:hindsight": DIRS | {"hindsight_episodes": 1, "own_rounds": 1, "lesson_steps": 3},
     "ac": {"gamma": 0.9, "batch_size": 16},
     "ac:links": {"gamma": 0.9, "batch_size": 16},
     "ddpg": OFF_POLICY | {"gamma": 0.9},
     "maddpg": OFF_POLICY | {"gamma": 0.9},
+    "droo": {"batch_size": 16},
+    "droo:links": {"batch_size": 4},
     "sb3:PPO": {"n_steps": 16, "batch_size": 16, "n_epochs": 2},
     "sb3:SAC": OFF_POLICY,
 }
@@ -316,6 +319,8 @@ def test_who_does_not_look_ahead_is_told_so_before_and_after_training(
         ("dirs:prices", LEARNERS["dirs:prices"]),
         ("ac:links", {"batch_size": 8}),
         ("maddpg", {"learning_starts": 8, "batch_size": 8}),
+        ("droo", {"batch_size": 8}),
+        ("droo:links", {"batch_size": 4}),
         ("greedy", {}),
     ],
 )

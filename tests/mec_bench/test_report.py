@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import itertools
 import json
 import math
 import random
@@ -22,10 +24,14 @@ from hypothesis import strategies as st
 
 import mec_bench
 from mec_bench.comparing import aggregate, compare
+from mec_bench.registry import knows
 from mec_bench.report import (
+    Film,
     content_of,
+    knowledge,
     leaderboard,
     leaderboard_json,
+    remark,
     report_page,
     warnings,
     write_report,
@@ -534,6 +540,77 @@ def test_a_table_without_curves_has_no_figure_of_them(results: list[Result]) -> 
     bare = [dataclasses.replace(one, curve=()) for one in results[:3]]
     assert "Learning" not in report_page(content_of(bare))
     assert "NRR during training" not in report_page(content_of(bare))
+
+
+def test_the_best_rules_are_lines_beside_curves_with_their_names(results: list[Result]) -> None:
+    figures = pytest.importorskip("mec_bench.figures")
+    table = next(one for one in compare(results).tables if one.arena.scenario == "paper-30x2")
+    figure = figures.Figure(layout="constrained")
+    figures.learning_curves(figure, table, figures.looks(compare(results).labels))
+    named = {text.get_text(): text for text in figure.axes[1].texts}
+    curves = [g for g in table.arena.groups if any(one.curve for one in g.results)]
+    lowest = min(p.score for g in curves for one in g.results for p in one.curve)
+    rules = {r.label: r.score.value for r in table.rows if not r.learns and r.score.value > lowest}
+    assert rules
+    assert set(named) == {figures.plain(g.label) for g in curves} | set(rules)
+    for axes in figure.axes:
+        level = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1]
+        assert set(rules.values()) <= set(level)
+    seeds = sum(len(g.results) for g in curves)
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert len(dots) == seeds
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.01, 0.08))
+def test_names_are_spread_as_little_as_they_must_be(places: list[float], gap: float) -> None:
+    figures = pytest.importorskip("mec_bench.figures")
+    places = sorted(places)
+    found = figures.spread(places, gap)
+    assert all(b - a >= gap - 1e-9 for a, b in itertools.pairwise(found))
+    assert max(found) <= 1 + 1e-9
+    if all(b - a >= gap for a, b in itertools.pairwise(places)):
+        assert found == pytest.approx(places)
+
+
+@pytest.mark.parametrize(
+    ("qualities", "words"),
+    [
+        ({"good": 0.9995, "better": 0.9999}, "a rule, better, lacks"),
+        ({"good": 0.95}, ""),
+        ({"good": 0.95, "optimal": 1.0}, ""),
+    ],
+)
+def test_where_rules_leave_nothing_to_learn_the_report_says_so(
+    qualities: dict[str, float], words: str
+) -> None:
+    rules = [
+        dataclasses.replace(result(name, None, quality=quality), algorithm=name)
+        for name, quality in qualities.items()
+    ]
+    content = content_of([result(), *rules])
+    (table,) = content.comparison.tables
+    assert words in remark(table)
+    assert bool(remark(table)) is bool(words)
+    assert ("Next to nothing to learn" in leaderboard([result(), *rules])) is bool(words)
+    assert ("Next to nothing to learn" in report_page(content)) is bool(words)
+
+
+def test_a_film_is_part_of_the_page(tmp_path: Path) -> None:
+    films = {"paper-30x2": Film(b"GIF89a", "as <b>it</b> decides")}
+    *_, file = write_report([result()], [], tmp_path, films=films)
+    page = file.read_text()
+    assert base64.b64encode(b"GIF89a").decode() in page
+    assert "as &lt;b&gt;it&lt;/b&gt; decides" in page
+    assert "<img" not in report_page(content_of([result()]))
+
+
+def test_what_a_policy_knows_stands_below_the_table() -> None:
+    greedy = dataclasses.replace(result("good", None), algorithm="greedy")
+    (table,) = compare([result("mine"), greedy]).tables
+    assert knowledge(table) == [("good", knows("greedy"))]
+    assert f"- good: {knows('greedy')}" in leaderboard([result("mine"), greedy])
+    page = report_page(content_of([result("mine"), greedy]))
+    assert f"<dt>good</dt><dd>{knows('greedy')}</dd>" in page
 
 
 def test_drawing_leaves_matplotlib_as_it_was(results: list[Result]) -> None:

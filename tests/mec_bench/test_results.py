@@ -61,7 +61,7 @@ def test_floats_survive_bit_for_bit(
 def test_the_file_holds_the_keys_of_the_design(tmp_path: Path) -> None:
     write_result(tmp_path / "result.json", result())
     record = json.loads((tmp_path / "result.json").read_text())
-    assert (record["format"], record["version"]) == ("mec-gym/result", 3)
+    assert (record["format"], record["version"]) == ("mec-gym/result", 4)
     assert list(record)[2:] == [field.name for field in dataclasses.fields(Result)]
     assert set(record["slots"]) == {"nrr", "objective", "latency_s", "energy_j", "lower_bound"}
     assert np.shape(record["slots"]["nrr"]) == (8, 3)
@@ -92,7 +92,7 @@ def removed(key: str) -> Callable[[dict[str, Any]], None]:
     ("change", "named"),
     [
         (broken("format", "other"), ["format", "'mec-gym/result'", "'other'"]),
-        (broken("version", 4), ["version must be 1 or 2 or 3", "got 4"]),
+        (broken("version", 5), ["version must be 1 or 2 or 3 or 4", "got 5"]),
         (broken("version", True), ["version must be 1 or 2", "got True"]),
         (broken("version", 1.0), ["version must be 1 or 2", "got 1.0"]),
         (broken("version", []), ["version must be 1 or 2", "got []"]),

@@ -52,6 +52,11 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(
     assert status.state == "interrupted"
     assert run.all_checkpoints()
     parts = train(settings, run.path)
+    # The time of both parts counts, by both clocks.
+    assert parts.seconds.training is not None
+    assert parts.seconds.training_cpu is not None
+    assert parts.seconds.training >= status.seconds > 0
+    assert parts.seconds.training_cpu >= status.cpu_seconds > 0
     assert_same(final_weights(run.path, settings), final_weights(user_folder / "whole", settings))
     assert parts.slots == whole.slots
     points = [[(p.timesteps, p.nrr) for p in result.curve] for result in (parts, whole)]

@@ -405,6 +405,17 @@ def test_what_cannot_be_tuned_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_device_that_is_not_there_is_no_bad_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    file = tuned(tmp_path, trials=1).file
+    before = file.read_text()
+    with pytest.raises(ValueError, match="device 'cuda' is not there"):
+        tuned(tmp_path, device="cuda")
+    assert file.read_text() == before
+
+
 def test_another_study_in_its_place_is_named_and_kept(tmp_path: Path) -> None:
     file = tuned(tmp_path, trials=1).file
     before = file.read_text()

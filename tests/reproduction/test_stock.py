@@ -10,8 +10,9 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
+from mec_bench.matrix import SETTINGS
 from mec_bench.results import EXAMPLE
-from reproduction import learners, pages, stock
+from reproduction import pages, stock
 
 
 def test_the_table_in_docs_is_that_of_the_raw_figures() -> None:
@@ -47,7 +48,7 @@ def test_settings_that_no_file_holds_are_refused() -> None:
 
 
 def test_a_run_is_known_by_its_settings_whatever_its_label() -> None:
-    table = json.loads((learners.SETTINGS / "sb3-ppo.json").read_text())["chosen"]
+    table = json.loads((SETTINGS / "sb3-ppo.json").read_text())["chosen"]
     run = replace(EXAMPLE, algorithm="sb3:PPO", label="sb3:PPO[sb3-ppo]", arguments=table)
     (record,) = stock.collected([run])["runs"]
     assert stock.settings()[record["label"]].stem == "sb3-ppo"

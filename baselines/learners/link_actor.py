@@ -1,0 +1,157 @@
+"""MAPPO's policy: one actor for all devices over their links, and one critic along their paths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.spaces import Space
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor, nn
+
+from baselines.learners.links import LinkNetwork, LinkView
+from mec_gym import Scenario, Slot
+from mec_gym.envs.observation import ObservationCoder
+from mec_gym.model.cost import NO_TASK
+from mec_gym.validation import require_integer
+
+Floats = NDArray[np.float32]
+
+_PART = 500_000
+"""Links that are looked at together, of a larger batch of slots."""
+
+_NEVER = -1e9
+"""Logit of what a device may not choose; finite, since 0 · ∞ is no entropy."""
+
+
+class DeviceCritic(nn.Module):
+    """The value of a device's own path, from the largest and the mean features of its links."""
+
+    def __init__(self, n_features: int, width: int) -> None:
+        super().__init__()
+        layers = (nn.Linear(2 * n_features, width), nn.Linear(width, width), nn.Linear(width, 1))
+        for layer, gain in zip(layers, (2.0**0.5, 2.0**0.5, 0.01), strict=True):
+            nn.init.orthogonal_(layer.weight, gain=gain)
+            nn.init.zeros_(layer.bias)
+        first, second, last = layers
+        self.network = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), last)
+
+    def forward(self, links: Tensor) -> Tensor:
+        """Return values, shape (...), of devices' links, (..., M, n_features)."""
+        values: Tensor = self.network(torch.cat([links.amax(-2), links.mean(-2)], -1))
+        return values[..., 0]
+
+
+class LinkActorPolicy(BasePolicy):
+    """Probabilities of every device's choices by one network, for any N and M.
+
+    Where the world moves, the memory of :class:`~baselines.learners.links.LinkView` is the state of
+    :meth:`predict`. Absent devices and devices that cannot execute locally, eq. (7), have one
+    choice less, or none.
+
+    Parameters
+    ----------
+    observation_space, action_space, lr_schedule
+        As Stable-Baselines3's; the algorithm owns the optimizer.
+    scenario : Scenario
+        The env's.
+    observation : {"flat", "db", "raw"}
+        The env's.
+    width : int
+        Of the hidden layers of both networks.
+
+    Examples
+    --------
+    >>> from baselines import MAPPO
+    >>> from mec_gym.envs.sb3 import make_sb3_vec_env
+    >>> model = MAPPO(env=make_sb3_vec_env("paper-30x2"), policy_kwargs={"width": 8})
+    >>> sum(weight.numel() for weight in model.policy.actor.parameters())
+    338
+    """
+
+    def __init__(
+        self,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        lr_schedule: Any = None,
+        *,
+        scenario: Scenario,
+        observation: str = "flat",
+        width: int = 32,
+    ) -> None:
+        del lr_schedule
+        super().__init__(observation_space, action_space)
+        require_integer("width in policy_kwargs", width, 1)
+        self.enter(scenario, observation)
+        self.actor = LinkNetwork(self.view.n_features, int(width))
+        self.critic = DeviceCritic(self.view.n_features, int(width))
+
+    def enter(self, scenario: Scenario, observation: str) -> None:
+        """Decide in a scenario from now on."""
+        self.view = LinkView(scenario)
+        self.coder = ObservationCoder(scenario, observation)
+        self._may_stay = scenario.can_execute_locally
+
+    def legal(self, slot: Slot) -> NDArray[np.bool_]:
+        """Return which choices count in a batch of slots, shape (B, N, M + 1)."""
+        may_offload = (slot.cycles > NO_TASK) | ~self._may_stay
+        legal = np.repeat(may_offload[..., None], slot.n_servers + 1, axis=-1)
+        legal[..., 0] = self._may_stay
+        return legal
+
+    def log_probabilities(self, links: Tensor, legal: Tensor) -> Tensor:
+        """Return logarithms of probabilities, (..., M + 1), of devices' links, (..., M, F)."""
+        logits = self.actor(links).masked_fill(~legal, _NEVER)
+        return torch.log_softmax(logits, dim=-1)
+
+    def tensor(self, array: NDArray[Any]) -> Tensor:
+        """Return an array where the networks are."""
+        return torch.as_tensor(array, device=self.device)
+
+    def decide(self, slot: Slot, memory: Floats, deterministic: bool) -> tuple[Any, Floats]:
+        """Return decisions for a batch of slots, (B, N), and the memory with them."""
+        links, memory = self.view(slot, memory)
+        with torch.no_grad():
+            log_p = self.log_probabilities(self.tensor(links), self.tensor(self.legal(slot)))
+            chosen = log_p.argmax(-1)
+            if not deterministic:
+                drawn = torch.multinomial(log_p.exp().flatten(0, 1), 1)
+                chosen = drawn.view(chosen.shape)
+        return chosen.cpu().numpy(), memory
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.int64], Any]:
+        """Return decisions and the state to go on with, None where nothing is remembered.
+
+        `state` is what the last call returned; where `episode_start`, (B,), is true, or without
+        one, an episode begins.
+        """
+        self.set_training_mode(False)
+        slot = self.coder.decode(observation)
+        single = not slot.batch_shape
+        slot = slot[None] if single else slot
+        batch = len(slot.gains)
+        memory = self.view.begin(batch) if state is None else np.array(state, dtype=np.float32)
+        if episode_start is not None:
+            memory[np.broadcast_to(episode_start, batch)] = 0.0
+        decisions = np.empty((batch, slot.n_devices), dtype=np.int64)
+        part = max(1, _PART // (slot.n_devices * slot.n_servers))
+        for first in range(0, batch, part):
+            rows = slice(first, first + part)
+            decisions[rows], memory[rows] = self.decide(slot[rows], memory[rows], deterministic)
+        return (decisions[0] if single else decisions), (memory if self.view.remembers else None)
+
+    def forward(self, observation: Tensor, deterministic: bool = False) -> Tensor:
+        """Return decisions for a batch of first slots of episodes, shape (B, N)."""
+        decisions, _ = self.predict(observation.cpu().numpy(), deterministic=deterministic)
+        return torch.as_tensor(decisions)
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
+        return self.forward(observation, deterministic)

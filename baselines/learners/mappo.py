@@ -1,0 +1,516 @@
+"""MAPPO: proximal policy optimisation with every device as an agent, and one network for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
+from stable_baselines3.common.utils import explained_variance, update_learning_rate
+from torch import nn
+
+from baselines.learners.learner import require_hyperparameters, require_policy
+from baselines.learners.link_actor import LinkActorPolicy
+from mec_gym import Scenario, Slot, counterfactuals
+from mec_gym.envs.sb3 import slots_of
+from mec_gym.envs.sb3_model import ResumableAlgorithm
+from mec_gym.model.cost import NO_TASK
+from mec_gym.packing import Format
+from mec_gym.validation import (
+    constructor_parameters,
+    dict_of,
+    require_choice,
+    require_integer,
+    require_known,
+)
+
+Self = TypeVar("Self", bound="MAPPO")
+Floats = NDArray[np.float32]
+
+CREDITS = ("difference", "team")
+
+STILL: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1}
+MOVING: dict[str, Any] = {"gamma": 0.97, "n_steps": 25, "gradient_steps": 24}
+"""What None means where slots are independent, and where decisions last."""
+
+_LEAST_INTEGERS = {"batch_size": 1}
+_NUMBERS = {
+    "gae_lambda": "[0, 1]",
+    "clip_range": "(0, inf)",
+    "ent_coef": "[0, inf)",
+    "max_grad_norm": "(0, inf]",
+}
+
+WORST = 4.0
+"""By how much a choice is worse than local execution at most, in costs of the latter.
+
+Links that reach no server cost hundreds of times as much. How bad they are teaches nothing more.
+"""
+
+
+class MAPPO(ResumableAlgorithm):
+    r"""Multi-agent PPO: devices are agents, with one actor over links and one critic for all.
+
+    A device's probability ratio, its clip, its advantage and its critic's value are its own: the
+    ratio of a whole decision of 200 devices would leave the trust region with any step.
+
+    Parameters
+    ----------
+    policy : str or type
+        "LinkActorPolicy" or a subclass of it.
+    env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
+        One that takes assignments.
+    learning_rate : float or callable
+        Of Adam. A number falls to zero in the course of training; a function is taken as it is.
+    credit : {"difference", "team"}
+        What a device is rewarded with: the exact difference that its own choice makes to the
+        objective, by :func:`mec_gym.counterfactuals`, in units of its local cost; or the env's
+        reward, the same for all devices.
+    gamma : float, optional
+        Discount; by default 0 where slots are independent, and 0.97 where ``scenario.dynamic``.
+        With 0 no critic is needed: an advantage is the reward beside what the device's, or the
+        team's, is on average.
+    n_steps : int, optional, [slot]
+        Slots of each copy of the env between gradient steps; 1, or 25 where the world moves.
+    gradient_steps : int, optional
+        Steps on each such rollout; 1, or 24 where the world moves.
+    batch_size : int
+        Decisions of single devices per gradient step.
+    gae_lambda : float
+        Of generalised advantage estimation; of no effect where `gamma` is 0.
+    clip_range : float
+        A device's probability ratio is clipped to 1 ± this.
+    ent_coef : float
+        Weight of the devices' mean entropy, which falls to zero in the course of training.
+    max_grad_norm : float
+        Longest gradient, of actor and critic each.
+    policy_kwargs : dict, optional
+        For the policy, e.g. ``{"width": 64}``.
+    tensorboard_log, stats_window_size, verbose, seed, device
+        As Stable-Baselines3's.
+
+    Examples
+    --------
+    >>> import gymnasium as gym
+    >>> env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
+    >>> model = MAPPO(env=env, seed=0).learn(32)
+    >>> model.predict(env.reset(seed=1)[0], deterministic=True)[0].shape
+    (30,)
+    """
+
+    file_format = Format("mec-gym/mappo", 1, "a MAPPO model")
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"LinkActorPolicy": LinkActorPolicy}
+    policy: LinkActorPolicy
+    _gamma: float
+    _n_steps: int
+    _gradient_steps: int
+
+    def __init__(
+        self,
+        policy: str | type[LinkActorPolicy] = "LinkActorPolicy",
+        env: Any = None,
+        learning_rate: float | Schedule = 1e-2,
+        *,
+        credit: str = "difference",
+        gamma: float | None = None,
+        n_steps: int | None = None,
+        gradient_steps: int | None = None,
+        batch_size: int = 800,
+        gae_lambda: float = 0.9,
+        clip_range: float = 0.2,
+        ent_coef: float = 0.05,
+        max_grad_norm: float = 0.5,
+        policy_kwargs: dict[str, Any] | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
+    ) -> None:
+        require_policy(policy, self.policy_aliases, LinkActorPolicy)
+        require_choice("credit", credit, CREDITS)
+        super().__init__(
+            policy,
+            env,
+            learning_rate,
+            policy_kwargs=dict_of("policy_kwargs", policy_kwargs),
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            support_multi_env=True,
+            seed=seed,
+        )
+        self.credit, self.gamma = credit, gamma
+        self.n_steps, self.gradient_steps, self.batch_size = n_steps, gradient_steps, batch_size
+        self.gae_lambda, self.clip_range = gae_lambda, clip_range
+        self.ent_coef, self.max_grad_norm = ent_coef, max_grad_norm
+        self.stats_window_size = stats_window_size
+        self._require_arguments()
+        self._set_up(env, _init_setup_model)
+
+    def _require_arguments(self) -> None:
+        given = {name: getattr(self, name) for name in ("n_steps", "gradient_steps")}
+        integers = {name: 1 for name, value in given.items() if value is not None}
+        numbers = {"gamma": "[0, 1]"} if self.gamma is not None else {}
+        require_hyperparameters(self, _LEAST_INTEGERS | integers, _NUMBERS | numbers)
+        require_integer("batch_size", self.batch_size, 1)
+
+    def _setup_model(self) -> None:
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        self.rng = np.random.default_rng(self.seed)
+        policy_class: Any = self.policy_class
+        known, takes_others = constructor_parameters(policy_class)
+        if not takes_others:
+            require_known(f"policy_kwargs of {policy_class.__name__}", self.policy_kwargs, known)
+        self.policy = policy_class(
+            self.observation_space,
+            self.action_space,
+            self.lr_schedule,
+            scenario=self.scenario,
+            observation=self.observation_kind,
+            **self.policy_kwargs,
+        ).to(self.device)
+        self.optimizer = torch.optim.Adam(
+            self.policy.parameters(), lr=float(self.lr_schedule(1.0)), eps=1e-5, fused=True
+        )
+        self._choose_settings()
+        self._begin_rollout(self.policy.view.begin(self.n_envs))
+
+    def _choose_settings(self) -> None:
+        """Take what the caller gave, or what suits the scenario."""
+        for name, value in (MOVING if self.scenario.dynamic else STILL).items():
+            given = getattr(self, name)
+            setattr(self, f"_{name}", value if given is None else given)
+
+    # -- envs and files -------------------------------------------------------------------------
+
+    def set_env(self, env: Any, force_reset: bool = True) -> None:
+        """Train in another env of as many devices, servers and copies, unlike :meth:`load`."""
+        super().set_env(env, force_reset)
+        self._begin_rollout(self.policy.view.begin(self.n_envs))
+
+    def _enter_scenario(self) -> None:
+        self._require_loadable(self.scenario, self.observation_kind)
+        self.policy.enter(self.scenario, self.observation_kind)
+        self._choose_settings()
+
+    def _require_loadable(self, scenario: Scenario, kind: str) -> None:
+        del kind
+        mine, theirs = (_seen(one) for one in (self.scenario, scenario))
+        if mine != theirs:
+            raise ValueError(
+                f"the model's links have been seen with dynamic={mine[0]}, migrates={mine[1]}; "
+                f"the env has dynamic={theirs[0]}, migrates={theirs[1]}. Train a new model there."
+            )
+
+    def _own_state(self) -> dict[str, Any]:
+        # What is seen of links is a hundred times as much; it follows from the observations.
+        steps = [
+            {name: value for name, value in step.items() if name not in ("links", "legal")}
+            for step in self._rollout
+        ]
+        return {"steps": steps, "begun_with": self._begun_with}
+
+    def _take_own_state(self, state: Mapping[str, Any], *, same_world: bool) -> None:
+        if not same_world or len(state["begun_with"]) != self.n_envs:
+            return
+        self._begin_rollout(np.array(state["begun_with"]))
+        for step in state["steps"]:
+            seen = self._look(step["observations"], step["starts"])
+            self._rollout.append(dict(step) | seen)
+
+    # -- training -------------------------------------------------------------------------------
+
+    def learn(
+        self: Self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int | None = 1_000,
+        tb_log_name: str = "MAPPO",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Decide, remember, and follow each rollout by gradient steps.
+
+        Parameters
+        ----------
+        total_timesteps : int, [slot]
+            Counted over all copies of the env; learning rate and entropy bonus fall over them.
+        callback : callback or list of them, optional
+            Called once per step of the (vector) env.
+        log_interval : int, optional, [slot]
+            How often figures are logged; None for never.
+        reset_num_timesteps, tb_log_name, progress_bar
+            As Stable-Baselines3's.
+        """
+        self._require_env()
+        total_timesteps, callback = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        if reset_num_timesteps:
+            self._begin_rollout(self.policy.view.begin(self.n_envs))
+        callback.on_training_start(locals(), globals())
+        callback.on_rollout_start()
+        while self.num_timesteps < total_timesteps:
+            # Here, not after a step: a model that a callback saves has yet to learn from it.
+            if self._full:
+                callback.on_rollout_end()
+                self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+                self.train()
+                callback.on_rollout_start()
+            rewards, dones, infos = self._step()
+            if log_interval and self.num_timesteps % log_interval < self.n_envs:
+                self.dump_logs()
+            callback.update_locals(locals())
+            if not callback.on_step():
+                break
+        else:
+            if self._full:
+                self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+                self.train()
+        callback.on_rollout_end()
+        callback.on_training_end()
+        return self
+
+    @property
+    def _full(self) -> bool:
+        return len(self._rollout) >= self._n_steps
+
+    def _begin_rollout(self, memory: Floats) -> None:
+        self._rollout: list[dict[str, Any]] = []
+        self._begun_with = self._memory = memory
+
+    def _look(self, observations: Any, starts: Any) -> dict[str, Any]:
+        """Return what the networks see of observations, and remember them."""
+        slot = self.policy.coder.decode(observations)
+        memory = self._memory.copy()
+        memory[starts] = 0.0
+        links, self._memory = self.policy.view(slot, memory)
+        present = slot.cycles > NO_TASK
+        return {"links": links, "legal": self.policy.legal(slot), "present": present}
+
+    def _step(self) -> tuple[Any, Any, list[dict[str, Any]]]:
+        """Decide in one slot of every copy and keep what happens."""
+        assert self.env is not None
+        observations: Any = self._last_obs
+        starts = np.array(self._last_episode_starts, dtype=bool)
+        step = {"observations": observations, "starts": starts} | self._look(observations, starts)
+        links = self.policy.tensor(step["links"])
+        with torch.no_grad():
+            log_p = self.policy.log_probabilities(links, self.policy.tensor(step["legal"]))
+            step["log_p"] = log_p.cpu().numpy()
+            if self._gamma:
+                step["values"] = self._values(links)
+        decisions = step["decisions"] = _drawn(step["log_p"], self.rng)
+        if self.credit == "difference":
+            slot = slots_of(self.env)  # as it is, which stale observations do not show
+            step["saved"] = saved(self.scenario, slot, decisions)
+        rewards, dones, infos = self._act(decisions)
+        if self.credit == "team":
+            step["reward"] = np.array(rewards, dtype=np.float64)
+        step["ends"] = np.array(dones, dtype=bool)
+        if self._gamma and dones.any():
+            step["after"] = self._values_after(dones, infos)
+        self._rollout.append(step)
+        return rewards, dones, infos
+
+    def _values(self, links: torch.Tensor) -> Floats:
+        """Return values of devices (B, N), in rewards; the critic's are per slot."""
+        values: Floats = self.policy.critic(links).cpu().numpy() * self._horizon
+        return values
+
+    @property
+    def _horizon(self) -> float:
+        return 1.0 / max(1.0 - self._gamma, 1e-3)
+
+    def _values_after(self, dones: Any, infos: list[dict[str, Any]]) -> Floats:
+        """Return the values of where episodes were cut off, (B, N), 0 in all other copies."""
+        rows = np.flatnonzero(dones)
+        last = np.stack([infos[row]["terminal_observation"] for row in rows])
+        links, _ = self.policy.view(self.policy.coder.decode(last), self._memory[rows])
+        after = np.zeros((self.n_envs, self.scenario.n_devices), dtype=np.float32)
+        with torch.no_grad():
+            after[rows] = self._values(self.policy.tensor(links))
+        # A time limit is no end: only what truly ends has no value.
+        limit = [bool(infos[row].get("TimeLimit.truncated")) for row in rows]
+        after[rows[~np.array(limit)]] = 0.0
+        return after
+
+    def train(self) -> None:
+        """Take gradient steps on the rollout and begin the next one."""
+        steps = self._rollout
+        stacked = {
+            name: np.stack([one[name] for one in steps]) for name in steps[0] if name != "after"
+        }
+        targets, returns = self._targets(stacked)
+        self.policy.set_training_mode(True)
+        falling = 1.0 if callable(self.learning_rate) else self._current_progress_remaining
+        rate = self.lr_schedule(self._current_progress_remaining) * falling
+        update_learning_rate(self.optimizer, rate)
+        present = np.flatnonzero(stacked["present"])
+        flat = {
+            name: stacked[name].reshape(-1, *stacked[name].shape[3:])
+            for name in ("links", "legal", "log_p")
+        } | {"targets": targets.reshape(-1, targets.shape[-1]), "returns": returns.reshape(-1)}
+        for _ in range(self._gradient_steps if present.size else 0):
+            self._descend(flat, self._pick(present))
+        self.policy.set_training_mode(False)
+        self._begin_rollout(self._memory)
+
+    def _pick(self, present: NDArray[np.int64]) -> NDArray[np.int64]:
+        if len(present) <= self.batch_size:
+            return present
+        return self.rng.choice(present, self.batch_size, replace=False, shuffle=False)
+
+    def _targets(self, stacked: Mapping[str, Any]) -> tuple[Floats, Floats]:
+        """Return by what each choice's ratio is multiplied, (T, B, N, M + 1), and the returns.
+
+        The policy gradient is the mean of this times the ratio. Difference credit knows what every
+        other choice would have saved in the slot, so that the slot's part is an expectation over
+        all of them; what comes after the slot is known of the choice that was made alone.
+        """
+        present, log_p = stacked["present"], stacked["log_p"]
+        chosen = stacked["decisions"][..., None] == np.arange(log_p.shape[-1])
+        targets = np.zeros_like(log_p)
+        if self.credit == "difference":
+            table = stacked["saved"]
+            mean = (np.exp(log_p) * table).sum(-1)
+            rewards = np.take_along_axis(table, stacked["decisions"][..., None], -1)[..., 0]
+            targets = np.exp(log_p) * (table - mean[..., None])
+        else:
+            rewards = np.broadcast_to(_standardised(stacked["reward"])[..., None], present.shape)
+            mean = np.zeros_like(rewards)
+        if self._gamma:
+            advantages, returns = self._estimate(rewards, stacked)
+            self._averages.add(
+                "train/explained_variance",
+                explained_variance(stacked["values"][present], returns[present]),
+            )
+        else:
+            advantages, returns = rewards - mean, rewards
+        scale = advantages[present].std() + 1e-8 if present.any() else 1.0
+        later = advantages - (rewards - mean) if self.credit == "difference" else advantages
+        later = later - (later[present].mean() if present.any() else 0.0)
+        targets = (targets + chosen * later[..., None]) / scale
+        return targets.astype(np.float32), returns.astype(np.float32)
+
+    def _estimate(self, rewards: Any, stacked: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return advantages and returns of every device, (T, B, N)."""
+        values, ends = stacked["values"], stacked["ends"]
+        with torch.no_grad():
+            last = self._values(self.policy.tensor(self._look_ahead()))
+        nexts = np.concatenate([values[1:], last[None]])
+        for later, ended, step in zip(nexts, ends, self._rollout, strict=True):
+            if "after" in step:
+                later[ended] = step["after"][ended]
+        advantages = generalised(rewards, values, nexts, ~ends, self._gamma, self.gae_lambda)
+        return advantages, advantages + values
+
+    def _look_ahead(self) -> Floats:
+        """Return what will be seen of the slot to come, without remembering it."""
+        memory = self._memory
+        links: Floats = self._look(self._last_obs, np.array(self._last_episode_starts, bool))[
+            "links"
+        ]
+        self._memory = memory
+        return links
+
+    def _descend(self, flat: Mapping[str, Any], rows: NDArray[np.int64]) -> None:
+        """Take one gradient step on some devices' decisions."""
+        policy = self.policy
+        links, legal, before, targets, returns = (policy.tensor(flat[n][rows]) for n in _FIELDS)
+        log_p = policy.log_probabilities(links, legal)
+        ratio = (log_p - before).exp()
+        clipped = ratio.clamp(1.0 - self.clip_range, 1.0 + self.clip_range)
+        gain = torch.minimum(ratio * targets, clipped * targets).sum(-1).mean()
+        entropy = -(log_p.exp() * log_p).sum(-1).mean()
+        weight = self.ent_coef * self._current_progress_remaining
+        loss = -gain - weight * entropy
+        if self._gamma:
+            values = policy.critic(links) * self._horizon
+            error = (values - returns).square().mean()
+            loss = loss + 0.5 * error / (returns.var() + 1e-8)
+            self._averages.add("train/value_loss", error.item())
+        if not bool(torch.isfinite(loss)):
+            raise FloatingPointError(
+                f"the loss is no longer a number after gradient step {self._n_updates}, at slot "
+                f"{self.num_timesteps}. Training stopped; checkpoints written before are good. A "
+                "smaller learning_rate is the usual cure."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for part in (policy.actor, policy.critic):
+            nn.utils.clip_grad_norm_(part.parameters(), self.max_grad_norm)
+        self.optimizer.step()
+        self._n_updates += 1
+        self._note(log_p.detach(), before, ratio.detach(), entropy)
+
+    def _note(self, log_p: Any, before: Any, ratio: Any, entropy: Any) -> None:
+        kl = (before.exp() * (before - log_p)).sum(-1).mean()
+        outside = (before.exp() * ((ratio - 1.0).abs() > self.clip_range)).sum(-1).mean()
+        for name, value in (("entropy", entropy), ("approx_kl", kl), ("clip_fraction", outside)):
+            self._averages.add(f"train/{name}", value.item())
+
+
+_FIELDS = ("links", "legal", "log_p", "targets", "returns")
+
+
+def saved(scenario: Scenario, slot: Slot, decisions: NDArray[np.int64]) -> Floats:
+    """Return what every choice of every device saves, (B, N, M + 1), in units of its local cost.
+
+    That is the objective with the device's local execution in its choice's place, minus the one
+    with the choice, the choices of all others as they are; at least -:data:`WORST`. A device that
+    cannot execute locally is compared with its best choice. 0 for absent devices.
+    """
+    table = counterfactuals(scenario, slot, decisions)
+    best = table.min(-1, keepdims=True)
+    local = table[..., :1]
+    reference = np.where(np.isfinite(local), local, best)
+    per_cycle = scenario.per_device("weight_latency") + (
+        scenario.per_device("weight_energy") * scenario.local_power_w
+    )
+    unit = (per_cycle / scenario.per_device("local_frequency_hz") * slot.cycles)[..., None]
+    present = (slot.cycles > NO_TASK)[..., None]
+    share = (reference - table) / np.where(present, unit, 1.0)
+    return np.where(present, np.maximum(share, -WORST), 0.0).astype(np.float32)
+
+
+def generalised(
+    rewards: Any, values: Any, nexts: Any, goes_on: Any, gamma: float, lam: float
+) -> Any:
+    """Return generalised advantages of every device, shape (T, B, N).
+
+    `values` and `nexts` are of each slot and the one after it, (T, B, N); where `goes_on`, (T, B),
+    is false the slot after it is of another episode, or of none.
+    """
+    advantages = np.zeros_like(values)
+    running = np.zeros_like(values[0])
+    for t in range(len(rewards) - 1, -1, -1):
+        delta = rewards[t] + gamma * nexts[t] - values[t]
+        running = delta + gamma * lam * goes_on[t][:, None] * running
+        advantages[t] = running
+    return advantages
+
+
+def _standardised(rewards: NDArray[np.float64]) -> NDArray[np.float64]:
+    centred: NDArray[np.float64] = rewards - rewards.mean()
+    return centred / (rewards.std() or 1.0)
+
+
+def _drawn(log_p: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw choices, shape (B, N), by the inverse of the distribution."""
+    passed = np.exp(log_p).cumsum(-1) < rng.random(log_p.shape[:-1], dtype=np.float32)[..., None]
+    # Rounding may leave the last sum below 1.
+    drawn: NDArray[np.int64] = np.minimum(passed.sum(-1), log_p.shape[-1] - 1)
+    return drawn
+
+
+def _seen(scenario: Scenario) -> tuple[bool, bool]:
+    return scenario.dynamic, scenario.migrates

@@ -1,0 +1,487 @@
+"""Train learners and measure them beside rules: docs/learning-pays.md.
+
+python -m reproduction.learned                                  # what is missing, then the page
+python -m reproduction.learned --only crowd-30x4 --jobs 1       # a part of it
+python -m reproduction.learned --raw reproduction/results/learned.json      # the page alone
+
+Runs that are done are not repeated and one that was stopped goes on: it can be done in parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.headroom import HeadRoom
+from baselines.regimes import FULL_KNOWLEDGE, Regime
+from mec_bench import Result, Settings, compare, evaluate_again, read_result, write_result
+from mec_bench.cli import complain, count
+from mec_bench.launching import Processes
+from mec_bench.matrix import Progress, run_matrix, tasks_of
+from mec_bench.registry import knows, title
+from mec_bench.report import warnings
+from mec_bench.results import HINDSIGHT_RATIO, NRR, Measure
+from mec_bench.statistics import Interval, crossed_mean
+from mec_bench.tables import MINUS, digits, plus_minus
+from mec_gym import Scenario
+from mec_gym.files import read_figures, require_folder
+from reproduction import pages, regimes
+from reproduction.jobs import carry_out
+
+FORMAT, VERSION = "mec-gym/learned", 1
+WRITER = "reproduction/learned.py"
+
+# -- what is trained -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Learner:
+    """How an algorithm is trained: how many seeds, and what differs from the world's and its own.
+
+    `any_size` says whether its models decide for any number of devices.
+    """
+
+    seeds: int = 5
+    slots: int | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    any_size: bool = False
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """Worlds of a kind: their presets with slots of training, learners, and rules beside them.
+
+    `simple` are rules of one number at most that know no more than a slot and remember nothing.
+    """
+
+    slots: Mapping[str, int]
+    learners: Mapping[str, Learner]
+    simple: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """All rules."""
+        return self.simple + self.others
+
+    def runs(self, preset: str) -> Iterator[Settings]:
+        """Yield the runs of a preset, the first seed of all learners first."""
+        scenario = Scenario.preset(preset)
+        for seed in range(max((one.seeds for one in self.learners.values()), default=0)):
+            for name, one in self.learners.items():
+                if seed < one.seeds:
+                    yield Settings(
+                        algorithm=name,
+                        scenario=scenario,
+                        timesteps=one.slots or self.slots[preset],
+                        seed=seed,
+                        arguments=one.arguments,
+                        label=name,
+                    )
+        for name in self.rules:
+            yield Settings(algorithm=name, scenario=scenario, timesteps=0, label=name)
+
+
+STILL = Worlds(
+    slots={
+        "paper-30x2": 3000,
+        "paper-200x10": 5000,
+        "bandlimited-200x10": 5000,
+        "unequal-200x10": 5000,
+        "relocating-200x10": 5000,
+    },
+    learners={
+        "mappo": Learner(seeds=10),
+        "mappo:team": Learner(seeds=10),
+        "dirs": Learner(),
+        "dirs:ensemble": Learner(),
+        "dirs:prices": Learner(),
+        "ac": Learner(),
+        "ac:links": Learner(),
+        "ddpg": Learner(),
+        "maddpg": Learner(),
+        "droo": Learner(),
+        "droo:links": Learner(),
+        "examples.cross_entropy:CrossEntropy": Learner(),
+    },
+    simple=("local", "random", "random:limit", "nearest:limit", "keep-what-pays", "posted-prices"),
+    others=("greedy",),
+)
+MOVING = Worlds(
+    slots={"crowd-30x4": 24_000, "crowd-200x10": 24_000, "stale-200x10": 24_000},
+    learners={
+        "mappo": Learner(seeds=10, any_size=True),
+        "mappo:team": Learner(seeds=10, any_size=True),
+        "dirs:hindsight": Learner(seeds=10, slots=2000, any_size=True),
+        "dirs:prices": Learner(slots=2000, any_size=True),
+        "ac:links": Learner(arguments={"gamma": 0.9}),
+    },
+    simple=("local", "blind", "never-move", "stays"),
+    others=("ski-rental", "smoothed", "by-class", "measured-speed", "forecast"),
+)
+KINDS = (STILL, MOVING)
+PRESETS: Mapping[str, Worlds] = {preset: kind for kind in KINDS for preset in kind.slots}
+
+NAMED = tuple(dict.fromkeys(name for kind in KINDS for name in (*kind.learners, *kind.rules)))
+
+SIZES: Mapping[str, tuple[int, ...]] = {"crowd-200x10": (50, 800)}
+"""Numbers of devices that models of a preset are measured with, and have never seen."""
+
+NAMES = {"examples.cross_entropy:CrossEntropy": "cross-entropy, one constant assignment"}
+"""Of rows that are no algorithm of the project."""
+
+
+def main() -> int:
+    """Train what is missing, collect what there is, write; say what failed."""
+    given = _parser().parse_args()
+    with complain(status=2):
+        require_folder(pages.places(given.out)[0])
+        require_folder(given.runs, "--runs")
+        if given.raw:
+            print("wrote", write_page(read(given.raw), given.out))
+            return 0
+    with complain():
+        chosen = given.algos or NAMED
+        wanted = [run for run in runs(given.only) if run.algorithm in chosen]
+        status = _trained(wanted, given.runs, given.jobs)
+        if status == 130:
+            return status
+        failed = carry_out(_resized, resizings(given.only, given.runs), given.jobs)
+        print("wrote", write_page(collected(given.runs), given.out))
+    return 1 if failed else status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--only", nargs="+", choices=PRESETS, default=[*PRESETS], metavar="PRESET", help="these")
+    add("--algos", nargs="+", choices=NAMED, metavar="NAME", help="these learners and rules only")
+    add("--jobs", type=count, default=2, help="runs side by side (2)")
+    add("--runs", type=Path, default=Path("runs/learned"), help="for runs (runs/learned)")
+    add("--out", type=Path, help="for page and raw figures (docs, reproduction/results)")
+    add("--raw", type=Path, help="write the page of a learned.json, and stop")
+    return parser
+
+
+def runs(presets: Iterable[str] = PRESETS) -> list[Settings]:
+    """Return all runs of some presets."""
+    return [run for preset in presets for run in PRESETS[preset].runs(preset)]
+
+
+def _trained(wanted: Sequence[Settings], folder: Path, jobs: int) -> int:
+    """Carry out runs; return the exit status."""
+    progress = Progress(tasks_of(wanted, folder), jobs)
+    found = run_matrix(wanted, folder, Processes(jobs, 1), progress)
+    for one in found.failures:
+        print(f"{one.task}: {one.state}: {one.reason}")
+    return found.status
+
+
+# -- sizes that no training has seen ---------------------------------------------------------------
+
+
+def resized(scenario: Scenario, n_devices: int) -> Scenario:
+    """Return a scenario with another number of devices, and servers as fast for each of them."""
+    share = n_devices / scenario.n_devices
+    return scenario.replace(
+        n_devices=n_devices,
+        server_frequency_hz=tuple((share * scenario.server_frequencies_hz).tolist()),
+        name=f"{scenario.name}, {n_devices} devices",
+    )
+
+
+def resizings(presets: Iterable[str], folder: Path) -> list[tuple[str, Settings, int, Path]]:
+    """Return what is to be measured and is not: its name, the run, the size, and the folder."""
+    found = []
+    for preset in SIZES:
+        if preset in presets:
+            for run in PRESETS[preset].runs(preset):
+                for size in SIZES[preset]:
+                    what = f"{preset}, {run.label}, seed {run.seed}, {size} devices"
+                    there = (folder / run.place / "result.json").exists()
+                    if there and _fits(run) and not _file(folder, run, size).exists():
+                        found.append((what, run, size, folder))
+    return found
+
+
+def _fits(run: Settings) -> bool:
+    """Return whether a run's model decides for any number of devices."""
+    learner = PRESETS[str(run.scenario.name)].learners.get(run.algorithm)
+    return learner is None or learner.any_size
+
+
+def _file(folder: Path, run: Settings, size: int) -> Path:
+    return folder / "sizes" / str(size) / run.place / "result.json"
+
+
+def _resized(item: tuple[str, Settings, int, Path]) -> str:
+    """Measure a model, or a rule, with another number of devices."""
+    what, run, size, folder = item
+    model = folder / run.place if run.timesteps else run.algorithm
+    (result,) = evaluate_again([model], scenario=resized(run.scenario, size))
+    write_result(_file(folder, run, size), result)
+    return f"{what}: {np.mean(result.slots.score):.4f}"
+
+
+# -- raw figures -----------------------------------------------------------------------------------
+
+
+def collected(folder: Path) -> dict[str, Any]:
+    """Return raw figures of all runs that are done, and what a reader should know first."""
+    planned = runs()
+    results = list(_read(folder / run.place / "result.json" for run in planned))
+    if not results:
+        raise ValueError(f"{folder} holds no results to show; `make learned` trains.")
+    sizes = [
+        record_of(result) | {"label": run.label, "scenario": run.scenario.name, "devices": size}
+        for run in planned
+        for size in SIZES.get(str(run.scenario.name), ())
+        for result in _read([_file(folder, run, size)])
+    ]
+    tables = compare(results).tables
+    said = [f"{table.title}: {one}" for table in tables for one in warnings(table)]
+    return {
+        "runs": [record_of(result) for result in results],
+        "missing": len(planned) - len(results),
+        "sizes": sizes,
+        "warnings": said,
+    }
+
+
+def _read(files: Iterable[Path]) -> Iterator[Result]:
+    return (read_result(file) for file in files if file.exists())
+
+
+def record_of(result: Result) -> dict[str, Any]:
+    """Return what raw figures keep of a result: its score under the name of what it is."""
+    key, scores = result.measure.key, np.asarray(result.slots.score)
+    return {
+        "label": result.label,
+        "scenario": result.scenario,
+        "seed": result.seed,
+        "timesteps": result.timesteps,
+        "arguments": dict(result.arguments),
+        key: float(np.mean(scores)),
+        f"{key}_of_layouts": scores.reshape(len(scores), -1).mean(1).round(9).tolist(),
+        "untrained": result.curve[0].score if result.curve else None,
+        "training_s": round(result.seconds.training or 0.0, 1),
+        "training_cpu_s": result.seconds.training_cpu and round(result.seconds.training_cpu, 1),
+        "commit": result.system.commit,
+        "versions": dict(result.system.versions),
+    }
+
+
+def read(figures: Path) -> dict[str, Any]:
+    """Return raw figures."""
+    return read_figures(figures, FORMAT, VERSION, WRITER)
+
+
+Record = Mapping[str, Any]
+Runs = Mapping[tuple[str, str], Sequence[Record]]
+"""Records of runs by label and scenario."""
+
+
+def grouped(records: Iterable[Record]) -> Runs:
+    """Return records by label and scenario, in their own order."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        found.setdefault((record["label"], record["scenario"]), []).append(record)
+    return found
+
+
+def measure_of(records: Sequence[Record]) -> Measure:
+    """Return what the scores of records are."""
+    return NRR if NRR.key in records[0] else HINDSIGHT_RATIO
+
+
+def scores_of(records: Sequence[Record]) -> list[float]:
+    """Return the score of every seed."""
+    return [record[measure_of(records).key] for record in records]
+
+
+def mean_score(records: Sequence[Record]) -> Interval:
+    """Return the score over training seeds and layouts; of a rule, over layouts alone."""
+    key = f"{measure_of(records).key}_of_layouts"
+    return crossed_mean([one[key] for one in records], learns=learned(records))
+
+
+def learned(records: Sequence[Record]) -> bool:
+    """Return whether records are of a learner."""
+    return any(record["timesteps"] for record in records)
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+
+def write_page(raw: Mapping[str, Any], out: Path | None) -> Path:
+    """Write page and raw figures."""
+    folder, results = pages.places(out)
+    figures = results / "learned.json"
+    pages.write_json(figures, {"format": FORMAT, "version": VERSION, **raw})
+    return pages.write_page(
+        folder / "learning-pays.md", figures, "learning-pays.md.j2", **content(raw)
+    )
+
+
+def content(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the template shows: of raw figures, and of what rules reach on presets."""
+    found = grouped(raw["runs"])
+    still = regimes.read(pages.RESULTS / "regimes.json", regimes.REGIMES)
+    moving = regimes.read(pages.RESULTS / "headroom.json", regimes.ROOMS)
+    worlds = [_world(preset, found) for preset in PRESETS]
+    worlds = [world for world in worlds if world["rows"]]
+    return {
+        "close": [one.name for one in still if one.close_rules],
+        "apart": [one.name for one in still if not one.close_rules],
+        "rooms": [_room(one) for one in moving],
+        "still": [_in_short(one, found) for one in still],
+        "moving": [_in_short(one, found) for one in moving],
+        "worlds": worlds,
+        "gains": {world["name"]: world["gain"] for world in worlds if world["gain"]},
+        "sizes": _sizes(raw["sizes"]),
+        "missing": raw["missing"],
+        "warnings": raw["warnings"],
+        "several_commits": len({run["commit"] for run in raw["runs"]}) > 1,
+    }
+
+
+def name_of(label: str) -> str:
+    """Return what tables call a row."""
+    return NAMES.get(label) or title(label)
+
+
+def _room(room: HeadRoom) -> dict[str, Any]:
+    """Return what there is to gain in a world that moves, by names and ratios."""
+    names = {"simple": room.best_simple, "seeing": room.best_seeing, "knowing": room.best_knowing}
+    ratios = {f"{kind}_ratio": room.ratio[rule].mean for kind, rule in names.items()}
+    return {"name": room.name, "discriminates": room.discriminates} | names | ratios
+
+
+def _in_short(one: Regime | HeadRoom, found: Runs) -> list[str]:
+    """Return a row of the first table: a world, its best rules, and the best learner there."""
+    if isinstance(one, Regime):
+        scores = {name: result.mean for name, result in one.nrr.items() if name != "optimum"}
+        simple = _best({name: scores[name] for name in scores if name not in FULL_KNOWLEDGE})
+    else:
+        scores = {name: result.mean for name, result in one.ratio.items()}
+        simple = one.best_simple
+    rules = [f"{name}, {short(scores[name])}" for name in (simple, _best(scores))]
+    return [one.name, *rules, *_learner_cells(one.name, found)]
+
+
+def short(score: float) -> str:
+    """Return a score to three digits, and no 1.000 for what is below 1.
+
+    >>> short(0.98765), short(0.99996), short(1.0)
+    ('0.988', '> 0.999', '1.000')
+    """
+    return "> 0.999" if 0.9995 <= score < 1 else f"{score:.3f}"
+
+
+def _learner_cells(scenario: str, found: Runs) -> list[str]:
+    gain = _gain(scenario, found)
+    if not gain:
+        return [pages.MISSING] * 4
+    reached = f"{gain['learner']}, {short(gain['score'])}"
+    return [reached, *(gain[key] for key in ("budget", "simple", "best"))]
+
+
+def _gain(scenario: str, found: Runs) -> dict[str, Any]:
+    """Return what the best learner of a scenario reaches, and its distance to rules, in words.
+
+    All on the same slots; nothing where there is no learner, or no simple rule.
+    """
+    here = {label: records for (label, name), records in found.items() if name == scenario}
+    means = {label: mean_score(records).value for label, records in here.items()}
+    learners = {label: means[label] for label in here if learned(here[label])}
+    rules = {label: means[label] for label in here if not learned(here[label])}
+    known = PRESETS[scenario].simple if scenario in PRESETS else ()
+    simple = {label: rules[label] for label in known if label in rules}
+    if not (learners and simple):
+        return {}
+    learner = _best(learners)
+    records = here[learner]
+    seconds = cpu(records)
+    return {
+        "learner": name_of(learner),
+        "score": means[learner],
+        "budget": f"{records[0]['timesteps']:,} slots" + (f", {seconds} CPU s" if seconds else ""),
+        "simple": _against(means[learner], simple),
+        "best": _against(means[learner], rules),
+    }
+
+
+def _best(scores: Mapping[str, float]) -> str:
+    return max(scores, key=lambda label: scores[label])
+
+
+def _against(score: float, rules: Mapping[str, float]) -> str:
+    """Return by how much a score is above the best of some rules, two digits of it."""
+    best = _best(rules)
+    left = score - rules[best]
+    sign = "+" if left >= 0 else MINUS
+    return f"{sign}{digits(abs(left), 2).text} against {name_of(best)}"
+
+
+def cpu(records: Sequence[Record]) -> str:
+    """Return the mean processor time of training [s]; nothing where a run's is not known."""
+    times = [record.get("training_cpu_s") for record in records]
+    known = [time for time in times if time is not None]
+    return f"{np.mean(known):,.0f}" if len(known) == len(times) else ""
+
+
+def _world(preset: str, found: Runs) -> dict[str, Any]:
+    """Return a preset's table, what its scores are called, and the gain of its best learner."""
+    kind = PRESETS[preset]
+    labels = [label for label in (*kind.learners, *kind.rules) if (label, preset) in found]
+    rows = [_row(label, found[label, preset]) for label in labels]
+    measures = {measure_of(found[label, preset]).title for label in labels} or {""}
+    (measure,) = measures
+    return {
+        "name": preset,
+        "head": ["policy", measure, "before", "seeds", "slots", "CPU s", "knows"],
+        "rows": rows,
+        "gain": _gain(preset, found),
+    }
+
+
+def _row(label: str, records: Sequence[Record]) -> list[str]:
+    mean = mean_score(records)
+    shown = plus_minus(mean.value, mean.half)
+    if not learned(records):
+        return [f"*{name_of(label)}*", shown, "", "", "", "", knows(label)]
+    seeds = ", ".join(map(short, sorted(scores_of(records), reverse=True)))
+    before = short(float(np.mean([one["untrained"] for one in records])))
+    slots = f"{records[0]['timesteps']:,}"
+    told = knows(label) or "the observation, and a scalar reward"
+    return [name_of(label), shown, before, seeds, slots, cpu(records), told]
+
+
+def _sizes(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return a table for every preset whose models were measured with other numbers of devices."""
+    tables = []
+    for preset, sizes in SIZES.items():
+        here = [one for one in records if one["scenario"] == preset]
+        labels = dict.fromkeys(one["label"] for one in here)
+        rows = []
+        for label in labels:
+            cells = []
+            for size in sizes:
+                own = [one for one in here if (one["label"], one["devices"]) == (label, size)]
+                mean = mean_score(own) if own else None
+                cells.append(plus_minus(mean.value, mean.half) if mean else pages.MISSING)
+            rows.append([name_of(label), *cells])
+        if rows:
+            tables.append({"name": preset, "head": ["policy", *map(str, sizes)], "rows": rows})
+    return tables
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

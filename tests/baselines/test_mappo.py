@@ -1,0 +1,401 @@
+"""MAPPO: exact credit, ratios per device, exact resume, any N and M, a tiny world is learned."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+pytest.importorskip("stable_baselines3")
+
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from baselines import MAPPO
+from baselines.learners.mappo import WORST, generalised, saved
+from mec_bench import algorithm
+from mec_gym import ENV_ID, Scenario, Slot, Uniform, evaluate
+from mec_gym.envs.sb3 import make_sb3_vec_env, slots_of
+from mec_gym.evaluation import decide_with, episode_set, hindsight_ratio, nrr, slot_set
+from mec_gym.model.world import World
+
+STILL = Scenario(
+    n_devices=5,
+    n_servers=2,
+    noise_w=1e-6,
+    data_bits=Uniform(4e5, 1.2e6),
+    cycles=Uniform(5e8, 1.5e9),
+    server_frequency_hz=(4e9, 8e9),
+    name="still",
+)
+MOVING = Scenario.preset("crowd-30x4").replace(
+    n_devices=5, n_servers=2, server_positions="kmeans", server_frequency_hz=8e9, name="moving"
+)
+FORCED = STILL.replace(max_power_w=(0.5, 1.5, 1.5, 0.5, 1.5), name="forced")
+SCENARIOS = {one.name: one for one in (STILL, MOVING, FORCED)}
+QUICK: dict[str, Any] = {"batch_size": 12, "policy_kwargs": {"width": 8}, "seed": 0}
+ROLLOUT: dict[str, Any] = {"n_steps": 3, "gradient_steps": 2}
+
+
+def env_of(scenario: Scenario, copies: int = 3, steps: int = 7, **options: Any) -> Any:
+    return make_sb3_vec_env(scenario, n_envs=copies, seed=0, max_episode_steps=steps, **options)
+
+
+def model_of(scenario: Scenario = STILL, env: Any = None, **settings: Any) -> MAPPO:
+    return MAPPO(env=env or env_of(scenario), device="cpu", **(QUICK | settings))
+
+
+def shown(scenario: Scenario, batch: int = 3, seed: int = 0) -> Slot:
+    world = World(scenario, batch)
+    world.reset([np.random.default_rng([seed, index]) for index in range(batch)])
+    assert world.slot is not None
+    hosts = np.random.default_rng(seed).integers(0, 3, (batch, scenario.n_devices))
+    return world.slot.hosted(hosts if scenario.migrates else None)
+
+
+def legal_decisions(scenario: Scenario, batch: int = 3) -> Any:
+    drawn = np.random.default_rng(1).integers(0, 3, (batch, scenario.n_devices))
+    return np.where(~scenario.can_execute_locally & (drawn == 0), 1, drawn)
+
+
+def assert_same(first: MAPPO, second: MAPPO) -> None:
+    assert first.num_timesteps == second.num_timesteps
+    for name, weight in first.policy.state_dict().items():
+        assert torch.equal(weight, second.policy.state_dict()[name]), name
+
+
+# -- credit -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["still", "moving", "forced"])
+def test_difference_credit_is_the_objective_with_the_choice_replaced(name: str) -> None:
+    scenario = SCENARIOS[name]
+    slot, decisions = shown(scenario), legal_decisions(scenario)
+    found = saved(scenario, slot, decisions)
+    may = scenario.can_execute_locally
+    local = evaluate(scenario.replace(max_power_w=1.5), slot, np.zeros_like(decisions)).cost
+    for i in range(scenario.n_devices):
+        objectives = []
+        for choice in range(scenario.n_servers + 1):
+            other = decisions.copy()
+            other[:, i] = choice
+            legal = choice > 0 or may[i]
+            objectives.append(
+                evaluate(scenario, slot, other).objective if legal else np.full(3, np.inf)
+            )
+        table = np.stack(objectives, -1)
+        reference = table[:, :1] if may[i] else table.min(-1, keepdims=True)
+        expected = np.maximum((reference - table) / local[:, i : i + 1], -WORST)
+        np.testing.assert_allclose(found[:, i], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_absent_devices_have_no_credit_and_no_gradient() -> None:
+    slot, decisions = shown(STILL), legal_decisions(STILL)
+    gone = np.zeros(decisions.shape, dtype=bool)
+    gone[:, 2] = True
+    parted = Slot(
+        slot.gains, np.where(gone, 1e-30, slot.data_bits), np.where(gone, 1e-30, slot.cycles)
+    )
+    found = saved(STILL, parted, np.where(gone, 0, decisions))
+    assert not found[:, 2].any()
+    assert found[:, [0, 1, 3, 4]].any()
+    legal = model_of().policy.legal(parted)
+    assert legal[:, 2].sum() == 3  # local execution alone
+    assert legal[:, [0, 1, 3, 4]].all()
+
+
+def test_advantages_are_discounted_sums_of_what_was_not_expected() -> None:
+    rng = np.random.default_rng(0)
+    steps, copies, devices, gamma, lam = 6, 2, 3, 0.9, 0.7
+    rewards, values, nexts = rng.normal(size=(3, steps, copies, devices))
+    goes_on = rng.random((steps, copies)) < 0.7
+    found = generalised(rewards, values, nexts, goes_on, gamma, lam)
+    deltas = rewards + gamma * nexts - values
+    for t, b in itertools.product(range(steps), range(copies)):
+        total, weight = np.zeros(devices), 1.0
+        for later in range(t, steps):
+            total += weight * deltas[later, b]
+            weight *= gamma * lam * goes_on[later, b]
+        np.testing.assert_allclose(found[t, b], total, rtol=1e-12)
+
+
+@pytest.mark.parametrize("credit", ["difference", "team"])
+def test_an_episode_that_is_cut_off_goes_on_in_the_critics_eyes(credit: str) -> None:
+    """The slot after a time limit is valued as it would have been seen, not as the next episode."""
+    model = model_of(MOVING, env_of(MOVING, copies=2, steps=2), credit=credit, n_steps=4)
+    model.learn(6, log_interval=None)
+    ends = [step["ends"].all() for step in model._rollout]
+    assert ends == [False, True, False]
+    after = model._rollout[1]["after"]
+    assert np.abs(after).min() > 0.0
+    # The same slot, looked at with the memory of the episode that ended.
+    model._rollout[1]["after"] = after + 1.0
+    model._step()
+    stacked = {name: np.stack([one[name] for one in model._rollout]) for name in model._rollout[0]}
+    rewards = np.zeros(stacked["present"].shape)
+    with_more, _ = model._estimate(rewards, stacked)
+    model._rollout[1]["after"] = after
+    without, _ = model._estimate(rewards, stacked)
+    assert model._gamma == 0.97
+    np.testing.assert_allclose((with_more - without)[1], 0.97, rtol=1e-4)
+    assert not (with_more - without)[2:].any()
+
+
+def test_with_discount_0_the_gradient_is_that_of_the_expected_objective() -> None:
+    """The derivative of E[objective] by each device's probabilities, others as drawn."""
+    model = model_of(ent_coef=0.0, n_steps=2, gradient_steps=1)
+    model.learn(3, log_interval=None)
+    step = model._rollout[0]
+    stacked = {name: value[None] for name, value in step.items()}
+    targets, _ = model._targets(stacked)
+    logits = torch.tensor(step["log_p"], dtype=torch.float64, requires_grad=True)
+    (
+        (torch.log_softmax(logits, -1) - logits.detach()).exp() * torch.tensor(targets[0])
+    ).sum().backward()
+    wanted = torch.tensor(step["log_p"], dtype=torch.float64, requires_grad=True)
+    (torch.softmax(wanted, -1) * torch.tensor(step["saved"])).sum().backward()
+    assert wanted.grad is not None
+    assert logits.grad is not None
+    scale = (wanted.grad / logits.grad).median()
+    torch.testing.assert_close(logits.grad * scale, wanted.grad, rtol=1e-3, atol=1e-5)
+
+
+# -- ratios -----------------------------------------------------------------------------------
+
+
+def test_each_device_has_a_ratio_and_a_clip_of_its_own() -> None:
+    """A device far outside of the trust region learns nothing and stops no other from learning."""
+    model = model_of(ent_coef=0.0, n_steps=2)
+    model.learn(3, log_interval=None)
+    policy, step = model.policy, model._rollout[0]
+    flat = {name: step[name].reshape(-1, *step[name].shape[2:]) for name in ("links", "legal")}
+    with torch.no_grad():
+        now = policy.log_probabilities(*(policy.tensor(flat[n]) for n in ("links", "legal")))
+    chosen = np.zeros(now.shape, dtype=np.float32)
+    chosen[:, 1] = 1.0
+    far = now.numpy().copy()
+    far[0, 1] -= 1.0  # its ratio is e already, and its advantage positive
+    common = flat | {"targets": chosen, "returns": np.zeros(len(now), dtype=np.float32)}
+
+    def gradients(before: Any, rows: list[int]) -> list[Any]:
+        again = model_of(ent_coef=0.0, max_grad_norm=float("inf"))
+        again.policy.load_state_dict(policy.state_dict())
+        again._descend(common | {"log_p": before}, np.array(rows))
+        return [weight.grad for weight in again.policy.actor.parameters()]
+
+    for alone in gradients(far, [0]):
+        assert alone is None or not alone.any()
+    both, other = gradients(far, [0, 1]), gradients(far, [1])
+    assert any(one.any() for one in other)
+    for together, single in zip(both, other, strict=True):
+        torch.testing.assert_close(2.0 * together, single, rtol=1e-4, atol=1e-7)
+
+
+# -- exact resume -----------------------------------------------------------------------------
+
+
+class SavedAt(BaseCallback):
+    def __init__(self, step: int, path: Path) -> None:
+        super().__init__()
+        self.step, self.path = step, path
+
+    def _on_step(self) -> bool:
+        if self.n_calls == self.step:
+            self.model.save(self.path)
+        return True
+
+
+@pytest.mark.parametrize("credit", ["difference", "team"])
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("at", [2, 3, 8])
+def test_resumed_training_is_training_that_never_stopped(
+    at: int, name: str, credit: str, tmp_path: Path
+) -> None:
+    scenario, total = SCENARIOS[name], 36
+    whole = model_of(scenario, credit=credit, **ROLLOUT)
+    whole.learn(total, callback=SavedAt(at, tmp_path / "model"))
+    again = MAPPO.load(tmp_path / "model", env=env_of(scenario), device="cpu", force_reset=False)
+    assert again.num_timesteps == 3 * at
+    again.learn(total - again.num_timesteps, reset_num_timesteps=False)
+    assert_same(again, whole)
+    again.learn(9, reset_num_timesteps=False)
+    whole.learn(9, reset_num_timesteps=False)
+    assert_same(again, whole)
+
+
+def test_single_envs_and_the_native_batch_train_alike() -> None:
+    def single() -> Any:
+        made: Any = gym.make(ENV_ID, scenario=MOVING, max_episode_steps=7)
+        return made
+
+    both = [DummyVecEnv([single] * 3), env_of(MOVING)]
+    for env in both:
+        env.seed(0)
+    first, second = (model_of(MOVING, env, **ROLLOUT) for env in both)
+    for one in (first, second):
+        one.env.seed(5)
+        one.learn(18)
+    for name, weight in first.policy.state_dict().items():
+        torch.testing.assert_close(weight, second.policy.state_dict()[name])
+    slots = [slots_of(one.env) for one in (first, second)]
+    np.testing.assert_array_equal(slots[0].gains, slots[1].gains)
+    np.testing.assert_array_equal(slots[0].hosts, slots[1].hosts)
+
+
+def test_stale_channels_are_seen_and_true_ones_priced() -> None:
+    late = MOVING.replace(csi_delay_slots=2, fading="rayleigh")
+    model = model_of(late, n_steps=3)
+    model.learn(6, log_interval=None)
+    before = slots_of(model.env)
+    seen = model.policy.coder.decode(model._last_obs)
+    assert not np.allclose(before.gains, seen.gains, rtol=1e-3)
+    model._step()
+    step = model._rollout[-1]
+    np.testing.assert_array_equal(step["saved"], saved(late, before, step["decisions"]))
+
+
+# -- sizes, decisions -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_model_decides_for_any_number_of_devices_and_servers(name: str, tmp_path: Path) -> None:
+    scenario = SCENARIOS[name]
+    model = model_of(scenario, **ROLLOUT).learn(18)
+    model.save(tmp_path / "model")
+    for devices, servers in ((9, 2), (4, 3)):
+        other = scenario.replace(
+            n_devices=devices, n_servers=servers, server_frequency_hz=8e9, max_power_w=1.5
+        )
+        again = MAPPO.load(tmp_path / "model", env=env_of(other), device="cpu")
+        for key, weight in model.policy.state_dict().items():
+            assert torch.equal(weight, again.policy.state_dict()[key])
+        if other.dynamic:
+            ratio = hindsight_ratio(episode_set(other, n_episodes=2, n_slots=4), decide_with(again))
+            assert (ratio <= 1.0).all()
+        else:
+            found = nrr(slot_set(other, n_layouts=1, slots_per_layout=2), decide_with(again))
+            assert (found <= 1.0 + 1e-9).all()
+        again.learn(18)
+
+
+def test_decisions_follow_the_order_of_devices() -> None:
+    model = model_of().learn(30)
+    slot, order = shown(STILL), [3, 0, 4, 1, 2]
+    moved = Slot(slot.gains[:, order], slot.data_bits[:, order], slot.cycles[:, order])
+    encode = model.policy.coder.encode
+    decisions, _ = model.predict(encode(slot), deterministic=True)
+    others, _ = model.predict(encode(moved), deterministic=True)
+    np.testing.assert_array_equal(others, decisions[:, order])
+
+
+def test_the_state_of_predict_is_what_training_remembers() -> None:
+    model = model_of(MOVING, n_steps=50)
+    model.learn(3 * 9, log_interval=None)
+    state: Any = None
+    for step in model._rollout:
+        _, state = model.predict(step["observations"], state, step["starts"], deterministic=True)
+    np.testing.assert_array_equal(state, model._memory)
+    one, _ = model.predict(step["observations"][1], deterministic=True)
+    many, _ = model.predict(step["observations"], deterministic=True)
+    np.testing.assert_array_equal(one, many[1])
+    assert model_of().predict(env_of(STILL).reset(), deterministic=True)[1] is None
+
+
+def test_large_batches_are_decided_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(MOVING)
+    observations = env_of(MOVING, copies=7).reset()
+    whole = model.predict(observations, deterministic=True)
+    monkeypatch.setattr("baselines.learners.link_actor._PART", 25)
+    parts = model.predict(observations, deterministic=True)
+    for first, second in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_devices_that_must_offload_do() -> None:
+    model = model_of(FORCED)
+    with torch.no_grad():
+        model.policy.actor.home.bias += 50.0
+    for deterministic in (True, False):
+        decisions, _ = model.predict(env_of(FORCED, 40).reset(), deterministic=deterministic)
+        assert (decisions[:, [0, 3]] > 0).all()
+        assert not decisions[:, [1, 2, 4]].any()
+    model.learn(30)
+
+
+# -- learning ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_tiny_world_is_learned(seed: int) -> None:
+    model = MAPPO(
+        env=make_sb3_vec_env(STILL, n_envs=16, seed=seed), seed=seed, device="cpu", batch_size=80
+    )
+    slots = slot_set(STILL, own_layout=True, n_layouts=10, slots_per_layout=20, seed=1)
+    before = nrr(slots, decide_with(model)).mean()
+    model.learn(6_000, log_interval=None)
+    assert nrr(slots, decide_with(model)).mean() >= 0.99 > before
+
+
+def test_what_is_logged(tmp_path: Path) -> None:
+    model = model_of(MOVING, **ROLLOUT)
+    model.set_logger(configure(str(tmp_path), ["csv"]))
+    model.learn(36, log_interval=18)
+    model.logger.close()
+    names = (tmp_path / "progress.csv").read_text().splitlines()[0].split(",")
+    wanted = {"entropy", "approx_kl", "clip_fraction", "explained_variance", "learning_rate"}
+    assert {f"train/{name}" for name in wanted} <= set(names)
+    assert {"mec/objective", "mec/latency_s", "mec/energy_j", "mec/migrations"} <= set(names)
+
+
+def test_names_of_the_command() -> None:
+    assert algorithm("mappo").build(env_of(STILL), seed=0, device="cpu").credit == "difference"
+    assert algorithm("mappo:team").build(env_of(STILL), seed=0, device="cpu").credit == "team"
+
+
+# -- refusals ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"credit": "global"}, "credit must be one of"),
+        ({"gamma": 1.5}, "gamma"),
+        ({"n_steps": 0}, "n_steps"),
+        ({"gradient_steps": 0}, "gradient_steps"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"clip_range": 0.0}, "clip_range"),
+        ({"ent_coef": -1.0}, "ent_coef"),
+        ({"gae_lambda": 2.0}, "gae_lambda"),
+        ({"policy": "MlpPolicy"}, "LinkActorPolicy"),
+        ({"policy_kwargs": {"widht": 8}}, "did you mean 'width'"),
+        ({"policy_kwargs": {"width": 0}}, "width"),
+    ],
+)
+def test_bad_arguments_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        model_of(**settings)
+
+
+def test_other_worlds_and_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="env is needed"):
+        MAPPO()
+    with pytest.raises(TypeError, match="assignments"):
+        model_of(env=env_of(STILL, scores=True))
+    with pytest.raises(ValueError, match="norm_obs"):
+        model_of(env=VecNormalize(env_of(STILL)))
+    model = model_of()
+    model.save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"dynamic=False.*dynamic=True"):
+        MAPPO.load(tmp_path / "model", env=env_of(MOVING))
+    with pytest.raises(ValueError, match=r"N=5.*N=6"):
+        model.set_env(env_of(STILL.replace(n_devices=6)))
+    PPO("MlpPolicy", env_of(STILL), n_steps=2, batch_size=2, device="cpu").save(tmp_path / "ppo")
+    with pytest.raises(ValueError, match="not a MAPPO model"):
+        MAPPO.load(tmp_path / "ppo")

@@ -1,0 +1,180 @@
+"""The page of learners and README say what the figures bear, and no more."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("stable_baselines3")
+
+from mec_bench import compare
+from mec_bench.results import EXAMPLE, HINDSIGHT_RATIO, NRR
+from mec_bench.tables import score_sheet
+from mec_gym import Scenario
+from reproduction import learned, pages
+from reproduction.learned import Learner, Worlds
+
+SMALL = Worlds(
+    slots={"paper-30x2": 32},
+    learners={"ac": Learner(seeds=2, arguments={"batch_size": 16})},
+    simple=("local",),
+    others=("greedy",),
+)
+CROWD = Worlds(slots={"crowd-30x4": 32}, learners={}, simple=("local",), others=())
+
+
+def main(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> int:
+    places = ("--runs", folder / "runs", "--out", folder / "out")
+    monkeypatch.setattr(sys, "argv", ["learned.py", *map(str, places), "--jobs", "1", *options])
+    return learned.main()
+
+
+def plan(monkeypatch: pytest.MonkeyPatch, **presets: Worlds) -> None:
+    found = {name.replace("_", "-"): kind for name, kind in presets.items()}
+    monkeypatch.setattr(learned, "PRESETS", found)
+    monkeypatch.setattr(learned.runs, "__defaults__", (found,))
+
+
+def test_a_plan_is_trained_in_parts_and_its_page_is_that_of_its_figures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plan(monkeypatch, paper_30x2=SMALL)
+    figures, page = tmp_path / "out/learned.json", tmp_path / "out/learning-pays.md"
+    assert main(monkeypatch, tmp_path, "--only", "paper-30x2", "--algos", "local", "greedy") == 0
+    assert learned.read(figures)["missing"] == 2
+    assert "- 2 runs of the plan are not in these tables." in page.read_text()
+    assert main(monkeypatch, tmp_path, "--only", "paper-30x2") == 0
+    raw = learned.read(figures)
+    assert raw["missing"] == 0
+    assert [(one["label"], one["seed"]) for one in raw["runs"]] == [
+        *(("ac", 0), ("ac", 1), ("local", 0), ("greedy", 0))
+    ]
+    assert all(one["training_cpu_s"] is not None for one in raw["runs"] if one["label"] == "ac")
+    text, made = page.read_text(), figures.stat().st_mtime_ns
+    assert "| AC | " in text
+    assert "*greedy*" in text
+    done = [file.stat().st_mtime_ns for file in sorted((tmp_path / "runs").rglob("result.json"))]
+    assert main(monkeypatch, tmp_path, "--only", "paper-30x2") == 0  # nothing is trained again
+    again = [file.stat().st_mtime_ns for file in sorted((tmp_path / "runs").rglob("result.json"))]
+    assert again == done
+    assert figures.stat().st_mtime_ns > made
+    page.unlink()
+    assert main(monkeypatch, tmp_path, "--raw", str(figures)) == 0
+    assert page.read_text() == text
+
+
+@pytest.mark.slow
+def test_rules_are_measured_with_numbers_of_devices_beside_the_presets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plan(monkeypatch, crowd_30x4=CROWD)
+    monkeypatch.setattr(learned, "SIZES", {"crowd-30x4": (5,)})
+    assert main(monkeypatch, tmp_path, "--only", "crowd-30x4") == 0
+    (record,) = learned.read(tmp_path / "out/learned.json")["sizes"]
+    assert (record["label"], record["scenario"], record["devices"]) == ("local", "crowd-30x4", 5)
+    assert "## Other numbers of devices" in (tmp_path / "out/learning-pays.md").read_text()
+    assert learned.resizings(["crowd-30x4"], tmp_path / "runs") == []
+
+
+def test_no_runs_are_no_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ValueError, match="holds no results to show; `make learned` trains"):
+        learned.collected(tmp_path)
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(SystemExit):
+        main(monkeypatch, tmp_path / "taken")
+    assert "must be a folder" in capsys.readouterr().err
+
+
+def test_another_number_of_devices_leaves_each_as_much_of_the_servers() -> None:
+    crowd = Scenario.preset("crowd-200x10")
+    for size in (50, 800):
+        other = learned.resized(crowd, size)
+        assert other.n_devices == size
+        np.testing.assert_allclose(
+            other.server_frequencies_hz / size, crowd.server_frequencies_hz / crowd.n_devices
+        )
+
+
+def record(label: str, scores: list[float], key: str = NRR.key, **fields: Any) -> dict[str, Any]:
+    usual = {"scenario": "paper-30x2", "seed": 0, "timesteps": 0, "training_cpu_s": None}
+    score = {key: float(np.mean(scores)), f"{key}_of_layouts": scores}
+    return {"label": label, "untrained": 0.5, "commit": None} | usual | score | fields
+
+
+def test_a_learner_is_compared_with_the_best_rules_on_its_own_slots() -> None:
+    runs = learned.grouped(
+        [
+            record("ac", [0.9, 0.92], timesteps=3000, training_cpu_s=7.4),
+            record("ac", [0.94, 0.96], timesteps=3000, seed=1, training_cpu_s=8.4),
+            record("dirs", [0.5, 0.5], timesteps=3000),
+            record("local", [0.4, 0.4]),
+            record("posted-prices", [0.9, 0.9]),
+            record("greedy", [0.95, 0.95]),
+        ]
+    )
+    gain = learned._gain("paper-30x2", runs)
+    assert gain["learner"] == "AC"
+    assert gain["budget"] == "3,000 slots, 8 CPU s"
+    assert gain["simple"] == "+0.030 against posted prices"
+    assert gain["best"] == "−0.020 against greedy"
+    assert learned._gain("unequal-200x10", runs) == {}
+    row = learned._row("ac", runs["ac", "paper-30x2"])
+    assert row[3] == "0.950, 0.910"  # every seed, the best first
+
+
+def test_a_record_bears_the_score_under_its_own_name() -> None:
+    kept = learned.record_of(EXAMPLE)
+    assert learned.measure_of([kept]) is NRR
+    assert learned.mean_score([kept]).value == pytest.approx(0.75)
+    moving = [record("stays", [0.8, 0.9], HINDSIGHT_RATIO.key)]
+    assert learned.measure_of(moving) is HINDSIGHT_RATIO
+    assert learned.mean_score(moving).value == pytest.approx(0.85)
+
+
+def test_results_of_several_commits_are_said_to_agree_in_law_only() -> None:
+    kept = learned.record_of(EXAMPLE) | {"scenario": "paper-30x2", "label": "local"}
+    for commits, said in ((["a"], False), (["a", "b"], True)):
+        runs = [kept | {"commit": commit} for commit in commits]
+        raw = {"runs": runs, "sizes": [], "missing": 0, "warnings": []}
+        page = pages.render("learning-pays.md.j2", raw="learned.json", **learned.content(raw))
+        assert ("agree in law, not run by run" in page) is said
+
+
+def test_the_page_in_docs_is_that_of_the_raw_figures() -> None:
+    raw = learned.read(pages.RESULTS / "learned.json")
+    link = "../reproduction/results/learned.json"
+    page = pages.render("learning-pays.md.j2", raw=link, **learned.content(raw))
+    assert (pages.DOCS / "learning-pays.md").read_text(encoding="utf-8") == page
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_table_of_one_map_says_so(own: bool) -> None:
+    result = replace(EXAMPLE, evaluation=replace(EXAMPLE.evaluation, own_layout=own))
+    notes = " ".join(score_sheet(compare([result]).tables[0]).notes)
+    assert ("say nothing about others" in notes) is own
+
+
+@pytest.fixture(scope="module")
+def seeds_on_unequal() -> dict[str, list[float]]:
+    runs = json.loads((pages.RESULTS / "learned.json").read_text())["runs"]
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        if run["scenario"] == "unequal-200x10":
+            found.setdefault(run["label"], []).append(run["nrr"])
+    return found
+
+
+@pytest.mark.parametrize("label", ["ac", "ddpg", "maddpg", "examples.cross_entropy:CrossEntropy"])
+def test_pages_are_right_that_staying_local_beats_them(
+    seeds_on_unequal: dict[str, list[float]], label: str
+) -> None:
+    (local,) = seeds_on_unequal["local"]
+    assert max(seeds_on_unequal[label]) < local
