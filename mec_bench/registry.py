@@ -273,6 +273,12 @@ _LEARNERS = {
         "labels of a search that prices decisions by the model",
         _options("paper"),
     ),
+    "dirs:by-device": _Entry(
+        "DIRS, search device by device, loss of the vote",
+        "dirs_agents:DIRS",
+        "labels of a search that prices every device's change by the model",
+        _options("by-device"),
+    ),
     "dirs:ensemble": _Entry(
         "DIRS, optimal labels, loss of the vote",
         "dirs_agents:DIRS",
