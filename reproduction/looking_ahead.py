@@ -59,6 +59,15 @@ def main() -> None:
                     print(name, forecast, seed, figures["ratio"], figures["sizes"], flush=True)
 
 
+def rows(results: Path) -> list[tuple[str, str, float, int]]:
+    """Return scenario, forecast, mean hindsight ratio and number of seeds of what is measured."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for file in sorted((results / "looking-ahead").glob("*.json")):
+        figures = read_object(file)
+        found.setdefault((figures["scenario"], figures["forecast"]), []).append(figures["ratio"])
+    return [(*key, float(np.mean(ratios)), len(ratios)) for key, ratios in found.items()]
+
+
 def measured(name: str, forecast: str, seed: int, n_episodes: int) -> dict[str, Any]:
     """Return the mean hindsight ratios of one training, and what it took."""
     scenario = Scenario.preset(name)
