@@ -17,6 +17,7 @@ from benchmarks import (
     harness,
     learning,
     maddpg,
+    mappo,
     moving,
     scaling,
     solvers,
@@ -41,6 +42,7 @@ SUITES = {
     "search": learning.search,
     "actor-critic": actor_critic.actor_critic,
     "maddpg": maddpg.gradient_step,
+    "mappo": mappo.mappo,
     "harness": harness.overhead,
     "matrix": harness.jobs,
 }

@@ -58,6 +58,9 @@ class DIRS(OffloadingAlgorithm):
     demonstration_population, demonstration_generations, demonstration_beta : int, int, float
         P, G_max and β, "small", of the demonstrations' :class:`LevySearch`, where the paper prints
         no numbers.
+    demonstration_start : {"ensemble", "best-gain"}
+        Where that search begins: the decision of the untrained agents, as Algorithm 4's input has
+        it, or each device's server of the best gain.
     hindsight_episodes : int
         Episodes of 100 slots that "hindsight" looks back on at a time.
     own_rounds, lesson_steps : int
@@ -90,6 +93,8 @@ class DIRS(OffloadingAlgorithm):
     threshold, step_scale, allocation : float, float, str
         Of both searches: th of eq. (22); η of eq. (18); whether they price decisions with the
         optimal f and p, "exact", or search those, too, as the vector (19) has it, "levy".
+    crossover, signed, flight_scale, selection : str, bool, float, str
+        Of both searches, readings of eqs. (20), (22) and (23): see :class:`LevySearch`.
     epsilon : float, [1]
         Probability of a random choice in "epsilon-greedy".
     policy_kwargs : dict, optional
@@ -130,6 +135,7 @@ class DIRS(OffloadingAlgorithm):
         demonstration_population: int = DEMONSTRATION_SEARCH.population,
         demonstration_generations: int = DEMONSTRATION_SEARCH.generations,
         demonstration_beta: float = DEMONSTRATION_SEARCH.beta,
+        demonstration_start: str = "ensemble",
         hindsight_episodes: int = 8,
         own_rounds: int = 3,
         lesson_steps: int = 1000,
@@ -151,6 +157,10 @@ class DIRS(OffloadingAlgorithm):
         threshold: float = LevySearch.threshold,
         step_scale: float = LevySearch.step_scale,
         allocation: str = LevySearch.allocation,
+        crossover: str = LevySearch.crossover,
+        signed: bool = LevySearch.signed,
+        flight_scale: float = LevySearch.flight_scale,
+        selection: str = LevySearch.selection,
         epsilon: float = 0.1,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
@@ -178,6 +188,7 @@ class DIRS(OffloadingAlgorithm):
         self.demonstration_population = demonstration_population
         self.demonstration_generations = demonstration_generations
         self.demonstration_beta = demonstration_beta
+        self.demonstration_start = demonstration_start
         self.hindsight_episodes = hindsight_episodes
         self.own_rounds, self.lesson_steps = own_rounds, lesson_steps
         self.buffer_size, self.batch_size = buffer_size, batch_size
@@ -192,6 +203,8 @@ class DIRS(OffloadingAlgorithm):
         self.population, self.generations, self.beta = population, generations, beta
         self.threshold, self.step_scale = threshold, step_scale
         self.allocation, self.epsilon = allocation, epsilon
+        self.crossover, self.selection = crossover, selection
+        self.signed, self.flight_scale = require_bool("signed", signed), flight_scale
         self.stats_window_size = stats_window_size
         check_hyperparameters(self)
         self.pretrained = False

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dirs_agents.labels import REFINEMENTS, SOURCES
+from dirs_agents.labels import REFINEMENTS, SOURCES, STARTS
 from dirs_agents.levy_search import LevySearch
 from dirs_agents.losses import LOSSES
 from dirs_agents.policies import VotingPolicy
@@ -26,8 +26,12 @@ _NUMBERS = {
     "epsilon": "[0, 1]",
 }
 
-_OWN, _SHARED = ("population", "generations", "beta"), ("threshold", "step_scale")
+_OWN = ("population", "generations", "beta")
+_SHARED = ("threshold", "step_scale", "flight_scale")
 """Numbers of a search, which looks at them itself; the demonstrations' search has its own first."""
+
+_READINGS = ("allocation", "crossover", "signed", "selection")
+"""What else both searches share."""
 
 _SEARCHED = (*_OWN, *(f"demonstration_{name}" for name in _OWN), *_SHARED)
 
@@ -35,6 +39,7 @@ _SEARCHED = (*_OWN, *(f"demonstration_{name}" for name in _OWN), *_SHARED)
 def check_hyperparameters(model: Any) -> None:
     """Raise ``ValueError`` for a hyper-parameter no training could use; make NumPy's Python's."""
     require_choice("demonstrations", model.demonstrations, SOURCES)
+    require_choice("demonstration_start", model.demonstration_start, STARTS)
     require_choice("refinement", model.refinement, REFINEMENTS)
     if model.loss is not None:
         require_choice("loss", model.loss, LOSSES)
@@ -99,9 +104,9 @@ def demonstration_search(model: Any) -> LevySearch:
 
 def _search(model: Any, prefix: str, method: str = "levy") -> LevySearch:
     own = {name: getattr(model, prefix + name) for name in _OWN}
-    shared = {name: getattr(model, name) for name in _SHARED}
+    shared = {name: getattr(model, name) for name in (*_SHARED, *_READINGS)}
     try:
-        return LevySearch(method=method, allocation=model.allocation, **own, **shared)
+        return LevySearch(method=method, **own, **shared)
     except ValueError as error:  # its message begins with its own name of what is wrong
         raise ValueError(f"{prefix}{error}") from None
 
@@ -111,6 +116,7 @@ def demonstration_settings(model: Any) -> dict[str, Any]:
     settings = {name: getattr(model, name) for name in ("demonstrations", "n_demonstrations")}
     if model.demonstrations == "levy":
         settings |= asdict(demonstration_search(model))
+        settings["demonstration_start"] = model.demonstration_start
     if model.demonstrations == "hindsight":
         names = ("hindsight_episodes", "own_rounds", "lesson_steps")
         settings |= {name: getattr(model, name) for name in names}
@@ -120,6 +126,13 @@ def demonstration_settings(model: Any) -> dict[str, Any]:
 _OPTIONS: dict[str, dict[str, Any]] = {
     # Every default is the paper's where it prints one.
     "paper": {"policy": "EnsemblePolicy"},
+    # Every part of the paper, the i of eq. (23) read as the device, and taught the vote.
+    "by-device": {
+        "policy": "EnsemblePolicy",
+        "demonstration_start": "best-gain",
+        "selection": "device",
+        "loss": "vote",
+    },
     # The paper's agents with exact demonstrations and labels, taught the vote they take part in.
     "ensemble": {
         "policy": "EnsemblePolicy",
@@ -162,10 +175,11 @@ def options(name: str, **changes: Any) -> dict[str, Any]:
 
     Parameters
     ----------
-    name : {"paper", "ensemble", "prices", "hindsight"}
-        The paper's own; the paper's agents with optimal demonstrations and labels and the loss of
-        the vote; price-posting agents, for tasks that differ, layouts that change and any N; the
-        same that look ahead, for worlds in which decisions last.
+    name : {"paper", "by-device", "ensemble", "prices", "hindsight"}
+        The paper's own; the same with a search that keeps what pays device by device and the loss
+        of the vote; the paper's agents with optimal demonstrations and labels and the loss of the
+        vote; price-posting agents, for tasks that differ, layouts that change and any N; the same
+        that look ahead, for worlds in which decisions last.
     **changes
         Arguments that replace or add to them.
 

@@ -14,6 +14,8 @@ from mec_gym import ENV_ID, Scenario, Slot, solve
 from mec_gym.optimum import load_problems, tolled_problems, with_toll
 
 SOURCES = ("levy", "exhaustive", "optimal", "hindsight", "none")
+STARTS = ("ensemble", "best-gain")
+"""Where the demonstrations' search begins: at the untrained agents' decision, or at best gains."""
 REFINEMENTS = ("levy", "classic-levy", "epsilon-greedy", "none", "optimal")
 
 DEMONSTRATION_SEARCH = LevySearch(population=5, generations=1000, beta=0.5)

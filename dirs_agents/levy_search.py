@@ -19,13 +19,14 @@ from mec_gym import Scenario, Slot
 from mec_gym.allocation_search import FractionProblem
 from mec_gym.levy import LevyTail, levy_steps
 from mec_gym.optimum import LoadProblems, load_problems
-from mec_gym.validation import require_choice, require_integer, require_number
+from mec_gym.validation import require_bool, require_choice, require_integer, require_number
 
 METHODS = ("levy", "classic-levy")
 ALLOCATIONS = ("exact", "levy")
 """How a search prices decisions: with optimal f and p, or with those it searches, too."""
 MUTATIONS = ("h", "shuffled")
 CROSSOVERS = ("device", "shared", "member", "none")
+SELECTIONS = ("whole", "device")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,16 @@ class LevySearch:
         What i and d_i of eq. (22) are. Each device of a candidate comes from the mutant or from the
         old decision, by a step of its own or by the one of eq. (20), "shared"; the whole mutant
         becomes the candidate by one step; or eq. (22) is left out, and it always does.
+    signed : bool
+        Whether eqs. (20) and (22) compare d, as they are printed, and not \|d\|: half as many steps
+        exceed a threshold. "levy" alone has it, as the next two.
+    flight_scale : float, [1]
+        What eqs. (20) and (22) multiply d by; the paper prints no scale. At β = 1.5 four steps in
+        five are longer than 0.2, so that β alone hardly makes the search local.
+    selection : {"whole", "device"}
+        What survives, eq. (23): a candidate that is better as a whole; or, of its changes, those
+        that pay. They are made one device after another, the best at the loads reached first, as
+        long as one lowers the objective, which is exact: only for ``allocation="exact"``.
 
     Examples
     --------
@@ -72,16 +83,27 @@ class LevySearch:
     allocation: str = "exact"
     mutation: str = "h"
     crossover: str = "device"
+    signed: bool = False
+    flight_scale: float = 1.0
+    selection: str = "whole"
 
     def __post_init__(self) -> None:
         require_choice("method", self.method, METHODS)
         require_choice("allocation", self.allocation, ALLOCATIONS)
         require_choice("mutation", self.mutation, MUTATIONS)
         require_choice("crossover", self.crossover, CROSSOVERS)
+        require_choice("selection", self.selection, SELECTIONS)
+        require_bool("signed", self.signed)
+        if self.selection == "device" and self.allocation != "exact":
+            raise ValueError(
+                'selection must be "whole" where f and p are searched, since what one device '
+                f'changes is known only for the optimal ones; got "device" with '
+                f"allocation={self.allocation!r}."
+            )
         for name in ("population", "generations"):
             require_integer(name, getattr(self, name), 1)
         require_number("beta", self.beta, "(0, 2)")
-        for name in ("threshold", "step_scale"):
+        for name in ("threshold", "step_scale", "flight_scale"):
             require_number(name, getattr(self, name), "(0, inf)")
 
 
@@ -92,7 +114,7 @@ class Refined:
     assignment: NDArray[np.int64]  # (B, N): a*, the best decision found in each slot
     objective: NDArray[np.float64]  # (B,): its Σ Φ_i under the optimal allocation
     history: NDArray[np.float64]  # (G + 1, B): best fitness so far, with the searched f and p
-    evaluations: int  # how many candidates were priced in each slot
+    evaluations: int  # how many whole candidates were priced in each slot
 
 
 def levy_search(
@@ -119,9 +141,10 @@ def levy_search(
 
     Notes
     -----
-    Open points of the paper, and what stands here: the magnitude of the draws d counts; h_{i,a_i}
-    of a local device is the average share 1/(M+1). The index i of eq. (20) is read as the device,
-    that of eq. (23) as the member of the population, whose whole decision has an objective; that
+    Open points of the paper, and what stands here: the magnitude of the draws d counts, as it is,
+    unless `signed` and `flight_scale` say otherwise; h_{i,a_i} of a local device is the average
+    share 1/(M+1). The index i of eq. (20) is read as the device, that of eq. (23) as the member of
+    the population, whose whole decision has an objective, unless `selection` says otherwise; that
     of eq. (22), between them, as the device, and its draw as another than that of eq. (20), unless
     `crossover` says otherwise: decision 9 of ``docs/decisions``. As mutation and crossover compare
     steps with thresholds only, they are drawn by the probability that a step exceeds them
@@ -264,7 +287,7 @@ class _HMutation(_Search):
 
     def __init__(self, scenario: Scenario, slots: Slot, *args: Any) -> None:
         super().__init__(scenario, slots, *args)
-        self._tail = LevyTail(self.settings.beta)
+        self._tail = LevyTail(self.settings.beta, signed=self.settings.signed)
         shares = slots.gains / slots.gains.sum(axis=-1, keepdims=True)
         local = np.full((*shares.shape[:-1], 1), 1.0 / self.n_choices)
         with np.errstate(divide="ignore"):
@@ -280,8 +303,8 @@ class _HMutation(_Search):
         everywhere = np.ones(self.fitness.shape, dtype=bool)
         self._log_share = self._log_shares_of(everywhere).reshape(self.assignment.shape)
         # γ, eq. (21), from near 2 down. It is 0 in the last generation, which changes nothing.
-        generations = self.settings.generations
-        self._weights = [2.0 - 2.0 * one / generations for one in range(1, generations)]
+        generations, scale = self.settings.generations, self.settings.flight_scale
+        self._weights = [scale * (2.0 - 2.0 * one / generations) for one in range(1, generations)]
         thresholds = [math.log(self.settings.threshold / weight) for weight in self._weights]
         self._crossings = self._tail.of_log(np.array(thresholds)).tolist()
 
@@ -302,6 +325,8 @@ class _HMutation(_Search):
         candidate = self.assignment.copy()
         candidate.reshape(-1)[places] = self.random_choices(len(places))
         candidate = self.legal(candidate)
+        if self.settings.selection == "device":
+            candidate = self._problems.improved(self.assignment, candidate)
         better = self.select(candidate, self.moved_fractions(candidate, crossed))
         if better.any():
             self._log_share[better] = self._log_shares_of(better)

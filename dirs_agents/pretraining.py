@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from dirs_agents.foresight import (
 )
 from dirs_agents.hyperparameters import demonstration_search, demonstration_settings
 from dirs_agents.labels import demonstrate, demonstration_slots, part_size
+from mec_gym import Slot
 
 
 class Pretraining:
@@ -82,7 +84,7 @@ class Pretraining:
             observation=model.observation_kind,
         )
         # All at once: the last bits of scores may depend on what is scored beside them.
-        start, _ = model._decide(observations)
+        start = begun_at(model, observations, slots)
         search = demonstration_search(model)
         size = part_size(model.scenario, model.demonstrations, search)
         while (done := model.replay_buffer.size) < model.n_demonstrations:
@@ -162,6 +164,14 @@ class Pretraining:
         self._seed, self._settings = state["seed"], state["settings"]
         self._steps = state["steps"]
         self._lessons = state["lessons"]
+
+
+def begun_at(model: Any, observations: NDArray[np.float32], slots: Slot) -> NDArray[np.int64]:
+    """Return where the demonstrations' search begins in each slot, shape (B, N)."""
+    if model.demonstration_start == "best-gain":
+        return np.asarray(1 + slots.gains.argmax(axis=-1))
+    decisions, _ = model._decide(observations)
+    return np.asarray(decisions)
 
 
 _STEPS = 25

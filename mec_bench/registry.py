@@ -251,6 +251,10 @@ def _options(name: str) -> Callable[[], Mapping[str, Any]]:
 
 
 _REWARD = "the observation, and a scalar reward"
+_LINKS = (
+    "what the observation's entries mean, speeds of servers and devices, that costs add up over "
+    "devices and servers' loads, and a scalar reward"
+)
 _WHOLE_SLOT = "the whole slot: all gains, tasks and servers"
 _NEAREST = "each device its distances to the servers"
 _GAINS = "each device its own gains"
@@ -268,6 +272,12 @@ _LEARNERS = {
         "dirs_agents:DIRS",
         "labels of a search that prices decisions by the model",
         _options("paper"),
+    ),
+    "dirs:by-device": _Entry(
+        "DIRS, search device by device, loss of the vote",
+        "dirs_agents:DIRS",
+        "labels of a search that prices every device's change by the model",
+        _options("by-device"),
     ),
     "dirs:ensemble": _Entry(
         "DIRS, optimal labels, loss of the vote",
@@ -291,9 +301,9 @@ _LEARNERS = {
     # One gradient step sees as many slots whatever the copies; 16 are several times faster.
     "ac": _Entry("AC", "ActorCritic", _REWARD, n_envs=16),
     "ac:links": _Entry(
-        "AC, one network for all links, too",
+        "AC, one network for all links",
         "ActorCritic",
-        "the observation, which of its entries make a link, and a scalar reward",
+        _LINKS,
         lambda: dict(_imported("baselines.learners.actor_critic:LINKS")),
         n_envs=16,
     ),
@@ -312,7 +322,21 @@ _LEARNERS = {
         n_envs=16,
     ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),
+    "ddpg:links": _Entry(
+        "DDPG, one network for all links",
+        "DDPG",
+        _LINKS,
+        lambda: dict(_imported("baselines.learners.ddpg:LINKS")),
+        n_envs=16,
+    ),
     "maddpg": _Entry("MADDPG", "MADDPG", _REWARD),
+    "maddpg:links": _Entry(
+        "MADDPG, one network for all links",
+        "MADDPG",
+        f"{_LINKS}; when it decides, each server its own column",
+        lambda: dict(_imported("baselines.learners.maddpg:LINKS")),
+        n_envs=16,
+    ),
     "droo": _Entry("DROO", "DROO", _PRICES, n_envs=16),
     "droo:links": _Entry(
         "DROO, one network for all links",

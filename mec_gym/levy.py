@@ -56,23 +56,26 @@ class LevyTail:
     probability takes one uniform number and a look into a table, not two normal numbers and a
     power. P(\|d\| > x) = E_v[erfc(x v^(1/β) / (σ_u √2))] over a half-normal v, by quadrature at
     2,048 places of ln x and linear between them: within 2e-4 of the law of :func:`levy_steps`.
+    `signed` is P(d > x) instead: half of it, as the steps are symmetric about 0.
     """
 
-    def __init__(self, beta: float) -> None:
+    def __init__(self, beta: float, *, signed: bool = False) -> None:
         mantegna_sigma(beta)  # refuses what the steps refuse
         self.beta = beta
         # |d| spreads over more decades the smaller β is.
         self._start = math.log(1e-6) / min(1.0, beta)
         self._per_neper = (_PLACES - 1) / (math.log(1e8) / min(1.0, beta) - self._start)
-        self._table, self._rise = _tail_table(beta, self._start, self._per_neper)
+        table, rise = _tail_table(beta, self._start, self._per_neper)
+        share = np.float32(0.5 if signed else 1.0)
+        self._table, self._rise = table * share, rise * share
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """Return ``P(|d| > x)`` for x > 0 of any shape."""
+        """Return the probability for x > 0 of any shape."""
         with np.errstate(divide="ignore"):
             return np.asarray(self.of_log(np.log(x, dtype=np.float64)))
 
     def of_log(self, log_x: NDArray[Any]) -> NDArray[Any]:
-        """Return ``P(|d| > x)`` where ln x is at hand, in its shape and dtype."""
+        """Return the probability where ln x is at hand, in its shape and dtype."""
         place = np.asarray((log_x - self._start) * self._per_neper)
         np.maximum(place, 0.0, out=place)  # np.clip costs more where there are few
         np.minimum(place, _PLACES - 1.0, out=place)

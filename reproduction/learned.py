@@ -119,7 +119,7 @@ MOVING = Worlds(
         "mappo:team": Learner(seeds=10, any_size=True),
         "dirs:hindsight": Learner(seeds=10, slots=2000, any_size=True),
         "dirs:prices": Learner(slots=2000, any_size=True),
-        "ac:links": Learner(arguments={"gamma": 0.9}),
+        "ac:links": Learner(),
     },
     simple=("local", "blind", "never-move", "stays"),
     others=("ski-rental", "smoothed", "by-class", "measured-speed", "forecast"),

@@ -122,7 +122,10 @@ def _bits(assignments: NDArray[np.int64], n_servers: int) -> NDArray[np.bool_]:
 
 
 def losses(*, seed: int, slots: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every agent's loss per device [nat], without its λ1 term, over gradient steps."""
+    """Return losses per device [nat], without their λ1 term, over gradient steps.
+
+    L_D + λ2 L_A of every agent, and L_D alone, the mean of all agents.
+    """
     model = build(seed, arguments, timesteps=slots)
     writer = _Losses(model.scenario.n_devices)
     model.set_logger(Logger(None, [writer]))
@@ -130,17 +133,21 @@ def losses(*, seed: int, slots: int, arguments: Mapping[str, Any]) -> dict[str, 
     pretraining = len(writer.points)
     model.learn(slots, log_interval=model.train_interval, reset_num_timesteps=False)
     # mec_10 comes after mec_2.
-    names = {name for point in writer.points for name in point}
+    names = {name for point in writer.points for name in point} - {_L_D}
     agents = sorted(names, key=lambda name: (len(name), name))
     return {
         "steps": writer.steps,
         "losses": [[rounded(point[name]) for point in writer.points] for name in agents],
+        "demonstrations": [rounded(point[_L_D]) for point in writer.points],
         "pretraining": pretraining,
     }
 
 
+_L_D = "demonstration_loss"
+
+
 class _Losses(KVWriter):
-    """Keeps the losses of agents that a model logs."""
+    """Keeps the losses of agents, and of demonstrations, that a model logs."""
 
     def __init__(self, n_devices: int) -> None:
         self.points: list[dict[str, float]] = []
@@ -158,7 +165,7 @@ class _Losses(KVWriter):
         found = {
             key.split("/")[1]: float(value) / self._n_devices
             for key, value in key_values.items()
-            if "/loss_mec_" in key
+            if "/loss_mec_" in key or key.endswith(f"/{_L_D}")
         }
         if found:
             self.points.append(found)

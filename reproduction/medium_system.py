@@ -123,6 +123,7 @@ def fig3(raw: Raw) -> Exhibit:
             "means": [mean([mean(one) for one in part]) for part in parts],
             "least": least_loss(_agreement(raw)),
             "agreement": _agreement(raw),
+            "demonstrated": _of_demonstrations(seeds),
         }
         low, high = (1 - _WITHIN) * paper.FIG_3_LOSS, (1 + _WITHIN) * paper.FIG_3_LOSS
         ratios = [[a / b for a, b in zip(one, near[0], strict=True)] for one in near[1:]]
@@ -136,6 +137,13 @@ def fig3(raw: Raw) -> Exhibit:
         numbers |= {"size": size, "gap": mean(gaps)}
         claims["no_overfitting"] = [between(gaps, -math.inf, _FITTED)]
     return Exhibit(numbers, claims, partial(_losses, seeds) if seeds else None)
+
+
+def _of_demonstrations(seeds: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return L_D at the end of imitation and at the end; nothing where it was not kept."""
+    kept = [(one["demonstrations"], one["pretraining"]) for one in seeds if "demonstrations" in one]
+    ends = ([of[before - 1] for of, before in kept], [of[-1] for of, _ in kept])
+    return [mean(end) for end in ends if kept]
 
 
 def _losses(seeds: Sequence[Mapping[str, Any]]) -> Figure:

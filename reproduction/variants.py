@@ -24,7 +24,10 @@ import torch
 import mec_gym
 from baselines import best_discount, mean_prices, posted_prices
 from baselines.regimes import rules, tuned_prices, tuned_quota
-from dirs_agents import DIRS, options
+from dirs_agents import DIRS, demonstrate, options
+from dirs_agents.hyperparameters import demonstration_search
+from dirs_agents.labels import demonstration_slots
+from dirs_agents.pretraining import begun_at
 from mec_bench.cli import complain, count
 from mec_bench.measuring import slot_set_of
 from mec_bench.statistics import half_interval, holm
@@ -36,7 +39,7 @@ from mec_gym.files import read_figures, read_object, require_folder, require_rec
 from reproduction import pages
 from reproduction.claims import between
 from reproduction.jobs import carry_out
-from reproduction.paper import SLOTS
+from reproduction.paper import LARGEST, MEDIUM, SLOTS, WEIGHTS, scenario_of, section_of
 
 # -- what is trained -------------------------------------------------------------------------------
 
@@ -45,6 +48,7 @@ PRESETS = (*SLOTS, "bandlimited-200x10", "unequal-200x10", "relocating-200x10")
 
 MAIN: Mapping[str, dict[str, Any]] = {
     "the paper's options": options("paper"),
+    "the paper's agents, search device by device, loss of the vote": options("by-device"),
     "the paper's agents, optimal labels, loss of the vote": options("ensemble"),
     "price-posting agents": options("prices"),
     "price-posting agents, no admission": options("prices", policy_kwargs={"admission": False}),
@@ -56,17 +60,63 @@ BASE, AS_IT_IS = "the paper's options", "as it is"
 
 ABLATIONS: Mapping[str, dict[str, Any]] = {
     AS_IT_IS: {},
+    "signed d": {"signed": True},
     "no imitation": {"demonstrations": "none"},
-    "one central network": {"policy": "CentralPolicy"},
-    "classic Lévy search": {"refinement": "classic-levy"},
-    "epsilon-greedy": {"refinement": "epsilon-greedy"},
-    "no refinement": {"refinement": "none"},
-    "f and p searched": {"allocation": "levy"},
+    "no imitation, signed d": {"demonstrations": "none", "signed": True},
     "demonstrations by solve": {"demonstrations": "optimal"},
     "labels by solve": {"refinement": "optimal"},
+    "demonstrations and labels by solve": {"demonstrations": "optimal", "refinement": "optimal"},
     "loss of the vote": {"loss": "vote"},
+    "selection device by device": {"selection": "device"},
+    "selection device by device, from best gains": {
+        "selection": "device",
+        "demonstration_start": "best-gain",
+    },
+    "selection device by device, from best gains, loss of the vote": {
+        "selection": "device",
+        "demonstration_start": "best-gain",
+        "loss": "vote",
+    },
+    "one central network": {"policy": "CentralPolicy"},
+    "no refinement": {"refinement": "none"},
+    "demonstrations from best gains": {"demonstration_start": "best-gain"},
+    "d a tenth as long": {"flight_scale": 0.1},
+    "no crossover": {"crossover": "none"},
+    "classic Lévy search": {"refinement": "classic-levy"},
+    "epsilon-greedy": {"refinement": "epsilon-greedy"},
+    "f and p searched": {"allocation": "levy"},
 }
-"""What each variant changes of the paper's options."""
+"""What each variant changes of the paper's options, in the order of their runs."""
+
+ABLATED: Mapping[str, int] = {MEDIUM: 20, WEIGHTS["energy-sensitive"]: 10, LARGEST: 10}
+"""Systems that ideas are switched off in, and the training seeds of each."""
+
+LABELS: Mapping[str, dict[str, Any]] = {
+    "as it is": {},
+    "signed d": {"signed": True},
+    "d a tenth as long": {"flight_scale": 0.1},
+    "from best gains": {"demonstration_start": "best-gain"},
+    "selection device by device": {"selection": "device"},
+    "selection device by device, from best gains": {
+        "selection": "device",
+        "demonstration_start": "best-gain",
+    },
+}
+"""Demonstrations whose cost and agreement are measured: what each changes of the search."""
+
+LABELLED = (*PRESETS, WEIGHTS["energy-sensitive"])
+"""Systems in which they are."""
+
+_LABEL_SLOTS, _LABEL_SEED = 16, 66_000_000
+"""Slots that each search labels twice, of a seed that training would draw at random only."""
+
+IN_MAIN: Mapping[str, str] = {
+    variant: name
+    for variant, changes in ABLATIONS.items()
+    for name, arguments in MAIN.items()
+    if arguments == options("paper") | changes
+}
+"""Variants that the main table has, too, and what it calls them."""
 
 SIZED, SIZES = "unequal-200x10", (50, 200, 800)
 """The scenario that models of any size are trained on, and other sizes they are measured on."""
@@ -80,7 +130,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """One training run, of the "main" table or an "ablation"."""
+    """One training run, of the "main" table or an "ablation", or "labels" of one search."""
 
     table: str
     preset: str
@@ -108,39 +158,46 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the page is about: scenarios and training seeds of both tables, and fewer slots."""
+    """What the page is about: scenarios and training seeds of its tables, and fewer slots."""
 
     presets: Sequence[str] = PRESETS
     seeds: int = 5
-    ablations: Sequence[str] = ("paper-30x2",)
+    ablations: Sequence[str] = tuple(ABLATED)
     ablation_seeds: int = 20
     slots: int | None = None
 
     def runs(self) -> list[Run]:
-        """Return every run: the quick ones first, the paper's scenarios, ablations, the others."""
-        priced = [name for name in MAIN if _is_priced(MAIN[name])]
-        slow = [name for name in MAIN if name not in priced]
-        papers = [preset for preset in self.presets if preset in SLOTS]
-        others = [preset for preset in self.presets if preset not in SLOTS]
-        off = [name for name in ABLATIONS if name != AS_IT_IS]
-        seeds = range(self.seeds)
-        parts: list[tuple[str, Sequence[str], Sequence[str], Iterable[int]]] = [
-            ("main", self.presets, priced, seeds),
-            ("main", papers, slow, seeds),
-            ("ablation", self.ablations, off, range(self.ablation_seeds)),
-            # The first are in the main table.
-            ("ablation", self.ablations, [AS_IT_IS], range(self.seeds, self.ablation_seeds)),
-            ("main", others, slow, seeds),
+        """Return every run, the first seed of all of them first."""
+        found = [
+            Run("labels", system, variant, seed, _LABEL_SLOTS, options("paper") | changes)
+            for system in LABELLED
+            if system in (*self.presets, *self.ablations)
+            for variant, changes in LABELS.items()
+            for seed in range(self.seeds)
         ]
-        return [
-            Run(table, preset, variant, seed, self.slots or usual, arguments)
-            for table, presets, variants, wanted in parts
-            for seed in wanted
-            for preset in presets
-            for variant in variants
-            for arguments in [MAIN.get(variant) or options("paper") | ABLATIONS[variant]]
-            for usual in [_PRICE_SLOTS if _is_priced(arguments) else SLOTS.get(preset, 5000)]
+        found += [
+            self._training("main", preset, variant, seed, arguments)
+            for preset in self.presets
+            for variant, arguments in MAIN.items()
+            for seed in range(self.seeds)
         ]
+        found += [
+            self._training("ablation", system, variant, seed, options("paper") | changes)
+            for system in self.ablations
+            for variant, changes in ABLATIONS.items()
+            for seed in range(min(self.ablation_seeds, ABLATED.get(system, self.ablation_seeds)))
+            # The first seeds of some are in the main table.
+            if not (variant in IN_MAIN and system in self.presets and seed < self.seeds)
+        ]
+        # Not one table after the other: an interrupted page has something of each.
+        return sorted(found, key=lambda run: run.seed)
+
+    def _training(
+        self, table: str, system: str, variant: str, seed: int, arguments: dict[str, Any]
+    ) -> Run:
+        usual = SLOTS[section_of(system)] if system.startswith("paper-") else 5000
+        slots = self.slots or (_PRICE_SLOTS if _is_priced(arguments) else usual)
+        return Run(table, system, variant, seed, slots, arguments)
 
 
 def _is_priced(arguments: Mapping[str, Any]) -> bool:
@@ -171,12 +228,50 @@ def done(pair: tuple[Run, Path]) -> str:
     torch.set_num_threads(1)
     record = dataclasses.asdict(run) | measured(run) | {"system": dataclasses.asdict(system())}
     pages.write_json(run.file(folder), record)
-    return f"{run}: NRR {record['nrr']['final']:.4f} in {record['seconds']['all']:.0f} s"
+    reached = list(record["nrr"].values())[-1]
+    return f"{run}: NRR {reached:.4f} in {record['seconds']['all']:.0f} s"
+
+
+def scenario_named(name: str) -> Scenario:
+    """Return a preset, or a variation of one that Section V of the paper has."""
+    return scenario_of(name) if name in WEIGHTS.values() else Scenario.preset(name)
+
+
+def labelled(run: Run) -> Record:
+    """Search for demonstrations twice; return how good they are and how often they agree.
+
+    Agreement is the share of devices with the same decision in both, chance that of two decisions
+    drawn at random as often as the searches take them.
+    """
+    scenario = scenario_named(run.preset)
+    model = DIRS(env=gym.make(mec_gym.ENV_ID, scenario=scenario), seed=run.seed, **run.arguments)
+    observations, slots = demonstration_slots(scenario, run.slots, _LABEL_SEED + run.seed)
+    start, search = begun_at(model, observations, slots), demonstration_search(model)
+    begun = time.perf_counter()
+    one, other = (
+        demonstrate(scenario, slots, start, np.random.default_rng([run.seed, k]), search=search)
+        for k in range(2)
+    )
+    seconds = time.perf_counter() - begun
+    reached = mec_gym.evaluate(scenario, slots, one).objective
+    bound = mec_gym.solve(scenario, slots).lower_bound
+    often = np.bincount(np.concatenate([one, other]).ravel()) / (2 * one.size)
+    return {
+        "nrr": {"labels": float(np.mean(bound / reached))},
+        "agreement": float(np.mean(one == other)),
+        "chance": float(np.sum(often**2)),
+        "seconds": {"all": seconds},
+    }
 
 
 def measured(run: Run) -> Record:
+    """Return what is to be known of a run."""
+    return labelled(run) if run.table == "labels" else trained(run)
+
+
+def trained(run: Run) -> Record:
     """Train once; return what the policy reaches untrained, imitating, early, and in the end."""
-    scenario = Scenario.preset(run.preset)
+    scenario = scenario_named(run.preset)
     env = gym.make(mec_gym.ENV_ID, scenario=scenario)
     slots = slot_set_of(scenario)
     first = run.slots // 10
@@ -288,9 +383,12 @@ class Change:
 
 
 def ablated(records: Sequence[Record], preset: str) -> dict[str, dict[int, Record]]:
-    """Return the runs of every variant of the ideas by seed; those as it is are in both tables."""
-    found = {name: chosen(records, preset, name, table="ablation") for name in ABLATIONS}
-    found[AS_IT_IS] = chosen(records, preset, BASE) + found[AS_IT_IS]
+    """Return the runs of every variant of the ideas by seed, some of them of the main table."""
+    found = {
+        name: chosen(records, preset, IN_MAIN.get(name, ""))
+        + chosen(records, preset, name, table="ablation")
+        for name in ABLATIONS
+    }
     return {name: {run["seed"]: run for run in runs} for name, runs in found.items()}
 
 
@@ -329,6 +427,36 @@ def verdicts(records: Sequence[Record], preset: str) -> list[dict[str, Any]]:
         for stage, name in STAGES.items()
         if (variant, stage) in found
     ]
+
+
+# -- what explains the distance --------------------------------------------------------------------
+
+CAUSES: Mapping[str, str] = {
+    "demonstrations and labels by solve": "optimal labels with the paper's loss",
+    "loss of the vote": "the paper's labels with the loss of the vote",
+    "selection device by device, from best gains": "labels of the search device by device, from "
+    "best gains, with the paper's loss",
+    "selection device by device, from best gains, loss of the vote": "both of these",
+}
+"""Variants that change labels, loss or both, and what the page says of them."""
+
+
+def closed(records: Sequence[Record], preset: str) -> dict[str, float]:
+    """Return by variant how much of the distance from the paper's options to the optimum it closes.
+
+    Means over the seeds that both have; nothing where there are none.
+    """
+    runs, found = ablated(records, preset), {}
+    base = runs[AS_IT_IS]
+    for variant in CAUSES:
+        seeds = runs[variant].keys() & base.keys()
+        before, after = (
+            float(np.mean([of[seed]["nrr"]["final"] for seed in seeds])) if seeds else math.nan
+            for of in (base, runs[variant])
+        )
+        if seeds:
+            found[variant] = (after - before) / (1.0 - before)
+    return found
 
 
 # -- the page --------------------------------------------------------------------------------------
@@ -396,15 +524,48 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
         "ablations": [
             {
                 "preset": preset,
-                "servers": Scenario.preset(preset).n_servers,
+                "servers": scenario_named(preset).n_servers,
                 "runs": {n: list(by.values()) for n, by in ablated(records, preset).items()},
                 "changes": changes(records, preset),
                 "verdicts": verdicts(records, preset),
+                "closed": closed(records, preset),
             }
             for preset in plan.ablations
+            if any(record["preset"] == preset for record in records)
         ],
+        "as_it_is": AS_IT_IS,
+        "causes": CAUSES,
+        "labels": {
+            variant: {of: found for of in LABELLED if (found := of_labels(records, of, variant))}
+            for variant in LABELS
+        },
+        "labelled": list(LABELLED),
+        "label_seeds": _seeds(
+            {run["seed"] for run in chosen(records, of, variant, table="labels")}
+            for of in LABELLED
+            for variant in LABELS
+        ),
         "commits": pages.commits(record.get("system", {}).get("commit") for record in records),
     }
+
+
+def of_labels(records: Sequence[Record], preset: str, variant: str) -> dict[str, float]:
+    """Return NRR, agreement and chance of a search's labels, means over seeds; or nothing."""
+    runs = chosen(records, preset, variant, table="labels")
+    if not runs:
+        return {}
+    return {
+        "nrr": float(np.mean([run["nrr"]["labels"] for run in runs])),
+        "agreement": float(np.mean([run["agreement"] for run in runs])),
+        "chance": float(np.mean([run["chance"] for run in runs])),
+    }
+
+
+def _seeds(found: Iterable[set[int]]) -> str:
+    """Return how many seeds there are, in words, where there are any."""
+    counts = sorted({len(one) for one in found if one})
+    few, many = (counts or [0])[0], (counts or [0])[-1]
+    return f"{many} seed{'s' * (many != 1)}" if few == many else f"{few} to {many} seeds"
 
 
 def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, Any]:
@@ -437,7 +598,7 @@ def main() -> int:
         require_folder(pages.places(given.out)[0])
         require_folder(given.runs, "--runs")
         for preset in (*plan.presets, *plan.ablations):
-            Scenario.preset(preset)
+            scenario_named(preset)
         if given.raw:
             print("wrote", write_page(*read_page(given.raw), plan, given.out))
             return 0
@@ -474,7 +635,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--jobs", type=count, default=2, help="runs side by side")
     add("--presets", nargs="*", default=usual.presets, help="scenarios of the main table")
     add("--ablations", nargs="*", default=usual.ablations, help="their scenarios")
-    add("--ablation-seeds", type=count, default=usual.ablation_seeds, help="of each")
+    add("--ablation-seeds", type=count, default=usual.ablation_seeds, help="of each, at most")
     add("--slots", type=count, help="train for so many slots instead (a test)")
     add("--runs", type=Path, default=Path("runs/dirs-results"), help="for runs")
     add("--out", type=Path, help="for page and raw figures (docs, reproduction/results)")

@@ -24,7 +24,6 @@ from baselines.learners import (
     DROO,
     MADDPG,
     ActorCritic,
-    LinkPolicy,
     OffloadingActorCriticPolicy,
 )
 from dirs_agents import DIRS
@@ -51,9 +50,10 @@ POLICIES: dict[str, tuple[Callable[..., BaseAlgorithm], dict[str, Any]]] = {
     "AC": (ActorCritic, {}),
     "AC links": (ActorCritic, {"policy": "LinkPolicy"}),
     "PPO": (PPO, {"policy": OffloadingActorCriticPolicy, "n_steps": 4, "batch_size": 4}),
-    "PPO links": (PPO, {"policy": LinkPolicy, "n_steps": 4, "batch_size": 4}),
     "DDPG": (DDPG, {"buffer_size": 8}),
+    "DDPG links": (DDPG, {"policy": "LinkPolicy", "buffer_size": 8}),
     "MADDPG": (MADDPG, {"buffer_size": 8}),
+    "MADDPG links": (MADDPG, {"policy": "LinkPolicy", "others": "policy", "buffer_size": 8}),
     "DROO": (DROO, {}),
     "DROO links": (DROO, {"policy": "LinkPolicy"}),
     "GreedyOffloading": (GreedyOffloading, {}),

@@ -31,6 +31,7 @@ ALL: dict[Any, dict[str, tuple[Any, ...]]] = {
         **dict.fromkeys(("buffer_size", "batch_size", "train_interval", "train_steps"), (None, 0)),
         **dict.fromkeys(("agent_priority", "demonstration_priority"), (None, 0)),
         **dict.fromkeys(("population", "generations", "threshold", "step_scale"), (None, 0)),
+        "flight_scale": (None, 0),
         **dict.fromkeys(("beta", "demonstration_beta"), (None, 0, 2)),
         "refine_interval": (0,),
         "stats_window_size": (None, 0),
@@ -106,6 +107,7 @@ def test_a_number_out_of_its_range_is_refused_by_name(cls: Any, name: str) -> No
 
 SWITCHES: tuple[tuple[Any, str], ...] = (
     (DIRS, "resample"),
+    (DIRS, "signed"),
     (baselines.RandomOffloading, "admission_limit"),
     (baselines.RemoteOffloading, "admission_limit"),
     (baselines.PostedPrices, "dropping"),

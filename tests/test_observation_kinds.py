@@ -29,6 +29,7 @@ MODELS: dict[str, tuple[Callable[..., BaseAlgorithm], dict[str, Any]]] = {
     "AC": (ActorCritic, {"batch_size": 8}),
     "AC links": (ActorCritic, {"policy": "LinkPolicy", "batch_size": 8}),
     "DDPG": (DDPG, {"learning_starts": 8, "buffer_size": 99}),
+    "DDPG links": (DDPG, {"policy": "LinkPolicy", "learning_starts": 8, "buffer_size": 99}),
     "MADDPG": (MADDPG, {"learning_starts": 8, "buffer_size": 99}),
     "DROO": (DROO, {"batch_size": 8}),
     "DROO links": (DROO, {"policy": "LinkPolicy", "batch_size": 8}),

@@ -28,7 +28,7 @@ from baselines.learners.categorical import BatchedMultiCategorical, OffloadingAc
 from baselines.learners.ddpg import DDPG
 from baselines.learners.droo import DROO
 from baselines.learners.link_actor import LinkActorPolicy
-from baselines.learners.link_policy import LinkPolicy
+from baselines.learners.link_policy import LinkPolicy, LinkScorePolicy
 from baselines.learners.maddpg import MADDPG
 from baselines.learners.maddpg_networks import MADDPGPolicy
 from baselines.learners.mappo import MAPPO
@@ -43,6 +43,7 @@ __all__ = [
     "BatchedMultiCategorical",
     "LinkActorPolicy",
     "LinkPolicy",
+    "LinkScorePolicy",
     "MADDPGPolicy",
     "OffloadingActorCriticPolicy",
     "VotePolicy",

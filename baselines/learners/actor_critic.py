@@ -11,7 +11,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import explained_variance
-from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
@@ -24,7 +24,7 @@ from baselines.learners.learner import (
     require_hyperparameters,
     require_policy,
 )
-from baselines.learners.link_policy import LinkPolicy
+from baselines.learners.link_policy import LinkPolicy, fading, world_of_links
 from mec_gym.envs.sb3 import shown_as, vectorised, world_of
 from mec_gym.validation import dict_of
 
@@ -36,8 +36,8 @@ MEMORY = 0.01
 NETWORKS: dict[str, Any] = {"net_arch": {"pi": [64], "vf": [64]}, "activation_fn": nn.ReLU}
 """What `policy_kwargs` holds where nothing else is said."""
 
-LINKS: dict[str, Any] = {"policy": "LinkPolicy", "learning_rate": 0.01, "batch_size": 64}
-"""Arguments for :class:`~baselines.learners.link_policy.LinkPolicy`, tuned with it."""
+LINKS: dict[str, Any] = {"policy": "LinkPolicy", "ent_coef": 0.002, "max_grad_norm": 1.0}
+"""Arguments for :class:`~baselines.learners.link_policy.LinkPolicy`."""
 
 _LEAST_INTEGERS = {"batch_size": 2}  # advantages are compared within a batch
 
@@ -63,8 +63,9 @@ class ActorCritic(MECLog, A2C):
     Parameters
     ----------
     policy : str or type
-        "MlpPolicy"; "LinkPolicy", with one network for all links besides, best with the arguments
-        :data:`LINKS`; or a subclass of :class:`OffloadingActorCriticPolicy`.
+        "MlpPolicy"; "LinkPolicy", one network for all links that follows a critic which is a sum
+        over links and loads, best with the arguments :data:`LINKS`; or a subclass of
+        :class:`OffloadingActorCriticPolicy`.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
         One that takes assignments.
     batch_size : int
@@ -73,7 +74,8 @@ class ActorCritic(MECLog, A2C):
     gae_lambda : float
         Of no effect where `gamma` is 0.
     ent_coef, vf_coef : float
-        Weights of the entropy of all choices and of the critic's loss.
+        Weights of the entropy of all choices and of the critic's loss. "LinkPolicy" lowers the
+        first to a tenth in the course of :meth:`learn` and has no use for the second.
     max_grad_norm : float
         Longest gradient.
 
@@ -144,7 +146,7 @@ class ActorCritic(MECLog, A2C):
     @classmethod
     def _require_policy(cls, policy: Any) -> None:
         why = ", which keeps devices from choices that are not theirs"
-        require_policy(policy, cls.policy_aliases, OffloadingActorCriticPolicy, why)
+        require_policy(policy, cls.policy_aliases, OffloadingActorCriticPolicy, why=why)
 
     def _setup_model(self) -> None:
         require_hyperparameters(self, _LEAST_INTEGERS, _NUMBERS)
@@ -153,21 +155,17 @@ class ActorCritic(MECLog, A2C):
             scenario, _ = world_of(self.env, plain=False)
             may = scenario.can_execute_locally.tolist()
             self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
-        self._require_seen_links(self.env)
+            if issubclass(self.policy_class, LinkPolicy):
+                self.policy_kwargs |= world_of_links(self.env, self.gamma)
         super()._setup_model()
-
-    def _require_seen_links(self, env: VecEnv | None) -> None:
-        normalised = None if env is None else unwrap_vec_normalize(env)
-        if issubclass(self.policy_class, LinkPolicy) and normalised and normalised.norm_obs:
-            raise ValueError(
-                "LinkPolicy has to see how good each link is: VecNormalize must have "
-                "norm_obs=False, which still normalises rewards; got norm_obs=True."
-            )
 
     def train(self) -> None:
         """Take one gradient step on the slots just gathered."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
+        if isinstance(self.policy, LinkPolicy):
+            self._improve_links(self.policy)
+            return
         (batch,) = self.rollout_buffer.get(batch_size=None)
         head = self.policy.value_net
         assert isinstance(head, ScaledValue)
@@ -190,6 +188,15 @@ class ActorCritic(MECLog, A2C):
         self.policy.optimizer.step()
         self._n_updates += 1
         self._record(actor_loss, critic_loss, entropy.mean() / batch.actions.shape[1])
+
+    def _improve_links(self, policy: LinkPolicy) -> None:
+        """Learn costs from the slots just gathered, then follow them."""
+        weight = fading(self.ent_coef, self._current_progress_remaining)
+        figures = policy.improve(self.rollout_buffer, weight, self.max_grad_norm)
+        self._n_updates += 1
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name, value in figures.items():
+            self.logger.record(f"train/{name}", value)
 
     def _record(self, actor_loss: Tensor, critic_loss: Tensor, entropy: Tensor) -> None:
         buffer = self.rollout_buffer
@@ -224,7 +231,10 @@ class ActorCritic(MECLog, A2C):
         env = shown_as(self._wrap_env(env, self.verbose), self.observation_space)
         scenario, _ = world_of(env, plain=False)
         require_fitting(_sizes(self.action_space), self.observation_space, scenario, env)
-        self._require_seen_links(env)
+        if isinstance(self.policy, LinkPolicy):
+            world = world_of_links(env, self.gamma)
+            self.policy.meet(world["scenario"])
+            self.policy_kwargs = self.policy_kwargs | world
         super().set_env(env, force_reset)
         may = scenario.can_execute_locally.tolist()
         self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}

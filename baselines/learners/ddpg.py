@@ -27,8 +27,17 @@ from baselines.learners.learner import (
     require_off_policy,
     require_policy,
 )
+from baselines.learners.link_policy import STRAYS, LinkScorePolicy, StrayNoise, world_of_links
 from baselines.learners.voting import VotePolicy, VotingAlgorithm, saturated
 from mec_gym.validation import dict_of
+
+LINKS: dict[str, Any] = {
+    "policy": "LinkPolicy",
+    "learning_rate": 3e-3,
+    "actor_rate": 1.0,
+    "noise": STRAYS,
+}
+"""Arguments for :class:`~baselines.learners.link_policy.LinkScorePolicy`."""
 
 _NUMBERS = {"actor_rate": "[0, inf)", "noise": "[0, inf)", "tau": "(0, 1]", "gamma": "[0, 1]"}
 
@@ -47,8 +56,9 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     Parameters
     ----------
     policy : str or type
-        "MlpPolicy", a :class:`~baselines.learners.voting.VotePolicy`, or a policy class of
-        Stable-Baselines3's TD3.
+        "MlpPolicy", a :class:`~baselines.learners.voting.VotePolicy`; "LinkPolicy", a
+        :class:`~baselines.learners.link_policy.LinkScorePolicy`, best with the arguments
+        :data:`LINKS`; or a policy class of Stable-Baselines3's TD3.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
         Where it takes assignments, `predict` returns assignments; where scores, scores.
     learning_rate : float or callable
@@ -62,7 +72,8 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         Of a round of training; by default one for each copy of the env, so that how many copies
         there are does not change the number per slot. A file keeps any other number.
     noise : float
-        Standard deviation of :class:`SharedNoise`, where no `action_noise` is given.
+        Standard deviation of :class:`SharedNoise`, where no `action_noise` is given; with
+        "LinkPolicy" the share of :class:`~baselines.learners.link_policy.StrayNoise`.
     replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps
         As in Stable-Baselines3; :class:`SlotReplay` by default.
 
@@ -79,7 +90,10 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     (30,)
     """
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": VotePolicy}
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": VotePolicy,
+        "LinkPolicy": LinkScorePolicy,
+    }
 
     def __init__(
         self,
@@ -102,7 +116,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     ) -> None:
         if _init_setup_model:
             require_env(type(self), env)
-        require_policy(policy, self.policy_aliases, TD3Policy)
+        require_policy(policy, self.policy_aliases, TD3Policy, LinkScorePolicy)
         self.actor_rate, self.noise = actor_rate, noise
         self.steps_by_copies: int | None = None
         super().__init__(
@@ -135,14 +149,22 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
             self.policy_kwargs["net_arch"] = widths
         self._remember_world()
+        if self.env is not None and issubclass(self.policy_class, LinkScorePolicy):
+            self.policy_kwargs |= world_of_links(self.env, self.gamma, assignments=False)
+            self.policy_kwargs.pop("n_critics", None)  # the library's DDPG asks for one
         if self.replay_buffer_class is None and self.n_steps == 1:
             self.replay_buffer_class = SlotReplay
-            self.replay_buffer_kwargs = {"next_observations": self.gamma > 0.0}
+            follows_costs = issubclass(self.policy_class, LinkScorePolicy)
+            self.replay_buffer_kwargs = {
+                "next_observations": self.gamma > 0.0,
+                "standardised": not follows_costs,
+            }
         if issubclass(self.policy_class, VotePolicy):
             self.policy_kwargs["n_servers"] = self.scenario.n_servers
         if self.action_noise is None and self.noise > 0.0:
             size = (self.scenario.n_servers, self.scenario.n_devices)
-            self.action_noise = SharedNoise(*size, self.noise)
+            strays = issubclass(self.policy_class, LinkScorePolicy)
+            self.action_noise = (StrayNoise if strays else SharedNoise)(*size, self.noise)
         super()._setup_model()
         self._remember_world()
 
@@ -161,7 +183,7 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     def _remember_world(self) -> None:
         super()._remember_world()
         policy = getattr(self, "policy", None)  # the first time there is none yet
-        if isinstance(policy, VotePolicy):
+        if isinstance(policy, VotePolicy | LinkScorePolicy):
             policy.meet(self.scenario)
 
     def _sample_action(
@@ -176,6 +198,9 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Take gradient steps, as Stable-Baselines3's, and log what shows whether they help."""
+        if isinstance(self.policy, LinkScorePolicy):
+            self._improve_links(gradient_steps, batch_size, 1.0)
+            return
         super().train(gradient_steps, batch_size)
         with torch.no_grad():
             scores = self.actor(self.policy.obs_to_tensor(self._last_obs)[0])  # type: ignore[arg-type]
@@ -220,6 +245,8 @@ class SlotReplay(ReplayBuffer):
     with them its learning rate, do not depend on the `reward` of the env. Where episodes have no
     end (the env's only time out), that changes no policy's rank, whatever the discount.
 
+    Unless `standardised`, they are sampled as they are.
+
     Without `next_observations` each slot stands for its own successor, which a discount of 0 never
     looks at; ``optimize_memory_usage`` has nothing left to save then and is refused.
     """
@@ -229,6 +256,7 @@ class SlotReplay(ReplayBuffer):
         *args: Any,
         optimize_memory_usage: bool = False,
         next_observations: bool = True,
+        standardised: bool = True,
         **kwargs: Any,
     ) -> None:
         # Past ReplayBuffer's own constructor, which would allocate twice as much.
@@ -240,7 +268,7 @@ class SlotReplay(ReplayBuffer):
             )
         self.optimize_memory_usage = False
         self.handle_timeout_termination = True
-        self.keeps_next = next_observations
+        self.keeps_next, self.standardised = next_observations, standardised
         require_memory(self.buffer_size, self.bytes_of_a_slot)
         self.buffer_size = max(self.buffer_size // self.n_envs, 1)
         rows, seen = (self.buffer_size, self.n_envs), self.observation_space.dtype
@@ -293,7 +321,7 @@ class SlotReplay(ReplayBuffer):
             return self.to_torch(np.asarray(self._normalize_obs(kept[places], env)))
 
         ended = self.dones[places] * (1.0 - self.timeouts[places])
-        mean, deviation = self.reward_scale()
+        mean, deviation = self.reward_scale() if self.standardised else (0.0, 1.0)
         standard = (self.rewards[places] - mean) / deviation
         return ReplayBufferSamples(
             observations=shown(self.observations),

@@ -135,15 +135,18 @@ def require_off_policy(model: Any, numbers: Mapping[str, str], **integers: int) 
             )
 
 
-def require_policy(policy: Any, aliases: Mapping[str, Any], kind: type[Any], why: str = "") -> None:
-    """Raise unless a policy is one that a learner can train."""
+def require_policy(
+    policy: Any, aliases: Mapping[str, Any], *kinds: type[Any], why: str = ""
+) -> None:
+    """Raise unless a policy is one that a learner can train: of one of some kinds."""
     if isinstance(policy, str):
         require_choice("policy", policy, tuple(aliases))
-    elif not (isinstance(policy, type) and issubclass(policy, kind)):
+    elif not (isinstance(policy, type) and issubclass(policy, kinds)):
         names = ", ".join(f'"{name}"' for name in aliases)
+        listed = " or ".join(kind.__name__ for kind in kinds)
         with naming("policy"):
             raise TypeError(
-                f"policy must be {names} or a subclass of {kind.__name__}{why}; got {policy!r}."
+                f"policy must be {names} or a subclass of {listed}{why}; got {policy!r}."
             )
 
 

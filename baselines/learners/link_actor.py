@@ -10,6 +10,7 @@ from gymnasium.spaces import Space
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
+from torch.nn.functional import hardtanh
 
 from baselines.learners.links import LinkNetwork, LinkView
 from mec_gym import Scenario, Slot
@@ -85,7 +86,7 @@ class LinkActorPolicy(BasePolicy):
         super().__init__(observation_space, action_space)
         require_integer("width in policy_kwargs", width, 1)
         self.enter(scenario, observation)
-        self.actor = LinkNetwork(self.view.n_features, int(width))
+        self.actor = LinkNetwork(self.view.n_features, int(width), hardtanh)
         self.critic = DeviceCritic(self.view.n_features, int(width))
 
     def enter(self, scenario: Scenario, observation: str) -> None:

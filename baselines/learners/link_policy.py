@@ -1,130 +1,256 @@
-"""An actor with one network for all links between devices and servers, for actor-critics."""
+"""Policies with one network for all links and the additive critic: of AC, DDPG and MADDPG.
+
+All three follow what the critic says of each device's choices. They differ in how they decide, by
+probabilities that are drawn from or by scores that are voted on, and in what their actors see.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Space
-from gymnasium.spaces.utils import flatdim
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.torch_layers import MlpExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs, ReplayBufferSamples, Schedule
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
+from torch.distributions import Categorical
+from torch.optim import Optimizer
 
-from baselines.learners.categorical import OffloadingActorCriticPolicy
-from mec_gym.validation import require_widths
+from baselines.learners.additive_critic import AdditiveCritic
+from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
+from baselines.learners.learner import AnyArray, naming
+from baselines.learners.links import LinkNetwork, LinkView
+from mec_gym import Scenario, Slot, slot_from_observation, vote
+from mec_gym.envs.sb3 import world_of
+from mec_gym.validation import require_bool, require_integer, require_number
+
+OFFLOADED = 1 / 16
+"""Share of devices that offload before training: many bad links would drown out all else."""
 
 
-class LinkLogits(nn.Module):
-    """Logits of every device for every server, all by the same small network.
+STRAYS = 1 / 16
+"""Largest share of devices that go anywhere while training explores, where nothing else is said."""
 
-    The network sees one link: the gain of device i to server j, by how much that exceeds the
-    device's best gain to another server, the device's further columns, and where services migrate
-    whether j hosts its own, and whether another server does. What it learns of one link holds for
-    all N · M of them. Each server has a term of its own besides; staying has logit 0. `hosts` are
-    the columns of hosts, of which there may be none.
+HEAD_START = 150
+"""Gradient steps that the critic is ahead: on its first guesses an actor would send all home."""
+
+QUICK = 30.0
+"""How much faster than by a network's weight it is learned how much lots count."""
+
+FLOOR, CLEAR = 0.2, 0.1
+"""Least weight, in the actor's step, of a choice that saves that much of a mean cost of staying.
+
+Weighed by its probability alone a good link, once sent down together with the many bad ones, would
+hardly ever come up again. Where choices hardly differ the step is the gradient: only that parts
+devices that look alike.
+"""
+
+CRITIC_BATCH, ACTOR_BATCH = 64, 16
+
+
+class LinkActor(nn.Module):
+    """By how much each device prefers each server to staying, by one network for all links.
+
+    Devices that look alike have to be parted where a server has no room for all of them. So each
+    link has a lot, drawn once and for all, and how much lots count is learned, too.
     """
 
-    def __init__(
-        self,
-        n_devices: int,
-        n_servers: int,
-        n_columns: int,
-        hosts: slice,
-        link_arch: Sequence[int],
-    ) -> None:
+    optimizer: Optimizer
+
+    def __init__(self, scenario: Scenario, width: int) -> None:
         super().__init__()
-        self.n_devices, self.n_servers, self.hosts = n_devices, n_servers, hosts
-        n_hosts = hosts.stop - hosts.start
-        widths = [2 + 2 * bool(n_hosts) + n_columns - n_servers - n_hosts, *link_arch]
-        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
-        last = nn.Linear(widths[-1], 1)
-        # As all actors of this kind begin: nearly equal probabilities.
-        nn.init.orthogonal_(last.weight, gain=0.01)
-        nn.init.zeros_(last.bias)
-        self.network = nn.Sequential(*layers, last)
-        self.of_servers = nn.Parameter(torch.zeros(n_servers))
+        self.meet(scenario)
+        self.network = LinkNetwork(self.n_features, width)
+        stay = math.log(scenario.n_servers * (1.0 / OFFLOADED - 1.0))
+        nn.init.constant_(self.network.home.bias, stay)
+        self.spread = nn.Parameter(torch.tensor(1.0 / QUICK))
+
+    def meet(self, scenario: Scenario) -> None:
+        """See slots of this scenario from now on."""
+        self.view = LinkView(scenario)
+        self.n_features = self.view.n_features
+        size = (scenario.n_devices, scenario.n_servers)
+        self.lots = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
+
+    def forward(self, slot: Slot) -> Tensor:
+        """Return preferences, shape (B, N, M), in slots (B, ...)."""
+        return self._preferences(slot, self.lots)
+
+    def _preferences(self, slot: Slot, lots: Any, *further: Any) -> Tensor:
+        # Each slot is the first that is seen: a discount of 0 has no use for a history.
+        seen, _ = self.view(slot, self.view.begin(len(slot.gains)))
+        more = [np.broadcast_to(one[..., None], (*seen.shape[:-1], 1)) for one in further]
+        entries = np.concatenate([seen, *more], axis=-1, dtype=np.float32)
+        given = torch.as_tensor(entries, device=self.network.link.weight.device)
+        logits = self.network(given)
+        counted = QUICK * self.spread * torch.as_tensor(lots, device=given.device)
+        preferences: Tensor = logits[..., 1:] - logits[..., :1] + counted
+        return preferences
+
+
+class ColumnActor(LinkActor):
+    """The same, but each server's preferences come from its own column, its speed and lots alone.
+
+    To the network each server is the only one of a world. Where services migrate it is also told
+    whose are elsewhere.
+    """
+
+    def meet(self, scenario: Scenario) -> None:
+        """See slots of this scenario from now on."""
+        super().meet(scenario)
+        lots, speeds = self.lots, scenario.server_frequencies_hz
+        self._speeds, self._migrates = np.log(speeds / speeds.mean()), scenario.migrates
+        # Positions play no part: gains are given.
+        super().meet(
+            scenario.replace(
+                n_servers=1,
+                server_frequency_hz=float(speeds.mean()),
+                server_positions="kmeans",
+                device_positions="uniform",
+            )
+        )
+        self.n_features += 1 + scenario.migrates
+        self.lots = lots
+
+    def forward(self, slot: Slot) -> Tensor:
+        """Return preferences, shape (B, N, M), in slots (B, ...)."""
+        batch, devices, servers = slot.gains.shape
+
+        def of_all(values: Any) -> Any:
+            return np.repeat(np.broadcast_to(values, (batch, devices)), servers, axis=0)
+
+        def of_each(values: Any) -> Any:
+            return np.tile(values, (batch, 1))
+
+        further = [of_each(self.lots.T), of_each(self._speeds[:, None])]
+        hosts = None
+        if self._migrates:
+            hosts = of_all(0 if slot.hosts is None else slot.hosts)
+            here = hosts == of_each(np.arange(1, servers + 1)[:, None])
+            further.append((hosts > 0) & ~here)
+            hosts = here.astype(np.int64)
+        columns = np.moveaxis(slot.gains, -1, 1).reshape(-1, devices, 1)
+        lone = Slot(columns, of_all(slot.data_bits), of_all(slot.cycles), hosts=hosts)
+        found = self._preferences(lone, *(one[..., None] for one in further))
+        return found.reshape(batch, servers, devices).transpose(1, 2)
+
+
+class LinkNetworks(nn.Module):
+    """An actor and the critic that it follows, in the slots of one scenario.
+
+    `kind` is that of its observations; with `columns` each server's actor sees its own alone.
+    """
+
+    actor: LinkActor
+    critic: AdditiveCritic
+    may_stay: Tensor
+    lessons: Tensor
+
+    def __init__(self, scenario: Scenario, kind: str, *, width: int, columns: bool = False) -> None:
+        super().__init__()
+        require_integer("width", width, 1)
+        self.actor = (ColumnActor if columns else LinkActor)(scenario, width)
+        self.critic = AdditiveCritic(scenario)
+        self.scenario, self.kind = scenario, kind
+        self.register_buffer("may_stay", torch.as_tensor(scenario.can_execute_locally))
+        self.register_buffer("lessons", torch.zeros((), dtype=torch.int64))
+
+    def meet(self, scenario: Scenario) -> None:
+        """Go on in another scenario; ``ValueError`` where it shows other things of links."""
+        before = self.actor.n_features, self.critic.n_seen
+        self.actor.meet(scenario)
+        self.critic.meet(scenario)
+        now = self.actor.n_features, self.critic.n_seen
+        if now != before:
+            self.actor.meet(self.scenario)
+            self.critic.meet(self.scenario)
+            raise ValueError(
+                f"the networks see {before} entries of links (actor) and of links and devices "
+                f"(critic), the env's scenario shows {now}: other things differ among its devices, "
+                "or move. Make a new model for it."
+            )
+        self.scenario = scenario
+        self.may_stay.copy_(torch.as_tensor(scenario.can_execute_locally))
+
+    def slots(self, observations: Tensor) -> Slot:
+        """Return the slots that observations, (B, ...), show."""
+        return slot_from_observation(self.scenario, observations.cpu().numpy(), self.kind)
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Return logits, (B, N · (M + 1)), of observations, (B, N · C), device by device."""
-        columns = observations.shape[1] // self.n_devices
-        rows = observations.view(-1, self.n_devices, columns)
-        gains, hosts = rows[..., : self.n_servers], rows[..., self.hosts]
-        others = torch.cat(
-            [rows[..., self.n_servers : self.hosts.start], rows[..., self.hosts.stop :]], -1
-        )
-        others = others.unsqueeze(2).expand(*gains.shape, others.shape[-1])
-        links = [gains, _leads(gains)]
-        if hosts.shape[-1]:
-            links += [hosts, hosts.sum(-1, keepdim=True) - hosts]
-        seen = torch.cat([torch.stack(links, -1), others], -1)
-        of_servers = self.network(seen)[..., 0] + self.of_servers
-        return nn.functional.pad(of_servers, (1, 0)).flatten(1)
+        """Return the actor's preferences, shape (B, N, M)."""
+        preferences: Tensor = self.actor(self.slots(observations))
+        return preferences
+
+    def learn_costs(
+        self, slot: Slot, assignment: Tensor, rewards: Tensor, optimizer: Optimizer, limit: float
+    ) -> float:
+        """Take a gradient step of the critic, no longer than `limit`; return its error."""
+        self.lessons += 1
+        loss = self.critic.loss(self.critic.see(slot), assignment, rewards)
+        _descend(loss, self.critic, optimizer, limit)
+        return loss.item()
+
+    def follow(
+        self, slot: Slot, entropy_weight: float, optimizer: Optimizer, limit: float
+    ) -> tuple[float, float]:
+        """Take a gradient step of the actor; return its lead over staying and its entropy.
+
+        Each device's choices are weighed by a softmax over its preferences and 0, to stay. The
+        actor lowers Σ weight · difference, of every device on its own, given the loads that all
+        weights lead to: where the critic is right that is the gradient of the expected cost.
+        """
+        preferences = self.actor(slot)
+        logits = nn.functional.pad(preferences, (1, 0))
+        logits[..., 0].masked_fill_(~self.may_stay, -torch.inf)
+        choices = Categorical(logits=logits, validate_args=False)
+        shares = choices.probs[..., 1:].detach()
+        leads = self.critic.leads(self.critic.see(slot), shares)
+        lead = (shares * leads).sum(-1, keepdim=True)
+        better = leads - lead
+        push = torch.where(better < -CLEAR, shares.clamp(min=FLOOR), shares) * better
+        entropy = choices.entropy().mean()  # type: ignore[no-untyped-call]
+        if self.lessons > HEAD_START:
+            loss = (push * preferences).sum(-1).mean() - entropy_weight * entropy
+            _descend(loss, self.actor, optimizer, limit)
+        return lead.mean().item(), entropy.item()
 
 
-def _leads(gains: Tensor) -> Tensor:
-    """Return by how much each gain exceeds the best other one of its device."""
-    if gains.shape[-1] == 1:
-        return torch.zeros_like(gains)
-    top = gains.topk(2).values
-    best, second = top[..., :1], top[..., 1:]
-    return gains - torch.where(gains == best, second, best)
-
-
-def _columns(space: Space[Any], n_devices: int, n_servers: int) -> tuple[int, slice]:
-    """Return how many columns "db" or "flat" observations have, and those of hosts.
-
-    ``ValueError`` for any others.
-    """
-    # Bounds tell them apart: gains in decibels go far below −1, tasks from −1 to 1, flags from 0.
-    columns, rest = divmod(flatdim(space), n_devices)
-    if isinstance(space, Box) and not rest and columns >= n_servers:
-        low = space.low.reshape(n_devices, columns)
-        gains, tasks = low[:, :n_servers], int((low[0, n_servers:] == -1.0).sum())
-        flags = columns - n_servers - tasks
-        wanted = np.repeat([gains[0, 0], -1.0, 0.0], [n_servers, tasks, flags])
-        known = tasks <= 2 and flags in (0, 1, n_servers, n_servers + 1)
-        if known and gains[0, 0] < -1.0 and (low == wanted).all():
-            first = n_servers + tasks
-            return columns, slice(first, first + n_servers * (flags >= n_servers))
-    raise ValueError(
-        f'observations must be "db" or "flat", as the env gives them: {n_servers} gains of each of '
-        f"{n_devices} devices, up to two tasks, hosts and presence where there are such; got "
-        f"{space}. Leave out wrappers that change observations: entries have to say which link "
-        "they are of, and how good it is."
-    )
-
-
-class _WithFeatures(MlpExtractor):
-    """Stable-Baselines3's, whose actor also hands on what it saw."""
-
-    def forward_actor(self, features: Tensor) -> Tensor:
-        return torch.cat([super().forward_actor(features), features], 1)
+def _descend(loss: Tensor, network: nn.Module, optimizer: Optimizer, limit: float) -> None:
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), limit)
+    optimizer.step()
 
 
 class LinkPolicy(OffloadingActorCriticPolicy):
-    """Actor-critic policy whose logits are the sum of two networks'.
+    """Probabilities by one network for all links, which follows the additive critic.
 
-    One is :class:`~baselines.learners.categorical.OffloadingActorCriticPolicy`'s, over the whole
-    observation, with weights of its own for each device and choice. The other, :class:`LinkLogits`,
-    is one for all links: it finds out from all of them at once that bad links are not worth it,
-    which the first would have to find out for each device and server apart. The first is what
-    treats equal devices differently where a server has no room for all of them.
+    Staying has logit 0, each server the preference of :class:`LinkActor`. In a round of training
+    the critic (:class:`~baselines.learners.additive_critic.AdditiveCritic`) passes over the slots
+    just gathered `critic_epochs` times, in batches of 64; the actor then `actor_epochs` times, in
+    batches of 16, and raises Σ p · (what the critic says the choice saves), of each device on its
+    own and over all its choices, with an entropy bonus.
 
     Parameters
     ----------
     *args, **kwargs
-        As for ``OffloadingActorCriticPolicy``.
-    link_arch : sequence of int
-        Hidden widths of the network of links.
-
-    Raises
-    ------
-    ValueError
-        For observations other than "db" or "flat". Those that VecNormalize changes have the same
-        space: it is for the algorithm to refuse them, as :class:`~baselines.ActorCritic` does.
+        As for ``OffloadingActorCriticPolicy``, `net_arch` of no effect.
+    scenario, kind : Scenario, str
+        Of the env, and its `observation`; :class:`~baselines.ActorCritic` gives them.
+    width : int
+        Of the actor's layers.
+    critic_epochs, actor_epochs : int
+        Passes over the slots of a round.
+    strays : float
+        In each slot of training a share of the devices, drawn evenly from 0 to this, goes to any
+        server instead: probabilities soon are close to 0 and 1 and explore little.
 
     Examples
     --------
@@ -136,25 +262,246 @@ class LinkPolicy(OffloadingActorCriticPolicy):
     'LinkPolicy'
     """
 
-    def __init__(self, *args: Any, link_arch: Sequence[int] = (64, 64), **kwargs: Any) -> None:
-        self.link_arch = list(require_widths(link_arch, "link_arch"))
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        *args: Any,
+        scenario: Scenario,
+        kind: str = "flat",
+        width: int = 32,
+        critic_epochs: int = 24,
+        actor_epochs: int = 4,
+        strays: float = STRAYS,
+        **kwargs: Any,
+    ) -> None:
+        require_number("strays", strays, "[0, 1]")
+        require_integer("critic_epochs", critic_epochs, 1)
+        require_integer("actor_epochs", actor_epochs, 1)
+        self._links: dict[str, Any] = {"scenario": scenario, "kind": kind, "width": width}
+        self.critic_epochs, self.actor_epochs = critic_epochs, actor_epochs
+        self.strays = strays
+        # Gradients that part devices which look alike are small: Stable-Baselines3's term in
+        # Adam's denominator, 1e-5, would swallow them.
+        super().__init__(*args, **{"optimizer_kwargs": {}} | kwargs)
 
-    def _build_mlp_extractor(self) -> None:
-        self.mlp_extractor = _WithFeatures(
-            self.features_dim, self.net_arch, self.activation_fn, self.device
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.action_dist = BatchedMultiCategorical(*self._sizes)
+        # Hands on what it sees: the networks of links read slots.
+        self.mlp_extractor = MlpExtractor(self.features_dim, {}, nn.ReLU, self.device)
+        self.links = LinkNetworks(**self._links)
+        self.value_net = NoValue()  # type: ignore[assignment]
+        self.optimizer = self.optimizer_class(
+            self.parameters(),
+            lr=lr_schedule(1),  # type: ignore[call-arg]
+            **self.optimizer_kwargs,
         )
 
-    def _make_heads(self) -> None:
-        super()._make_heads()
-        devices, choices = self._sizes
-        columns = _columns(self.observation_space, devices, choices - 1)
-        self.links = LinkLogits(devices, choices - 1, *columns, self.link_arch)
+    def meet(self, scenario: Scenario) -> None:
+        """Go on in another scenario."""
+        self.links.meet(scenario)
+        self._links["scenario"] = scenario
+
+    def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Return decisions, of which some stray, values, and what the drawn ones' chances were."""
+        actions, values, log_prob = super().forward(obs, deterministic)
+        share = self.strays * torch.rand(len(actions), 1, device=actions.device)
+        anywhere = torch.randint_like(actions, 1, self._sizes[1])
+        strays = torch.rand(actions.shape, device=actions.device) < share
+        return torch.where(strays, anywhere, actions), values, log_prob
 
     def _logits(self, latent_pi: Tensor) -> Tensor:
-        width = self.mlp_extractor.latent_dim_pi
-        logits: Tensor = super()._logits(latent_pi[:, :width]) + self.links(latent_pi[:, width:])
-        return logits
+        return nn.functional.pad(self.links(latent_pi), (1, 0)).flatten(1)
+
+    def improve(
+        self, rollout: RolloutBuffer, entropy_weight: float, limit: float
+    ) -> dict[str, float]:
+        """Take a round's gradient steps, no longer than `limit`; return what is to be logged."""
+        errors = [
+            self.links.learn_costs(
+                self.links.slots(batch.observations),
+                batch.actions.long(),
+                batch.returns,
+                self.optimizer,
+                limit,
+            )
+            for _ in range(self.critic_epochs)
+            for batch in rollout.get(CRITIC_BATCH)
+        ]
+        followed = [
+            self.links.follow(
+                self.links.slots(batch.observations), entropy_weight, self.optimizer, limit
+            )
+            for _ in range(self.actor_epochs)
+            for batch in rollout.get(ACTOR_BATCH)
+        ]
+        lead, entropy = np.mean(followed, axis=0)
+        return {"value_loss": float(np.mean(errors)), "policy_loss": lead, "entropy": entropy}
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | {"link_arch": self.link_arch}
+        own = {name: getattr(self, name) for name in ("critic_epochs", "actor_epochs", "strays")}
+        return super()._get_constructor_parameters() | self._links | own
+
+
+class StrayNoise(ActionNoise):
+    """Sends a share of N devices, drawn anew from 0 to `share`, to any of M servers.
+
+    It is added to scores within [-1, 1], which are then cut: 2 for the server, -2 for the others.
+    """
+
+    def __init__(self, n_servers: int, n_devices: int, share: float) -> None:
+        super().__init__()
+        self.n_servers, self.n_devices, self.share = n_servers, n_devices, share
+
+    def __call__(self) -> NDArray[np.float32]:
+        """Draw the noise of one slot, shape (M · N,)."""
+        # From the generator that the library seeds, as its own noises.
+        random = np.random.random_sample
+        strays = random(self.n_devices) < self.share * random()
+        servers = np.random.randint(self.n_servers, size=self.n_devices)  # noqa: NPY002
+        noise = np.where(np.arange(self.n_servers)[:, None] == servers, 2.0, -2.0)
+        return (noise * strays).astype(np.float32).ravel()
+
+    def __repr__(self) -> str:
+        return f"StrayNoise({self.n_servers}, {self.n_devices}, {self.share})"
+
+
+class NoValue(nn.Module):
+    """The value of every slot is 0: the additive critic compares choices, not slots."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return zeros, shape (B, 1)."""
+        return features.new_zeros(len(features), 1)
+
+
+class LinkScorePolicy(AnyArray):
+    """Scores by one network for all links, which follows the additive critic: for the vote.
+
+    A score is p / (1 + |p|) of the preference p, on the scale from -1 to 1 on which the vote's
+    threshold is 0. The critic learns what voted decisions cost. The gradient goes through it by the
+    *soft* vote, a softmax over preferences and the threshold: of scores that far from the threshold
+    the gradient would vanish, as preferences for bad links grow without end.
+
+    Parameters
+    ----------
+    observation_space, action_space, lr_schedule
+        As for every policy of Stable-Baselines3; actions are scores.
+    scenario, kind : Scenario, str
+        Of the env, and its `observation`; the algorithm gives them.
+    columns : bool
+        Whether each server's scores come from its own column alone: MADDPG's, not DDPG's.
+    width : int
+        Of the actor's layers.
+    ent_coef : float
+        Weight of the soft vote's entropy, which falls to a tenth in the course of training.
+    """
+
+    def __init__(
+        self,
+        observation_space: Space[Any],
+        action_space: Box,
+        lr_schedule: Schedule,
+        scenario: Scenario,
+        kind: str = "flat",
+        columns: bool = False,
+        width: int = 32,
+        ent_coef: float = 0.002,
+        optimizer_class: type[Optimizer] = torch.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            observation_space,
+            action_space,
+            squash_output=True,
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=optimizer_kwargs,
+        )
+        require_number("ent_coef", ent_coef, "[0, inf)")
+        self.columns, self.width = require_bool("columns", columns), width
+        self.ent_coef, self.n_devices = ent_coef, scenario.n_devices
+        self.links = LinkNetworks(scenario, kind, width=width, columns=columns)
+        for part in (self.actor, self.critic):
+            part.optimizer = self.optimizer_class(
+                part.parameters(),
+                lr=lr_schedule(1),  # type: ignore[call-arg]
+                **self.optimizer_kwargs,
+            )
+
+    # What Stable-Baselines3 asks for; a discount of 0 needs no targets.
+    @property
+    def actor(self) -> LinkActor:
+        """The actor, which is its own target."""
+        return self.links.actor
+
+    @property
+    def critic(self) -> AdditiveCritic:
+        """The critic, which is its own target."""
+        return self.links.critic
+
+    actor_target, critic_target = actor, critic
+
+    def meet(self, scenario: Scenario) -> None:
+        """Go on in another scenario."""
+        self.links.meet(scenario)
+
+    def forward(self, observation: Tensor, deterministic: bool = False) -> Tensor:
+        """Return scores, scaled to [-1, 1], shape (B, M · N)."""
+        return self._predict(observation, deterministic)
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        assert isinstance(observation, Tensor)
+        preferences: Tensor = self.links(observation)
+        return (preferences / (1.0 + preferences.abs())).transpose(1, 2).flatten(1)
+
+    def improve(
+        self, batches: Iterable[ReplayBufferSamples], remaining: float, limit: float
+    ) -> dict[str, float]:
+        """Take a step of critic and actor on each batch; return what is to be logged.
+
+        `remaining` is the share of training that is left; `limit`, how long a step may be.
+        """
+        figures = []
+        weight = fading(self.ent_coef, remaining)
+        scenario = self.links.scenario
+        for batch in batches:
+            slot = self.links.slots(batch.observations)
+            scores = batch.actions.view(-1, scenario.n_servers, scenario.n_devices)
+            decisions = vote((scores + 1.0) / 2.0, scenario.can_execute_locally)
+            rewards, optimizer = batch.rewards[:, 0], self.critic.optimizer
+            error = self.links.learn_costs(slot, decisions, rewards, optimizer, limit)
+            slot = self.links.slots(batch.observations[:ACTOR_BATCH])
+            figures.append((error, *self.links.follow(slot, weight, self.actor.optimizer, limit)))
+        names = "critic_loss", "actor_loss", "entropy"
+        return dict(zip(names, np.mean(figures, axis=0).tolist(), strict=True))
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "lr_schedule": self._dummy_schedule,
+            "scenario": self.links.scenario,
+            "kind": self.links.kind,
+            "columns": self.columns,
+            "width": self.width,
+            "ent_coef": self.ent_coef,
+            "optimizer_class": self.optimizer_class,
+            "optimizer_kwargs": self.optimizer_kwargs,
+        }
+
+
+def fading(weight: float, remaining: float) -> float:
+    """Return an entropy weight that falls to a tenth by the end of training."""
+    return weight * (0.1 + 0.9 * remaining)
+
+
+def world_of_links(env: VecEnv, gamma: float, *, assignments: bool = True) -> dict[str, Any]:
+    """Return what these policies need to know of an env; ``ValueError`` where they cannot learn.
+
+    They read slots out of observations and look no slot ahead.
+    """
+    with naming("gamma"):
+        if gamma != 0.0:
+            raise ValueError(
+                f"LinkPolicy needs gamma=0, which its critic's sum is one slot's cost by; got "
+                f"gamma={gamma!r}. MAPPO looks ahead with a network over links, too."
+            )
+    scenario, kind = world_of(env, assignments=assignments)
+    return {"scenario": scenario, "kind": kind}

@@ -8,6 +8,7 @@ other links of its device, and with those of its server.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -127,10 +128,15 @@ class LinkNetwork(nn.Module):
     becomes a logit; local execution gets one from the device's links alone. So N and M may be any,
     and a permutation of devices or servers permutes what comes out. What devices must know of each
     other is in the features: the network may be trained on some of a slot's devices alone.
+    `bend` bounds the hidden units, tanh or, in half of the time, hardtanh: unbounded ones let the
+    first, overloaded slots of a training drive all devices to local execution for good.
     """
 
-    def __init__(self, n_features: int, width: int = 32) -> None:
+    def __init__(
+        self, n_features: int, width: int = 32, bend: Callable[[Tensor], Tensor] = torch.tanh
+    ) -> None:
         super().__init__()
+        self._bend = bend
         self.embed = nn.Linear(n_features, width)
         self.mix = nn.Linear(width, width)
         self.of_device = nn.Linear(2 * width, width, bias=False)
@@ -145,9 +151,9 @@ class LinkNetwork(nn.Module):
 
     def forward(self, links: Tensor) -> Tensor:
         """Return numbers per choice, (..., M + 1), of devices' links, (..., M, n_features)."""
-        first = torch.tanh(self.embed(links))
+        first = self._bend(self.embed(links))
         device = self.of_device(torch.cat([first.amax(-2), first.mean(-2)], -1))
-        second = torch.tanh(self.mix(first) + device.unsqueeze(-2))
+        second = self._bend(self.mix(first) + device.unsqueeze(-2))
         # Local execution is as probable at first as all servers together, whatever their number.
-        home = self.home(torch.tanh(device)) + math.log(links.shape[-2])
+        home = self.home(self._bend(device)) + math.log(links.shape[-2])
         return torch.cat([home, self.link(second)[..., 0]], -1)

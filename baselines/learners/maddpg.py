@@ -28,6 +28,7 @@ from baselines.learners.learner import (
     require_off_policy,
     require_policy,
 )
+from baselines.learners.link_policy import STRAYS, LinkScorePolicy, StrayNoise, world_of_links
 from baselines.learners.maddpg_networks import (
     CRITICS,
     AgentActors,
@@ -46,6 +47,17 @@ OTHERS = ("replay", "policy")
 
 FADING = LinearSchedule(1e-3, 0.0, 1.0)
 """The default learning rate, by what remains of training."""
+
+LINKS: dict[str, Any] = {
+    "policy": "LinkPolicy",
+    "learning_rate": 3e-3,
+    "actor_rate": 1.0,
+    "gradient_steps": 4,
+    "noise": STRAYS,
+    "others": "policy",
+    "max_grad_norm": 1.0,
+}
+"""Arguments for :class:`~baselines.learners.link_policy.LinkScorePolicy`."""
 
 _NUMBERS = {
     "actor_rate": "(0, inf)",
@@ -72,7 +84,9 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     Parameters
     ----------
     policy : str or type
-        "MlpPolicy" or a subclass of :class:`MADDPGPolicy`.
+        "MlpPolicy" or a subclass of :class:`MADDPGPolicy`; or "LinkPolicy", a
+        :class:`~baselines.learners.link_policy.LinkScorePolicy`, with the arguments :data:`LINKS`:
+        one network for all servers' columns, which follows a critic that is a sum.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
         One that takes assignments or scores, with observations other than "raw"; with `views`, any
         env of Box actions.
@@ -84,7 +98,9 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         The actors' learning rate over the critics'.
     noise, level_noise : float
         Standard deviations of exploration, in actions scaled to [-1, 1]: of each action on its
-        own, and of a shift of all actions of all agents together. See :class:`AgentNoise`.
+        own, and of a shift of all actions of all agents together. See :class:`AgentNoise`. With
+        "LinkPolicy" `noise` is the share of :class:`~baselines.learners.link_policy.StrayNoise`,
+        and the other of no effect.
     action_noise : ActionNoise, optional
         Of Stable-Baselines3, instead of these two.
     critics : {"shared", "per-agent"}
@@ -121,7 +137,10 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     (30,)
     """
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": MADDPGPolicy}
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": MADDPGPolicy,
+        "LinkPolicy": LinkScorePolicy,
+    }
     policy: MADDPGPolicy  # type: ignore[assignment]  # no TD3Policy: its networks are others
     actor: AgentActors  # type: ignore[assignment]
     actor_target: AgentActors  # type: ignore[assignment]
@@ -159,7 +178,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     ) -> None:
         if _init_setup_model:
             require_env(type(self), env)
-        require_policy(policy, self.policy_aliases, MADDPGPolicy)
+        require_policy(policy, self.policy_aliases, MADDPGPolicy, LinkScorePolicy)
         super().__init__(
             policy,  # type: ignore[arg-type]  # see the annotation of `policy`
             env,
@@ -202,6 +221,9 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     def _remember_world(self) -> None:
         if self.env is None or self.env.has_attr("scenario"):
             super()._remember_world()
+            policy = getattr(self, "policy", None)  # the first time there is none yet
+            if isinstance(policy, LinkScorePolicy):
+                policy.meet(self.scenario)
         else:
             self.scenario, self.votes = None, False  # type: ignore[assignment]
 
@@ -215,12 +237,10 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
             with naming(name):
                 require_choice(name, getattr(self, name), known)
         self._remember_world()
-        if self.views is None:
-            self.views = server_views(self.scenario, self.env, self.observation_space)
-        with naming("views"):
-            self.views = require_views(self.views, self.observation_space, self.action_space)
-        agents = {"views": self.views, "critic": self.critics}
-        self.policy_kwargs = {**self.policy_kwargs, **agents}
+        if issubclass(self.policy_class, LinkScorePolicy):
+            self._set_links_up()
+        else:
+            self._set_views_up()
         if self.replay_buffer is None:
             each = bytes_of_a_slot(self.observation_space, self.action_space)
             require_memory(self.buffer_size, each)
@@ -228,9 +248,32 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         if self.own_noise:
             # Anew, since Stable-Baselines3 has multiplied the last one by the copies of its env.
             self.action_noise = None
-            if self.noise or self.level_noise:
+            if isinstance(self.policy, LinkScorePolicy):
+                size = (self.scenario.n_servers, self.scenario.n_devices)
+                self.action_noise = StrayNoise(*size, self.noise)
+            elif self.noise or self.level_noise:
                 size = (self.policy.n_agents, self.policy.n_actions)
                 self.action_noise = AgentNoise(*size, self.noise, self.level_noise)
+
+    def _set_links_up(self) -> None:
+        for name, needed in (("critics", "shared"), ("others", "policy")):
+            with naming(name):
+                if getattr(self, name) != needed:
+                    raise ValueError(
+                        f"LinkPolicy needs {name}={needed!r}: its critic takes all servers' "
+                        f"scores as one vote; got {name}={getattr(self, name)!r}."
+                    )
+        if self.env is not None:
+            world = world_of_links(self.env, self.gamma, assignments=False)
+            self.policy_kwargs = {**self.policy_kwargs, **world, "columns": True}
+
+    def _set_views_up(self) -> None:
+        if self.views is None:
+            self.views = server_views(self.scenario, self.env, self.observation_space)
+        with naming("views"):
+            self.views = require_views(self.views, self.observation_space, self.action_space)
+        agents = {"views": self.views, "critic": self.critics}
+        self.policy_kwargs = {**self.policy_kwargs, **agents}
 
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
@@ -241,13 +284,19 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
 
     # -- gradient steps ---------------------------------------------------------------------------
 
+    def _update_learning_rate(self, optimizers: Any) -> None:
+        super()._update_learning_rate(optimizers)
+        for group in self.actor.optimizer.param_groups:
+            group["lr"] *= self.actor_rate
+
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Take gradient steps; ``FloatingPointError`` in place of one that is not finite."""
+        if isinstance(self.policy, LinkScorePolicy):
+            self._improve_links(gradient_steps, batch_size, self.max_grad_norm)
+            return
         assert self.replay_buffer is not None
         self.policy.set_training_mode(True)
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
-        for group in self.actor.optimizer.param_groups:
-            group["lr"] *= self.actor_rate
         self.value_shift, self.value_scale = value_units(
             self.replay_buffer, self.gamma, self._vec_normalize_env
         )

@@ -15,7 +15,7 @@ from torch import nn
 
 from baselines.learners.learner import require_hyperparameters, require_policy
 from baselines.learners.link_actor import LinkActorPolicy
-from mec_gym import Scenario, Slot, counterfactuals
+from mec_gym import Scenario, Slot, Uniform, counterfactuals
 from mec_gym.envs.sb3 import slots_of
 from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.model.cost import NO_TASK
@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 CREDITS = ("difference", "team")
 
 STILL: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1}
-MOVING: dict[str, Any] = {"gamma": 0.97, "n_steps": 25, "gradient_steps": 24}
+MOVING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24}
 """What None means where slots are independent, and where decisions last."""
 
 _LEAST_INTEGERS = {"batch_size": 1}
@@ -75,7 +75,7 @@ class MAPPO(ResumableAlgorithm):
         With 0 no critic is needed: an advantage is the reward beside what the device's, or the
         team's, is on average.
     n_steps : int, optional, [slot]
-        Slots of each copy of the env between gradient steps; 1, or 25 where the world moves.
+        Slots of each copy of the env between gradient steps; 1, or 12 where the world moves.
     gradient_steps : int, optional
         Steps on each such rollout; 1, or 24 where the world moves.
     batch_size : int
@@ -312,6 +312,8 @@ class MAPPO(ResumableAlgorithm):
         if self.credit == "difference":
             slot = slots_of(self.env)  # as it is, which stale observations do not show
             step["saved"] = saved(self.scenario, slot, decisions)
+            if self._gamma and self.scenario.migrates:
+                step["saved"] += shaping(self.scenario, slot, self._gamma)
         rewards, dones, infos = self._act(decisions)
         if self.credit == "team":
             step["reward"] = np.array(rewards, dtype=np.float64)
@@ -473,13 +475,38 @@ def saved(scenario: Scenario, slot: Slot, decisions: NDArray[np.int64]) -> Float
     best = table.min(-1, keepdims=True)
     local = table[..., :1]
     reference = np.where(np.isfinite(local), local, best)
-    per_cycle = scenario.per_device("weight_latency") + (
-        scenario.per_device("weight_energy") * scenario.local_power_w
-    )
-    unit = (per_cycle / scenario.per_device("local_frequency_hz") * slot.cycles)[..., None]
+    unit = (_local_cost_per_cycle(scenario) * slot.cycles)[..., None]
     present = (slot.cycles > NO_TASK)[..., None]
     share = (reference - table) / np.where(present, unit, 1.0)
     return np.where(present, np.maximum(share, -WORST), 0.0).astype(np.float32)
+
+
+def shaping(scenario: Scenario, slot: Slot, gamma: float) -> Floats:
+    """Return what placing a service is worth beside what it saves, (B, N, M + 1).
+
+    A placed service has the potential of what placing one costs, Φ; every choice gains γ Φ(next) -
+    Φ(now). No policy becomes better or worse by that (Ng et al., 1999), but the first placement no
+    longer looks like a pure loss until the critic knows better: by then all devices stay local.
+    """
+    law = scenario.cycles
+    if isinstance(law, Uniform):
+        cycles: Any = (law.low + law.high) / 2.0
+    else:
+        cycles = scenario.per_device("cycles")
+    worth = (scenario.migration_cost / (_local_cost_per_cycle(scenario) * cycles))[:, None]
+    placed = (np.zeros_like(slot.data_bits, dtype=int) if slot.hosts is None else slot.hosts) > 0
+    then = np.repeat(placed[..., None], scenario.n_servers + 1, axis=-1)
+    then[..., 1:] |= (slot.cycles > NO_TASK)[..., None]
+    gained: Floats = (worth * (gamma * then - placed[..., None])).astype(np.float32)
+    return gained
+
+
+def _local_cost_per_cycle(scenario: Scenario) -> Any:
+    """Return what local execution costs, eqs. (8) to (10), per cycle, (N,)."""
+    weighted = scenario.per_device("weight_latency") + (
+        scenario.per_device("weight_energy") * scenario.local_power_w
+    )
+    return weighted / scenario.per_device("local_frequency_hz")
 
 
 def generalised(

@@ -105,6 +105,23 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         decision = vote(scores.reshape(shape), self.scenario.can_execute_locally)
         return np.asarray(decision, dtype=np.int64)
 
+    def _improve_links(self, gradient_steps: int, batch_size: int, max_grad_norm: float) -> None:
+        """Let a policy that has steps of its own take them, and log what they lowered."""
+        assert self.replay_buffer is not None
+        policy: Any = self.policy
+        optimizers = [policy.actor.optimizer, policy.critic.optimizer]
+        self._update_learning_rate(optimizers)
+        sampled = (
+            self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+            for _ in range(gradient_steps)
+        )
+        remaining = self._current_progress_remaining
+        figures = policy.improve(sampled, remaining, max_grad_norm)
+        self._n_updates += gradient_steps
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name, value in figures.items():
+            self.logger.record(f"train/{name}", value)
+
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
     ) -> tuple[NDArray[Any], NDArray[Any]]:

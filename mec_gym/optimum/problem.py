@@ -111,18 +111,61 @@ class LoadProblems:
             found = self._bins[candidates] = first.reshape(batch, candidates, 1), weights
         return found
 
+    def _loads(self, assignment: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the root work of each choice, column 0 local, shape (B, P, M + 1)."""
+        batch, candidates, _ = assignment.shape
+        bins = self.cost.shape[-1]
+        first, weights = self._bins_of(candidates)
+        loads = np.bincount((assignment + first).ravel(), weights, batch * candidates * bins)
+        return np.asarray(loads.reshape(batch, candidates, bins), dtype=np.float64)
+
     def objective(self, assignment: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the objective of P decisions in every slot: fitness of Algorithm 4, line 6.
 
         Assignments (B, P, N), not checked; (B, P), as :func:`mec_gym.evaluate` up to rounding.
         """
-        batch, candidates, _ = assignment.shape
-        bins = self.cost.shape[-1]
         own = self.cost.reshape(-1).take(assignment + self._first_cell).sum(axis=-1)
-        first, weights = self._bins_of(candidates)
-        loads = np.bincount((assignment + first).ravel(), weights, batch * candidates * bins)
-        loads = loads.reshape(batch, candidates, bins)[..., 1:]
+        loads = self._loads(assignment)[..., 1:]
         return np.asarray(own + (loads * (loads / self.server_frequency)).sum(axis=-1))
+
+    def improved(
+        self, assignment: NDArray[np.int64], candidate: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return decisions with those changes towards candidates that pay, shape (B, P, N).
+
+        Changes are made one at a time: that of the device which lowers the objective most at the
+        loads reached so far, until no change that is left lowers it.
+        """
+        _, candidates, devices = assignment.shape
+        improved, loads = assignment.copy(), self._loads(assignment).reshape(-1)
+        costs, choices = self.cost.reshape(-1), self.cost.shape[-1]
+        slowness = np.concatenate([[0.0], 1.0 / self.server_frequency])
+        # All changes, as places in the batch, as long as they may still pay.
+        place = np.flatnonzero(assignment != candidate)
+        row = place // devices
+        slot, device = row // candidates, place % devices
+        size, cell = self.root_work[slot, device], (slot * devices + device) * choices
+        old, new = assignment.reshape(-1)[place], candidate.reshape(-1)[place]
+        own = costs.take(cell + new) - costs.take(cell + old)
+        rigid = size * (slowness.take(new) + slowness.take(old))
+        own += size * rigid
+        while True:
+            joined, left = row * choices + new, row * choices + old
+            pull = slowness.take(new) * loads.take(joined) - slowness.take(old) * loads.take(left)
+            change = own + 2.0 * size * pull
+            pays = np.flatnonzero(change < 0.0)
+            if not pays.size:
+                return improved
+            pays = pays[np.lexsort((change[pays], row[pays]))]
+            rows, first = np.unique(row[pays], return_index=True)
+            made = pays[first]
+            improved.reshape(-1)[place[made]] = new[made]
+            loads[left[made]] -= size[made]
+            loads[joined[made]] += size[made]
+            kept = np.isin(row, rows)
+            kept[made] = False
+            place, row, size, own = place[kept], row[kept], size[kept], own[kept]
+            old, new = old[kept], new[kept]
 
 
 class NormalForm(NamedTuple):

@@ -1,4 +1,4 @@
-"""One network for all links: its symmetry, what it sees, what it refuses, and that it helps."""
+"""Policies with one network for all links: symmetry, what they see and refuse, that they learn."""
 
 from __future__ import annotations
 
@@ -12,252 +12,273 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 import torch
-from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
-from baselines import ActorCritic
-from baselines.learners import LinkPolicy
-from baselines.learners.actor_critic import LINKS
-from baselines.learners.link_policy import LinkLogits
+from baselines.learners import DDPG, MADDPG, ActorCritic, actor_critic, ddpg, maddpg
+from baselines.learners.link_policy import ColumnActor, LinkActor, LinkNetworks, StrayNoise
 from mec_bench import algorithm
-from mec_gym import Scenario, Uniform
+from mec_gym import Scenario, Slot, Uniform, vote
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.evaluation import decide_with, nrr, slot_set
 
 DEVICES, SERVERS = 5, 3
-
-
-def links(n_tasks: int = 2, n_servers: int = SERVERS, n_hosts: int = 0) -> LinkLogits:
-    torch.manual_seed(0)
-    first = n_servers + n_tasks
-    made = LinkLogits(DEVICES, n_servers, first + n_hosts, slice(first, first + n_hosts), [8])
-    with torch.no_grad():
-        for parameter in made.network.parameters():
-            parameter.normal_()
-    return made
-
-
-def rows(n_tasks: int = 2, n_servers: int = SERVERS, batch: int = 4) -> torch.Tensor:
-    return torch.randn(
-        batch, DEVICES, n_servers + n_tasks, generator=torch.Generator().manual_seed(1)
-    )
-
-
-def logits_of(made: LinkLogits, seen: torch.Tensor) -> torch.Tensor:
-    return made(seen.flatten(1)).view(len(seen), DEVICES, -1)
-
-
-def test_devices_in_another_order_have_their_logits_in_that_order() -> None:
-    made, seen, order = links(), rows(), [3, 0, 4, 1, 2]
-    torch.testing.assert_close(logits_of(made, seen[:, order]), logits_of(made, seen)[:, order])
-
-
-def test_servers_in_another_order_have_their_logits_in_that_order() -> None:
-    made, seen, order = links(), rows(), [2, 0, 1]
-    moved = torch.cat([seen[..., order], seen[..., SERVERS:]], -1)
-    expected = logits_of(made, seen)[..., [0, *(1 + j for j in order)]]
-    torch.testing.assert_close(logits_of(made, moved), expected)
-
-
-def test_a_host_goes_with_its_server_and_counts() -> None:
-    made, seen, order = links(n_hosts=SERVERS), rows(n_tasks=2 + SERVERS), [2, 0, 1]
-    hosts = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 3, 1]), SERVERS + 1)[:, 1:]
-    seen[..., -SERVERS:] = hosts
-    moved = torch.cat(
-        [seen[..., order], seen[..., SERVERS:-SERVERS], hosts[:, order].expand(4, -1, -1)], -1
-    )
-    expected = logits_of(made, seen)[..., [0, *(1 + j for j in order)]]
-    torch.testing.assert_close(logits_of(made, moved), expected)
-    nowhere = torch.cat([seen[..., :-SERVERS], torch.zeros_like(seen[..., -SERVERS:])], -1)
-    differ = (logits_of(made, nowhere) != logits_of(made, seen))[..., 1:].any(-1).all(0)
-    assert differ.tolist() == [False, True, True, True, True]
-
-
-def test_a_server_s_own_term_moves_its_logits_alone() -> None:
-    made, seen = links(), rows()
-    before = logits_of(made, seen)
-    with torch.no_grad():
-        made.of_servers[1] += 0.5
-    moved = logits_of(made, seen) - before
-    torch.testing.assert_close(moved[..., 2], torch.full((4, DEVICES), 0.5))
-    assert not moved[..., [0, 1, 3]].any()
-
-
-@pytest.mark.parametrize("n_tasks", [0, 1, 2])
-def test_a_link_s_logit_is_the_network_s_of_gain_lead_and_tasks(n_tasks: int) -> None:
-    made, seen = links(n_tasks), rows(n_tasks)
-    seen[0, 0, 1] = seen[0, 0, 0] = 9.0  # two best ones: neither leads
-    found = logits_of(made, seen)
-    for batch, device, server in np.ndindex(4, DEVICES, SERVERS):
-        row = seen[batch, device].numpy()
-        lead = row[server] - max(np.delete(row[:SERVERS], server))
-        inputs = torch.tensor([row[server], lead, *row[SERVERS:]])
-        torch.testing.assert_close(found[batch, device, 1 + server], made.network(inputs)[0])
-    assert not found[..., 0].any()
-
-
-def test_the_only_server_leads_nobody() -> None:
-    made, seen = links(n_servers=1), rows(n_servers=1)
-    inputs = torch.stack([seen[..., 0], torch.zeros(4, DEVICES), seen[..., 1], seen[..., 2]], -1)
-    torch.testing.assert_close(logits_of(made, seen)[..., 1], made.network(inputs)[..., 0])
+LEARNERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "ac:links": (ActorCritic, actor_critic.LINKS | {"batch_size": 16}),
+    "ddpg:links": (DDPG, ddpg.LINKS | {"learning_starts": 16, "buffer_size": 200}),
+    "maddpg:links": (MADDPG, maddpg.LINKS | {"learning_starts": 16, "buffer_size": 200}),
+}
 
 
 def system(**changes: Any) -> Scenario:
     uneven = {"data_bits": Uniform(4e5, 12e5), "cycles": Uniform(5e8, 15e8)}
-    return Scenario(**({"n_devices": 12, "n_servers": 3} | uneven | changes))
+    return Scenario(**({"n_devices": DEVICES, "n_servers": SERVERS} | uneven | changes))
 
 
-def model_of(scenario: Scenario, **changes: Any) -> ActorCritic:
-    env = make_sb3_vec_env(scenario, n_envs=4, seed=0)
-    return ActorCritic(env=env, seed=0, device="cpu", **LINKS | changes)
+def slots_of(scenario: Scenario, batch: int = 4) -> Slot:
+    rng = np.random.default_rng(0)
+    shape = (batch, scenario.n_devices)
+    return Slot(
+        10.0 ** rng.uniform(-8, -5, (*shape, scenario.n_servers)),
+        rng.uniform(4e5, 12e5, shape),
+        rng.uniform(5e8, 15e8, shape),
+        hosts=rng.integers(0, scenario.n_servers + 1, shape) if scenario.migrates else None,
+    )
 
 
-def test_logits_are_the_sum_of_both_networks() -> None:
-    model = model_of(system()).learn(64)
-    policy = model.policy
-    assert isinstance(policy, LinkPolicy)
-    seen = torch.as_tensor(model.get_env().reset())
+def actor_of(kind: type[LinkActor], scenario: Scenario) -> LinkActor:
+    torch.manual_seed(0)
+    actor = kind(scenario, 8)
     with torch.no_grad():
-        flat = seen.flatten(1)
-        own = policy.action_net(policy.mlp_extractor.policy_net(flat))
-        expected = (own + policy.links(flat)).view(4, 12, 4).log_softmax(-1)
-        found = policy.get_distribution(seen).distribution.logits
-    torch.testing.assert_close(found, expected)
+        for parameter in actor.parameters():
+            parameter.normal_()
+    return actor
 
 
-def test_both_networks_learn() -> None:
-    model = model_of(system())
-    before = {name: value.clone() for name, value in model.policy.state_dict().items()}
-    model.learn(64)
-    after = model.policy.state_dict()
-    for part in ("links.network.0.weight", "links.of_servers", "action_net.weight"):
-        assert not torch.equal(before[part], after[part]), part
+@pytest.mark.parametrize("migration_s", [0.0, 2.0])
+@pytest.mark.parametrize("kind", [LinkActor, ColumnActor])
+def test_another_order_with_its_lots_has_preferences_in_that_order(
+    kind: type[LinkActor], migration_s: float
+) -> None:
+    speeds = [5e9, 1e10, 2e10]
+    scenario = system(server_frequency_hz=speeds, migration_s=migration_s)
+    actor, slot = actor_of(kind, scenario), slots_of(scenario)
+    devices, servers = [3, 0, 4, 1, 2], [2, 0, 1]
+    expected = actor(slot)[:, devices][..., servers]
+    place = np.array([0, *(1 + servers.index(j) for j in range(SERVERS))])
+    moved = Slot(
+        slot.gains[:, devices][..., servers],
+        slot.data_bits[:, devices],
+        slot.cycles[:, devices],
+        hosts=None if slot.hosts is None else place[slot.hosts][:, devices],
+    )
+    lots = actor.lots[devices][:, servers]
+    actor.meet(scenario.replace(server_frequency_hz=[speeds[j] for j in servers]))
+    actor.lots = lots
+    torch.testing.assert_close(actor(moved), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_devices_that_cannot_stay_never_do() -> None:
-    forced = system(max_power_w=[0.5] * 6 + [1.5] * 6)
+def test_a_server_s_column_alone_decides_its_preferences() -> None:
+    scenario = system(migration_s=2.0)
+    slot = slots_of(scenario)
+    gains = slot.gains.copy()
+    gains[..., 1:] = gains[..., 1:][:, ::-1] * 3.0
+    # Whom servers 2 and 3 host is one to server 1: elsewhere.
+    assert slot.hosts is not None
+    hosts = np.where(slot.hosts == 2, 3, slot.hosts)
+    other = Slot(gains, slot.data_bits, slot.cycles, hosts=hosts)
+    for kind, same in ((ColumnActor, True), (LinkActor, False)):
+        actor = actor_of(kind, scenario)
+        assert torch.equal(actor(slot)[..., 0], actor(other)[..., 0]) == same
+        assert not torch.equal(actor(slot)[..., 1:], actor(other)[..., 1:])
+
+
+def test_hosts_elsewhere_are_seen_in_a_column() -> None:
+    scenario = system(migration_s=2.0)
+    actor, slot = actor_of(ColumnActor, scenario), slots_of(scenario)
+    answers = [actor(slot.hosted(np.full((4, DEVICES), host)))[..., 0] for host in (0, 1, 2)]
+    assert not torch.equal(answers[0], answers[1])
+    assert not torch.equal(answers[0], answers[2])
+    assert not torch.equal(answers[1], answers[2])
+
+
+def test_the_actor_takes_what_the_critic_says_pays() -> None:
+    """With costs that are known, steps lead every device to its best choice."""
+    scenario = system(noise_w=1e-9)
+    torch.manual_seed(0)
+    networks, slot = LinkNetworks(scenario, "flat", width=16), slots_of(scenario, 8)
+    pays = torch.as_tensor(slot.gains.max(-1) > 1e-6)
+    top = torch.nn.functional.one_hot(torch.as_tensor(slot.gains.argmax(-1)), SERVERS).bool()
+    leads = torch.where(pays[..., None] & top, -0.5, 0.5)
+    networks.critic.leads = lambda *_: leads  # type: ignore[method-assign]
+    networks.lessons += 1000
+    optimizer = torch.optim.Adam(networks.actor.parameters(), 1e-2)
+    for _ in range(300):
+        networks.follow(slot, 0.0, optimizer, 1.0)
+    right = (networks.actor(slot) > 0.0) == (pays[..., None] & top)
+    assert right.float().mean() > 0.9
+
+
+def model_of(name: str, scenario: Scenario | None = None, **changes: Any) -> Any:
+    learner, arguments = LEARNERS[name]
+    env = make_sb3_vec_env(scenario or system(), n_envs=4, seed=0)
+    return learner(env=env, seed=0, device="cpu", **arguments | changes)
+
+
+each = pytest.mark.parametrize("name", LEARNERS)
+
+
+@each
+def test_both_networks_learn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("baselines.learners.link_policy.HEAD_START", 8)
+    model = model_of(name)
+    before = {key: value.clone() for key, value in model.policy.state_dict().items()}
+    after = model.learn(128).policy.state_dict()
+    for part in ("actor.network.link.weight", "critic.server.4.bias", "critic.unit"):
+        assert not torch.equal(before[f"links.{part}"], after[f"links.{part}"]), part
+
+
+@each
+def test_the_critic_is_ahead(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("baselines.learners.link_policy.HEAD_START", 10_000)
+    model = model_of(name)
+    before = model.policy.links.actor.network.link.weight.clone()
+    assert torch.equal(before, model.learn(64).policy.links.actor.network.link.weight)
+
+
+@each
+def test_devices_that_cannot_stay_never_do(name: str) -> None:
+    forced = system(max_power_w=[0.5, 0.5, 1.5, 1.5, 1.5])
     assert not forced.can_execute_locally[0]
-    model = model_of(forced).learn(64)
+    model = model_of(name, forced).learn(64)
     seen = model.get_env().reset()
-    drawn = np.concatenate([model.predict(seen)[0] for _ in range(50)])
-    assert (drawn[:, :6] > 0).all()
-    assert (drawn[:, 6:] == 0).any()
+    for deterministic in (False, True):
+        drawn, _ = model.predict(seen, deterministic=deterministic)
+        assert (drawn[:, :2] > 0).all()
 
 
-def test_a_saved_model_decides_alike_and_goes_on() -> None:
-    model = model_of(system(), policy_kwargs={"link_arch": [8, 4]}).learn(64)
-    file = io.BytesIO()
-    model.save(file)
-    file.seek(0)
-    again = ActorCritic.load(file, env=model.get_env(), device="cpu")
-    assert again.policy.link_arch == [8, 4]
+@each
+def test_a_saved_model_decides_alike_and_goes_on(name: str, tmp_path: Path) -> None:
+    model = model_of(name, policy_kwargs={"width": 8}).learn(64)
+    model.save(tmp_path / "model")
     seen = model.get_env().reset()
-    expected, found = (one.predict(seen, deterministic=True)[0] for one in (model, again))
-    np.testing.assert_array_equal(expected, found)
+    expected, _ = model.predict(seen, deterministic=True)
+    alone = type(model).load(tmp_path / "model", device="cpu")
+    np.testing.assert_array_equal(alone.predict(seen, deterministic=True)[0], expected)
+    again = type(model).load(tmp_path / "model", env=model.get_env(), device="cpu")
+    np.testing.assert_array_equal(again.predict(seen, deterministic=True)[0], expected)
+    for key, value in model.policy.state_dict().items():
+        assert torch.equal(value, again.policy.state_dict()[key]), key
     assert again.learn(64, reset_num_timesteps=False).num_timesteps == 128
 
 
-def test_equal_seeds_train_alike() -> None:
-    one, other = (model_of(system()).learn(64).policy.state_dict() for _ in range(2))
-    for name, value in one.items():
-        assert torch.equal(value, other[name]), name
+@each
+def test_equal_seeds_train_alike(name: str) -> None:
+    one, other = (model_of(name).learn(64).policy.state_dict() for _ in range(2))
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
 
 
-def test_ppo_takes_it() -> None:
-    env = make_sb3_vec_env(system(), n_envs=4, seed=0)
-    model = PPO(LinkPolicy, env, n_steps=8, batch_size=16, device="cpu").learn(64)
-    assert model.predict(env.reset())[0].shape == (4, 12)
-
-
-@pytest.mark.parametrize("widths", [[0], [1.5], 64, "64"])
-def test_widths_must_be_whole_and_positive(widths: Any) -> None:
-    with pytest.raises(ValueError, match="link_arch"):
-        model_of(system(), policy_kwargs={"link_arch": widths})
-
-
-PAPER = Scenario(n_devices=4, n_servers=2)
-"""Without task columns: the gains of another frame could pass for two."""
-
-
-@pytest.mark.parametrize("scenario", [system(), PAPER], ids=["two tasks", "no task"])
-@pytest.mark.parametrize(
-    "env",
-    [
-        lambda scenario: VecFrameStack(make_sb3_vec_env(scenario, n_envs=2), 2),
-        lambda scenario: make_sb3_vec_env(scenario, n_envs=2, observation="raw"),
-    ],
-    ids=["stacked", "raw"],
-)
-def test_observations_that_do_not_show_links_are_refused(scenario: Scenario, env: Any) -> None:
-    with pytest.raises(ValueError, match=r'observations must be "db" or "flat"'):
-        ActorCritic(env=env(scenario), **LINKS)
-
-
-def test_normalised_observations_are_refused(tmp_path: Path) -> None:
-    env = VecNormalize(make_sb3_vec_env(system(), n_envs=4))
-    with pytest.raises(ValueError, match="norm_obs"):
-        ActorCritic(env=env, **LINKS)
-    model = model_of(system())
-    with pytest.raises(ValueError, match="norm_obs"):
-        model.set_env(env)
-    model.save(tmp_path / "model")
-    with pytest.raises(ValueError, match="norm_obs"):
-        ActorCritic.load(tmp_path / "model", env=env)
-    assert ActorCritic(env=env).policy is not None
-
-
-@pytest.mark.parametrize("observation", ["db", "flat"])
-@pytest.mark.parametrize("n_servers", [1, 2, 4])
-@pytest.mark.parametrize("tasks", [{}, {"data_bits": Uniform(4e5, 12e5)}])
-def test_task_columns_are_told_from_gains(
-    tasks: dict[str, Any], n_servers: int, observation: str
-) -> None:
-    scenario = Scenario(n_devices=4, n_servers=n_servers, **tasks)
-    env = VecNormalize(
-        make_sb3_vec_env(scenario, n_envs=2, observation=observation), norm_obs=False
-    )
-    model = ActorCritic(env=env, device="cpu", **LINKS | {"batch_size": 4})
-    assert model.policy.links.network[0].in_features == 2 + len(tasks)
-    assert model.learn(8).predict(env.reset())[0].shape == (2, 4)
-
-
-def test_it_begins_with_nearly_equal_probabilities() -> None:
-    model = model_of(system())
-    seen = torch.as_tensor(model.get_env().reset())
-    probabilities = model.policy.get_distribution(seen).distribution.probs.detach()
-    torch.testing.assert_close(
-        probabilities, torch.full_like(probabilities, 0.25), atol=0.05, rtol=0
-    )
-
-
-def test_a_policy_alone_is_saved_with_its_widths() -> None:
-    policy = model_of(system(), policy_kwargs={"link_arch": [8, 4]}).policy
+@each
+def test_a_policy_alone_is_saved_with_its_arguments(name: str) -> None:
+    policy = model_of(name, policy_kwargs={"width": 8}).policy
     file = io.BytesIO()
     policy.save(file)
     file.seek(0)
-    again = LinkPolicy.load(file, device="cpu")
-    for name, value in policy.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
+    again = type(policy).load(file, device="cpu")
+    for key, value in policy.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key]), key
 
 
-def test_a_run_by_name_has_its_arguments() -> None:
-    found = algorithm("ac:links")
-    assert dict(found.arguments) == LINKS
+@each
+def test_any_reward_of_the_env_trains_alike(name: str) -> None:
+    """All stand for the same costs, up to rounding and their unit."""
+    entropies = []
+    for reward in ("reciprocal", "negative"):
+        learner, arguments = LEARNERS[name]
+        env = make_sb3_vec_env(system(), n_envs=4, seed=0, reward=reward)
+        model = learner(env=env, seed=0, device="cpu", **arguments).learn(32)
+        entropies.append(model.policy.links.critic.device[-1].weight.detach())
+    torch.testing.assert_close(*entropies, rtol=1e-2, atol=1e-3)
+
+
+@each
+@pytest.mark.parametrize(
+    ("changes", "error", "match"),
+    [
+        ({"gamma": 0.9}, ValueError, "gamma=0"),
+        ({"policy_kwargs": {"width": 0}}, ValueError, "width"),
+    ],
+)
+def test_arguments_are_refused(
+    name: str, changes: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        model_of(name, **changes)
+
+
+def test_what_maddpg_cannot_do_with_one_vote_is_refused() -> None:
+    unfit: tuple[dict[str, Any], ...] = ({"critics": "per-agent"}, {"others": "replay"})
+    for changes in unfit:
+        with pytest.raises(ValueError, match="LinkPolicy needs"):
+            model_of("maddpg:links", **changes)
+
+
+@pytest.mark.parametrize("changes", [{"critic_epochs": 0}, {"actor_epochs": 1.5}, {"strays": 2.0}])
+def test_rounds_of_ac_are_whole(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        model_of("ac:links", policy_kwargs=changes)
+
+
+@each
+def test_changed_observations_are_refused(name: str) -> None:
+    learner, arguments = LEARNERS[name]
+    env = make_sb3_vec_env(system(), n_envs=4)
+    for changed in (VecNormalize(env), VecFrameStack(env, 2)):
+        with pytest.raises(ValueError, match="as they are"):
+            learner(env=changed, **arguments)
+    rewards_alone = VecNormalize(env, norm_obs=False)
+    assert learner(env=rewards_alone, seed=0, **arguments).learn(32).num_timesteps == 32
+
+
+@each
+def test_a_world_of_other_features_is_refused_and_another_map_is_not(name: str) -> None:
+    model = model_of(name)
+    model.set_env(make_sb3_vec_env(system(layout_seed=3), n_envs=4))
+    with pytest.raises(ValueError, match="Make a new model"):
+        model.set_env(make_sb3_vec_env(system(fading_correlation=0.5), n_envs=4))
+
+
+@each
+def test_a_run_by_name_has_its_arguments(name: str) -> None:
+    found = algorithm(name)
     env = make_sb3_vec_env(system(), n_envs=4)
     model = found.build(env, device="cpu")
-    assert isinstance(model.policy, LinkPolicy)
+    assert model.policy.links.scenario == system()
     assert found.arguments_of(model)["policy"] == "LinkPolicy"
 
 
+def test_strays_go_to_one_server_each() -> None:
+    np.random.seed(0)  # noqa: NPY002
+    noise = StrayNoise(SERVERS, 400, 1.0)
+    shares = []
+    for _ in range(50):
+        scores = np.clip(np.full(SERVERS * 400, -0.5) + noise(), -1.0, 1.0)
+        decision = vote((scores.reshape(SERVERS, 400) + 1.0) / 2.0)
+        strayed = noise().reshape(SERVERS, 400).any(0)
+        shares.append(strayed.mean())
+        assert set(np.unique(decision)) <= set(range(SERVERS + 1))
+    assert 0.3 < np.mean(shares) < 0.7
+    assert np.std(shares) > 0.2
+
+
 @pytest.mark.slow
-def test_where_links_differ_it_learns_what_separate_weights_do_not() -> None:
-    scenario = Scenario.preset("unequal-200x10")
+@each
+def test_where_links_differ_it_learns_which_pay(name: str) -> None:
+    scenario = Scenario.preset(
+        "unequal-200x10", n_devices=60, n_servers=4, server_frequency_hz=(3e9, 5e9, 7e9, 9e9)
+    )
     slots = slot_set(scenario, own_layout=True, n_layouts=4, seed=7)
-    reached = {}
-    for policy in ("LinkPolicy", "MlpPolicy"):
-        env = make_sb3_vec_env(scenario, n_envs=16, seed=3)
-        model = ActorCritic(env=env, seed=0, device="cpu", **LINKS | {"policy": policy})
-        model.learn(4_000)
-        reached[policy] = nrr(slots, decide_with(model)).mean()
-    stays = nrr(slots, decide_with(algorithm("local").build(env))).mean()
-    assert reached["LinkPolicy"] > stays > reached["MlpPolicy"]
+    chosen = algorithm(name)
+    env = make_sb3_vec_env(scenario, n_envs=chosen.n_envs, seed=3)
+    model = chosen.build(env, seed=0, device="cpu").learn(3_000)
+    assert nrr(slots, decide_with(model)).mean() > 0.95

@@ -19,11 +19,12 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from baselines import MAPPO
-from baselines.learners.mappo import WORST, generalised, saved
+from baselines.learners.mappo import WORST, generalised, saved, shaping
 from mec_bench import algorithm
 from mec_gym import ENV_ID, Scenario, Slot, Uniform, evaluate
 from mec_gym.envs.sb3 import make_sb3_vec_env, slots_of
 from mec_gym.evaluation import decide_with, episode_set, hindsight_ratio, nrr, slot_set
+from mec_gym.model.cost import hosts_after
 from mec_gym.model.world import World
 
 STILL = Scenario(
@@ -94,6 +95,21 @@ def test_difference_credit_is_the_objective_with_the_choice_replaced(name: str) 
         reference = table[:, :1] if may[i] else table.min(-1, keepdims=True)
         expected = np.maximum((reference - table) / local[:, i : i + 1], -WORST)
         np.testing.assert_allclose(found[:, i], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_potential_of_placed_services_makes_no_policy_better_or_worse() -> None:
+    """Discounted over a path it comes to the end's, less the beginning's, whatever is done."""
+    gamma, rng, hosts = 0.9, np.random.default_rng(0), np.zeros((3, 5), dtype=np.int64)
+    total: Any = 0.0
+    for t in range(4):
+        slot = shown(MOVING, seed=t).hosted(hosts)
+        decisions = rng.integers(0, 3, hosts.shape) * (rng.random(hosts.shape) < 0.3)
+        gained = shaping(MOVING, slot, gamma)
+        total += gamma**t * np.take_along_axis(gained, decisions[..., None], -1)[..., 0]
+        hosts = hosts_after(np, decisions, hosts, slot.cycles)
+    worth = MOVING.migration_cost / evaluate(MOVING, slot, np.zeros_like(hosts)).cost
+    np.testing.assert_allclose(total, gamma**4 * worth * (hosts > 0), rtol=1e-5, atol=1e-6)
+    assert 0 < (hosts > 0).sum() < hosts.size
 
 
 def test_absent_devices_have_no_credit_and_no_gradient() -> None:
@@ -258,7 +274,8 @@ def test_stale_channels_are_seen_and_true_ones_priced() -> None:
     assert not np.allclose(before.gains, seen.gains, rtol=1e-3)
     model._step()
     step = model._rollout[-1]
-    np.testing.assert_array_equal(step["saved"], saved(late, before, step["decisions"]))
+    expected = saved(late, before, step["decisions"]) + shaping(late, before, 0.97)
+    np.testing.assert_allclose(step["saved"], expected, rtol=1e-6, atol=1e-6)
 
 
 # -- sizes, decisions -------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,35 @@ def shares_of(slot: Slot, mutation: str, rng: np.random.Generator) -> Any:
     return shares
 
 
+def flights(
+    rng: np.random.Generator, shape: Any, *, beta: float, signed: bool, scale: float
+) -> Any:
+    steps = scale * levy_steps(rng, shape, beta=beta)
+    return (steps if signed else np.abs(steps)).tolist()
+
+
+def paying(
+    target: list[int], candidate: list[int], fitness: Callable[[list[int]], float]
+) -> list[int]:
+    """Make the best of the candidate's changes, one after another, as long as one pays."""
+    while True:
+        changed = [
+            [*target[:i], b, *target[i + 1 :]]
+            for i, (a, b) in enumerate(zip(target, candidate, strict=True))
+            if a != b
+        ]
+        best = min(changed, key=fitness, default=target)
+        if not fitness(best) < fitness(target):
+            return target
+        target = best
+
+
+def legal(scenario: Scenario, i: int, choice: int, rng: np.random.Generator) -> int:
+    if choice == 0 and not scenario.can_execute_locally[i]:
+        return int(rng.integers(1, scenario.n_servers + 1))
+    return choice
+
+
 def levy_search_by_loops(
     scenario: Scenario,
     slot: Slot,
@@ -40,6 +70,9 @@ def levy_search_by_loops(
     threshold: float,
     mutation: str = "h",
     crossover: str = "device",
+    signed: bool = False,
+    flight_scale: float = 1.0,
+    selection: str = "whole",
     known: dict[tuple[int, ...], float] | None = None,
 ) -> Run:
     known = {} if known is None else known
@@ -58,8 +91,10 @@ def levy_search_by_loops(
     for generation in range(1, generations + 1):
         gamma = 2.0 - 2.0 * generation / generations  # eq. (21)
         count = 0
-        steps = np.abs(levy_steps(rng, (population, len(start), 2), beta=beta)).tolist()
-        whole = np.abs(levy_steps(rng, population, beta=beta)).tolist()
+        steps, whole = (
+            flights(rng, shape, beta=beta, signed=signed, scale=flight_scale)
+            for shape in ((population, len(start), 2), population)
+        )
         for member in range(population):
             target, candidate = own[member], []
             for i, a in enumerate(target):
@@ -77,9 +112,9 @@ def levy_search_by_loops(
                 if gamma > 0.0 and not gamma * to_cross > threshold:  # eq. (22)
                     mutant, redrawn = a, False
                 count += redrawn
-                if mutant == 0 and not scenario.can_execute_locally[i]:
-                    mutant = int(rng.integers(1, servers + 1))
-                candidate.append(mutant)
+                candidate.append(legal(scenario, i, mutant, rng))
+            if selection == "device":
+                candidate = paying(target, candidate, fitness)
             cost = fitness(candidate)
             if cost < costs[member]:  # eq. (23)
                 own[member], costs[member] = candidate, cost

@@ -218,9 +218,14 @@ CHANGES: dict[str, Any] = {
     "beta": 0.3,
     "threshold": 2.0,
     "allocation": "levy",
+    "crossover": "none",
+    "signed": True,
+    "flight_scale": 0.2,
+    "selection": "device",
     "demonstration_population": 1,
     "demonstration_generations": 200,
     "demonstration_beta": 1.9,
+    "demonstration_start": "best-gain",
     "seed": 1,
 }
 
@@ -260,13 +265,33 @@ def test_searches_take_their_settings() -> None:
         demonstration_population=4,
         demonstration_generations=6,
         demonstration_beta=0.2,
+        crossover="none",
+        signed=True,
+        flight_scale=0.5,
     )
     online, offline = online_search(model), demonstration_search(model)
     assert (online.population, online.generations, online.beta) == (2, 3, 1.1)
     assert (offline.population, offline.generations, offline.beta) == (4, 6, 0.2)
     for search in (online, offline):
         assert (search.threshold, search.step_scale, search.allocation) == (0.7, 0.3, "levy")
+        assert (search.crossover, search.signed, search.flight_scale) == ("none", True, 0.5)
     assert (online.method, offline.method) == ("classic-levy", "levy")
+
+
+def test_demonstrations_begin_where_they_are_told() -> None:
+    begun: dict[str, Any] = {}
+    for start in ("ensemble", "best-gain"):
+        # One generation is idle: the search ends where it begins.
+        given = {"demonstration_start": start, "demonstration_generations": 1}
+        model = make_model(**given)
+        state = model.learn(0).replay_buffer.get_state()
+        slots = slot_from_observation(SMALL, state["observations"])
+        begun[start] = state["assignments"]
+        if start == "best-gain":
+            np.testing.assert_array_equal(begun[start], 1 + slots.gains.argmax(axis=-1))
+    fresh = make_model()
+    decisions, _ = fresh._decide(state["observations"])
+    np.testing.assert_array_equal(begun["ensemble"], decisions)
 
 
 def test_a_learning_rate_schedule_is_followed() -> None:

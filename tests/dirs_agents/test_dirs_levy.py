@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mec_gym.levy import LevyTail, levy_steps, mantegna_sigma
 from tests.dirs_agents.dirs_helpers import FORCED, SMALL, TASKS, slots_of
 from tests.dirs_agents.levy_loops import best_by_enumeration, levy_search_by_loops
 
+ROOT = Path(__file__).resolve().parents[2]
 module: Any = importlib.import_module("dirs_agents.levy_search")  # the function has its name
 
 NOISY = Scenario(n_devices=5, n_servers=2, noise_w=1e-5, name="noisy")
@@ -167,13 +169,19 @@ READINGS = [
     {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "crossover": "none"},
     {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "crossover": "shared"},
     {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "mutation": "shuffled"},
+    {"population": 2, "generations": 5, "beta": 1.5, "threshold": 0.4, "signed": True},
+    {"population": 2, "generations": 5, "beta": 0.5, "threshold": 0.4, "flight_scale": 0.3},
+    {"population": 2, "generations": 3, "beta": 1.5, "threshold": 0.4, "selection": "device"},
 ]
 
 
 @pytest.mark.parametrize(
     "settings",
     [*SETTINGS, *READINGS],
-    ids=["online", "demonstrations", "member", "no crossover", "shared", "no channel state"],
+    ids=[
+        *("online", "demonstrations", "member", "no crossover", "shared", "no channel state"),
+        *("signed", "scaled", "by device"),
+    ],
 )
 @pytest.mark.parametrize("scenario", [NOISY, HARD], ids=["noisy", "hard"])
 def test_results_are_distributed_as_the_loops(scenario: Scenario, settings: Any) -> None:
@@ -289,6 +297,51 @@ def test_slots_of_a_batch_do_not_mix() -> None:
         assert best * (1 - 1e-12) <= found.objective[index] <= best * 1.02
 
 
+@pytest.mark.parametrize("crossover", ["device", "shared", "none"])
+def test_a_signed_step_exceeds_half_as_many_thresholds(crossover: str) -> None:
+    """One device, and a server that is better: it moves there as often as eqs. (20), (22) say."""
+    runs, threshold = 20_000, 0.4
+    scenario = Scenario(n_devices=1, n_servers=1)
+    slots = repeated(Slot(gains=np.full((1, 1, 1), 1e-6), data_bits=8e5, cycles=1e9), runs)
+    slots = Slot(gains=slots.gains, data_bits=8e5, cycles=1e9)
+
+    def moved(**settings: Any) -> float:
+        given = {"population": 1, "generations": 2, "threshold": threshold, "crossover": crossover}
+        search = LevySearch(**given, **settings)
+        start = np.zeros((runs, 1), dtype=int)
+        found = levy_search(scenario, slots, start, np.random.default_rng(0), search)
+        return float(found.assignment.mean())
+
+    # γ is 1 in the one generation that is not idle, h of a local device 1/2; randm is 0 or 1.
+    tail = LevyTail(1.5)
+    mutates, crosses = tail(np.array([0.5, threshold]))
+    likely = {"device": mutates * crosses, "shared": min(mutates, crosses), "none": mutates}
+    error = 4 * 0.5 / runs**0.5
+    assert moved() == pytest.approx(likely[crossover] / 2, abs=error)
+    halves = 2 if crossover == "device" else 1  # as many steps as are drawn
+    assert moved(signed=True) == pytest.approx(likely[crossover] / 2 / 2**halves, abs=error)
+    # Steps twice as long exceed what half of them do.
+    mutates, crosses = tail(np.array([0.25, threshold / 2]))
+    likely = {"device": mutates * crosses, "shared": min(mutates, crosses), "none": mutates}
+    assert moved(flight_scale=2.0) == pytest.approx(likely[crossover] / 2, abs=error)
+
+
+@pytest.mark.parametrize("scenario", [NOISY, UNEQUAL, HARD], ids=["noisy", "unequal", "hard"])
+def test_by_device_no_single_change_helps_in_the_end(scenario: Scenario) -> None:
+    slots, start = slots_of(scenario, 20), start_of(scenario, 20)
+    settings = LevySearch(selection="device", population=1, generations=300)
+    found = levy_search(scenario, slots, start, np.random.default_rng(0), settings)
+    assert (np.diff(found.history, axis=0) <= 0).all()
+    for index in range(20):
+        decision = found.assignment[index]
+        for i, local in enumerate(scenario.can_execute_locally):
+            for choice in range(0 if local else 1, scenario.n_servers + 1):
+                changed = decision.copy()
+                changed[i] = choice
+                value = float(evaluate(scenario, slots[index], changed).objective)
+                assert value >= found.objective[index] * (1 - 1e-12)
+
+
 # -- the tail [L-3] ----------------------------------------------------------------------------
 
 
@@ -338,6 +391,12 @@ def test_tail_is_a_tail(beta: float) -> None:
 def test_tail_refuses_what_the_steps_refuse(beta: float) -> None:
     with pytest.raises(ValueError, match="beta"):
         LevyTail(beta)
+
+
+def test_the_ledger_says_how_long_steps_are() -> None:
+    large, small = (float(LevyTail(beta)(np.array([0.2]))[0]) for beta in (1.5, 0.5))
+    row = f"P(\\|d\\| > 0.2) is {large:.2f} at β = 1.5 and {small:.2f} at β = 0.5"
+    assert row in (ROOT / "docs/model.md").read_text(encoding="utf-8")
 
 
 # -- the classic search ---------------------------------------------------------------------------
@@ -432,11 +491,21 @@ def test_resources_are_brought_back_to_their_limits_and_no_further() -> None:
         ("threshold", 0.0),
         ("threshold", float("inf")),
         ("step_scale", -0.01),
+        ("flight_scale", 0.0),
+        ("crossover", "sometimes"),
+        ("selection", "best"),
     ],
 )
 def test_settings_out_of_range_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         LevySearch(**{name: value})
+
+
+def test_what_a_device_changes_is_known_only_with_the_optimal_resources() -> None:
+    with pytest.raises(ValueError, match=r"selection must be \"whole\" where f and p are searched"):
+        LevySearch(selection="device", allocation="levy")
+    with pytest.raises(TypeError, match="signed must be True or False"):
+        LevySearch(signed=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

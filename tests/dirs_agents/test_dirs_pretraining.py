@@ -417,6 +417,8 @@ def half_made(file: Path, at: int = 2, **more: Any) -> DIRS:
         {"demonstration_beta": 0.7},
         {"threshold": 0.5},
         {"step_scale": 0.1},
+        {"signed": True},
+        {"demonstration_start": "best-gain"},
         {"allocation": "levy"},
         {"n_demonstrations": 5},
         {"n_demonstrations": 22},

@@ -8,7 +8,7 @@ import pytest
 from mec_gym import Scenario, evaluate
 from mec_gym.model.world import World
 from mec_gym.optimum import load_problem, load_problems
-from mec_gym.optimum.problem import LoadProblem, normal_form
+from mec_gym.optimum.problem import LoadProblem, LoadProblems, normal_form
 
 
 def random_problem(seed: int, n: int = 7, m: int = 3) -> LoadProblem:
@@ -38,6 +38,39 @@ def test_objective_of_a_batch_is_that_of_each() -> None:
 def test_objective_may_be_infinite_but_never_nan() -> None:
     problem = LoadProblem(np.array([[np.inf, 1.0]]), np.ones(1), np.ones(1))
     assert problem.objective(np.array([[0], [1]])).tolist() == [np.inf, 2.0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_changes_that_pay_are_made_best_first_until_none_does(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    problem = random_problem(seed)
+    problems = LoadProblems(
+        np.stack([problem.cost, random_problem(seed + 50).cost]),
+        np.stack([problem.root_work, random_problem(seed + 50).root_work]),
+        problem.server_frequency,
+    )
+    before, wished = rng.integers(0, 4, (2, 2, 6, 7))
+    kept = before.copy()
+    after = problems.improved(before, wished)
+    np.testing.assert_array_equal(before, kept)
+    for b, p in np.ndindex(2, 6):
+        one, current = problems[b], before[b, p].copy()
+        while True:  # by brute force over single changes
+            tried = [np.where(np.arange(7) == i, wished[b, p], current) for i in range(7)]
+            values = [one.objective(each) for each in tried]
+            if not min(values) < one.objective(current) - 1e-12:
+                break
+            current = tried[int(np.argmin(values))]
+        np.testing.assert_array_equal(after[b, p], current)
+    assert (problems.objective(after) <= problems.objective(before)).all()
+    assert (after != before).any()
+
+
+def test_a_device_that_must_offload_is_not_called_home() -> None:
+    cost = np.array([[[np.inf, 5.0, 1.0], [0.0, 2.0, 9.0]]])
+    problems = LoadProblems(cost, np.ones((1, 2)), np.ones(2))
+    moved = problems.improved(np.array([[[1, 1]]]), np.array([[[2, 0]]]))
+    assert moved.tolist() == [[[2, 0]]]
 
 
 def test_normal_form_keeps_differences_of_objectives() -> None:

@@ -231,8 +231,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(run: Any) -> dict[str, Any]:
         if run.arguments["policy"] == "PricePolicy":
             raise FloatingPointError("diverged")
-        stages = ("untrained", "imitation", "tenth", "final")
         seconds = {"imitation": 1.0, "online": 2.0, "all": 4.0}
+        if run.table == "labels":
+            labels = {"agreement": 0.5, "chance": 0.4}
+            return {"nrr": {"labels": 0.5}, "seconds": seconds, **labels}
+        stages = ("untrained", "imitation", "tenth", "final")
         return {"nrr": dict.fromkeys(stages, 0.5), "seconds": seconds}
 
     rules = dict.fromkeys(("all local", "optimum"), Estimate(0.5, 0.4, 0.6))
@@ -251,7 +254,9 @@ def test_variants_names_runs_that_fail_by_its_status(command: Command, tmp_path:
         ["main-paper-30x2-price-posting-agents-no-admission", "FloatingPointError: diverged"],
     ]
     written = json.loads((tmp_path / "docs/dirs-results.json").read_text())
-    assert len(written["runs"]) == 2
+    found = [run["table"] for run in written["runs"]]
+    assert found.count("main") == len(variants.MAIN) - len(failed)
+    assert found.count("labels") == len(variants.LABELS)
     assert command("variants", *FEW, *places, "--page")[0] == 0
 
 

@@ -14,14 +14,19 @@ pytest.importorskip("stable_baselines3")
 from reproduction import pages
 from reproduction.jobs import carry_out
 from reproduction.variants import (
+    IN_MAIN,
     Plan,
     Run,
+    ablated,
     changes,
+    closed,
     done,
     goals,
+    labelled,
     page_content,
     read,
     read_page,
+    scenario_named,
     verdicts,
 )
 
@@ -82,8 +87,43 @@ def test_no_run_of_a_plan_is_wanted_twice() -> None:
     assert len({one.file(Path()) for one in runs}) == len(runs)
     # Each switch has as many seeds as the runs that it is paired with.
     as_it_is = [one for one in runs if one.variant in ("as it is", "the paper's options")]
-    seeds = [one.seed for one in as_it_is if one.preset == PRESET]
+    trained = [one for one in as_it_is if one.table != "labels"]
+    seeds = [one.seed for one in trained if one.preset == PRESET]
     assert sorted(seeds) == list(range(Plan().ablation_seeds))
+
+
+def test_the_first_seed_of_everything_comes_first() -> None:
+    runs = Plan(ablation_seeds=3).runs()
+    assert [one.seed for one in runs] == sorted(one.seed for one in runs)
+    assert {one.table for one in runs if one.seed == 0} == {"main", "ablation", "labels"}
+    energy = [one for one in runs if one.preset == "paper-180x8-energy" and one.table != "labels"]
+    assert {one.slots for one in energy} == {4000}
+    assert scenario_named("paper-180x8-energy").weight_energy == 1.5
+
+
+def test_labels_that_are_not_searched_for_agree() -> None:
+    # One generation is idle: both searches end where they begin.
+    arguments = {"demonstration_generations": 1, "demonstration_start": "best-gain"}
+    found = labelled(run(table="labels", slots=3, arguments=arguments))
+    assert found["agreement"] == 1.0
+    assert 0.3 < found["chance"] < 1.0  # two servers and the device itself
+    assert found["nrr"]["labels"] < 0.99
+    searched = labelled(run(table="labels", slots=3, arguments={"demonstration_generations": 30}))
+    assert searched["agreement"] < 1.0
+
+
+def test_what_closes_the_distance_is_paired_by_seed() -> None:
+    base = records("main", "the paper's options", [0.9, 0.8, 0.1], [0.9, 0.9, 0.9])
+    loss = records("ablation", "loss of the vote", [0.95, 0.9], [0.9, 0.9])
+    shares = closed([*base, *loss], PRESET)
+    assert shares == {"loss of the vote": pytest.approx(0.075 / 0.15)}
+    assert "with the loss of the vote close 50%." in " ".join(page([*base, *loss]).split())
+
+
+def test_a_variant_of_the_main_table_is_not_run_twice() -> None:
+    assert IN_MAIN["as it is"] == "the paper's options"
+    both = records("main", IN_MAIN["as it is"], [0.9], [0.9])
+    assert ablated(both, PRESET)["as it is"] == {0: both[0]}
 
 
 def page(records: list[dict[str, Any]]) -> str:
