@@ -41,6 +41,8 @@ class LinkView:
     ones. Where services migrate: whether this server hosts it, or another, the gain to the host,
     and how many guests the server has. Without `remembers` it sees each slot by itself.
 
+    The first `n_path_features` say nothing of hosts.
+
     The memory of an episode, (B, N, M, LAGS + 2), holds past gains, newest first, the mean change,
     and the number of slots that it is the mean of.
     """
@@ -54,7 +56,8 @@ class LinkView:
         speeds = scenario.server_frequencies_hz
         self._speeds = np.log(speeds / speeds.mean())
         self.remembers = scenario.dynamic if remembers is None else remembers
-        self.n_features = 4 + len(QUANTILES) + 4 + 3 * self.remembers + 4 * scenario.migrates
+        self.n_path_features = 4 + len(QUANTILES) + 4 + 3 * self.remembers
+        self.n_features = self.n_path_features + 4 * scenario.migrates
 
     def begin(self, batch: int) -> Floats:
         """Return the memory of episodes that begin, shape (B, N, M, LAGS + 2)."""
@@ -128,15 +131,21 @@ class LinkNetwork(nn.Module):
     becomes a logit; local execution gets one from the device's links alone. So N and M may be any,
     and a permutation of devices or servers permutes what comes out. What devices must know of each
     other is in the features: the network may be trained on some of a slot's devices alone.
-    `bend` bounds the hidden units, tanh or, in half of the time, hardtanh: unbounded ones let the
-    first, overloaded slots of a training drive all devices to local execution for good.
+    `balanced` makes local execution as probable at first as all servers together. `bend` bounds the
+    hidden units, tanh or, in half of the time, hardtanh: unbounded ones let the first, overloaded
+    slots of a training drive all devices to local execution for good.
     """
 
     def __init__(
-        self, n_features: int, width: int = 32, bend: Callable[[Tensor], Tensor] = torch.tanh
+        self,
+        n_features: int,
+        width: int = 32,
+        bend: Callable[[Tensor], Tensor] = torch.tanh,
+        *,
+        balanced: bool = True,
     ) -> None:
         super().__init__()
-        self._bend = bend
+        self._bend, self._balanced = bend, balanced
         self.embed = nn.Linear(n_features, width)
         self.mix = nn.Linear(width, width)
         self.of_device = nn.Linear(2 * width, width, bias=False)
@@ -154,6 +163,7 @@ class LinkNetwork(nn.Module):
         first = self._bend(self.embed(links))
         device = self.of_device(torch.cat([first.amax(-2), first.mean(-2)], -1))
         second = self._bend(self.mix(first) + device.unsqueeze(-2))
-        # Local execution is as probable at first as all servers together, whatever their number.
-        home = self.home(self._bend(device)) + math.log(links.shape[-2])
+        home = self.home(self._bend(device))
+        if self._balanced:
+            home = home + math.log(links.shape[-2])
         return torch.cat([home, self.link(second)[..., 0]], -1)
