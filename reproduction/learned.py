@@ -43,11 +43,13 @@ WRITER = "reproduction/learned.py"
 class Learner:
     """How an algorithm is trained: how many seeds, and what differs from the world's and its own.
 
-    `any_size` says whether its models decide for any number of devices.
+    `algorithm` is its name where the row's is another; `any_size` says whether its models decide
+    for any number of devices.
     """
 
     seeds: int = 5
     slots: int | None = None
+    algorithm: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     any_size: bool = False
 
@@ -76,7 +78,7 @@ class Worlds:
             for name, one in self.learners.items():
                 if seed < one.seeds:
                     yield Settings(
-                        algorithm=name,
+                        algorithm=one.algorithm or name,
                         scenario=scenario,
                         timesteps=one.slots or self.slots[preset],
                         seed=seed,
@@ -85,6 +87,15 @@ class Worlds:
                     )
         for name in self.rules:
             yield Settings(algorithm=name, scenario=scenario, timesteps=0, label=name)
+
+
+_VELOCITY, _GRU = (f"dirs:hindsight, forecast {forecast}" for forecast in ("velocity", "gru"))
+
+
+def _looking_ahead(forecast: str) -> Learner:
+    """Return DIRS that looks ahead with a forecast of its columns."""
+    told = {"policy_kwargs.forecast": forecast}
+    return Learner(slots=2000, algorithm="dirs:hindsight", arguments=told, any_size=True)
 
 
 STILL = Worlds(
@@ -121,6 +132,8 @@ MOVING = Worlds(
         "mappo": Learner(seeds=10, any_size=True),
         "mappo:team": Learner(seeds=10, any_size=True),
         "dirs:hindsight": Learner(seeds=10, slots=2000, any_size=True),
+        _VELOCITY: _looking_ahead("velocity"),
+        _GRU: _looking_ahead("gru"),
         "dirs:prices": Learner(slots=2000, any_size=True),
         "ac:links": Learner(),
     },
@@ -135,7 +148,11 @@ NAMED = tuple(dict.fromkeys(name for kind in KINDS for name in (*kind.learners, 
 SIZES: Mapping[str, tuple[int, ...]] = {"crowd-200x10": (50, 800)}
 """Numbers of devices that models of a preset are measured with, and have never seen."""
 
-NAMES = {"examples.cross_entropy:CrossEntropy": "cross-entropy, one constant assignment"}
+NAMES = {
+    "examples.cross_entropy:CrossEntropy": "cross-entropy, one constant assignment",
+    _VELOCITY: "the same, forecast by constant velocity",
+    _GRU: "the same, forecast by a recurrent network",
+}
 """Of rows that are no algorithm of the project."""
 
 
@@ -150,7 +167,7 @@ def main() -> int:
             return 0
     with complain():
         chosen = given.algos or NAMED
-        wanted = [run for run in runs(given.only) if run.algorithm in chosen]
+        wanted = [run for run in runs(given.only) if run.label in chosen]
         status = _trained(wanted, given.runs, given.jobs)
         if status == 130:
             return status
@@ -216,7 +233,7 @@ def resizings(presets: Iterable[str], folder: Path) -> list[tuple[str, Settings,
 
 def _fits(run: Settings) -> bool:
     """Return whether a run's model decides for any number of devices."""
-    learner = PRESETS[str(run.scenario.name)].learners.get(run.algorithm)
+    learner = PRESETS[str(run.scenario.name)].learners.get(str(run.label))
     return learner is None or learner.any_size
 
 
@@ -463,7 +480,8 @@ def _row(label: str, records: Sequence[Record]) -> list[str]:
     seeds = ", ".join(map(short, sorted(scores_of(records), reverse=True)))
     before = short(float(np.mean([one["untrained"] for one in records])))
     slots = f"{records[0]['timesteps']:,}"
-    told = knows(label) or "the observation, and a scalar reward"
+    learner = {**STILL.learners, **MOVING.learners}[label]
+    told = knows(learner.algorithm or label) or "the observation, and a scalar reward"
     return [name_of(label), shown, before, seeds, slots, cpu(records), told]
 
 

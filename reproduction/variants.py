@@ -432,11 +432,12 @@ def verdicts(records: Sequence[Record], preset: str) -> list[dict[str, Any]]:
 # -- what explains the distance --------------------------------------------------------------------
 
 CAUSES: Mapping[str, str] = {
-    "demonstrations and labels by solve": "optimal labels with the paper's loss",
-    "loss of the vote": "the paper's labels with the loss of the vote",
-    "selection device by device, from best gains": "labels of the search device by device, from "
-    "best gains, with the paper's loss",
-    "selection device by device, from best gains, loss of the vote": "both of these",
+    "demonstrations and labels by solve": "optimal labels, with the paper's loss",
+    "loss of the vote": "the loss of the vote, with the paper's labels",
+    "selection device by device, from best gains": "labels of the search device by device, with "
+    "the paper's loss",
+    "selection device by device, from best gains, loss of the vote": "labels of the search "
+    "device by device, with the loss of the vote",
 }
 """Variants that change labels, loss or both, and what the page says of them."""
 
