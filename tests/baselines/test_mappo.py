@@ -163,8 +163,8 @@ def test_an_episode_that_is_cut_off_goes_on_in_the_critics_eyes(credit: str) -> 
 
 
 def test_after_every_choice_the_next_slot_is_valued_with_the_host_it_leaves() -> None:
-    model = model_of(MOVING, n_steps=4)
-    model.learn(12, log_interval=None)
+    model = model_of(MOVING, n_steps=50)
+    model.learn(3, log_interval=None)
     for parameter in model.policy.critic.parameters():
         with torch.no_grad():
             parameter.normal_()
