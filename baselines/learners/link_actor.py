@@ -10,7 +10,7 @@ from gymnasium.spaces import Space
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
-from torch.nn.functional import hardtanh
+from torch.nn.functional import hardtanh_
 
 from baselines.learners.links import LinkNetwork, LinkView
 from mec_gym import Scenario, Slot
@@ -80,7 +80,7 @@ class LinkActorPolicy(BasePolicy):
         super().__init__(observation_space, action_space)
         require_integer("width in policy_kwargs", width, 1)
         self.enter(scenario, observation)
-        self.actor = LinkNetwork(self.view.n_features, int(width), hardtanh)
+        self.actor = LinkNetwork(self.view.n_features, int(width), hardtanh_)
         self.critic = HostCritic(self.view.n_path_features, int(width), balanced=False)
 
     def enter(self, scenario: Scenario, observation: str) -> None:
