@@ -31,6 +31,12 @@ SHIPPED: Mapping[str, Mapping[str, Any]] = {
     "dirs-prices-unequal-200x10": {
         "algorithm": "dirs:prices", "scenario": "unequal-200x10", "timesteps": 1000
     },
+    "mappo-unequal-200x10": {
+        "algorithm": "mappo", "scenario": "unequal-200x10", "timesteps": 5000
+    },
+    "mappo-crowd-30x4": {
+        "algorithm": "mappo", "scenario": "crowd-30x4", "timesteps": 24_000
+    },
 }  # fmt: skip
 """By name, fields of :class:`mec_bench.Settings`; the seed is 0, which nobody has chosen."""
 

@@ -9,8 +9,8 @@ import torch
 from gymnasium.spaces import Space
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
-from torch import Tensor, nn
-from torch.nn.functional import hardtanh
+from torch import Tensor
+from torch.nn.functional import hardtanh_
 
 from baselines.learners.links import LinkNetwork, LinkView
 from mec_gym import Scenario, Slot
@@ -27,22 +27,16 @@ _NEVER = -1e9
 """Logit of what a device may not choose; finite, since 0 · ∞ is no entropy."""
 
 
-class DeviceCritic(nn.Module):
-    """The value of a device's own path, from the largest and the mean features of its links."""
+class HostCritic(LinkNetwork):
+    """The value of a device's own path with its service on each server, or, first, on none.
 
-    def __init__(self, n_features: int, width: int) -> None:
-        super().__init__()
-        layers = (nn.Linear(2 * n_features, width), nn.Linear(width, width), nn.Linear(width, 1))
-        for layer, gain in zip(layers, (2.0**0.5, 2.0**0.5, 0.01), strict=True):
-            nn.init.orthogonal_(layer.weight, gain=gain)
-            nn.init.zeros_(layer.bias)
-        first, second, last = layers
-        self.network = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), last)
+    It sees the path and not who hosts what, so that it is the same whatever the device chose.
+    """
 
     def forward(self, links: Tensor) -> Tensor:
-        """Return values, shape (...), of devices' links, (..., M, n_features)."""
-        values: Tensor = self.network(torch.cat([links.amax(-2), links.mean(-2)], -1))
-        return values[..., 0]
+        """Return values, (..., M + 1), of devices' links, (..., M, n_features)."""
+        values: Tensor = super().forward(links[..., : self.embed.in_features])
+        return values
 
 
 class LinkActorPolicy(BasePolicy):
@@ -86,8 +80,8 @@ class LinkActorPolicy(BasePolicy):
         super().__init__(observation_space, action_space)
         require_integer("width in policy_kwargs", width, 1)
         self.enter(scenario, observation)
-        self.actor = LinkNetwork(self.view.n_features, int(width), hardtanh)
-        self.critic = DeviceCritic(self.view.n_features, int(width))
+        self.actor = LinkNetwork(self.view.n_features, int(width), hardtanh_)
+        self.critic = HostCritic(self.view.n_path_features, int(width), balanced=False)
 
     def enter(self, scenario: Scenario, observation: str) -> None:
         """Decide in a scenario from now on."""

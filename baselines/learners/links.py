@@ -44,6 +44,8 @@ class LinkView:
     ones. Where services migrate: whether this server hosts it, or another, the gain to the host,
     and how many guests the server has. Without `remembers` it sees each slot by itself.
 
+    The first `n_path_features` say nothing of hosts.
+
     The memory of an episode, (B, N, M, LAGS + 2), holds past gains, newest first, the mean change,
     and the number of slots that it is the mean of.
     """
@@ -57,7 +59,8 @@ class LinkView:
         speeds = scenario.server_frequencies_hz
         self._speeds = np.log(speeds / speeds.mean())
         self.remembers = scenario.dynamic if remembers is None else remembers
-        self.n_features = 4 + len(QUANTILES) + 4 + 3 * self.remembers + 4 * scenario.migrates
+        self.n_path_features = 4 + len(QUANTILES) + 4 + 3 * self.remembers
+        self.n_features = self.n_path_features + 4 * scenario.migrates
 
     def begin(self, batch: int) -> Floats:
         """Return the memory of episodes that begin, shape (B, N, M, LAGS + 2)."""
@@ -80,13 +83,7 @@ class LinkView:
             memory[~present] = 0.0  # whoever comes back is seen anew
             parts += changes
         if slot.hosts is not None and self.scenario.migrates:
-            servers = np.arange(1, self.scenario.n_servers + 1)
-            mine = slot.hosts[..., None] == servers
-            hosted = np.broadcast_to((slot.hosts > 0)[..., None], mine.shape)
-            at_host = np.where(hosted, (gains * mine).sum(-1, keepdims=True), best)
-            guests = (mine & present[..., None]).sum(1, keepdims=True)
-            crowd = np.broadcast_to(guests, mine.shape) * len(servers) / count
-            parts.append(np.stack([mine, hosted & ~mine, at_host - gains, crowd], -1))
+            parts.append(_hosting(slot.hosts, gains, present))
         wide = [np.broadcast_to(part, (*gains.shape, part.shape[-1])) for part in parts]
         return np.concatenate(wide, axis=-1, dtype=np.float32), memory
 
@@ -125,6 +122,19 @@ def _remembered(gains: Any, memory: Floats) -> tuple[list[Any], Floats]:
     return changes, np.concatenate(parts, -1, dtype=np.float32)
 
 
+def _hosting(hosts: Any, gains: Any, present: Any) -> Any:
+    """Return what is seen of hosts (B, N), shape (B, N, M, 4)."""
+    n_servers = gains.shape[-1]
+    mine = hosts[..., None] == np.arange(1, n_servers + 1)
+    hosted = np.broadcast_to((hosts > 0)[..., None], mine.shape)
+    best = gains.max(-1, keepdims=True)
+    at_host = np.where(hosted, (gains * mine).sum(-1, keepdims=True), best)
+    guests = (mine & present[..., None]).sum(1, keepdims=True)
+    count = np.maximum(present.sum(-1), 1)[:, None, None]
+    crowd = np.broadcast_to(guests, mine.shape) * n_servers / count
+    return np.stack([mine, hosted & ~mine, at_host - gains, crowd], -1)
+
+
 def _beside_mean(values: Any, present: Any) -> Any:
     """Return the logarithm of each value over the mean of all present, 0 for those absent."""
     count = np.maximum(present.sum(-1, keepdims=True), 1)
@@ -139,15 +149,21 @@ class LinkNetwork(nn.Module):
     becomes a logit; local execution gets one from the device's links alone. So N and M may be any,
     and a permutation of devices or servers permutes what comes out. What devices must know of each
     other is in the features: the network may be trained on some of a slot's devices alone.
-    `bend` bounds the hidden units, tanh or, in half of the time, hardtanh: unbounded ones let the
-    first, overloaded slots of a training drive all devices to local execution for good.
+    `balanced` makes local execution as probable at first as all servers together. `bend` bounds the
+    hidden units, in place, tanh or, in half of the time, hardtanh: unbounded ones let the first,
+    overloaded slots of a training drive all devices to local execution for good.
     """
 
     def __init__(
-        self, n_features: int, width: int = 32, bend: Callable[[Tensor], Tensor] = torch.tanh
+        self,
+        n_features: int,
+        width: int = 32,
+        bend: Callable[[Tensor], Tensor] = torch.tanh_,
+        *,
+        balanced: bool = True,
     ) -> None:
         super().__init__()
-        self._bend = bend
+        self._bend, self._balanced = bend, balanced
         self.embed = nn.Linear(n_features, width)
         self.mix = nn.Linear(width, width)
         self.of_device = nn.Linear(2 * width, width, bias=False)
@@ -162,9 +178,11 @@ class LinkNetwork(nn.Module):
 
     def forward(self, links: Tensor) -> Tensor:
         """Return numbers per choice, (..., M + 1), of devices' links, (..., M, n_features)."""
+        # In place: fresh memory for 16 slots of 200 x 10 links takes as long as all products.
         first = self._bend(self.embed(links))
         device = self.of_device(torch.cat([first.amax(-2), first.mean(-2)], -1))
-        second = self._bend(self.mix(first) + device.unsqueeze(-2))
-        # Local execution is as probable at first as all servers together, whatever their number.
-        home = self.home(self._bend(device)) + math.log(links.shape[-2])
+        second = self._bend(self.mix(first).add_(device.unsqueeze(-2)))
+        home = self.home(self._bend(device))
+        if self._balanced:
+            home = home + math.log(links.shape[-2])
         return torch.cat([home, self.link(second)[..., 0]], -1)

@@ -306,8 +306,8 @@ class MAPPO(ResumableAlgorithm):
         memory = self._memory.copy()
         memory[starts] = 0.0
         links, self._memory = self.policy.view(slot, memory)
-        present = slot.cycles > NO_TASK
-        return {"links": links, "legal": self.policy.legal(slot), "present": present}
+        legal, present = self.policy.legal(slot), slot.cycles > NO_TASK
+        return {"links": links, "legal": legal, "present": present, "hosts": _hosts(slot)}
 
     def _step(self) -> tuple[Any, Any, list[dict[str, Any]]]:
         """Decide in one slot of every copy and keep what happens."""
@@ -319,8 +319,8 @@ class MAPPO(ResumableAlgorithm):
         with torch.no_grad():
             log_p = self.policy.log_probabilities(links, self.policy.tensor(step["legal"]))
             step["log_p"] = log_p.cpu().numpy()
-            if self._gamma:
-                step["values"] = self._values(links)
+        if self._gamma:
+            step["values"] = self._values(links)
         decisions = step["decisions"] = _drawn(step["log_p"], self.rng)
         if self.credit == "difference":
             slot = slots_of(self.env)  # as it is, which stale observations do not show
@@ -337,8 +337,9 @@ class MAPPO(ResumableAlgorithm):
         return rewards, dones, infos
 
     def _values(self, links: torch.Tensor) -> Floats:
-        """Return values of devices (B, N), in rewards; the critic's are per slot."""
-        values: Floats = self.policy.critic(links).cpu().numpy() * self._horizon
+        """Return values with each host, (B, N, M + 1), in rewards; the critic's are per slot."""
+        with torch.no_grad():
+            values: Floats = self.policy.critic(links).cpu().numpy() * self._horizon
         return values
 
     @property
@@ -346,13 +347,13 @@ class MAPPO(ResumableAlgorithm):
         return 1.0 / max(1.0 - self._gamma, 1e-3)
 
     def _values_after(self, dones: Any, infos: list[dict[str, Any]]) -> Floats:
-        """Return the values of where episodes were cut off, (B, N), 0 in all other copies."""
+        """Return the values of where episodes were cut off, 0 in all other copies."""
         rows = np.flatnonzero(dones)
         last = np.stack([infos[row]["terminal_observation"] for row in rows])
         links, _ = self.policy.view(self.policy.coder.decode(last), self._memory[rows])
-        after = np.zeros((self.n_envs, self.scenario.n_devices), dtype=np.float32)
-        with torch.no_grad():
-            after[rows] = self._values(self.policy.tensor(links))
+        size = (self.n_envs, self.scenario.n_devices, self.scenario.n_servers + 1)
+        after = np.zeros(size, dtype=np.float32)
+        after[rows] = self._values(self.policy.tensor(links))
         # A time limit is no end: only what truly ends has no value.
         limit = [bool(infos[row].get("TimeLimit.truncated")) for row in rows]
         after[rows[~np.array(limit)]] = 0.0
@@ -373,7 +374,11 @@ class MAPPO(ResumableAlgorithm):
         flat = {
             name: stacked[name].reshape(-1, *stacked[name].shape[3:])
             for name in ("links", "legal", "log_p")
-        } | {"targets": targets.reshape(-1, targets.shape[-1]), "returns": returns.reshape(-1)}
+        } | {
+            "hosts": stacked["hosts"].reshape(-1),
+            "targets": targets.reshape(-1, targets.shape[-1]),
+            "returns": returns.reshape(-1),
+        }
         for _ in range(self._gradient_steps if present.size else 0):
             self._descend(flat, self._pick(present))
         self.policy.set_training_mode(False)
@@ -388,45 +393,49 @@ class MAPPO(ResumableAlgorithm):
         """Return by what each choice's ratio is multiplied, (T, B, N, M + 1), and the returns.
 
         The policy gradient is the mean of this times the ratio. Difference credit knows what every
-        other choice would have saved in the slot, so that the slot's part is an expectation over
-        all of them; what comes after the slot is known of the choice that was made alone.
+        other choice would have saved in the slot, and the critic what each host is worth in the
+        next one, which is the same slot whatever the device chose: so much is an expectation over
+        all choices. What the critic did not expect is known of the choice that was made alone.
         """
-        present, log_p = stacked["present"], stacked["log_p"]
-        chosen = stacked["decisions"][..., None] == np.arange(log_p.shape[-1])
-        targets = np.zeros_like(log_p)
-        if self.credit == "difference":
-            table = stacked["saved"]
-            mean = (np.exp(log_p) * table).sum(-1)
-            rewards = np.take_along_axis(table, stacked["decisions"][..., None], -1)[..., 0]
-            targets = np.exp(log_p) * (table - mean[..., None])
-        else:
-            rewards = np.broadcast_to(_standardised(stacked["reward"])[..., None], present.shape)
-            mean = np.zeros_like(rewards)
+        present, log_p, decisions = (stacked[name] for name in ("present", "log_p", "decisions"))
+        table = stacked["saved"] if self.credit == "difference" else np.zeros_like(log_p)
+        rewards = _at(table, decisions)
+        if self.credit == "team":
+            rewards = rewards + _standardised(stacked["reward"])[..., None]
+        returns = rewards
         if self._gamma:
-            advantages, returns = self._estimate(rewards, stacked)
+            values, nexts = self._around(stacked)
+            table = table + self._gamma * nexts
+            after, goes_on = _at(nexts, decisions), ~stacked["ends"]
+            advantages = generalised(rewards, values, after, goes_on, self._gamma, self.gae_lambda)
+            returns = advantages + values
             self._averages.add(
-                "train/explained_variance",
-                explained_variance(stacked["values"][present], returns[present]),
+                "train/explained_variance", explained_variance(values[present], returns[present])
             )
-        else:
-            advantages, returns = rewards - mean, rewards
+        mean = (np.exp(log_p) * table).sum(-1)
+        if not self._gamma:
+            advantages = rewards - mean
         scale = advantages[present].std() + 1e-8 if present.any() else 1.0
-        later = advantages - (rewards - mean) if self.credit == "difference" else advantages
-        later = later - (later[present].mean() if present.any() else 0.0)
-        targets = (targets + chosen * later[..., None]) / scale
+        beyond = returns - _at(table, decisions)
+        beyond = beyond - (beyond[present].mean() if present.any() else 0.0)
+        chosen = decisions[..., None] == np.arange(log_p.shape[-1])
+        targets = np.exp(log_p) * (table - mean[..., None])
+        targets = (targets + chosen * beyond[..., None]) / scale
         return targets.astype(np.float32), returns.astype(np.float32)
 
-    def _estimate(self, rewards: Any, stacked: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return advantages and returns of every device, (T, B, N)."""
-        values, ends = stacked["values"], stacked["ends"]
-        with torch.no_grad():
-            last = self._values(self.policy.tensor(self._look_ahead()))
+    def _around(self, stacked: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return values of each slot, (T, B, N), and after each choice in it, (T, B, N, M + 1)."""
+        values, ends, hosts = (stacked[name] for name in ("values", "ends", "hosts"))
+        last = self._values(self.policy.tensor(self._look_ahead()))
         nexts = np.concatenate([values[1:], last[None]])
         for later, ended, step in zip(nexts, ends, self._rollout, strict=True):
             if "after" in step:
                 later[ended] = step["after"][ended]
-        advantages = generalised(rewards, values, nexts, ~ends, self._gamma, self.gae_lambda)
-        return advantages, advantages + values
+        # Local execution leaves the host where it is; without migration there is none.
+        nexts[..., 0] = _at(nexts, hosts)
+        if not self.scenario.migrates:
+            nexts[..., 1:] = nexts[..., :1]
+        return _at(values, hosts), nexts
 
     def _look_ahead(self) -> Floats:
         """Return what will be seen of the slot to come, without remembering it."""
@@ -440,7 +449,9 @@ class MAPPO(ResumableAlgorithm):
     def _descend(self, flat: Mapping[str, Any], rows: NDArray[np.int64]) -> None:
         """Take one gradient step on some devices' decisions."""
         policy = self.policy
-        links, legal, before, targets, returns = (policy.tensor(flat[n][rows]) for n in _FIELDS)
+        links, legal, before, targets, returns, hosts = (
+            policy.tensor(flat[n][rows]) for n in _FIELDS
+        )
         log_p = policy.log_probabilities(links, legal)
         ratio = (log_p - before).exp()
         clipped = ratio.clamp(1.0 - self.clip_range, 1.0 + self.clip_range)
@@ -449,7 +460,7 @@ class MAPPO(ResumableAlgorithm):
         weight = self.ent_coef * self._current_progress_remaining
         loss = -gain - weight * entropy
         if self._gamma:
-            values = policy.critic(links) * self._horizon
+            values = policy.critic(links).gather(-1, hosts[:, None])[:, 0] * self._horizon
             error = (values - returns).square().mean()
             loss = loss + 0.5 * error / (returns.var(unbiased=False) + 1e-8)
             self._averages.add("train/value_loss", error.item())
@@ -474,7 +485,7 @@ class MAPPO(ResumableAlgorithm):
             self._averages.add(f"train/{name}", value.item())
 
 
-_FIELDS = ("links", "legal", "log_p", "targets", "returns")
+_FIELDS = ("links", "legal", "log_p", "targets", "returns", "hosts")
 
 
 def saved(scenario: Scenario, slot: Slot, decisions: NDArray[np.int64]) -> Floats:
@@ -537,6 +548,18 @@ def generalised(
         running = delta + gamma * lam * goes_on[t][:, None] * running
         advantages[t] = running
     return advantages
+
+
+def _hosts(slot: Slot) -> NDArray[np.int64]:
+    """Return each device's host, (B, N), 0 where services have none."""
+    if slot.hosts is None:
+        return np.zeros_like(slot.cycles, dtype=np.int64)
+    return np.asarray(slot.hosts, dtype=np.int64)
+
+
+def _at(table: Any, choices: NDArray[np.int64]) -> Any:
+    """Return of each device's entries, (..., M + 1), that of its choice."""
+    return np.take_along_axis(table, choices[..., None], -1)[..., 0]
 
 
 def _standardised(rewards: NDArray[np.float64]) -> NDArray[np.float64]:

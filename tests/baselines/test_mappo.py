@@ -155,13 +155,36 @@ def test_an_episode_that_is_cut_off_goes_on_in_the_critics_eyes(credit: str) -> 
     model._rollout[1]["after"] = after + 1.0
     model._step()
     stacked = {name: np.stack([one[name] for one in model._rollout]) for name in model._rollout[0]}
-    rewards = np.zeros(stacked["present"].shape)
-    with_more, _ = model._estimate(rewards, stacked)
+    _, with_more = model._around(stacked)
     model._rollout[1]["after"] = after
-    without, _ = model._estimate(rewards, stacked)
-    assert model._gamma == 0.97
-    np.testing.assert_allclose((with_more - without)[1], 0.97, rtol=1e-4)
-    assert not (with_more - without)[2:].any()
+    _, without = model._around(stacked)
+    np.testing.assert_allclose((with_more - without)[1], 1.0, rtol=1e-4)
+    assert not (with_more - without)[[0, 2, 3]].any()
+
+
+def test_after_every_choice_the_next_slot_is_valued_with_the_host_it_leaves() -> None:
+    model = model_of(MOVING, n_steps=50)
+    model.learn(3, log_interval=None)
+    for parameter in model.policy.critic.parameters():
+        with torch.no_grad():
+            parameter.normal_()
+    for _ in range(4):
+        model._step()
+    stacked = {name: np.stack([one[name] for one in model._rollout]) for name in model._rollout[0]}
+    values, nexts = model._around(stacked)
+    slots = [model.policy.coder.decode(step["observations"]) for step in model._rollout]
+    for t in range(3):
+        for choice in range(3):
+            decisions = np.full((3, 5), choice)
+            hosts = hosts_after(np, decisions, slots[t].hosts, slots[t].cycles)
+            seen, _ = model.policy.view(slots[t + 1].hosted(hosts), model.policy.view.begin(3))
+            links = model._rollout[t + 1]["links"].copy()
+            links[..., -4:] = seen[..., -4:]  # what is seen of hosts needs no memory
+            expected = np.take_along_axis(model._values(torch.tensor(links)), hosts[..., None], -1)
+            np.testing.assert_allclose(nexts[t, ..., choice], expected[..., 0], rtol=1e-5)
+            mine = np.where(decisions == stacked["decisions"][t], values[t + 1], expected[..., 0])
+            np.testing.assert_allclose(mine, expected[..., 0], rtol=1e-5)
+    assert len({*np.ravel(stacked["hosts"])}) == 3
 
 
 def test_with_discount_0_the_gradient_is_that_of_the_expected_objective() -> None:
@@ -198,7 +221,8 @@ def test_each_device_has_a_ratio_and_a_clip_of_its_own() -> None:
     chosen[:, 1] = 1.0
     far = now.numpy().copy()
     far[0, 1] -= 1.0  # its ratio is e already, and its advantage positive
-    common = flat | {"targets": chosen, "returns": np.zeros(len(now), dtype=np.float32)}
+    nothing = np.zeros(len(now), dtype=np.float32)
+    common = flat | {"targets": chosen, "returns": nothing, "hosts": nothing.astype(int)}
 
     def gradients(before: Any, rows: list[int]) -> list[Any]:
         again = model_of(ent_coef=0.0, max_grad_norm=float("inf"))
