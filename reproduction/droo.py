@@ -132,10 +132,11 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
                 figures = ("pricing_alone", "network_alone", "with_n", "trained")
                 means = [_mean([run[figure] for run in runs]) for figure in figures]
                 each = ", ".join(f"{run['trained']:.3f}" for run in runs)
-                cells.append([scenario, policy, *means, f"{kept[0]}–{kept[-1]}", each])
+                cells.append([scenario, policy, len(runs), *means, f"{kept[0]}–{kept[-1]}", each])
     head = [
         "scenario",
         "network",
+        "seeds",
         "untrained, all candidates",
         "trained, K = 1",
         "K = N",

@@ -30,7 +30,7 @@ from mec_gym.validation import dict_of, require_integer
 Self = TypeVar("Self", bound="DROO")
 
 LINKS: dict[str, Any] = {"policy": "LinkPolicy", "batch_size": 8}
-"""Arguments for :class:`~baselines.learners.droo_policy.LinkProposals`, tuned with it."""
+"""Arguments for :class:`~baselines.learners.LinkProposals`: many links a slot, few slots a step."""
 
 _LEAST_INTEGERS = dict.fromkeys(("buffer_size", "batch_size", "train_interval"), 1)
 
@@ -53,7 +53,7 @@ class DROO(ResumableAlgorithm):
     policy : str or type
         "MlpPolicy", the paper's, over the whole observation; "LinkPolicy", one small network for
         all links, best with the arguments :data:`LINKS`; or a subclass of
-        :class:`~baselines.learners.droo_policy.DROOPolicy`.
+        :class:`~baselines.learners.DROOPolicy`.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
         One that takes assignments and shows slots as they are.
     learning_rate : float or callable
