@@ -139,9 +139,16 @@ class LinkActorPolicy(BasePolicy):
         single = not slot.batch_shape
         slot = slot[None] if single else slot
         batch = len(slot.gains)
-        memory = self.view.begin(batch) if state is None else np.array(state, dtype=np.float32)
+        memory = self.view.begin(batch)
+        if state is not None:
+            if np.shape(state) != memory.shape:
+                raise ValueError(
+                    "state must be what the last call returned for as many slots, shape "
+                    f"{memory.shape}; got shape {np.shape(state)}."
+                )
+            memory = np.array(state, dtype=np.float32)
         if episode_start is not None:
-            memory[np.broadcast_to(episode_start, batch)] = 0.0
+            memory[np.broadcast_to(np.asarray(episode_start, dtype=bool), batch)] = 0.0
         decisions = np.empty((batch, slot.n_devices), dtype=np.int64)
         part = max(1, _PART // (slot.n_devices * slot.n_servers))
         for first in range(0, batch, part):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import units_of_gains
 from mec_gym.model.cost import NO_TASK
+from mec_gym.validation import SMALLEST
 
 Floats = NDArray[np.float32]
 
@@ -27,6 +28,8 @@ QUANTILES = (0.5, 0.8, 0.9, 0.95)
 
 LAGS = 4
 """Slots that a link's gain is remembered for."""
+
+_FARTHEST = float(units_of_gains(np.array(SMALLEST)))
 
 
 class LinkView:
@@ -63,55 +66,63 @@ class LinkView:
 
     def __call__(self, slot: Slot, memory: Floats) -> tuple[Floats, Floats]:
         """Return what is seen of a batch of slots (B, ...), and the memory with them."""
-        gains = units_of_gains(slot.gains).astype(np.float32)
-        batch, n_devices, n_servers = gains.shape
-        best = gains.max(-1, keepdims=True)
-        if n_servers > 1:
-            second = np.partition(gains, -2, axis=-1)[..., -2:-1]
-            lead = gains - np.where(gains == best, second, best)
-        else:
-            lead = np.zeros_like(gains)
-        order = np.argsort(-gains, axis=1, kind="stable")
-        rank = np.empty_like(order)
-        np.put_along_axis(rank, order, np.arange(n_devices)[None, :, None], axis=1)
-        first = np.take_along_axis(gains == best, order, axis=1)
-        queue = np.take_along_axis(first.cumsum(1) - first, rank, axis=1)
-        sorted_gains = np.take_along_axis(gains, order, axis=1)
-        picks = [round((1.0 - share) * (n_devices - 1)) for share in QUANTILES]
-        columns = np.moveaxis(sorted_gains[:, picks], 1, -1)[:, None]
-        tasks = (slot.data_bits, slot.cycles, slot.cycles * self._local_per_cycle)
         present = slot.cycles > NO_TASK
+        count = np.maximum(present.sum(-1), 1)[:, None, None]
+        # Who is absent comes last: nobody is compared with a gain that is not there.
+        units = np.where(present[..., None], units_of_gains(slot.gains), _FARTHEST)
+        gains = units.astype(np.float32)
+        best = gains.max(-1, keepdims=True)
+        tasks = (slot.data_bits, slot.cycles, slot.cycles * self._local_per_cycle)
         of_device = np.stack([_beside_mean(one, present) for one in tasks], -1)[:, :, None]
-        parts: list[Any] = [
-            np.stack([gains, lead, rank / n_devices, np.log1p(queue) / 3.0], -1),
-            columns,
-            of_device,
-            self._speeds[:, None],
-        ]
+        parts: list[Any] = [*_compared(gains, best, count), of_device, self._speeds[:, None]]
         if self.remembers:
-            new = memory[..., -1:] == 0
-            past = np.where(new, gains[..., None], memory[..., :LAGS])
-            step = np.abs(gains[..., None] - past[..., :1])
-            count = memory[..., -1:]
-            mean = memory[..., -2:-1] + (step - memory[..., -2:-1]) / np.maximum(count, 1.0)
-            mean = np.where(new, 0.0, mean)
-            parts += [
-                10.0 * (gains[..., None] - past[..., :1]),
-                3.0 * (gains[..., None] - past[..., -1:]),
-                10.0 * mean.mean(2, keepdims=True),
-            ]
-            kept = past[..., : LAGS - 1]
-            memory = np.concatenate([gains[..., None], kept, mean, count + 1], -1, dtype=np.float32)
+            changes, memory = _remembered(gains, memory)
+            memory[~present] = 0.0  # whoever comes back is seen anew
+            parts += changes
         if slot.hosts is not None and self.scenario.migrates:
-            mine = slot.hosts[..., None] == np.arange(1, n_servers + 1)
+            servers = np.arange(1, self.scenario.n_servers + 1)
+            mine = slot.hosts[..., None] == servers
             hosted = np.broadcast_to((slot.hosts > 0)[..., None], mine.shape)
             at_host = np.where(hosted, (gains * mine).sum(-1, keepdims=True), best)
-            guests = np.broadcast_to(mine.sum(1, keepdims=True), mine.shape)
-            crowd = guests * n_servers / n_devices
+            guests = (mine & present[..., None]).sum(1, keepdims=True)
+            crowd = np.broadcast_to(guests, mine.shape) * len(servers) / count
             parts.append(np.stack([mine, hosted & ~mine, at_host - gains, crowd], -1))
-        shape = (batch, n_devices, n_servers)
-        seen = [np.broadcast_to(part, (*shape, part.shape[-1])) for part in parts]
-        return np.concatenate(seen, axis=-1, dtype=np.float32), memory
+        wide = [np.broadcast_to(part, (*gains.shape, part.shape[-1])) for part in parts]
+        return np.concatenate(wide, axis=-1, dtype=np.float32), memory
+
+
+def _compared(gains: Any, best: Any, count: Any) -> list[Any]:
+    """Return gains beside those of the same device and of the same server, of `count` devices."""
+    lead = np.zeros_like(gains)
+    if gains.shape[-1] > 1:
+        second = np.partition(gains, -2, axis=-1)[..., -2:-1]
+        lead = gains - np.where(gains == best, second, best)
+    order = np.argsort(-gains, axis=1, kind="stable")
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(gains.shape[1])[None, :, None], axis=1)
+    first = np.take_along_axis(gains == best, order, axis=1)
+    queue = np.take_along_axis(first.cumsum(1) - first, rank, axis=1)
+    picks = np.rint((1.0 - np.array(QUANTILES)[:, None]) * (count - 1)).astype(np.int64)
+    picked = np.take_along_axis(np.take_along_axis(gains, order, axis=1), picks, axis=1)
+    columns = np.moveaxis(picked, 1, -1)[:, None]
+    return [np.stack([gains, lead, rank / count, np.log1p(queue) / 3.0], -1), columns]
+
+
+def _remembered(gains: Any, memory: Floats) -> tuple[list[Any], Floats]:
+    """Return how gains have changed, each about 1 where devices walk, and the memory with them."""
+    new = memory[..., -1:] == 0
+    past = np.where(new, gains[..., None], memory[..., :LAGS])
+    change = gains[..., None] - past[..., :1]
+    seen = memory[..., -1:]
+    mean = memory[..., -2:-1] + (np.abs(change) - memory[..., -2:-1]) / np.maximum(seen, 1.0)
+    mean = np.where(new, 0.0, mean)
+    changes = [
+        10.0 * change,
+        3.0 * (gains[..., None] - past[..., -1:]),
+        10.0 * mean.mean(2, keepdims=True),
+    ]
+    parts = [gains[..., None], past[..., : LAGS - 1], mean, seen + 1]
+    return changes, np.concatenate(parts, -1, dtype=np.float32)
 
 
 def _beside_mean(values: Any, present: Any) -> Any:

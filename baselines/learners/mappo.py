@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -36,6 +37,9 @@ CREDITS = ("difference", "team")
 STILL: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1}
 MOVING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24}
 """What None means where slots are independent, and where decisions last."""
+
+_COMPARED = 16
+"""Slots that a rollout has at least where rewards are compared with each other."""
 
 _LEAST_INTEGERS = {"batch_size": 1}
 _NUMBERS = {
@@ -75,7 +79,8 @@ class MAPPO(ResumableAlgorithm):
         With 0 no critic is needed: an advantage is the reward beside what the device's, or the
         team's, is on average.
     n_steps : int, optional, [slot]
-        Slots of each copy of the env between gradient steps; 1, or 12 where the world moves.
+        Slots of each copy of the env between gradient steps; 1, or 12 where the world moves, and
+        with team credit at least 16 over all copies.
     gradient_steps : int, optional
         Steps on each such rollout; 1, or 24 where the world moves.
     batch_size : int
@@ -188,6 +193,8 @@ class MAPPO(ResumableAlgorithm):
         for name, value in (MOVING if self.scenario.dynamic else STILL).items():
             given = getattr(self, name)
             setattr(self, f"_{name}", value if given is None else given)
+        if self.credit == "team" and self.n_steps is None:
+            self._n_steps = max(self._n_steps, math.ceil(_COMPARED / self.n_envs))
 
     # -- envs and files -------------------------------------------------------------------------
 
@@ -251,6 +258,12 @@ class MAPPO(ResumableAlgorithm):
             As Stable-Baselines3's.
         """
         self._require_env()
+        self._choose_settings()
+        if self.credit == "team" and self._n_steps * self.n_envs < 2:
+            raise ValueError(
+                "with credit='team' the slots of a rollout are compared: n_steps times the copies "
+                "of the env must be 2 or more; got 1."
+            )
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -438,7 +451,7 @@ class MAPPO(ResumableAlgorithm):
         if self._gamma:
             values = policy.critic(links) * self._horizon
             error = (values - returns).square().mean()
-            loss = loss + 0.5 * error / (returns.var() + 1e-8)
+            loss = loss + 0.5 * error / (returns.var(unbiased=False) + 1e-8)
             self._averages.add("train/value_loss", error.item())
         if not bool(torch.isfinite(loss)):
             raise FloatingPointError(
@@ -533,7 +546,8 @@ def _standardised(rewards: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _drawn(log_p: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw choices, shape (B, N), by the inverse of the distribution."""
-    passed = np.exp(log_p).cumsum(-1) < rng.random(log_p.shape[:-1], dtype=np.float32)[..., None]
+    drawn_at = rng.random(log_p.shape[:-1], dtype=np.float32)[..., None]
+    passed = np.exp(log_p).cumsum(-1) <= drawn_at  # 0 is drawn, too: no choice without probability
     # Rounding may leave the last sum below 1.
     drawn: NDArray[np.int64] = np.minimum(passed.sum(-1), log_p.shape[-1] - 1)
     return drawn

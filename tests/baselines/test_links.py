@@ -13,6 +13,7 @@ import torch
 
 from baselines.learners.links import LAGS, LinkNetwork, LinkView
 from mec_gym import Scenario, Slot, Uniform
+from mec_gym.model.cost import NO_TASK
 from mec_gym.model.world import World
 
 TASKS: dict[str, Any] = {"data_bits": Uniform(4e5, 1.2e6), "cycles": Uniform(5e8, 1.5e9)}
@@ -117,21 +118,24 @@ def test_any_numbers_of_devices_and_servers(name: str, devices: int, servers: in
     assert made(torch.as_tensor(links)).shape == (BATCH, devices, servers + 1)
 
 
-def test_absent_devices_change_no_means_of_others() -> None:
-    """Tasks are seen beside the mean of those present."""
-    (slot,) = slots(STILL, 1)
-    gone = np.zeros(slot.cycles.shape, dtype=bool)
-    gone[:, [1, 4]] = True
-    present = ~gone[0]
-    parted = Slot(
-        slot.gains, np.where(gone, 1e-30, slot.data_bits), np.where(gone, 1e-30, slot.cycles)
-    )
-    fewer = Slot(slot.gains[:, present], slot.data_bits[:, present], slot.cycles[:, present])
-    tasks = slice(4 + 4, 4 + 4 + 3)
-    some = STILL.replace(n_devices=4)
-    expected = seen(some, [fewer])[..., tasks]
-    np.testing.assert_allclose(seen(STILL, [parted])[:, present][..., tasks], expected, rtol=1e-5)
-    assert np.isfinite(seen(STILL, [parted])).all()
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=str)
+def test_absent_devices_are_not_there_for_others(scenario: Scenario) -> None:
+    """The others see what they would in a world without them, now and later."""
+    present = np.array([True, False, True, True, False, True])
+    shown, fewer = slots(scenario), []
+    for index, slot in enumerate(shown):
+        gone = np.zeros(slot.cycles.shape, dtype=bool)
+        gone[:, ~present] = True
+        tasks = (np.where(gone, NO_TASK, one) for one in (slot.data_bits, slot.cycles))
+        shown[index] = Slot(slot.gains, *tasks, slot.hosts)
+        hosts = None if slot.hosts is None else slot.hosts[:, present]
+        fewer.append(
+            Slot(slot.gains[:, present], slot.data_bits[:, present], slot.cycles[:, present], hosts)
+        )
+    expected = seen(scenario.replace(n_devices=4), fewer)
+    links = seen(scenario, shown)
+    np.testing.assert_allclose(links[:, present], expected, rtol=1e-5, atol=1e-6)
+    assert np.isfinite(links).all()
 
 
 def test_the_first_slot_of_an_episode_has_no_past() -> None:

@@ -19,7 +19,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from baselines import MAPPO
-from baselines.learners.mappo import WORST, generalised, saved, shaping
+from baselines.learners.mappo import WORST, _drawn, generalised, saved, shaping
 from mec_bench import algorithm
 from mec_gym import ENV_ID, Scenario, Slot, Uniform, evaluate
 from mec_gym.envs.sb3 import make_sb3_vec_env, slots_of
@@ -263,6 +263,39 @@ def test_single_envs_and_the_native_batch_train_alike() -> None:
     slots = [slots_of(one.env) for one in (first, second)]
     np.testing.assert_array_equal(slots[0].gains, slots[1].gains)
     np.testing.assert_array_equal(slots[0].hosts, slots[1].hosts)
+
+
+def test_team_credit_learns_from_one_copy_of_the_env() -> None:
+    """Without an entropy bonus only rewards that are compared move the actor."""
+    env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
+    model = MAPPO(env=env, credit="team", ent_coef=0.0, seed=0)
+    before = [one.detach().clone() for one in model.policy.actor.parameters()]
+    model.learn(64)
+    after = model.policy.actor.parameters()
+    assert any(not torch.equal(*pair) for pair in zip(before, after, strict=True))
+    with pytest.raises(ValueError, match="must be 2 or more"):
+        MAPPO(env=env, credit="team", n_steps=1).learn(4)
+
+
+def test_nobody_draws_what_has_no_probability() -> None:
+    """Not even where the random number is 0."""
+    log_p = np.array([[[-np.inf, np.log(0.5), np.log(0.5)]]], dtype=np.float32)
+
+    class Lowest:
+        def random(self, shape: Any, dtype: Any) -> Any:
+            return np.zeros(shape, dtype)
+
+    assert _drawn(log_p, Lowest()) == [[1]]  # type: ignore[arg-type]
+
+
+def test_states_of_other_batches_are_refused() -> None:
+    scenario = "crowd-30x4"
+    env = gym.make("mec_gym/MultiMEC-v0", scenario=scenario)
+    model = MAPPO(env=env)
+    observation, _ = env.reset(seed=0)
+    _, state = model.predict(observation)
+    with pytest.raises(ValueError, match="state must be"):
+        model.predict(np.stack([observation] * 2), state)
 
 
 def test_stale_channels_are_seen_and_true_ones_priced() -> None:
