@@ -75,7 +75,7 @@ learned: $(READY) ## train every learner (hours, in parts that resume), reproduc
 	$(BIN)/python -m reproduction.learned
 	$(BIN)/python -m reproduction.summary --readme
 
-droo: $(READY) ## train DROO, with and without its prices (half an hour), reproduction/droo.py
+droo: $(READY) ## measure DROO with and without its prices, on models of learned.py, reproduction/droo.py
 	$(BIN)/python -m reproduction.droo
 
 STOCK = $(BIN)/python scripts/benchmark.py --seeds 5 --jobs 2 --out runs/stock --algos

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,6 @@ from dirs_agents.replay import PrioritisedReplay
 from mec_gym.envs.sb3_model import ResumableAlgorithm, sizes_of
 from mec_gym.packing import Format
 from mec_gym.scenario import Scenario
-from mec_gym.validation import constructor_parameters, require_known
 
 
 class OffloadingAlgorithm(ResumableAlgorithm):
@@ -36,26 +34,6 @@ class OffloadingAlgorithm(ResumableAlgorithm):
     def current_memory(self) -> torch.Tensor | None:
         """Return what the policy remembers of the running episodes, if it does."""
         return self.policy.forgotten(self._memory, self._last_episode_starts)
-
-    @abstractmethod
-    def _forget_labels(self) -> None:
-        """Empty the replay buffer: what was best in another scenario need not be so in this one."""
-
-    def _new_policy(self) -> VotingPolicy:
-        policy_class: Any = self.policy_class
-        known, takes_others = constructor_parameters(policy_class)
-        # A class from elsewhere may keep some for itself.
-        if not takes_others and policy_class.__module__.startswith("dirs_agents."):
-            require_known(f"policy_kwargs of {policy_class.__name__}", self.policy_kwargs, known)
-        policy: VotingPolicy = policy_class(
-            self.observation_space,
-            self.action_space,
-            self.lr_schedule,
-            scenario=self.scenario,
-            observation=self.observation_kind,
-            **self.policy_kwargs,
-        ).to(self.device)
-        return policy
 
     def _move_policy(self) -> None:
         """Let the policy know the scenario; its parameters, which the optimizer holds, stay."""
@@ -103,7 +81,7 @@ class OffloadingAlgorithm(ResumableAlgorithm):
 
     def _enter_scenario(self) -> None:
         self._move_policy()
-        self._forget_labels()
+        self._begin_anew()
 
     def _own_state(self) -> dict[str, Any]:
         return {

@@ -213,21 +213,11 @@ class DIRS(OffloadingAlgorithm):
 
     # -- construction ---------------------------------------------------------------------------
 
-    def _setup_model(self) -> None:
-        self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
-        self.rng = np.random.default_rng(self.seed)
-        self.policy = self._new_policy()
+    def _optimizer_arguments(self) -> dict[str, Any]:
         # λ1 ‖θ‖² of eq. (14): its gradient is 2 λ1 θ.
-        self.optimizer = torch.optim.Adam(
-            self.policy.parameters(),
-            lr=float(self.lr_schedule(1.0)),
-            weight_decay=2.0 * self.l2_weight,
-            fused=True,
-        )
-        self._forget_labels()
+        return {"weight_decay": 2.0 * self.l2_weight}
 
-    def _forget_labels(self) -> None:
+    def _begin_anew(self) -> None:
         self.pretrained = False
         self.replay_buffer = PrioritisedReplay(
             self.buffer_size,
@@ -278,7 +268,7 @@ class DIRS(OffloadingAlgorithm):
         # Offline pre-training stage, lines 3 and 4.
         if not self.pretrained:
             if self._pretraining.outdated(self):
-                self._forget_labels()
+                self._begin_anew()
             if self._imitates:
                 self._pretraining.run(self, callback)
             self.pretrained = True

@@ -38,7 +38,7 @@ TAIL = 15
 """Last slots of an episode, of which nothing is learned of worth: little of it is left to come."""
 
 TRUST = 0.8
-"""ν of [C-2]."""
+"""ν of [C-2]: below 1, as one path's end would say more of its luck than of its decisions."""
 
 CREDIBLE = (-0.5, 1.5)
 """Ends of what a lesson says of D/μ, which is known to lie in [0, 1]: one path may say anything."""
@@ -46,8 +46,14 @@ CREDIBLE = (-0.5, 1.5)
 ROWS = 1_000_000
 """Links in slots that are kept of a lesson, at most."""
 
-_BATCH, _RATE = 4096, 3e-3
+_BATCH = 4096
+"""Links per gradient step of a lesson: targets of single paths are noise, a mean of many less."""
+
+_RATE = 3e-3
+"""Adam's largest rate in a lesson, which goes up to it and down to 0: the network is small."""
+
 _PART = 200_000
+"""Links that are estimated at once: memory grows with them."""
 
 Floats = NDArray[np.float64]
 

@@ -37,9 +37,10 @@ OFFERS = {
 }
 """What an algorithm may have beside :data:`NEEDED`, and what the harness then does with it.
 
-The harness asks every model for these names and knows no class of the project. Of the classes of
-Stable-Baselines3 it knows the two bases, OnPolicyAlgorithm and OffPolicyAlgorithm: their
-checkpoints lie between rollouts, and what their files leave out is saved beside them.
+The harness asks every model for these names and knows no algorithm of the project. It knows three
+bases, of which gradient steps are counted: ResumableAlgorithm, and Stable-Baselines3's
+OnPolicyAlgorithm and OffPolicyAlgorithm. Checkpoints of the latter two lie between rollouts, and
+what their files leave out is saved beside them.
 """
 
 
@@ -255,6 +256,10 @@ _LINKS = (
     "what the observation's entries mean, speeds of servers and devices, that costs add up over "
     "devices and servers' loads, and a scalar reward"
 )
+_LINK_VIEW = (
+    "what the observation's entries mean, speeds of servers, local costs of devices, the past of "
+    "links where the world moves"
+)
 _WHOLE_SLOT = "the whole slot: all gains, tasks and servers"
 _NEAREST = "each device its distances to the servers"
 _GAINS = "each device its own gains"
@@ -310,13 +315,14 @@ _LEARNERS = {
     "mappo": _Entry(
         "MAPPO, difference credit",
         "MAPPO",
-        "the observation, and in training what every other choice of each device would have cost",
+        f"{_LINK_VIEW}, and in training what every other choice of each device would have cost "
+        "at the true gains",
         n_envs=16,
     ),
     "mappo:team": _Entry(
         "MAPPO, team credit",
         "MAPPO",
-        "the observation, which of its entries make a link, and a scalar reward",
+        f"{_LINK_VIEW}, and a scalar reward",
         # One reward for all says little of each: every decision is learned from.
         {"credit": "team", "batch_size": 3_200},
         n_envs=16,
@@ -341,7 +347,8 @@ _LEARNERS = {
     "droo:links": _Entry(
         "DROO, one network for all links",
         "DROO",
-        f"{_PRICES}, and which entries of the observation make a link",
+        f"{_PRICES}, what the observation's entries mean, speeds of servers and local costs of "
+        "devices",
         lambda: dict(_imported("baselines.learners.droo:LINKS")),
         n_envs=16,
     ),

@@ -35,6 +35,7 @@ from mec_bench.tensorboard import EventFile, ProgressBar
 from mec_bench.watching import Watch, log_point, log_settings, status_after
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
+from mec_gym.envs.sb3_model import ResumableAlgorithm
 
 _ENV_STREAM = 0x656E76
 """Keeps the seeds of envs apart from those of everything else."""
@@ -258,7 +259,8 @@ def notes_on(
     """
     used = budget if in_its_env else 0
     notes = _known_before(model, used, scenario)
-    counts = isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm))  # others may not
+    # Others may not count their gradient steps.
+    counts = isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm, ResumableAlgorithm))
     # A file of weights alone, which has trained for no slots itself, does not count either.
     if (
         budget

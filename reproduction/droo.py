@@ -1,6 +1,7 @@
 """Measure what DROO's network knows and what pricing adds; write the table of its page.
 
-A run that is already on disk is not repeated; delete the folder of runs to begin anew.
+Models are those of reproduction/learned.py, in its folder: what either has trained is not trained
+again. Nor is anything measured again; delete the folder to begin anew.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=count, default=5, help="training seeds")
     parser.add_argument("--slots", type=count, help="train for so many slots instead (a test)")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=[*SCENARIOS])
-    parser.add_argument("--runs", type=Path, default=Path("runs/droo"), help="for runs")
+    parser.add_argument("--runs", type=Path, default=Path("runs/learned"), help="for runs")
     parser.add_argument("--raw", type=Path, help="write the table of a droo.json, and stop")
     parser.add_argument("--out", type=Path, help="folder of page and raw figures")
     given = parser.parse_args()
@@ -69,28 +70,25 @@ def _records(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
             for name in LEARNERS:
                 slots = given.slots or SCENARIOS[scenario]
                 run = {"algorithm": name, "scenario": scenario, "seed": seed, "slots": slots}
-                place = given.runs / f"{name.replace(':', '-')} {scenario} {slots} seed {seed}"
-                file = place / "record.json"
+                one = Settings(
+                    algorithm=name,
+                    scenario=Scenario.preset(scenario),
+                    timesteps=slots,
+                    seed=seed,
+                    label=name,
+                )
+                file = given.runs / "candidates" / one.place / "record.json"
                 record = read_object(file) if file.exists() else {}
                 if not run.items() <= record.items():
-                    record = run | _measured(run, place)
+                    record = run | _measured(one, given.runs / one.place)
                     pages.write_json(file, record)
-                    print(f"{place.name}: {record['trained']:.4f}", flush=True)
+                    print(f"{one.place}: {record['trained']:.4f}", flush=True)
                 yield record
 
 
-def _measured(run: Mapping[str, Any], place: Path) -> dict[str, Any]:
+def _measured(one: Settings, place: Path) -> dict[str, Any]:
     """Train, and return what is reached with and without the network, and with and without K."""
-    scenario = Scenario.preset(run["scenario"])
-    one = Settings(
-        algorithm=run["algorithm"],
-        scenario=scenario,
-        timesteps=run["slots"],
-        seed=run["seed"],
-        measurements=1,
-        checkpoints=1,
-    )
-    result = train(one, place)
+    result, scenario = train(one, place), one.scenario
     held, file = frozen(scenario), place / "model.zip"
 
     def score(model: DROO) -> float:
@@ -98,17 +96,15 @@ def _measured(run: Mapping[str, Any], place: Path) -> dict[str, Any]:
 
     trained = DROO.load(file, device="cpu")
     env = make_sb3_vec_env(scenario)
-    record = {
+    return {
         "candidates": int(trained.policy.candidates),
         "trained": score(trained),
         "network_alone": score(DROO.load(file, device="cpu", n_candidates=1)),
         "with_n": score(DROO.load(file, device="cpu", n_candidates=scenario.n_devices)),
-        "pricing_alone": score(algorithm(run["algorithm"]).build(env, seed=one.seed, device="cpu")),
+        "pricing_alone": score(algorithm(one.algorithm).build(env, seed=one.seed, device="cpu")),
         "training_s": round(result.seconds.training or 0.0, 1),
         "commit": result.system.commit,
     }
-    file.unlink()
-    return record
 
 
 def write(records: Sequence[Mapping[str, Any]], folder: Path, results: Path) -> None:
@@ -132,10 +128,11 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
                 figures = ("pricing_alone", "network_alone", "with_n", "trained")
                 means = [_mean([run[figure] for run in runs]) for figure in figures]
                 each = ", ".join(f"{run['trained']:.3f}" for run in runs)
-                cells.append([scenario, policy, *means, f"{kept[0]}–{kept[-1]}", each])
+                cells.append([scenario, policy, len(runs), *means, f"{kept[0]}–{kept[-1]}", each])
     head = [
         "scenario",
         "network",
+        "seeds",
         "untrained, all candidates",
         "trained, K = 1",
         "K = N",

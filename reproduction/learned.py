@@ -269,7 +269,6 @@ def collected(folder: Path) -> dict[str, Any]:
     said = [f"{table.title}: {one}" for table in tables for one in warnings(table)]
     return {
         "runs": [record_of(result) for result in results],
-        "missing": len(planned) - len(results),
         "sizes": sizes,
         "warnings": said,
     }
@@ -301,6 +300,25 @@ def record_of(result: Result) -> dict[str, Any]:
 def read(figures: Path) -> dict[str, Any]:
     """Return raw figures."""
     return read_figures(figures, FORMAT, VERSION, WRITER)
+
+
+def require_planned(records: Iterable[Record]) -> None:
+    """Raise ``ValueError`` for a record that is of no run of the plan, or the second of one."""
+    left = [
+        {
+            "label": run.label,
+            "scenario": run.scenario.name,
+            "seed": run.seed,
+            "timesteps": run.timesteps,
+            "arguments": run.changed,
+        }
+        for run in runs()
+    ]
+    for record in records:
+        one = {name: record[name] for name in left[0]}
+        if one not in left:
+            raise ValueError(f"the plan has no such run, or has it once: {one}.")
+        left.remove(one)
 
 
 Record = Mapping[str, Any]
@@ -341,7 +359,8 @@ def learned(records: Sequence[Record]) -> bool:
 
 
 def write_page(raw: Mapping[str, Any], out: Path | None) -> Path:
-    """Write page and raw figures."""
+    """Write page and raw figures; ``ValueError`` for a run that is not in the plan."""
+    require_planned(raw["runs"])
     folder, results = pages.places(out)
     figures = results / "learned.json"
     pages.write_json(figures, {"format": FORMAT, "version": VERSION, **raw})
@@ -366,7 +385,7 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "worlds": worlds,
         "gains": {world["name"]: world["gain"] for world in worlds if world["gain"]},
         "sizes": _sizes(raw["sizes"]),
-        "missing": raw["missing"],
+        "missing": len(runs()) - len(raw["runs"]),
         "warnings": raw["warnings"],
         "several_commits": len({run["commit"] for run in raw["runs"]}) > 1,
     }

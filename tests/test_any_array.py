@@ -23,6 +23,7 @@ from baselines.learners import (
     DDPG,
     DROO,
     MADDPG,
+    MAPPO,
     ActorCritic,
     OffloadingActorCriticPolicy,
 )
@@ -56,11 +57,12 @@ POLICIES: dict[str, tuple[Callable[..., BaseAlgorithm], dict[str, Any]]] = {
     "MADDPG links": (MADDPG, {"policy": "LinkPolicy", "others": "policy", "buffer_size": 8}),
     "DROO": (DROO, {}),
     "DROO links": (DROO, {"policy": "LinkPolicy"}),
+    "MAPPO": (MAPPO, {}),
     "GreedyOffloading": (GreedyOffloading, {}),
     "RemoteOffloading": (RemoteOffloading, {}),
 }
 OBSERVATIONS = dict.fromkeys(POLICIES, ("db", "flat")) | {
-    name: ("db", "raw", "flat") for name in POLICIES if name.startswith(("DIRS", "DROO"))
+    name: ("db", "raw", "flat") for name in POLICIES if name.startswith(("DIRS", "DROO", "MAPPO"))
 }
 CASES = [(name, kind) for name, kinds in OBSERVATIONS.items() for kind in kinds]
 

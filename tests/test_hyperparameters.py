@@ -67,6 +67,14 @@ ALL: dict[Any, dict[str, tuple[Any, ...]]] = {
         "learning_rate": (None,),
         "stats_window_size": (None, 0, 1.5, "3"),
     },
+    baselines.MAPPO: {
+        **dict.fromkeys(("batch_size", "max_grad_norm", "clip_range"), (None, 0)),
+        **dict.fromkeys(("n_steps", "gradient_steps"), (0,)),
+        **dict.fromkeys(("learning_rate", "ent_coef"), (None, float("inf"))),
+        "gamma": (1.1,),
+        "gae_lambda": (None, 1.1),
+        "stats_window_size": (None, 0, 1.5, "3"),
+    },
     baselines.QuotaOffloading: {"quota": (5,), "n_tuning_slots": (None, 0)},
     baselines.PostedPrices: {"discount": (0,), "n_tuning_slots": (None, 0)},
     baselines.ParticleSwarm: {
@@ -76,7 +84,14 @@ ALL: dict[Any, dict[str, tuple[Any, ...]]] = {
     },
 }
 ALL[baselines.DifferentialEvolution] = ALL[baselines.ParticleSwarm]
-LEARNERS = (DIRS, baselines.ActorCritic, baselines.DDPG, baselines.DROO, baselines.MADDPG)
+LEARNERS = (
+    DIRS,
+    baselines.ActorCritic,
+    baselines.DDPG,
+    baselines.DROO,
+    baselines.MADDPG,
+    baselines.MAPPO,
+)
 RULES = (
     baselines.DifferentialEvolution,
     baselines.GreedyOffloading,
@@ -138,9 +153,11 @@ def test_switches_on_a_command_line_are_json_or_refused() -> None:
     assert model.policy.bank.markdown == 1.0
 
 
-@pytest.mark.parametrize("name", ["dirs", "dirs:prices", "ac", "ddpg", "droo", "maddpg", "sb3:PPO"])
+@pytest.mark.parametrize(
+    "name", ["dirs", "dirs:prices", "ac", "ddpg", "droo", "maddpg", "mappo", "sb3:PPO"]
+)
 def test_what_a_policy_does_not_know_is_refused_with_what_it_does(name: str) -> None:
-    known = "hidden" if name == "dirs:prices" else "net_arch"
+    known = {"dirs:prices": "hidden", "mappo": "width"}.get(name, "net_arch")
     with pytest.raises(TypeError, match=rf"policy_kwargs.*{known[:-1]}.*did you mean '{known}'"):
         algorithm(name, {f"policy_kwargs.{known[:-1]}": [8]})
 
@@ -150,7 +167,7 @@ def test_dirs_itself_refuses_what_its_policy_does_not_know() -> None:
         DIRS("EnsemblePolicy", make_sb3_vec_env(SMALL), policy_kwargs={"net_arc": [8]})
 
 
-@pytest.mark.parametrize("cls", LEARNERS)
+@pytest.mark.parametrize("cls", [cls for cls in LEARNERS if cls is not baselines.MAPPO])
 def test_widths_of_networks_are_lists_of_counts(cls: Any) -> None:
     env = make_sb3_vec_env(SMALL)
     for net_arch in ([0], [8, -1], ["8"], [8.0], "abc", 8):

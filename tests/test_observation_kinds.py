@@ -17,7 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
 from baselines import GreedyOffloading
-from baselines.learners import DDPG, DROO, MADDPG, ActorCritic
+from baselines.learners import DDPG, DROO, MADDPG, MAPPO, ActorCritic
 from dirs_agents import DIRS
 from mec_gym import ENV_ID, Scenario, Uniform
 from mec_gym.envs.sb3 import make_sb3_vec_env, shown_as, world_of
@@ -33,6 +33,7 @@ MODELS: dict[str, tuple[Callable[..., BaseAlgorithm], dict[str, Any]]] = {
     "MADDPG": (MADDPG, {"learning_starts": 8, "buffer_size": 99}),
     "DROO": (DROO, {"batch_size": 8}),
     "DROO links": (DROO, {"policy": "LinkPolicy", "batch_size": 8}),
+    "MAPPO": (MAPPO, {"n_steps": 2, "batch_size": 8}),
     "greedy": (GreedyOffloading, {}),
 }
 PAIRS = [(own, other) for own in ("flat", "db") for other in ("flat", "db", "raw") if own != other]

@@ -27,6 +27,7 @@ from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
 from baselines.learners.ddpg import DDPG
 from baselines.learners.droo import DROO
+from baselines.learners.droo_policy import DROOPolicy, LinkProposals
 from baselines.learners.link_actor import LinkActorPolicy
 from baselines.learners.link_policy import LinkPolicy, LinkScorePolicy
 from baselines.learners.maddpg import MADDPG
@@ -41,8 +42,10 @@ __all__ = [
     "MAPPO",
     "ActorCritic",
     "BatchedMultiCategorical",
+    "DROOPolicy",
     "LinkActorPolicy",
     "LinkPolicy",
+    "LinkProposals",
     "LinkScorePolicy",
     "MADDPGPolicy",
     "OffloadingActorCriticPolicy",

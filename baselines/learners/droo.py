@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from baselines.learners.droo_policy import (
     Decisions,
     DROOPolicy,
-    LinkScorePolicy,
+    LinkProposals,
     WholePolicy,
     all_candidates,
 )
@@ -25,12 +25,12 @@ from baselines.learners.learner import require_hyperparameters, require_policy
 from mec_gym import Scenario
 from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.packing import Format
-from mec_gym.validation import constructor_parameters, dict_of, require_integer, require_known
+from mec_gym.validation import dict_of, require_integer
 
 Self = TypeVar("Self", bound="DROO")
 
 LINKS: dict[str, Any] = {"policy": "LinkPolicy", "batch_size": 8}
-"""Arguments for :class:`~baselines.learners.droo_policy.LinkScorePolicy`, tuned with it."""
+"""Arguments for :class:`~baselines.learners.LinkProposals`: many links a slot, few slots a step."""
 
 _LEAST_INTEGERS = dict.fromkeys(("buffer_size", "batch_size", "train_interval"), 1)
 
@@ -53,7 +53,7 @@ class DROO(ResumableAlgorithm):
     policy : str or type
         "MlpPolicy", the paper's, over the whole observation; "LinkPolicy", one small network for
         all links, best with the arguments :data:`LINKS`; or a subclass of
-        :class:`~baselines.learners.droo_policy.DROOPolicy`.
+        :class:`~baselines.learners.DROOPolicy`.
     env : gymnasium.Env, gymnasium VectorEnv, VecEnv or str
         One that takes assignments and shows slots as they are.
     learning_rate : float or callable
@@ -97,7 +97,7 @@ class DROO(ResumableAlgorithm):
     file_format = Format("mec-gym/droo", 1, "a DROO model")
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "MlpPolicy": WholePolicy,
-        "LinkPolicy": LinkScorePolicy,
+        "LinkPolicy": LinkProposals,
     }
 
     policy: DROOPolicy
@@ -147,28 +147,8 @@ class DROO(ResumableAlgorithm):
 
     # -- construction ---------------------------------------------------------------------------
 
-    def _setup_model(self) -> None:
-        self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
-        self.rng = np.random.default_rng(self.seed)
-        policy_class: Any = self.policy_class
-        known, takes_others = constructor_parameters(policy_class)
-        if not takes_others:
-            require_known(f"policy_kwargs of {policy_class.__name__}", self.policy_kwargs, known)
-        self.policy = policy_class(
-            self.observation_space,
-            self.action_space,
-            scenario=self.scenario,
-            observation=self.observation_kind,
-            **self.policy_kwargs,
-        ).to(self.device)
-        self.optimizer = torch.optim.Adam(
-            self.policy.parameters(), lr=float(self.lr_schedule(1.0)), fused=True
-        )
-        self._begin_anew()
-
     def _begin_anew(self) -> None:
-        """Forget what was found, as in another scenario, where something else is best."""
+        """Begin with all candidates and no memory: in another scenario something else is best."""
         shape: Any = self.observation_space.shape
         self.memory = Memory(self.buffer_size, shape, self.scenario)
         self._places: deque[int] = deque(maxlen=self.delta)
@@ -194,8 +174,6 @@ class DROO(ResumableAlgorithm):
         if same_world:
             self.memory.set_state(state["memory"])
             self._places.extend(state["places"])
-        else:
-            self._begin_anew()
 
     @classmethod
     def load(cls: type[Self], path: Any, env: Any = None, *args: Any, **kwargs: Any) -> Self:
@@ -252,11 +230,15 @@ class DROO(ResumableAlgorithm):
 
     @property
     def remark(self) -> str:
-        """What its figures lack where slots are not independent; else empty."""
-        return (
+        """What its figures lack where slots are not independent, or seen late; else empty."""
+        alone = (
             "it prices candidates by each slot alone, and decisions last here: what looks ahead "
             "may reach more."
         ) * self.scenario.migrates
+        late = (
+            f"it prices candidates by gains that are {self.scenario.csi_delay_slots} slots old."
+        ) * (self.scenario.csi_delay_slots > 0)
+        return " ".join(filter(None, (alone, late)))
 
     def _due(self, interval: int) -> int:
         """Return how many of the copies' slots end an interval; copy i is in slot t0 + i."""

@@ -170,7 +170,7 @@ class WholePolicy(DROOPolicy):
         return super()._get_constructor_parameters() | {"net_arch": self.net_arch}
 
 
-class LinkScorePolicy(DROOPolicy):
+class LinkProposals(DROOPolicy):
     """One small network for all links between devices and servers, for any N and M.
 
     :class:`~baselines.learners.links.LinkNetwork` of `width`, which sees each slot by itself: so

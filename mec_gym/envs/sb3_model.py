@@ -6,6 +6,7 @@ not know each other. Files are packed without pickle (:mod:`mec_gym.packing`).
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import os
@@ -13,7 +14,7 @@ import sys
 import time
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import gymnasium as gym
@@ -30,7 +31,7 @@ from mec_gym.envs.sb3 import shown_as, vectorised, world_of
 from mec_gym.envs.sb3_state import env_state, set_env_state
 from mec_gym.packing import Format
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_known
+from mec_gym.validation import constructor_parameters, require_known
 
 Self = TypeVar("Self", bound="ResumableAlgorithm")
 
@@ -46,10 +47,11 @@ _COUNTERS = ("num_timesteps", "_total_timesteps", "_n_updates", "_episode_num")
 class ResumableAlgorithm(BaseAlgorithm):
     """An algorithm on MultiMEC envs that :meth:`load` brings back to exactly where it was saved.
 
-    A subclass calls :meth:`_set_up` at the end of its constructor, makes `policy`, `optimizer`,
-    `rng` and all else that learns in ``_setup_model``, and draws from `rng` alone. It says what its
-    files are (`file_format`), which envs a loaded model fits (:meth:`_require_loadable`), and what
-    it goes on from besides weights, optimizer, counters, generator and env: :meth:`_own_state`.
+    A subclass calls :meth:`_set_up` at the end of its constructor, makes what learns besides
+    `policy`, `optimizer` and `rng` in :meth:`_begin_anew`, and draws from `rng` alone. It says what
+    its files are (`file_format`), which envs a loaded model fits (:meth:`_require_loadable`), and
+    what it goes on from besides weights, optimizer, counters, generator and env
+    (:meth:`_own_state`).
     Its constructor's arguments are kept as attributes by their names, in every file.
     """
 
@@ -82,6 +84,13 @@ class ResumableAlgorithm(BaseAlgorithm):
     def _enter_scenario(self) -> None:
         """Follow ``set_env`` into `scenario`, another one of the same sizes."""
 
+    def _begin_anew(self) -> None:
+        """Forget what was found in another scenario, or nothing yet; weights stay."""
+
+    def _optimizer_arguments(self) -> dict[str, Any]:
+        """Return what Adam is given besides parameters and rate."""
+        return {}
+
     # -- construction ---------------------------------------------------------------------------
 
     @classmethod
@@ -107,6 +116,34 @@ class ResumableAlgorithm(BaseAlgorithm):
                     f"{type(self).__name__}.load(path)."
                 )
             self._setup_model()
+
+    def _setup_model(self) -> None:
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        self.rng = np.random.default_rng(self.seed)
+        self.policy = self._new_policy()
+        self.optimizer = torch.optim.Adam(
+            self.policy.parameters(),
+            lr=float(self.lr_schedule(1.0)),
+            fused=True,
+            **self._optimizer_arguments(),
+        )
+        self._begin_anew()
+
+    def _new_policy(self) -> Any:
+        policy_class: Any = self.policy_class
+        known, takes_others = constructor_parameters(policy_class)
+        # A class from elsewhere may keep some for itself.
+        if not takes_others and policy_class in self.policy_aliases.values():
+            require_known(f"policy_kwargs of {policy_class.__name__}", self.policy_kwargs, known)
+        return policy_class(
+            self.observation_space,
+            self.action_space,
+            self.lr_schedule,
+            scenario=self.scenario,
+            observation=self.observation_kind,
+            **self.policy_kwargs,
+        ).to(self.device)
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -342,11 +379,14 @@ class ResumableAlgorithm(BaseAlgorithm):
         same_world = model._take_env(env)
         model._setup_model()
         model._take_weights(content["weights"], str(path))
+        if not same_world:
+            model._begin_anew()
         if "training" in content:
             state = content["training"]
-            model.take_training_state(state, reseed="seed" in kwargs, same_world=same_world)
-            if not force_reset:  # refuses another scenario by its fields
-                model._take_env_state(state)
+            with _whole(path):
+                model.take_training_state(state, reseed="seed" in kwargs, same_world=same_world)
+                if not force_reset:  # refuses another scenario by its fields
+                    model._take_env_state(state)
         return model
 
     @classmethod
@@ -364,9 +404,11 @@ class ResumableAlgorithm(BaseAlgorithm):
         if missing:
             raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}.")
         require_known("hyper-parameter", replaced, cls.hyperparameters())
-        settings = dict(content["hyperparameters"]) | dict(replaced)
-        if settings["learning_rate"] is None:
-            settings["learning_rate"] = objects.get("learning_rate")
+        with _whole(path):
+            require_known("hyper-parameter", content["hyperparameters"], cls.hyperparameters())
+            settings = dict(content["hyperparameters"]) | dict(replaced)
+            if settings["learning_rate"] is None:
+                settings["learning_rate"] = objects.get("learning_rate")
         if settings["learning_rate"] is None:
             raise ValueError(
                 "the model was trained with a function as learning_rate, which no file holds: give "
@@ -431,6 +473,16 @@ class ResumableAlgorithm(BaseAlgorithm):
         logger.record("time/time_elapsed", int(elapsed), exclude="tensorboard")
         logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
         logger.dump(step=self.num_timesteps)
+
+
+@contextlib.contextmanager
+def _whole(path: Any) -> Iterator[None]:
+    """Raise ``ValueError`` that names a file where it lacks something, or holds something else."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path} is damaged, or another release wrote it: {reason}") from error
 
 
 def sizes_of(scenario: Scenario) -> tuple[int, int, tuple[str, ...]]:

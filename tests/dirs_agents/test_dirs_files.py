@@ -317,6 +317,20 @@ def test_a_missing_part_is_named(part: str, file: Path, tmp_path: Path) -> None:
         DIRS.load(bad)
 
 
+@pytest.mark.parametrize("part", [("memory",), ("replay",), ("pretraining", "lessons")])
+def test_a_training_state_of_another_release_is_named(
+    part: tuple[str, ...], file: Path, tmp_path: Path
+) -> None:
+    document = document_of(file)
+    held = document["content"]["training"]["own"]
+    for name in part[:-1]:
+        held = held[name]
+    del held[part[-1]]
+    bad = rewritten(file, tmp_path / "bad.zip", model=json.dumps(document).encode())
+    with pytest.raises(ValueError, match=rf"bad\.zip .* another release wrote it.* '{part[-1]}'"):
+        DIRS.load(bad)
+
+
 def test_weights_that_do_not_fit_are_named(file: Path, tmp_path: Path) -> None:
     document = document_of(file)
     weights = document["content"]["weights"]

@@ -227,9 +227,18 @@ def test_a_budget_that_is_not_used_is_said(
     assert again.notes == result.notes
 
 
-def test_training_without_a_gradient_step_is_said(tmp_path: Path) -> None:
-    never = {"train_freq": 100, "learning_starts": 5, "batch_size": 8}
-    result = train(quick("ddpg", 20, arguments=never), tmp_path)
+@pytest.mark.parametrize(
+    ("name", "never"),
+    [
+        ("ddpg", {"train_freq": 100, "learning_starts": 5, "batch_size": 8}),
+        ("droo", {"train_interval": 100}),
+        ("mappo", {"n_steps": 100}),
+    ],
+)
+def test_training_without_a_gradient_step_is_said(
+    name: str, never: dict[str, Any], tmp_path: Path
+) -> None:
+    result = train(quick(name, 20, arguments=never), tmp_path)
     assert result.notes == ("it has not learned at all: training took no gradient step.",)
     (again,) = evaluate_again([tmp_path])
     assert again.notes == result.notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,35 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
+from mec_bench import train
 from mec_gym.files import read_object
-from reproduction import droo, pages
+from reproduction import droo, learned, pages
 
 
 def test_the_table_in_docs_is_that_of_the_raw_figures() -> None:
     page = (pages.DOCS / droo.PAGE).read_text(encoding="utf-8")
     table = droo.table(read_object(pages.RESULTS / "droo.json")["runs"])
     assert f"{droo.BEGIN}\n{table}{droo.END}" in page
+
+
+def test_models_are_those_that_the_other_script_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = learned.Worlds(
+        slots={"paper-30x2": 32},
+        learners={name: learned.Learner(seeds=1) for name in droo.LEARNERS},
+        simple=(),
+        others=(),
+    )
+    monkeypatch.setattr(learned, "PRESETS", {"paper-30x2": kind})
+    for run in learned.runs(["paper-30x2"]):
+        train(run, tmp_path / run.place)
+    models = sorted(tmp_path.rglob("model.zip"))
+    before = [model.stat().st_mtime_ns for model in models]
+    given = Namespace(only=["paper-30x2"], seeds=1, slots=32, runs=tmp_path)
+    assert len([*droo._records(given)]) == len(models) == 2
+    assert sorted(tmp_path.rglob("model.zip")) == models
+    assert [model.stat().st_mtime_ns for model in models] == before
 
 
 def test_runs_are_measured_once_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

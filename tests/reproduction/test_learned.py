@@ -47,11 +47,10 @@ def test_a_plan_is_trained_in_parts_and_its_page_is_that_of_its_figures(
     plan(monkeypatch, paper_30x2=SMALL)
     figures, page = tmp_path / "out/learned.json", tmp_path / "out/learning-pays.md"
     assert main(monkeypatch, tmp_path, "--only", "paper-30x2", "--algos", "local", "greedy") == 0
-    assert learned.read(figures)["missing"] == 2
     assert "- 2 runs of the plan are not in these tables." in page.read_text()
     assert main(monkeypatch, tmp_path, "--only", "paper-30x2") == 0
     raw = learned.read(figures)
-    assert raw["missing"] == 0
+    assert "runs of the plan are not" not in page.read_text()
     assert [(one["label"], one["seed"]) for one in raw["runs"]] == [
         *(("ac", 0), ("ac", 1), ("local", 0), ("greedy", 0))
     ]
@@ -143,13 +142,28 @@ def test_results_of_several_commits_are_said_to_agree_in_law_only() -> None:
     kept = learned.record_of(EXAMPLE) | {"scenario": "paper-30x2", "label": "local"}
     for commits, said in ((["a"], False), (["a", "b"], True)):
         runs = [kept | {"commit": commit} for commit in commits]
-        raw = {"runs": runs, "sizes": [], "missing": 0, "warnings": []}
+        raw = {"runs": runs, "sizes": [], "warnings": []}
         page = pages.render("learning-pays.md.j2", raw="learned.json", **learned.content(raw))
         assert ("agree in law, not run by run" in page) is said
 
 
+@pytest.mark.parametrize(
+    "change", [{"seed": 5}, {"arguments": {}}, {"timesteps": 64}, {"label": "ddpg"}, {}]
+)
+def test_a_run_that_is_not_planned_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    plan(monkeypatch, paper_30x2=SMALL)
+    one = record("ac", [0.9, 0.9], timesteps=32, arguments={"batch_size": 16})
+    learned.require_planned([one, one | {"seed": 1}])
+    with pytest.raises(ValueError, match="plan has no such run, or has it once"):
+        learned.write_page({"runs": [one, one | change]}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_page_in_docs_is_that_of_the_raw_figures() -> None:
     raw = learned.read(pages.RESULTS / "learned.json")
+    learned.require_planned(raw["runs"])
     link = "../reproduction/results/learned.json"
     page = pages.render("learning-pays.md.j2", raw=link, **learned.content(raw))
     assert (pages.DOCS / "learning-pays.md").read_text(encoding="utf-8") == page
