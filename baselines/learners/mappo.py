@@ -489,20 +489,22 @@ _FIELDS = ("links", "legal", "log_p", "targets", "returns", "hosts")
 
 
 def saved(scenario: Scenario, slot: Slot, decisions: NDArray[np.int64]) -> Floats:
-    """Return what every choice of every device saves, (B, N, M + 1), in units of its local cost.
+    """Return what every choice of every device saves, (B, N, M + 1), in units of :func:`_units`.
 
     That is the objective with the device's local execution in its choice's place, minus the one
-    with the choice, the choices of all others as they are; at least -:data:`WORST`. A device that
-    cannot execute locally is compared with its best choice. 0 for absent devices.
+    with the choice, the choices of all others as they are; at least -:data:`WORST` and what a move
+    costs. A device that cannot execute locally is compared with its best choice. 0 for absent
+    devices.
     """
     table = counterfactuals(scenario, slot, decisions)
     best = table.min(-1, keepdims=True)
     local = table[..., :1]
     reference = np.where(np.isfinite(local), local, best)
-    unit = (_local_cost_per_cycle(scenario) * slot.cycles)[..., None]
-    present = (slot.cycles > NO_TASK)[..., None]
-    share = (reference - table) / np.where(present, unit, 1.0)
-    return np.where(present, np.maximum(share, -WORST), 0.0).astype(np.float32)
+    units, present = _units(scenario)[:, None], (slot.cycles > NO_TASK)[..., None]
+    lowest = -WORST - _move(scenario)[:, None]
+    return np.where(present, np.maximum((reference - table) / units, lowest), 0.0).astype(
+        np.float32
+    )
 
 
 def shaping(scenario: Scenario, slot: Slot, gamma: float) -> Floats:
@@ -512,25 +514,28 @@ def shaping(scenario: Scenario, slot: Slot, gamma: float) -> Floats:
     Φ(now). No policy becomes better or worse by that (Ng et al., 1999), but the first placement no
     longer looks like a pure loss until the critic knows better: by then all devices stay local.
     """
-    law = scenario.cycles
-    if isinstance(law, Uniform):
-        cycles: Any = (law.low + law.high) / 2.0
-    else:
-        cycles = scenario.per_device("cycles")
-    worth = (scenario.migration_cost / (_local_cost_per_cycle(scenario) * cycles))[:, None]
     placed = (np.zeros_like(slot.data_bits, dtype=int) if slot.hosts is None else slot.hosts) > 0
     then = np.repeat(placed[..., None], scenario.n_servers + 1, axis=-1)
     then[..., 1:] |= (slot.cycles > NO_TASK)[..., None]
-    gained: Floats = (worth * (gamma * then - placed[..., None])).astype(np.float32)
+    moving = _move(scenario)[:, None]
+    gained: Floats = (moving * (gamma * then - placed[..., None])).astype(np.float32)
     return gained
 
 
-def _local_cost_per_cycle(scenario: Scenario) -> Any:
-    """Return what local execution costs, eqs. (8) to (10), per cycle, (N,)."""
+def _move(scenario: Scenario) -> NDArray[np.float64]:
+    """Return what a move costs, (N,), in units; 0 where services do not migrate."""
+    cost = scenario.migration_cost if scenario.migrates else 0.0
+    return np.broadcast_to(cost / _units(scenario), scenario.n_devices)
+
+
+def _units(scenario: Scenario) -> NDArray[np.float64]:
+    """Return what local execution of a mean task costs, eqs. (8) to (10), (N,): the same always."""
+    law = scenario.cycles
+    mean = (law.low + law.high) / 2 if isinstance(law, Uniform) else scenario.per_device("cycles")
     weighted = scenario.per_device("weight_latency") + (
         scenario.per_device("weight_energy") * scenario.local_power_w
     )
-    return weighted / scenario.per_device("local_frequency_hz")
+    return np.asarray(weighted * mean / scenario.per_device("local_frequency_hz"))
 
 
 def generalised(

@@ -40,7 +40,8 @@ MOVING = Scenario.preset("crowd-30x4").replace(
     n_devices=5, n_servers=2, server_positions="kmeans", server_frequency_hz=8e9, name="moving"
 )
 FORCED = STILL.replace(max_power_w=(0.5, 1.5, 1.5, 0.5, 1.5), name="forced")
-SCENARIOS = {one.name: one for one in (STILL, MOVING, FORCED)}
+DEAR = MOVING.replace(migration_s=30.0, cycles=Uniform(5e8, 3.5e9), name="dear moves")
+SCENARIOS = {one.name: one for one in (STILL, MOVING, FORCED, DEAR)}
 QUICK: dict[str, Any] = {"batch_size": 12, "policy_kwargs": {"width": 8}, "seed": 0}
 ROLLOUT: dict[str, Any] = {"n_steps": 3, "gradient_steps": 2}
 
@@ -66,6 +67,11 @@ def legal_decisions(scenario: Scenario, batch: int = 3) -> Any:
     return np.where(~scenario.can_execute_locally & (drawn == 0), 1, drawn)
 
 
+def mean_cycles(scenario: Scenario) -> Any:
+    law = scenario.cycles
+    return (law.low + law.high) / 2 if isinstance(law, Uniform) else law
+
+
 def assert_same(first: MAPPO, second: MAPPO) -> None:
     assert first.num_timesteps == second.num_timesteps
     for name, weight in first.policy.state_dict().items():
@@ -75,13 +81,15 @@ def assert_same(first: MAPPO, second: MAPPO) -> None:
 # -- credit -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["still", "moving", "forced"])
+@pytest.mark.parametrize("name", ["still", "moving", "forced", "dear moves"])
 def test_difference_credit_is_the_objective_with_the_choice_replaced(name: str) -> None:
     scenario = SCENARIOS[name]
     slot, decisions = shown(scenario), legal_decisions(scenario)
     found = saved(scenario, slot, decisions)
     may = scenario.can_execute_locally
-    local = evaluate(scenario.replace(max_power_w=1.5), slot, np.zeros_like(decisions)).cost
+    mean = Slot(slot.gains, slot.data_bits, np.full_like(slot.cycles, mean_cycles(scenario)))
+    unit = evaluate(scenario.replace(max_power_w=1.5), mean, np.zeros_like(decisions)).cost[0]
+    move = (scenario.migration_cost if scenario.migrates else 0.0) / unit
     for i in range(scenario.n_devices):
         objectives = []
         for choice in range(scenario.n_servers + 1):
@@ -93,7 +101,7 @@ def test_difference_credit_is_the_objective_with_the_choice_replaced(name: str) 
             )
         table = np.stack(objectives, -1)
         reference = table[:, :1] if may[i] else table.min(-1, keepdims=True)
-        expected = np.maximum((reference - table) / local[:, i : i + 1], -WORST)
+        expected = np.maximum((reference - table) / unit[i], (-WORST - move)[i])
         np.testing.assert_allclose(found[:, i], expected, rtol=1e-5, atol=1e-6)
 
 
