@@ -34,8 +34,8 @@ Floats = NDArray[np.float32]
 
 CREDITS = ("difference", "team")
 
-STILL: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1}
-MOVING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24}
+STILL: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1, "ent_coef": 0.05}
+MOVING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24, "ent_coef": 0.2}
 """What None means where slots are independent, and where decisions last."""
 
 _COMPARED = 16
@@ -45,7 +45,6 @@ _LEAST_INTEGERS = {"batch_size": 1}
 _NUMBERS = {
     "gae_lambda": "[0, 1]",
     "clip_range": "(0, inf)",
-    "ent_coef": "[0, inf)",
     "max_grad_norm": "(0, inf]",
 }
 
@@ -89,8 +88,9 @@ class MAPPO(ResumableAlgorithm):
         Of generalised advantage estimation; of no effect where `gamma` is 0.
     clip_range : float
         A device's probability ratio is clipped to 1 ± this.
-    ent_coef : float
-        Weight of the devices' mean entropy, which falls to zero in the course of training.
+    ent_coef : float, optional
+        Weight of the devices' mean entropy, which falls to zero in the course of training; 0.05, or
+        0.2 where the world moves: a placement pays late, and who stops to place learns nothing.
     max_grad_norm : float
         Longest gradient, of actor and critic each.
     policy_kwargs : dict, optional
@@ -113,6 +113,7 @@ class MAPPO(ResumableAlgorithm):
     _gamma: float
     _n_steps: int
     _gradient_steps: int
+    _ent_coef: float
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class MAPPO(ResumableAlgorithm):
         batch_size: int = 800,
         gae_lambda: float = 0.9,
         clip_range: float = 0.2,
-        ent_coef: float = 0.05,
+        ent_coef: float | None = None,
         max_grad_norm: float = 0.5,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
@@ -162,7 +163,8 @@ class MAPPO(ResumableAlgorithm):
     def _require_arguments(self) -> None:
         given = {name: getattr(self, name) for name in ("n_steps", "gradient_steps")}
         integers = {name: 1 for name, value in given.items() if value is not None}
-        numbers = {"gamma": "[0, 1]"} if self.gamma is not None else {}
+        ranges = {"gamma": "[0, 1]", "ent_coef": "[0, inf)"}
+        numbers = {name: one for name, one in ranges.items() if getattr(self, name) is not None}
         require_hyperparameters(self, _LEAST_INTEGERS | integers, _NUMBERS | numbers)
         require_integer("batch_size", self.batch_size, 1)
 
@@ -457,7 +459,7 @@ class MAPPO(ResumableAlgorithm):
         clipped = ratio.clamp(1.0 - self.clip_range, 1.0 + self.clip_range)
         gain = torch.minimum(ratio * targets, clipped * targets).sum(-1).mean()
         entropy = -(log_p.exp() * log_p).sum(-1).mean()
-        weight = self.ent_coef * self._current_progress_remaining
+        weight = self._ent_coef * self._current_progress_remaining
         loss = -gain - weight * entropy
         if self._gamma:
             values = policy.critic(links).gather(-1, hosts[:, None])[:, 0] * self._horizon
