@@ -85,8 +85,7 @@ def test_an_interrupted_run_of_dirs_loses_no_slot(
 def test_a_crash_costs_learners_with_link_networks_no_weight(
     name: str, arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a checkpoint and some more slots; both networks are learning by then."""
-    monkeypatch.setattr("baselines.learners.link_policy.HEAD_START", 4)
+    """After a checkpoint and some more slots."""
     settings = quick(name, arguments=arguments, timesteps=128, n_envs=2, checkpoints=4)
     train(settings, tmp_path / "whole")
     run, cls = RunFolder(tmp_path / "parts"), algorithm(name).cls
