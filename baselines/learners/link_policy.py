@@ -44,8 +44,8 @@ FLOOR = 0.02
 """Least weight, in the actor's step, of a choice that is better than a device's mean.
 
 Weighed by its probability alone a good link, once sent down together with the many bad ones, would
-never come up again. A large one is no gradient any more: it crowds servers the more, the less the
-entropy weighs (0.2 took 0.04 to 0.12 off the end of training at 200 x 10).
+never come up again. A large one is no gradient any more: with 0.2 actors crowded servers, the more
+the less the entropy weighed.
 """
 
 CRITIC_BATCH, ACTOR_BATCH = 64, 16
