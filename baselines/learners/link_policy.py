@@ -34,22 +34,18 @@ from mec_gym.validation import require_bool, require_integer, require_number
 OFFLOADED = 1 / 16
 """Share of devices that offload before training: many bad links would drown out all else."""
 
-
 STRAYS = 1 / 16
 """Largest share of devices that go anywhere while training explores, where nothing else is said."""
-
-HEAD_START = 150
-"""Gradient steps that the critic is ahead: on its first guesses an actor would send all home."""
 
 QUICK = 30.0
 """How much faster than by a network's weight it is learned how much lots count."""
 
-FLOOR, CLEAR = 0.2, 0.1
-"""Least weight, in the actor's step, of a choice that saves that much of a mean cost of staying.
+FLOOR = 0.02
+"""Least weight, in the actor's step, of a choice that is better than a device's mean.
 
 Weighed by its probability alone a good link, once sent down together with the many bad ones, would
-hardly ever come up again. Where choices hardly differ the step is the gradient: only that parts
-devices that look alike.
+never come up again. A large one is no gradient any more: with 0.2 actors crowded servers, the more
+the less the entropy weighed.
 """
 
 CRITIC_BATCH, ACTOR_BATCH = 64, 16
@@ -151,7 +147,6 @@ class LinkNetworks(nn.Module):
     actor: LinkActor
     critic: AdditiveCritic
     may_stay: Tensor
-    lessons: Tensor
 
     def __init__(self, scenario: Scenario, kind: str, *, width: int, columns: bool = False) -> None:
         super().__init__()
@@ -160,7 +155,6 @@ class LinkNetworks(nn.Module):
         self.critic = AdditiveCritic(scenario)
         self.scenario, self.kind = scenario, kind
         self.register_buffer("may_stay", torch.as_tensor(scenario.can_execute_locally))
-        self.register_buffer("lessons", torch.zeros((), dtype=torch.int64))
 
     def meet(self, scenario: Scenario) -> None:
         """Go on in another scenario; ``ValueError`` where it shows other things of links."""
@@ -192,7 +186,6 @@ class LinkNetworks(nn.Module):
         self, slot: Slot, assignment: Tensor, rewards: Tensor, optimizer: Optimizer, limit: float
     ) -> float:
         """Take a gradient step of the critic, no longer than `limit`; return its error."""
-        self.lessons += 1
         loss = self.critic.loss(self.critic.see(slot), assignment, rewards)
         _descend(loss, self.critic, optimizer, limit)
         return loss.item()
@@ -214,11 +207,10 @@ class LinkNetworks(nn.Module):
         leads = self.critic.leads(self.critic.see(slot), shares)
         lead = (shares * leads).sum(-1, keepdim=True)
         better = leads - lead
-        push = torch.where(better < -CLEAR, shares.clamp(min=FLOOR), shares) * better
+        push = torch.where(better < 0.0, shares.clamp(min=FLOOR), shares) * better
         entropy = choices.entropy().mean()  # type: ignore[no-untyped-call]
-        if self.lessons > HEAD_START:
-            loss = (push * preferences).sum(-1).mean() - entropy_weight * entropy
-            _descend(loss, self.actor, optimizer, limit)
+        loss = (push * preferences).sum(-1).mean() - entropy_weight * entropy
+        _descend(loss, self.actor, optimizer, limit)
         return lead.mean().item(), entropy.item()
 
 

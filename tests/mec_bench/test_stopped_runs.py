@@ -74,6 +74,39 @@ def test_an_interrupted_run_of_dirs_loses_no_slot(
     assert run.last_checkpoint() == run.checkpoint_path(29)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("ac:links", {"batch_size": 8}),
+        ("ddpg:links", {"learning_starts": 8, "batch_size": 8}),
+        ("maddpg:links", {"learning_starts": 8, "batch_size": 8}),
+    ],
+)
+def test_a_crash_costs_learners_with_link_networks_no_weight(
+    name: str, arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a checkpoint and some more slots."""
+    settings = quick(name, arguments=arguments, timesteps=128, n_envs=2, checkpoints=4)
+    train(settings, tmp_path / "whole")
+    run, cls = RunFolder(tmp_path / "parts"), algorithm(name).cls
+    update = cls._update_info_buffer
+
+    def crashing(model: Any, *args: Any) -> None:
+        update(model, *args)
+        if model.num_timesteps >= 92:
+            raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cls, "_update_info_buffer", crashing)
+        with pytest.raises(MemoryError):
+            train(settings, run.path)
+    last = run.last_checkpoint()
+    assert last is not None
+    assert run.checkpoint_path(1).name < last.name < run.checkpoint_path(92).name
+    train(settings, run.path)
+    assert_same(final_weights(run.path, settings), final_weights(tmp_path / "whole", settings))
+
+
 PRETRAINING = {"pretrain_steps": 60, "demonstration_population": 1000, "n_demonstrations": 20}
 """Demonstrations in parts of 8, 8 and 4, imitation in parts of 25, 25 and 10 steps."""
 
