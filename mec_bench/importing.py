@@ -21,7 +21,7 @@ def found(what: str, name: str, short: Mapping[str, str] = LIBRARIES) -> Any:
     """
     module_name, _, path = name.partition(":")
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())  # last: a user's baselines.py is not the package
     module_name = short.get(module_name, module_name)
     try:
         module = importlib.import_module(module_name)

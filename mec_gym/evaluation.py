@@ -457,17 +457,19 @@ def hindsight_ratio(episodes: EpisodeSet, decide: Decide, *, seed: int = 0) -> N
 
 
 def estimate(values: NDArray[np.float64]) -> Estimate:
-    """Return the mean over layouts and slots, shape (layouts, slots), with its 95 % interval.
+    """Return the mean of :func:`nrr` or :func:`hindsight_ratio` with its 95 % interval.
 
-    Slots of one layout are not independent of each other, layouts are: the interval is Student's
-    t over the means of layouts.
+    Of an array of shape (layouts, slots), or (episodes,). Slots of one layout are not independent
+    of each other, layouts and episodes are: the interval is Student's t over their means.
 
     Examples
     --------
     >>> estimate(np.array([[1.0, 3.0], [2.0, 2.0]])).mean
     2.0
+    >>> estimate(np.array([0.9, 1.0])).mean
+    0.95
     """
-    means = values.mean(axis=1)
+    means = values.reshape(len(values), -1).mean(axis=1)
     mean = float(means.mean())
     if len(means) < 2:
         return Estimate(mean, math.nan, math.nan)

@@ -210,7 +210,8 @@ def canonical_positions(
     if array.shape != (rows, 2):
         raise ValueError(
             f"{name} must be one of {names}, a CSV path, or an array of shape ({rows}, 2) [m]; "
-            f"got shape {array.shape}."
+            f"got shape {array.shape}. Places of a preset are for its own number: "
+            f"{name}={names[0]!r} finds others."
         )
     slack = 1e-9 * math.hypot(*area_m)
     inside = (array >= -slack) & (array <= np.array(area_m) + slack)
