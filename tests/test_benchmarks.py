@@ -23,7 +23,7 @@ def test_a_quick_run_writes_the_whole_report(tmp_path: Path) -> None:
         "single step", "vector env", "steps with the optimum", "memory", "allocation", "optimum",
         "batched optimum", "gaps", "training", "gradient step", "inference", "search",
         "actor-critic", "harness", "matrix", "maddpg", "moving worlds", "hindsight",
-        "sizes of hindsight",
+        "sizes of hindsight", "mappo",
     }  # fmt: skip
     for rows in raw["results"].values():
         assert rows

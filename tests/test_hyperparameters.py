@@ -70,7 +70,8 @@ ALL: dict[Any, dict[str, tuple[Any, ...]]] = {
     baselines.MAPPO: {
         **dict.fromkeys(("batch_size", "max_grad_norm", "clip_range"), (None, 0)),
         **dict.fromkeys(("n_steps", "gradient_steps"), (0,)),
-        **dict.fromkeys(("learning_rate", "ent_coef"), (None, float("inf"))),
+        "learning_rate": (None, float("inf")),
+        "ent_coef": (float("inf"),),
         "gamma": (1.1,),
         "gae_lambda": (None, 1.1),
         "stats_window_size": (None, 0, 1.5, "3"),
