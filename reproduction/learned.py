@@ -4,7 +4,8 @@ python -m reproduction.learned                                  # what is missin
 python -m reproduction.learned --only crowd-30x4 --jobs 1       # a part of it
 python -m reproduction.learned --raw reproduction/results/learned.json      # the page alone
 
-Runs that are done are not repeated and one that was stopped goes on: it can be done in parts.
+Runs that are done are not repeated and one that was stopped goes on: it can be done in parts. Rows
+whose runs are not there stay as the raw figures have them.
 """
 
 from __future__ import annotations
@@ -172,7 +173,8 @@ def main() -> int:
         if status == 130:
             return status
         failed = carry_out(_resized, resizings(given.only, given.runs), given.jobs)
-        print("wrote", write_page(collected(given.runs), given.out))
+        raw = with_kept(collected(given.runs), pages.places(given.out)[1] / "learned.json")
+        print("wrote", write_page(raw, given.out))
     return 1 if failed else status
 
 
@@ -272,6 +274,15 @@ def collected(folder: Path) -> dict[str, Any]:
         "sizes": sizes,
         "warnings": said,
     }
+
+
+def with_kept(raw: dict[str, Any], figures: Path) -> dict[str, Any]:
+    """Return raw figures with the rows that only a file of before has: their runs lie elsewhere."""
+    if not figures.exists():
+        return raw
+    here = grouped(raw["runs"])
+    kept = [run for run in read(figures)["runs"] if (run["label"], run["scenario"]) not in here]
+    return raw | {"runs": raw["runs"] + kept}
 
 
 def _read(files: Iterable[Path]) -> Iterator[Result]:

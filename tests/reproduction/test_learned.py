@@ -192,3 +192,14 @@ def test_pages_are_right_that_staying_local_beats_them(
 ) -> None:
     (local,) = seeds_on_unequal["local"]
     assert max(seeds_on_unequal[label]) < local
+
+
+def test_rows_of_before_stay_where_their_runs_are_not(tmp_path: Path) -> None:
+    raw = learned.read(pages.RESULTS / "learned.json")
+    rows = list(learned.grouped(raw["runs"]))
+    mine = [run for run in raw["runs"] if (run["label"], run["scenario"]) == rows[0]][:1]
+    found = learned.with_kept({"runs": mine}, pages.RESULTS / "learned.json")
+    grouped = learned.grouped(found["runs"])
+    assert set(grouped) == set(rows)
+    assert grouped[rows[0]] == mine
+    assert learned.with_kept({"runs": mine}, tmp_path / "none.json") == {"runs": mine}
