@@ -225,10 +225,14 @@ def _model(policy: _Policy, run: Run) -> Any:
 def _require_named(model: Any, file: Path, chosen: Algorithm) -> None:
     """Refuse a file under one name of its class where another name says what it holds."""
     alike = [one for one in map(algorithm, names()) if one.cls is chosen.cls]
-    fitting = [one for one in alike if _is_as(model, one)]
+    fitting = [one for one in alike if not _changed(model, one)]
     # Where no name fits in all, the class of the policy still tells some apart.
     agents = [one for one in alike if _policy_of(one) is getattr(model, "policy_class", None)]
-    closest = max(fitting or agents, key=lambda one: len(one.arguments), default=None)
+    closest = max(
+        fitting or agents,
+        key=lambda one: (-_changed(model, one), len(one.arguments)),
+        default=None,
+    )
     if not fitting and chosen.name in [one.name for one in agents]:
         return
     if closest and chosen.name in [one.name for one in alike if one.name != closest.name]:
@@ -244,10 +248,10 @@ def _policy_of(named: Algorithm) -> Any:
     return aliases.get(named.arguments.get("policy", named.default("policy")))
 
 
-def _is_as(model: Any, named: Algorithm) -> bool:
-    """Return whether a model has the arguments that a name implies."""
+def _changed(model: Any, named: Algorithm) -> int:
+    """Return how many arguments that a name implies a model does not have."""
     held = vars(model) | {"policy": getattr(model, "policy_class", None)}
     wanted = dict(named.arguments)
     if "policy" in wanted or _policy_of(named):
         wanted["policy"] = _policy_of(named)
-    return all(held.get(key) == value for key, value in wanted.items())
+    return sum(held.get(key) != value for key, value in wanted.items())

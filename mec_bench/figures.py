@@ -302,7 +302,7 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     Where they have no room, they go on below 0.
 
     >>> [round(place, 2) for place in spread([0.1, 0.98, 0.99], 0.1)]
-    [0.1, 0.89, 0.99]
+    [0.1, 0.9, 1.0]
     """
     # Least squares under an order: neighbours that are too near move as one.
     blocks: list[tuple[float, int]] = []

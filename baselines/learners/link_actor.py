@@ -63,7 +63,7 @@ class LinkActorPolicy(BasePolicy):
     >>> from mec_gym.envs.sb3 import make_sb3_vec_env
     >>> model = MAPPO(env=make_sb3_vec_env("paper-30x2"), policy_kwargs={"width": 8})
     >>> sum(weight.numel() for weight in model.policy.actor.parameters())
-    338
+    322
     """
 
     def __init__(
