@@ -100,7 +100,7 @@ class OffloadingAlgorithm(ResumableAlgorithm):
         self.pretrained = same_world and state["pretrained"]
 
     def save_replay_buffer(self, path: Any) -> None:
-        """Write the replay buffer alone; :meth:`save` holds it, too."""
+        """Write the replay buffer alone; ``save`` holds it, too."""
         self.file_format.write(path, {"replay": self.replay_buffer.get_state()})
 
     def load_replay_buffer(self, path: Any) -> None:

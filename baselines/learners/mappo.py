@@ -201,7 +201,7 @@ class MAPPO(ResumableAlgorithm):
     # -- envs and files -------------------------------------------------------------------------
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Train in another env of as many devices, servers and copies, unlike :meth:`load`."""
+        """Train in another env of as many devices, servers and copies, unlike ``load``."""
         super().set_env(env, force_reset)
         self._begin_rollout(self.policy.view.begin(self.n_envs))
 

@@ -4,7 +4,7 @@ With one server a device has one number, x̂_i in (0, 1), for offloading. The pa
 offloads where x̂_i > 1/2. Its k-th one puts the threshold where the (k − 1)-th closest x̂_i to 1/2
 is, and turns that device round: devices between 1/2 and the threshold change sides, too, and none
 overtakes another. With x̂_i the softmax of two scores, x̂_i > 1/2 says that offloading has the higher
-one, and |x̂_i − 1/2| grows with the difference of the two.
+one, and ``|x̂_i − 1/2|`` grows with the difference of the two.
 
 For M + 1 choices with a score each, the difference becomes a margin, one per device and choice: by
 how much its score exceeds the best other one of the same device. It is above 0 for the choice that
