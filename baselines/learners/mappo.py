@@ -22,11 +22,8 @@ from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.model.cost import NO_TASK
 from mec_gym.packing import Format
 from mec_gym.validation import (
-    constructor_parameters,
     dict_of,
     require_choice,
-    require_integer,
-    require_known,
 )
 
 Self = TypeVar("Self", bound="MAPPO")
@@ -166,27 +163,11 @@ class MAPPO(ResumableAlgorithm):
         ranges = {"gamma": "[0, 1]", "ent_coef": "[0, inf)"}
         numbers = {name: one for name, one in ranges.items() if getattr(self, name) is not None}
         require_hyperparameters(self, _LEAST_INTEGERS | integers, _NUMBERS | numbers)
-        require_integer("batch_size", self.batch_size, 1)
 
-    def _setup_model(self) -> None:
-        self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
-        self.rng = np.random.default_rng(self.seed)
-        policy_class: Any = self.policy_class
-        known, takes_others = constructor_parameters(policy_class)
-        if not takes_others:
-            require_known(f"policy_kwargs of {policy_class.__name__}", self.policy_kwargs, known)
-        self.policy = policy_class(
-            self.observation_space,
-            self.action_space,
-            self.lr_schedule,
-            scenario=self.scenario,
-            observation=self.observation_kind,
-            **self.policy_kwargs,
-        ).to(self.device)
-        self.optimizer = torch.optim.Adam(
-            self.policy.parameters(), lr=float(self.lr_schedule(1.0)), eps=1e-5, fused=True
-        )
+    def _optimizer_arguments(self) -> dict[str, Any]:
+        return {"eps": 1e-5}  # as Stable-Baselines3's PPO
+
+    def _begin_anew(self) -> None:
         self._choose_settings()
         self._begin_rollout(self.policy.view.begin(self.n_envs))
 
