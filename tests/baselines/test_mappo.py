@@ -131,7 +131,8 @@ def test_absent_devices_have_no_credit_and_no_gradient() -> None:
     assert not found[:, 2].any()
     assert found[:, [0, 1, 3, 4]].any()
     legal = model_of().policy.legal(parted)
-    assert legal[:, 2, 0].all() and not legal[:, 2, 1:].any()  # local execution alone
+    assert legal[:, 2, 0].all()  # local execution alone
+    assert not legal[:, 2, 1:].any()
     assert legal[:, [0, 1, 3, 4]].all()
 
 
