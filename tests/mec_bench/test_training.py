@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from mec_bench import RunFolder, algorithm, evaluate_again, read_result, tensorboard, train
+from mec_bench import RunFolder, algorithm, evaluate_again, read_result, train
 from mec_bench.measuring import decisions_of, figures, frozen_slots
 from mec_bench.run import Settings
-from mec_bench.tensorboard import ProgressBar
 from mec_bench.training import make_env, seed_env
+from mec_bench.watching import ProgressBar
 from mec_gym import Scenario
 from tests.mec_bench.harness_helpers import (
     SMALL,
@@ -157,11 +157,26 @@ def test_a_rule_has_no_budget(tmp_path: Path) -> None:
     assert (result.learns, result.timesteps, result.curve) == (False, 0, ())
 
 
-def test_a_rule_is_a_point_in_tensorboard(tmp_path: Path) -> None:
+def events_of(folder: Path) -> Any:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    result = train(quick("greedy"), tmp_path)
-    events = reader.EventAccumulator(str(tmp_path))
+    events = reader.EventAccumulator(str(folder))
     events.Reload()
+    return events
+
+
+def test_tensorboard_gets_curves_and_pictures_of_dirs(tmp_path: Path) -> None:
+    pytest.importorskip("pygame")
+    train(quick("dirs", timesteps=150), tmp_path)
+    events = events_of(tmp_path)
+    for tag in ("mec/objective", "train/loss_mec_1"):
+        # DIRS itself writes after 100 slots alone.
+        assert [event.step for event in events.Scalars(tag)] == [50, 100, 150]
+    assert [image.step for image in events.Images("network/decisions")] == [0, 150]
+
+
+def test_a_rule_is_a_point_in_tensorboard(tmp_path: Path) -> None:
+    result = train(quick("greedy"), tmp_path)
+    events = events_of(tmp_path)
     (point,) = events.Scalars("frozen/nrr")
     assert point.step == 0
     assert point.value == pytest.approx(np.mean(result.slots.nrr), rel=1e-6)
@@ -320,11 +335,10 @@ def test_missing_extras_do_not_stop_training(
 ) -> None:
     for name in ("pygame", "tqdm", "rich"):
         monkeypatch.setitem(sys.modules, name, None)
-    find = __import__("importlib.util").util.find_spec
+    find, gone = __import__("importlib.util").util.find_spec, ("tqdm", "rich", "tensorboard")
     monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name: None if name in ("tqdm", "rich") else find(name)
+        "importlib.util.find_spec", lambda name: None if name in gone else find(name)
     )
-    monkeypatch.setattr(tensorboard, "SummaryWriter", None)
     with caplog.at_level(logging.WARNING, "mec_bench"):
         train(quick("sb3:A2C"), tmp_path, progress_bar=True)
     assert "mec-gym[progress]" in caplog.text
