@@ -622,20 +622,6 @@ def test_drawing_leaves_matplotlib_as_it_was(results: list[Result]) -> None:
     assert report_page(content_of(results[:2])) == loud
 
 
-def test_without_matplotlib_the_page_has_tables_and_says_so(results: list[Result]) -> None:
-    script = (
-        "import sys; sys.modules['matplotlib'] = None\n"
-        "from mec_bench.results import EXAMPLE\n"
-        "from mec_bench.report import content_of, report_page\n"
-        "page = report_page(content_of([EXAMPLE]))\n"
-        "assert '<svg' not in page and 'There are no figures' in page and 'all local' in page\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_a_report_of_nothing_is_a_page_nevertheless(tmp_path: Path) -> None:
     files = write_report([], PROBLEMS, tmp_path / "new" / "folder")
     assert all(file.stat().st_size > 0 for file in files)
