@@ -79,7 +79,7 @@ def plan(
                 if learns or number == 0:
                     own = {"seed": seed, "timesteps": budget} if learns else {"timesteps": 0}
                     run = {"scenario": scenario} | fields | own | options
-                    runs.append(labelled(run, config, tables.get(name)))
+                    runs.append(_labelled(run, config, tables.get(name)))
     _require_apart(runs)
     return runs
 
@@ -101,7 +101,7 @@ def variant(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return env | {"algorithm": arguments.pop(_ALGORITHM, name), "arguments": arguments}
 
 
-def labelled(
+def _labelled(
     fields: Mapping[str, Any], config: Path | None, table: Mapping[str, Any] | None
 ) -> Settings:
     """Return settings of these fields; in their label a file's name stands for its `table`."""

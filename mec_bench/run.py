@@ -327,8 +327,7 @@ class RunFolder:
 
     def write_resolved(self, arguments: Mapping[str, Any], system: Mapping[str, Any]) -> None:
         """Write all constructor arguments as they came to be, and the system."""
-        kept = {key: _plain(value) for key, value in arguments.items()}
-        self._write("resolved.json", {"arguments": kept, "system": dict(system)})
+        self._write("resolved.json", {"arguments": arguments, "system": system})
 
     def checkpoint_path(self, timesteps: int) -> Path:
         """Return the file of the checkpoint after so many slots."""
@@ -385,16 +384,12 @@ class RunFolder:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON takes it; as text where JSON has no form for it."""
+    """Return what JSON has no form for as what it has one for, at last as text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, type) or callable(value):
+        return dict(value)
+    if callable(value):
         return getattr(value, "__qualname__", repr(value))
-    return value.item() if hasattr(value, "item") and getattr(value, "size", 0) == 1 else str(value)
+    return value.item() if getattr(value, "size", 0) == 1 else str(value)
 
 
 @contextlib.contextmanager
