@@ -164,13 +164,6 @@ def test_settings_hold_whatever_a_constructor_takes(tmp_path: Path) -> None:
     assert resolved["arguments"] == {"learning_rate": "len", "seed": 1, "shape": [1, 2]}
 
 
-def test_a_label_says_what_was_changed() -> None:
-    settings = Settings(
-        algorithm="dirs", scenario=quick("dirs").scenario, timesteps=1, arguments={"beta": 1.8}
-    )
-    assert settings.label == "dirs[beta=1.8]"
-
-
 def test_the_commit_of_this_checkout_is_found() -> None:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():

@@ -30,7 +30,7 @@ SLOW = pytest.mark.slow
         ("my_algorithms:OnPolicy", "SIGTERM"),
         pytest.param("my_algorithms:Dirs", "SIGTERM", marks=SLOW),
         pytest.param("my_algorithms:Clipped", "SIGINT", marks=SLOW),
-        pytest.param("my_algorithms:OffPolicy", "SIGINT", marks=SLOW),
+        ("my_algorithms:OffPolicy", "SIGINT"),
         pytest.param("my_algorithms:OffPolicy", "SIGTERM", marks=SLOW),
         pytest.param("my_algorithms:Deterministic", "SIGTERM", marks=SLOW),
     ],
@@ -50,7 +50,10 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(
     status = run.status()
     assert status is not None
     assert status.state == "interrupted"
-    assert run.all_checkpoints()
+    last = run.last_checkpoint()
+    assert last is not None
+    if "OnPolicy" not in name and "Clipped" not in name:  # those go on from a rollout's beginning
+        assert last.name >= run.checkpoint_path(29).name
     parts = train(settings, run.path)
     # The time of both parts counts, by both clocks.
     assert parts.seconds.training is not None
@@ -61,17 +64,6 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(
     assert parts.slots == whole.slots
     points = [[(p.timesteps, p.nrr) for p in result.curve] for result in (parts, whole)]
     assert points[0] == points[1]
-
-
-def test_an_interrupted_run_of_dirs_loses_no_slot(
-    user_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STOP_AT", "29")
-    monkeypatch.setenv("STOP_WITH", "SIGINT")
-    run = RunFolder(user_folder / "run")
-    with pytest.raises(KeyboardInterrupt):
-        train(quick("my_algorithms:Dirs"), run.path)
-    assert run.last_checkpoint() == run.checkpoint_path(29)
 
 
 @pytest.mark.parametrize(
@@ -231,15 +223,6 @@ def test_without_checkpoints_pretraining_is_not_saved_either(
     monkeypatch.setattr("mec_bench.watching._PAUSE_SECONDS", 0.0)
     train(long_pretraining("dirs", checkpoints=0), tmp_path)
     assert not RunFolder(tmp_path).all_checkpoints()
-
-
-def test_an_interrupted_run_of_the_librarys_off_policy_kind_loses_no_slot(
-    user_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = interrupted(quick("my_algorithms:OffPolicy"), user_folder / "run", monkeypatch, 29)
-    last = run.last_checkpoint()
-    assert last is not None
-    assert last.name >= run.checkpoint_path(29).name
 
 
 def test_a_run_stopped_while_it_is_measured_is_not_trained_again(

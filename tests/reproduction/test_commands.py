@@ -55,29 +55,7 @@ def sentence(status: int, printed: str, errors: str) -> str:
     return said.removeprefix("error: ")
 
 
-# -- counts and places -----------------------------------------------------------------------------
-
-COUNTS = {
-    "variants": ("--jobs", "--seeds", "--ablation-seeds", "--slots"),
-    "games": ("--seeds", "--steps"),
-    "regimes": ("--layouts", "--slots", "--episodes", "--length"),
-    "learned": ("--jobs",),
-    "main table3": ("--jobs",),
-    "tune markdown": ("--layouts",),
-    "tune search": ("--slots", "--evaluations", "--many"),
-}
-
-
-@pytest.mark.parametrize(
-    ("words", "option"), [(name, one) for name, options in COUNTS.items() for one in options]
-)
-def test_none_of_something_is_refused_at_once(words: str, option: str, command: Command) -> None:
-    for given in ("0", "-1", "x", "1.5"):
-        status, printed, errors = command(words, f"{option}={given}")
-        assert (status, printed) == (2, "")
-        assert errors.splitlines()[-1].endswith(
-            f"error: argument {option}: must be a whole number >= 1; got {given!r}"
-        )
+# -- places ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
