@@ -103,13 +103,10 @@ def test_games_look_at_their_places_before_they_train(command: Command, tmp_path
 REGIMES = {"format": "mec-gym/regimes", "version": 2}
 FIGURES: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "must be JSON"),
-    "no text": (b"\xff\xfe\x00", "must be JSON"),
-    "a list": (b"[]", "must hold an object; got a list"),
     "an empty object": (b"{}", "must have the format 'mec-gym/regimes', version 2; got None"),
-    "no regimes": (json.dumps(REGIMES).encode(), "is damaged (KeyError('regimes'))"),
+    "no regimes": (json.dumps(REGIMES).encode(), "is damaged (regimes: "),
     "an empty list": (json.dumps(REGIMES | {"regimes": []}).encode(), "holds no regimes"),
-    "empty regimes": (json.dumps(REGIMES | {"regimes": [{}]}).encode(), "is damaged"),
-    "other regimes": (json.dumps(REGIMES | {"regimes": [3]}).encode(), "is damaged"),
+    "empty regimes": (json.dumps(REGIMES | {"regimes": [{}]}).encode(), "is damaged (regimes.0.na"),
 }
 
 
