@@ -295,13 +295,6 @@ def test_curves_that_never_meet_have_one_point() -> None:
 # -- coverage -------------------------------------------------------------------------------------
 
 
-def test_coverage_refuses_what_it_does_not_know() -> None:
-    with pytest.raises(ValueError, match="distribution must be one of"):
-        bootstrap_coverage(3, distribution="flat", n_trials=1)
-    with pytest.raises(ValueError, match="method must be"):
-        difference_coverage(3, method="guess", n_trials=1)
-
-
 @pytest.mark.slow
 def test_bootstrap_intervals_of_few_seeds_are_too_narrow() -> None:
     three, five, many = (bootstrap_coverage(n, n_trials=2000) for n in (3, 5, 30))
