@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mec_bench.statistics import LEVEL, Interval, iqm, paired_difference
+from mec_bench.tables import table
 
 Floats = NDArray[np.float64]
 
@@ -110,15 +111,13 @@ def coverage_table(n_trials: int = 2000) -> str:
         "paired difference, Student's t": difference_coverage,
         "paired difference, crossed bootstrap": partial(difference_coverage, method="bootstrap"),
     }
-    lines = ["| interval | runs | 3 seeds | 5 seeds | 10 seeds | 20 seeds |", "|---" * 6 + "|"]
-    for distribution in DISTRIBUTIONS:
-        for name, share in intervals.items():
-            shares = [
-                share(n, distribution=distribution, n_trials=n_trials) for n in (3, 5, 10, 20)
-            ]
-            cells = [name, distribution, *(f"{one:.2f}" for one in shares)]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    numbers = (3, 5, 10, 20)
+    rows = [
+        [name, of, *(f"{share(n, distribution=of, n_trials=n_trials):.2f}" for n in numbers)]
+        for of in DISTRIBUTIONS
+        for name, share in intervals.items()
+    ]
+    return table(["interval", "runs", *(f"{n} seeds" for n in numbers)], rows)
 
 
 def coverage_of_few(n_trials: int = 2000) -> dict[int, dict[int, float]]:
@@ -135,7 +134,7 @@ def coverage_of_few(n_trials: int = 2000) -> dict[int, dict[int, float]]:
 def main() -> None:
     """Print both tables."""
     print(coverage_table())
-    print("\nCOVERAGE =", coverage_of_few())
+    print("COVERAGE =", coverage_of_few())
 
 
 if __name__ == "__main__":

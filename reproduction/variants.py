@@ -551,11 +551,8 @@ def of_labels(records: Sequence[Record], preset: str, variant: str) -> dict[str,
     runs = chosen(records, preset, variant, table="labels")
     if not runs:
         return {}
-    return {
-        "nrr": float(np.mean([run["nrr"]["labels"] for run in runs])),
-        "agreement": float(np.mean([run["agreement"] for run in runs])),
-        "chance": float(np.mean([run["chance"] for run in runs])),
-    }
+    means = {name: pages.mean([run[name] for run in runs]) for name in ("agreement", "chance")}
+    return means | {"nrr": pages.mean([run["nrr"]["labels"] for run in runs])}
 
 
 def _seeds(found: Iterable[set[int]]) -> str:
