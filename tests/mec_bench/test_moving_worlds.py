@@ -414,15 +414,3 @@ def test_every_verb_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["check", "ac", "--scenario", "crowd-30x4", "--set", "batch_size=8"]) == 0
     assert main(["report", runs, "--out", report]) == 0
     assert "hindsight ratio" in (tmp_path / "report" / "report.html").read_text()
-
-
-@pytest.mark.slow
-def test_a_matrix_has_a_moving_and_a_still_scenario(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["--scenarios", "crowd-30x4", "paper-30x2", "--seeds", "2", "--timesteps", "32"]
-    words += ["--set", "ac:batch_size=16", "--out", str(tmp_path / "runs")]
-    assert main(["benchmark", "--algos", "ac", "greedy", *words]) == 0
-    said = capsys.readouterr().out
-    assert "hindsight ratio − greedy" in said
-    assert "NRR − greedy" in said
