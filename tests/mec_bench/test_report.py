@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import json
 import math
-import random
 import re
 import subprocess
 import sys
@@ -80,12 +79,6 @@ def test_rows_are_sorted_by_mean_nrr_and_all_there(results: list[Result]) -> Non
         assert values == sorted(values, reverse=True)
         wanted = {one.label for one in results if one.scenario == table.arena.scenario}
         assert {row.label for row in table.rows} == wanted
-
-
-def test_the_order_of_results_changes_nothing(results: list[Result]) -> None:
-    mixed = list(results)
-    random.Random(1).shuffle(mixed)
-    assert leaderboard_json(content_of(mixed)) == leaderboard_json(content_of(results))
 
 
 def test_random_scores_zero_and_the_optimum_one() -> None:

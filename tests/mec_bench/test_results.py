@@ -32,12 +32,6 @@ def test_a_result_is_read_back_equal(tmp_path: Path) -> None:
         assert read_result(tmp_path / "result.json") == one
 
 
-def test_writing_what_was_read_gives_the_same_bytes(tmp_path: Path) -> None:
-    write_result(tmp_path / "one.json", result())
-    write_result(tmp_path / "two.json", read_result(tmp_path / "one.json"))
-    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
-
-
 positive = st.floats(1e-300, 1e300)
 
 
