@@ -410,6 +410,10 @@ def taking_requests(handler: Callable[[int, Any], None], unless: Any = None) -> 
             signal.signal(number, other)
 
 
+class Terminated(SystemExit):
+    """SIGTERM has asked the run to end; any other ``SystemExit`` is a fault of the algorithm."""
+
+
 class Stop:
     """Ctrl-C and SIGTERM: a run ends where nothing is lost, or at once where it cannot wait.
 
@@ -424,12 +428,12 @@ class Stop:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Raise ``KeyboardInterrupt`` for Ctrl-C and ``SystemExit(143)`` for SIGTERM in time."""
+        """Raise ``KeyboardInterrupt`` for Ctrl-C and ``Terminated`` for SIGTERM in time."""
         with taking_requests(self._take, unless=signal.SIG_IGN):
             yield
 
     def _take(self, number: int, _frame: Any) -> None:
-        asked = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        asked = KeyboardInterrupt() if number == signal.SIGINT else Terminated(128 + number)
         if self._shielded:
             return
         if not self.can_wait or self.asked is not None:

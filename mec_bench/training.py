@@ -29,7 +29,7 @@ from mec_bench.extras import install
 from mec_bench.measuring import decisions_of
 from mec_bench.registry import Algorithm, require_interface
 from mec_bench.results import CurvePoint, EpisodesPoint, Result, Seconds, write_result
-from mec_bench.run import Run, RunFolder, Settings, Spent, reward_of
+from mec_bench.run import Run, RunFolder, Settings, Spent, Terminated, reward_of
 from mec_bench.system import system
 from mec_bench.watching import ProgressBar, Watch, log_point, log_settings, status_after
 from mec_gym import Scenario
@@ -323,9 +323,12 @@ def _noting_the_end(run: Run) -> Iterator[None]:
         yield
     except BaseException as error:
         run.stop.shield()
+        asked = isinstance(error, (KeyboardInterrupt, Terminated))
         with contextlib.suppress(OSError, ValueError):
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            if asked:
                 run.folder.mark("interrupted")
             else:
                 run.folder.mark("failed", f"{type(error).__name__}: {error}")
+        if isinstance(error, SystemExit) and not asked:  # else all that is left would not be run
+            raise RuntimeError(f"the algorithm has ended the process: {error!r}") from error
         raise

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from mec_bench import RunFolder, algorithm, evaluate_again, read_result, train
+from mec_bench.launching import Task, carry_out
 from mec_bench.measuring import decisions_of, figures, frozen_slots
 from mec_bench.run import Settings
 from mec_bench.training import make_env, seed_env
@@ -185,6 +186,18 @@ def test_a_failure_is_written_down(user_folder: Path, monkeypatch: pytest.Monkey
     assert status is not None
     assert status.state == "failed"
     assert status.error == "FloatingPointError: not a number any more"
+
+
+def test_code_that_ends_the_process_fails_like_any_other(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dirs_agents.DIRS._train_online", lambda *_: sys.exit(0))
+    task = Task(quick("dirs"), user_folder / "run")
+    assert (carried := carry_out(task)).state == "failed"
+    assert "has ended the process: SystemExit(0)" in carried.reason
+    (user_folder / "script.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(ValueError, match=r"importing script ends the process \(SystemExit\(0\)"):
+        algorithm("script:Learner")
 
 
 def test_a_class_that_cannot_be_trained_is_refused_by_what_it_lacks(user_folder: Path) -> None:
