@@ -65,7 +65,7 @@ bench: $(READY) ## measure the benchmarks
 regimes: $(READY) ## recompute the presets' regimes, reproduction/regimes.py
 	$(BIN)/python -m reproduction.regimes
 
-cabs: $(READY) ## measure the rules on recorded cabs, reproduction/cabs.py; MEC_GYM_DATA names the data
+cabs: $(READY) ## train on some days of recorded cabs, measure on others, reproduction/cabs.py; MEC_GYM_DATA names the data
 	$(BIN)/python -m reproduction.cabs
 
 dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), reproduction/variants.py

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ STILL = Worlds(
     others=("greedy",),
 )
 MOVING = Worlds(
-    slots={"crowd-30x4": 24_000, "crowd-200x10": 24_000, "stale-200x10": 24_000},
+    slots={"crowd-30x4": 24_000, "crowd-200x10": 24_000},
     learners={
         "mappo": Learner(seeds=10, any_size=True),
         "mappo:team": Learner(seeds=10, any_size=True),
@@ -140,7 +140,9 @@ MOVING = Worlds(
     simple=("local", "blind", "never-move", "stays"),
     others=("ski-rental", "smoothed", "by-class", "measured-speed", "forecast"),
 )
-KINDS = (STILL, MOVING)
+_BLURRED = tuple(rule for rule in MOVING.others if rule != "forecast")  # it refuses stale gains
+STALE = replace(MOVING, slots={"stale-200x10": 24_000}, others=_BLURRED)
+KINDS = (STILL, MOVING, STALE)
 PRESETS: Mapping[str, Worlds] = {preset: kind for kind in KINDS for preset in kind.slots}
 
 NAMED = tuple(dict.fromkeys(name for kind in KINDS for name in (*kind.learners, *kind.rules)))
