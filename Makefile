@@ -81,6 +81,7 @@ droo: $(READY) ## measure DROO with and without its prices, on models of learned
 STOCK = $(BIN)/python scripts/benchmark.py --seeds 5 --jobs 2 --out runs/stock \
 	--scenarios paper-30x2 bandlimited-200x10 unequal-200x10
 CONFIG = --config baselines/settings
+SHORTER = paper-30x2=51200 bandlimited-200x10=12800 unequal-200x10=12800
 LONGER = paper-30x2=204800 bandlimited-200x10=409600 unequal-200x10=409600
 
 stock: $(READY) ## train stock learners with baselines/settings (hours), reproduction/stock.py
@@ -88,8 +89,8 @@ stock: $(READY) ## train stock learners with baselines/settings (hours), reprodu
 	$(STOCK) --algos sb3:PPO $(CONFIG)/sb3-ppo.json --timesteps $(LONGER)
 	$(STOCK) --algos sb3_contrib:MaskablePPO $(CONFIG)/sb3-maskable-ppo.json --timesteps $(LONGER)
 	$(STOCK) --algos sb3_contrib:RecurrentPPO $(CONFIG)/sb3-recurrent-ppo.json --timesteps 204800
-	$(STOCK) --algos sb3:SAC $(CONFIG)/sb3-sac.json --timesteps 51200
-	$(STOCK) --algos sb3_contrib:TQC $(CONFIG)/sb3-tqc.json --timesteps 51200
+	$(STOCK) --algos sb3:SAC $(CONFIG)/sb3-sac.json --timesteps $(SHORTER)
+	$(STOCK) --algos sb3_contrib:TQC $(CONFIG)/sb3-tqc.json --timesteps $(SHORTER)
 	$(BIN)/python -m reproduction.stock
 
 reproduce: $(READY) ## the paper's tables and figures (hours), scripts/reproduce.py
