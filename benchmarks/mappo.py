@@ -1,4 +1,4 @@
-"""MAPPO against AC, DIRS and DDPG: slots per second, one decision, training to its final figure."""
+"""MAPPO against AC with either network, DIRS and DDPG: slots per second, a decision, training."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from baselines import DDPG, MAPPO, ActorCritic
+from baselines.learners.actor_critic import LINKS
 from benchmarks.measure import Row, interleaved, row, shown, threads
 from dirs_agents import DIRS
 from mec_gym import Scenario
@@ -26,24 +27,34 @@ NEAR = 0.01
 def mappo(*, quick: bool) -> list[Row]:
     """Compare training and decisions with those of the paper's learners, one thread each."""
     with threads(1):
-        return [_speed(quick), _decision(quick), _time_to_final(quick)]
+        return [*_speeds(quick), _decision(quick), _time_to_final(quick)]
 
 
-def _made(cls: Any, copies: int = COPIES, **options: Any) -> Any:
-    return cls(env=make_sb3_vec_env(PRESET, n_envs=copies, seed=0, **options), seed=0, device="cpu")
+def _made(cls: Any, copies: int = COPIES, scores: bool = False, **arguments: Any) -> Any:
+    env = make_sb3_vec_env(PRESET, n_envs=copies, seed=0, scores=scores)
+    return cls(env=env, seed=0, device="cpu", **arguments)
 
 
-def _speed(quick: bool) -> Row:
+def _speeds(quick: bool) -> list[Row]:
     slots = 2 * COPIES if quick else 1_280
-    models = {"mappo": _made(MAPPO), "ac": _made(ActorCritic)}
+    linked = _made(ActorCritic, **LINKS)
+    models = {"mappo": _made(MAPPO), "ac": _made(ActorCritic), "ac:links": linked}
     actions: dict[str, tuple[Callable[[], object], int]] = {
         name: (partial(model.learn, slots, log_interval=None), 1) for name, model in models.items()
     }
     times = interleaved(actions, rounds=1 if quick else 5)
-    ours, theirs = (slots / times[name] for name in ("mappo", "ac"))
-    label = f"MAPPO, {PRESET}, slots per second over AC's"
-    goal = "" if quick else ">= 1"
-    return row(label, f"{ours:.3g} / s", f"{theirs:.3g} / s", ours / theirs, goal)
+    rates = {name: slots / time for name, time in times.items()}
+    against = {"ac": "AC's", "ac:links": "those of AC with one network for all links"}
+    return [
+        row(
+            f"MAPPO, {PRESET}, slots per second over {whose}",
+            f"{rates['mappo']:.3g} / s",
+            f"{rates[other]:.3g} / s",
+            rates["mappo"] / rates[other],
+            "" if quick else ">= 1",
+        )
+        for other, whose in against.items()
+    ]
 
 
 def _decision(quick: bool) -> Row:
