@@ -158,10 +158,10 @@ class Agent(nn.Module):
         if step == "admission" and not self.admission:
             raise ValueError('step="admission" needs a PricePolicy with admission=True.')
         if step == "scores":
-            batch = {"observation": torch.zeros(2, self.size)}
+            batch = {"observation": torch.ones(2, self.size)}  # 0 is no raw gain
             return _export_onnx(self, path, batch, step, any_batch=True)
         offered = torch.zeros(1, self.scenario.n_devices, dtype=torch.bool)
-        one = {"observation": torch.zeros(1, self.size), "offered": offered}
+        one = {"observation": torch.ones(1, self.size), "offered": offered}
         return _export_onnx(self, path, one, "served", any_batch=False)
 
     def _checked(self, observation: Any) -> Tensor:
@@ -220,7 +220,10 @@ def _export_onnx(
             input_names=list(inputs),
             output_names=[output],
             dynamic_shapes=dict.fromkeys(inputs, batch) if any_batch else None,
-            custom_translation_table={torch.ops.aten.sort.stable: _stable_sort},
+            custom_translation_table={
+                torch.ops.aten.sort.stable: _stable_sort,
+                torch.ops.aten.log1p.default: _log1p,
+            },
             dynamo=True,
             verbose=False,
         )
@@ -241,6 +244,18 @@ def _stable_sort(
     size = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
     first, places = op.TopK(values, size, axis=dim, largest=int(descending), sorted=1)
     return first, places
+
+
+def _log1p(x: Any) -> Any:
+    """Translate ln(1 + x), of which torch's exporter loses all digits where x is small."""
+    from onnxscript import opset18
+
+    op: Any = opset18
+    one = op.CastLike(op.Constant(value_float=1.0), x)
+    rounded = op.Add(x, one)
+    # What was rounded off is off in the logarithm as in this quotient, and cancels.
+    kept = op.Div(x, op.Sub(rounded, one))
+    return op.Where(op.Equal(rounded, one), x, op.Mul(op.Log(rounded), kept))
 
 
 @contextmanager

@@ -209,12 +209,20 @@ class OnnxAgent:
         ("EnsemblePolicy", "tasks", "raw"),
         ("PricePolicy", "two", "db"),
         ("PricePolicy", "forced", "raw"),
+        ("PricePolicy", "energy is free", "raw"),
+        ("PricePolicy", "latency hardly counts", "db"),
     ],
 )
 def test_onnx_agents_decide_as_the_model(policy: str, name: str, kind: str, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
-    scenario = (SCENARIOS | {"two": TASKS.replace(n_servers=2, server_frequency_hz=3e9)})[name]
+    two = TASKS.replace(n_servers=2, server_frequency_hz=3e9)
+    others = {
+        "two": two,
+        "energy is free": two.replace(weight_energy=0.0),
+        "latency hardly counts": two.replace(weight_latency=(1e-15, *[1.0] * 5)),
+    }
+    scenario = (SCENARIOS | others)[name]
     model = model_of(policy, scenario, kind)
     agents = [OnnxAgent(model.agent(j + 1), tmp_path) for j in range(scenario.n_servers)]
     for observation in observations_of(scenario, 20, kind):
