@@ -66,6 +66,13 @@ def test_the_env_of_a_run_is_seeded_by_the_harness(
     assert seeds == [3]
 
 
+def test_what_an_algorithm_writes_into_its_arguments_is_none_of_the_runs(tmp_path: Path) -> None:
+    # A2C keeps its optimizer's class among the policy_kwargs that it was given.
+    arguments = {"policy_kwargs": {"net_arch": [8]}, "n_steps": 8}
+    settings = Settings(algorithm="sb3:A2C", scenario=SMALL, timesteps=16, arguments=arguments)
+    assert train(settings, tmp_path).arguments == arguments
+
+
 @pytest.mark.parametrize("key", ["seed", "device", "env", "verbose"])
 def test_what_the_run_sets_is_no_argument_to_change(key: str) -> None:
     with pytest.raises(ValueError, match=f"{key!r} is not an argument to change"):
