@@ -20,9 +20,9 @@ from dirs_agents.columns import ColumnCoder, tensor_of
 from dirs_agents.continuation import Continuation
 from mec_gym import Allocation
 from mec_gym.allocation import optimal_resources, root_work
-from mec_gym.model.arrays import chosen
+from mec_gym.model.arrays import chosen, plain_array
 from mec_gym.model.constants import constants_of
-from mec_gym.validation import require_choice
+from mec_gym.validation import require_choice, require_unmasked
 
 
 class Agent(nn.Module):
@@ -165,7 +165,7 @@ class Agent(nn.Module):
         return _export_onnx(self, path, one, "served", any_batch=False)
 
     def _checked(self, observation: Any) -> Tensor:
-        values = np.asarray(observation, dtype=np.float32)
+        values = plain_array(observation).astype(np.float32, copy=False)
         if not np.isfinite(values).all():
             raise ValueError("observation must be finite; got a value that is not.")
         if values.ndim not in (1, 2) or values.shape[-1] != self.size:
@@ -177,6 +177,7 @@ class Agent(nn.Module):
         return tensor_of(values, device).reshape(-1, self.size)
 
     def _mask(self, name: str, mask: Any) -> NDArray[np.bool_]:
+        require_unmasked(name, mask)
         array = np.asarray(mask)
         if array.dtype != np.bool_ or array.shape != (self.scenario.n_devices,):
             raise ValueError(
