@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -287,9 +288,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         """
         require_own_state(self.scenario, state, ("world", "generator"))
         require_generator(self.np_random, state["generator"])
-        self._simulator.set_state(state["world"])
+        with reading_state():
+            self._simulator.set_state(state["world"])
         self.np_random.bit_generator.state = state["generator"]
-        if self._picture and state["world"]["slot"] is None:
+        if self._picture and self._simulator.world.slot is None:
             self._picture.forget()
         elif self._picture:
             self._begin_picture(self._simulator.local_info())
@@ -354,11 +356,23 @@ def require_generator(rng: np.random.Generator, state: Any) -> None:
     """Raise ``ValueError`` unless `state` is one that a generator of this kind can go on from."""
     try:
         type(rng.bit_generator)(0).state = state
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, LookupError, OverflowError) as error:
         raise ValueError(
             f"state must have states of {type(rng.bit_generator).__name__} generators, from "
             f"get_state(); got {state!r:.60} ({error})."
         ) from None
+
+
+@contextlib.contextmanager
+def reading_state() -> Iterator[None]:
+    """Raise ``ValueError`` for a state that lacks a part, or has another thing in its place."""
+    try:
+        yield
+    except (AttributeError, LookupError, OSError) as error:
+        raise ValueError(
+            "state must come from get_state() of the same kind of env; it lacks a part, or has "
+            f"another thing in its place ({error!r:.80})."
+        ) from error
 
 
 def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequence[str]) -> None:
@@ -374,5 +388,6 @@ def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequen
             f"state must come from get_state() of the same kind of env; it lacks {missing}."
         )
     if state["scenario"] != scenario.to_json():  # traces take a while to read
-        other = Scenario.from_json(state["scenario"])
+        with reading_state():
+            other = Scenario.from_json(state["scenario"])
         scenario.require_equal(other, "state must come from an env of an equal scenario")
