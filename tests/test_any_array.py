@@ -128,9 +128,9 @@ def test_an_agent_and_the_vote_refuse_what_is_masked_or_no_number(kind: str) -> 
     model, slots = policy_and_slots("DIRS prices", "db")
     assert isinstance(model, DIRS)
     agent, own = model.agent(1), np.delete(slots[0], 1, axis=-1).T.ravel()
-    with pytest.raises((TypeError, ValueError), match="numbers|masked"):
+    with pytest.raises((TypeError, ValueError), match=r"numbers|masked"):
         agent.scores(NO_NUMBERS[kind](own))
-    with pytest.raises((TypeError, ValueError), match="numbers|masked"):
+    with pytest.raises((TypeError, ValueError), match=r"numbers|masked"):
         vote(NO_NUMBERS[kind](np.array([[0.9, 0.1], [0.2, 0.7]])))
     masked = np.ma.array(np.ones(DEVICES, dtype=bool), mask=np.arange(DEVICES) == 1)
     with pytest.raises(ValueError, match="offered must have a value everywhere"):
