@@ -241,9 +241,9 @@ def test_onnx_agents_decide_as_the_model(policy: str, name: str, kind: str, tmp_
 def test_agents_that_do_not_exist_are_refused() -> None:
     for policy in POLICIES:
         model = model_of(policy, SMALL)
-        for server in (0, 3, -1):
+        for server in (0, 3, -1, 1.5, True, "1"):
             with pytest.raises(ValueError, match=r"1\.\.\.2"):
-                model.agent(server)
+                model.agent(server)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="CentralPolicy"):
         model_of("CentralPolicy", SMALL).agent(1)
 
