@@ -30,7 +30,7 @@ def found(what: str, name: str, short: Mapping[str, str] = LIBRARIES) -> Any:
             raise  # it is there, and needs something that is not
         raise ModuleNotFoundError(
             f"{what} {name!r}: there is no module {module_name!r} here. It is looked for where "
-            "Python looks, the current folder first."
+            "Python looks, the current folder last."
         ) from error
     one: Any = module
     for part in path.split("."):
