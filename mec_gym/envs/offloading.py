@@ -88,10 +88,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     observation : {"flat", "db", "raw"}
         See above.
     optimum : bool
-        Solve every slot and report the optimum in info. Steps then take 25 to 55 times as long in
-        the presets, 1 to 4 ms. The vector env solves all copies in one batch: 64 copies take 25 to
-        110 times as long as without, but per slot a sixth of the single env's time in
-        ``paper-30x2``, a third in ``paper-200x10`` and four fifths in ``unequal-200x10``.
+        Solve every slot and report the optimum in info. Steps then take 20 to 55 times as long in
+        the presets, 1 to 4 ms. The vector env solves all copies in one batch: 64 copies take 20 to
+        105 times as long as without, but per slot a ninth of the single env's time in
+        ``paper-30x2``, a third in ``paper-200x10`` and three quarters in ``unequal-200x10``.
     episode : Episode, optional
         Show this path, of :func:`mec_gym.episode`, in every episode, in place of drawing one.
     render_mode : {"rgb_array", "human"}, optional
