@@ -99,6 +99,16 @@ def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("device", ["cpo", "meta", None])
+def test_what_torch_cannot_compute_on_is_refused_before_there_is_a_run(
+    device: Any, tmp_path: Path
+) -> None:
+    settings = Settings(algorithm="ac", scenario=SMALL, timesteps=9, device=device)
+    with pytest.raises(ValueError, match="device must be one that torch can compute on"):
+        train(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_policy_that_asks_for_masks_gets_them() -> None:
     forced = Scenario(n_devices=4, n_servers=2, max_power_w=(0.5, 1.5, 1.5, 0.5), name="forced")
     settings = Settings(algorithm="sb3_contrib:MaskablePPO", scenario=forced, timesteps=9)
