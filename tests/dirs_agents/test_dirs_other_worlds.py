@@ -65,7 +65,7 @@ def test_a_buffer_of_another_system_is_refused_and_changes_nothing(tmp_path: Pat
     make_model(env=make_env(other, observation="flat")).learn(6).save_replay_buffer(tmp_path / "b")
     model = make_model(env=make_env(SMALL, observation="flat")).learn(6)
     before = model.replay_buffer.get_state()
-    with pytest.raises(ValueError, match="the state holds .* pairs with assignments of shape"):
+    with pytest.raises(ValueError, match=r"the state holds .* pairs with assignments of shape"):
         model.load_replay_buffer(tmp_path / "b")
     for name, kept in model.replay_buffer.get_state().items():
         np.testing.assert_array_equal(kept, before[name])
