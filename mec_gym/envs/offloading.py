@@ -20,7 +20,7 @@ from mec_gym.model.slot import Slot
 from mec_gym.outcome import Outcome, evaluate
 from mec_gym.rendering import Frame, Picture
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_choice, require_known
+from mec_gym.validation import plain, require_choice, require_known
 
 ENV_ID = "mec_gym/MultiMEC-v0"
 """The environment's id in Gymnasium's registry."""
@@ -161,7 +161,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         episodes = None if episode is None else [episode]
         plans = plans_of_options(options, episodes)
         world = self._simulator.showing(episodes)
-        super().reset(seed=seed)
+        super().reset(seed=plain(seed))
         self._simulator.world = world
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mec_gym.model.arrays import in_shape
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
+from mec_gym.validation import plain
 
 try:
     from stable_baselines3.common.vec_env import (
@@ -220,7 +221,7 @@ def make_sb3_vec_env(
     )
     adapted = SB3VecEnv(VectorScoreAction(venv) if scores else venv)
     if seed is not None:
-        adapted.seed(seed)
+        adapted.seed(plain(seed))
     return adapted
 
 

@@ -33,7 +33,7 @@ from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
 from mec_gym.rendering import Picture
 from mec_gym.scenario import Scenario
-from mec_gym.validation import refuse_where, require_choice, require_known
+from mec_gym.validation import plain, refuse_where, require_choice, require_known
 
 Arrays = NDArray[Any]
 
@@ -350,9 +350,12 @@ def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
 def _seed_list(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int | None]:
     if seed is None:
         return [None] * num_envs
-    if isinstance(seed, (int, np.integer)):
-        return [int(seed) + index for index in range(num_envs)]
-    seeds = list(seed)
+    seed = plain(seed)
+    if isinstance(seed, int):
+        return [seed + index for index in range(num_envs)]
+    if isinstance(seed, str) or not np.iterable(seed):
+        raise TypeError(f"seed must be an integer, or a list with one for each copy; got {seed!r}.")
+    seeds = [plain(one) for one in seed]
     if len(seeds) != num_envs:
         raise ValueError(f"seed as a list must have num_envs={num_envs} entries; got {len(seeds)}.")
     return seeds
