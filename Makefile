@@ -65,7 +65,7 @@ bench: $(READY) ## measure the benchmarks
 regimes: $(READY) ## recompute the presets' regimes, reproduction/regimes.py
 	$(BIN)/python -m reproduction.regimes
 
-cabs: $(READY) ## measure the rules on recorded cabs, reproduction/cabs.py; MEC_GYM_DATA names the data
+cabs: $(READY) ## train on some days of recorded cabs, measure on others, reproduction/cabs.py; MEC_GYM_DATA names the data
 	$(BIN)/python -m reproduction.cabs
 
 dirs-results: $(READY) ## train DIRS in all its variants (an hour or two), reproduction/variants.py
@@ -78,18 +78,18 @@ learned: $(READY) ## train every learner (hours, in parts that resume), reproduc
 droo: $(READY) ## measure DROO with and without its prices, on models of learned.py, reproduction/droo.py
 	$(BIN)/python -m reproduction.droo
 
-STOCK = $(BIN)/python scripts/benchmark.py --seeds 5 --jobs 2 --out runs/stock --algos
-STOCKED = --scenarios paper-30x2 bandlimited-200x10 unequal-200x10
+STOCK = $(BIN)/python scripts/benchmark.py --seeds 5 --jobs 2 --out runs/stock \
+	--scenarios paper-30x2 bandlimited-200x10 unequal-200x10
 CONFIG = --config baselines/settings
+LONGER = paper-30x2=204800 bandlimited-200x10=409600 unequal-200x10=409600
 
-stock: $(READY) ## train stock learners with baselines/settings (an hour or two), reproduction/stock.py
-	$(STOCK) local keep-what-pays $(STOCKED)
-	$(STOCK) sb3:PPO $(CONFIG)/sb3-ppo.json $(STOCKED) \
-		--timesteps paper-30x2=204800 bandlimited-200x10=409600 unequal-200x10=409600
-	$(STOCK) sb3_contrib:MaskablePPO $(CONFIG)/sb3-maskable-ppo.json --timesteps 204800
-	$(STOCK) sb3_contrib:RecurrentPPO $(CONFIG)/sb3-recurrent-ppo.json --timesteps 204800
-	$(STOCK) sb3:SAC $(CONFIG)/sb3-sac.json --timesteps 51200
-	$(STOCK) sb3_contrib:TQC $(CONFIG)/sb3-tqc.json --timesteps 51200
+stock: $(READY) ## train stock learners with baselines/settings (hours), reproduction/stock.py
+	$(STOCK) --algos local keep-what-pays
+	$(STOCK) --algos sb3:PPO $(CONFIG)/sb3-ppo.json --timesteps $(LONGER)
+	$(STOCK) --algos sb3_contrib:MaskablePPO $(CONFIG)/sb3-maskable-ppo.json --timesteps $(LONGER)
+	$(STOCK) --algos sb3_contrib:RecurrentPPO $(CONFIG)/sb3-recurrent-ppo.json --timesteps 204800
+	$(STOCK) --algos sb3:SAC $(CONFIG)/sb3-sac.json --timesteps 51200
+	$(STOCK) --algos sb3_contrib:TQC $(CONFIG)/sb3-tqc.json --timesteps 51200
 	$(BIN)/python -m reproduction.stock
 
 reproduce: $(READY) ## the paper's tables and figures (hours), scripts/reproduce.py

@@ -243,6 +243,11 @@ _NUMBERS = {
 
 def headroom_table(rooms: Sequence[HeadRoom]) -> str:
     """Return head-rooms as a Markdown table with intervals, one column per scenario."""
+    return as_table(headroom_rows(rooms))
+
+
+def headroom_rows(rooms: Sequence[HeadRoom]) -> dict[str, list[str]]:
+    """Return the rows of that table by what stands before them, the head first."""
     rows = {"hindsight ratio": [room.name for room in rooms]}
     for rule, title in _TITLES.items():
         if any(rule in room.ratio for room in rooms):
@@ -251,7 +256,7 @@ def headroom_table(rooms: Sequence[HeadRoom]) -> str:
     rows["*largest gap of the bound*"] = [f"{room.gap:.1e}" for room in rooms]
     rows["*bound, per device and slot*"] = [cell(room.cost) for room in rooms]
     rows["*episodes of slots*"] = [f"{room.n_episodes} of {room.n_slots}" for room in rooms]
-    return as_table(rows)
+    return rows
 
 
 def _with_number(room: HeadRoom, rule: str) -> str:

@@ -195,7 +195,7 @@ def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
 
 
 def _run_of(given: Arguments) -> tuple[Path, Settings]:
-    from mec_bench.matrix import configured, labelled, variant
+    from mec_bench.matrix import configured, plan
     from mec_bench.run import RunFolder
 
     if given.resume:
@@ -207,15 +207,12 @@ def _run_of(given: Arguments) -> tuple[Path, Settings]:
     tables = configured(given.config)
     if given.config:
         require_choice("--algo", given.algo, tables)
-    fields = variant(given.algo, tables.get(given.algo, {}) | registry.changes(given.set))
-    # Refuses before anything is said.
-    learns = registry.algorithm(fields["algorithm"], fields["arguments"]).learns
-    run = {
-        "scenario": scenario_of(given.scenario, given.scenario_set),
-        "timesteps": given.timesteps if learns else 0,  # a rule has one folder
-    }
-    run |= fields | _options(given, "seed", "observation", "label")
-    settings = labelled(run, given.config, tables.get(given.algo))
+    changed = {given.algo: tables.get(given.algo, {}) | registry.changes(given.set)}
+    scenarios = [scenario_of(given.scenario, given.scenario_set)]
+    options = _options(given, "seed", "observation", "label")
+    (settings,) = plan(
+        [given.algo], scenarios, [given.seed], given.timesteps, changed, given.config, **options
+    )
     return given.out / settings.place, settings
 
 

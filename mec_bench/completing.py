@@ -133,12 +133,9 @@ class Completed:
     ) -> tuple[NDArray[Any], Any]:
         """Return actions and a state; the class sees a batch, and answers actions, or both."""
         single = observation.shape == self.observation_space.shape
-        options = {"deterministic": deterministic}
         taken = inspect.signature(self.own.predict).parameters
-        found = self.own.predict(
-            observation[None] if single else observation,
-            **{name: value for name, value in options.items() if name in taken},
-        )
+        options = {"deterministic": deterministic} if "deterministic" in taken else {}
+        found = self.own.predict(observation[None] if single else observation, **options)
         actions, state = found if isinstance(found, tuple) else (found, state)
         return (np.asarray(actions)[0] if single else np.asarray(actions)), state
 

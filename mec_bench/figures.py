@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
+from scipy.optimize import isotonic_regression
 
 from mec_bench.comparing import Aggregate, Row, Table
 from mec_bench.statistics import Floats, Group, Interval, half_interval, performance_profile
@@ -304,17 +305,10 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     >>> [round(place, 2) for place in spread([0.1, 0.98, 0.99], 0.1)]
     [0.1, 0.9, 1.0]
     """
-    # Least squares under an order: neighbours that are too near move as one.
-    blocks: list[tuple[float, int]] = []
-    for index, place in enumerate(places):
-        mean, count = place - gap * index, 1
-        while blocks and blocks[-1][0] > mean:
-            before, size = blocks.pop()
-            mean, count = (before * size + mean * count) / (size + count), size + count
-        blocks.append((mean, count))
-    found = [mean for mean, count in blocks for _ in range(count)]
-    limit = 1 - gap * (len(found) - 1)
-    return [min(place, limit) + gap * index for index, place in enumerate(found)]
+    steps = gap * np.arange(len(places))
+    nearest = isotonic_regression(np.asarray(places) - steps).x  # least squares under an order
+    found: list[float] = (np.minimum(nearest, 1 - steps[-1:]) + steps).tolist()
+    return found
 
 
 def distributions(figure: Figure, table: Table, look: Looks) -> None:

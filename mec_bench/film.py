@@ -1,4 +1,4 @@
-"""A film of an episode as a policy decides it, or the picture of a slot where nothing moves."""
+"""Films and pictures of what a policy decides."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import os
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mec_bench.measuring import Decisions
 from mec_gym import Scenario, episode, hindsight
@@ -17,26 +18,50 @@ SLOTS = 30
 """So many are some 0.4 MB for 30 devices."""
 
 _COLOURS, _MS_PER_SLOT = 256, 400
+_SIZE = (640, 400)
+"""Drawing and packing take as long as there are pixels."""
+
+
+class Picture:
+    """One slot of a scenario, always the same, under a policy's decision.
+
+    ``ModuleNotFoundError`` without the extra "render".
+    """
+
+    def __init__(self, scenario: Scenario, observation: str) -> None:
+        self._env = _drawn_env(scenario, observation, optimum=True)
+
+    def of(self, decide: Decisions) -> NDArray[np.uint8]:
+        """Return the picture of a policy's decision, shape (H, W, 3)."""
+        seen, _ = self._env.reset(seed=0)
+        begin(decide)
+        self._env.step(decide(np.asarray(seen)[None])[0])
+        return draw(self._env.frame(), _SIZE)
+
+
+def _drawn_env(scenario: Scenario, observation: str, *, optimum: bool) -> MultiMECEnv:
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    import pygame  # noqa: F401  # before an env that could not draw is made
+
+    return MultiMECEnv(scenario, observation=observation, optimum=optimum, render_mode="rgb_array")
 
 
 def film(
     decide: Decisions,
     scenario: Scenario,
     observation: str = "flat",
-    size: tuple[int, int] = (640, 400),
+    size: tuple[int, int] = _SIZE,
 ) -> bytes:
     """Return a GIF of the first slots of an episode, of one slot where slots are independent.
 
     What the plan of hindsight, or the optimum, costs is drawn beside the policy's cost.
     ``ModuleNotFoundError`` without the extras "render" and "sb3".
     """
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     import PIL.Image
-    import pygame  # noqa: F401  # before an env that could not draw is made
 
     moves = scenario.dynamic
+    env = _drawn_env(scenario, observation, optimum=not moves)
     path = episode(scenario, seed=0, n_slots=SLOTS if moves else 1)
-    env = MultiMECEnv(scenario, observation=observation, optimum=not moves, render_mode="rgb_array")
     beside = {"hindsight": hindsight(scenario, path)} if moves else {}
     seen, _ = env.reset(options={"episode": path} | beside)
     begin(decide)

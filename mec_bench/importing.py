@@ -17,7 +17,8 @@ LIBRARIES = {"sb3": "stable_baselines3", "sb3_contrib": "sb3_contrib", "sb3-cont
 def found(what: str, name: str, short: Mapping[str, str] = LIBRARIES) -> Any:
     """Return the class or function ``module:name``, found like an import from the current folder.
 
-    `what` begins the message of a ``ModuleNotFoundError`` or ``AttributeError``.
+    `what` begins the message of a ``ModuleNotFoundError`` or ``AttributeError``, or of a
+    ``ValueError`` for a module that ends the process.
     """
     module_name, _, path = name.partition(":")
     if os.getcwd() not in sys.path:
@@ -30,7 +31,12 @@ def found(what: str, name: str, short: Mapping[str, str] = LIBRARIES) -> Any:
             raise  # it is there, and needs something that is not
         raise ModuleNotFoundError(
             f"{what} {name!r}: there is no module {module_name!r} here. It is looked for where "
-            "Python looks, the current folder last."
+            "Python looks, and in the current folder."
+        ) from error
+    except SystemExit as error:
+        raise ValueError(
+            f"{what} {name!r}: importing {module_name} ends the process ({error!r}). What only a "
+            "script does belongs below if __name__ == '__main__'."
         ) from error
     one: Any = module
     for part in path.split("."):

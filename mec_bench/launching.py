@@ -30,7 +30,7 @@ from typing import Any, Generic, TypeVar
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench.run import RunFolder, Settings
+from mec_bench.run import RunFolder, Settings, Terminated
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -376,7 +376,7 @@ def carry_out(task: Task) -> RunOutcome:
             train(task.settings, task.folder)
         except BlockingIOError as error:
             return RunOutcome(task, "held", str(error))
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, Terminated):
             return RunOutcome(task, "interrupted")
         except Exception as error:
             with contextlib.suppress(OSError):

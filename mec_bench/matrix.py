@@ -11,7 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TextIO
 
 from mec_bench.importing import name_of
@@ -79,7 +81,7 @@ def plan(
                 if learns or number == 0:
                     own = {"seed": seed, "timesteps": budget} if learns else {"timesteps": 0}
                     run = {"scenario": scenario} | fields | own | options
-                    runs.append(labelled(run, config, tables.get(name)))
+                    runs.append(_labelled(run, config, tables.get(name)))
     _require_apart(runs)
     return runs
 
@@ -101,7 +103,7 @@ def variant(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return env | {"algorithm": arguments.pop(_ALGORITHM, name), "arguments": arguments}
 
 
-def labelled(
+def _labelled(
     fields: Mapping[str, Any], config: Path | None, table: Mapping[str, Any] | None
 ) -> Settings:
     """Return settings of these fields; in their label a file's name stands for its `table`."""
@@ -326,20 +328,16 @@ class Progress:
 
     def estimate(self, running: Sequence[Task]) -> float | None:
         """Return how long the rest will take."""
-        known = [seconds for values in self._took.values() for seconds in values]
         parts = {task: self._whole(task) for task in running}
-        known += [whole for whole in parts.values() if whole is not None]
+        known = [*chain(*self._took.values()), *filter(None, parts.values())]
         if not known:
             return None
-        usual, total, longest = sum(known) / len(known), 0.0, 0.0
+        usual, left = fmean(known), []
         for task in self._tasks:
-            if task in self._ended:
-                continue
-            same = self._took.get(_kind(task), [])
-            whole = sum(same) / len(same) if same else parts.get(task)
-            rest = max((usual if whole is None else whole) - self._since(task), 0.0)
-            total, longest = total + rest, max(longest, rest)
-        return max(total / self._jobs, longest)
+            if task not in self._ended:
+                alike = self._took.get(_kind(task)) or [parts.get(task) or usual]
+                left.append(max(fmean(alike) - self._since(task), 0.0))
+        return max(sum(left) / self._jobs, max(left, default=0.0))
 
     def _whole(self, task: Task) -> float | None:
         """Return how long a run under way will have taken, going on as it does."""

@@ -6,17 +6,15 @@ import base64
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mec_bench.comparing import Aggregate, Comparison, Row, Table, aggregate, compare
-from mec_bench.extras import install
 from mec_bench.registry import knows
 from mec_bench.results import NRR, Measure, Problem, Result, System
 from mec_bench.statistics import Group
@@ -324,6 +322,8 @@ def _named(row: Row, measure: Measure) -> dict[str, Any]:
 
 def report_page(content: Content) -> str:
     """Return the report as one HTML page that needs no other file."""
+    from mec_bench.figures import drawn, looks  # matplotlib, which a leaderboard does without
+
     page = Environment(
         autoescape=True,
         keep_trailing_newline=True,
@@ -336,8 +336,7 @@ def report_page(content: Content) -> str:
         title=TITLE,
         lead=lead(content.comparison.tables),
         size=_size(content),
-        plots=install("plots"),
-        figures_of=_drawer(content.comparison.labels),
+        figures_of=partial(drawn, looks(content.comparison.labels)),
         rules=content.comparison.rules,
         tables=content.comparison.tables,
         aggregates=content.aggregates,
@@ -351,15 +350,6 @@ def report_page(content: Content) -> str:
         difference_sheet=difference_sheet,
         aggregate_sheet=aggregate_sheet,
     )
-
-
-def _drawer(labels: Sequence[str]) -> Callable[..., Iterator[tuple[str, str]]] | None:
-    """Return what draws the figures of a table under a name; None without matplotlib."""
-    if find_spec("matplotlib") is None:
-        return None
-    from mec_bench.figures import drawn, looks
-
-    return partial(drawn, looks(labels))
 
 
 def _size(content: Content) -> str:

@@ -29,7 +29,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass as validated
 from pydantic_core import PydanticCustomError
-from typing_extensions import dataclass_transform
+from typing_extensions import Self, dataclass_transform
 
 from mec_gym.files import read_object, write_whole
 
@@ -239,6 +239,18 @@ class _Scored:
         return getattr(self, self.measure.key)
 
 
+class _Figures(_Scored):
+    """All that was measured, with its score."""
+
+    @classmethod
+    def of(cls, *, objective: ArrayLike, lower_bound: ArrayLike, **others: ArrayLike) -> Self:
+        """Return figures, of shape (layouts, slots) or (episodes,), with their score."""
+        given = others | {"objective": objective, "lower_bound": lower_bound}
+        arrays = {name: np.asarray(one, np.float64) for name, one in given.items()}
+        arrays[cls.measure.key] = arrays["lower_bound"] / arrays["objective"]
+        return cls(**{name: one.tolist() for name, one in arrays.items()})
+
+
 @_record("evaluation")
 class Evaluation:
     """Which frozen slots a policy was measured on: a version of the set, "v1", and its size.
@@ -257,7 +269,7 @@ class Evaluation:
 
 
 @_record("slots")
-class Slots(_Scored):
+class Slots(_Figures):
     """Every figure of every slot: layouts, each with its slots.
 
     ``nrr = lower_bound / objective``, in (0, 1]. Latency and energy are sums over the devices. No
@@ -277,18 +289,6 @@ class Slots(_Scored):
     energy_j: Grid
     lower_bound: Grid
 
-    @classmethod
-    def of(
-        cls,
-        *,
-        objective: ArrayLike,
-        latency_s: ArrayLike,
-        energy_j: ArrayLike,
-        lower_bound: ArrayLike,
-    ) -> Slots:
-        """Return the figures of measured slots, each of shape (layouts, slots), with their NRR."""
-        return cls(*_with_score(objective, latency_s, energy_j, lower_bound))
-
     @model_validator(mode="after")
     def _consistent(self) -> Slots:
         """Refuse figures of other slots, and an NRR that is not what it is defined to be."""
@@ -305,7 +305,7 @@ class Slots(_Scored):
 
 
 @_record("slots")
-class Episodes(_Scored):
+class Episodes(_Figures):
     """Every figure of every episode, means per slot, of a world that moves.
 
     ``hindsight_ratio = lower_bound / objective``, in (0, 1]. Latency, energy and migrations, which
@@ -328,19 +328,6 @@ class Episodes(_Scored):
     migrations: Row
     lower_bound: Row
 
-    @classmethod
-    def of(
-        cls,
-        *,
-        objective: ArrayLike,
-        latency_s: ArrayLike,
-        energy_j: ArrayLike,
-        migrations: ArrayLike,
-        lower_bound: ArrayLike,
-    ) -> Episodes:
-        """Return the figures of measured episodes, each of shape (episodes,), with the ratio."""
-        return cls(*_with_score(objective, latency_s, energy_j, migrations, lower_bound))
-
     @model_validator(mode="after")
     def _consistent(self) -> Episodes:
         """Refuse figures of other episodes, and a ratio that is not what it is defined to be."""
@@ -352,12 +339,6 @@ class Episodes(_Scored):
                 )
         _require_score(self)
         return self
-
-
-def _with_score(objective: ArrayLike, *others: ArrayLike) -> list[Any]:
-    """Return figures, the last of them the lower bound, as lists with the score in front."""
-    given = [np.asarray(one, np.float64) for one in (objective, *others)]
-    return [one.tolist() for one in (given[-1] / given[0], *given)]
 
 
 def _require_score(record: Any) -> None:

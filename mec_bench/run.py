@@ -327,8 +327,7 @@ class RunFolder:
 
     def write_resolved(self, arguments: Mapping[str, Any], system: Mapping[str, Any]) -> None:
         """Write all constructor arguments as they came to be, and the system."""
-        kept = {key: _plain(value) for key, value in arguments.items()}
-        self._write("resolved.json", {"arguments": kept, "system": dict(system)})
+        self._write("resolved.json", {"arguments": arguments, "system": system})
 
     def checkpoint_path(self, timesteps: int) -> Path:
         """Return the file of the checkpoint after so many slots."""
@@ -385,16 +384,12 @@ class RunFolder:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON takes it; as text where JSON has no form for it."""
+    """Return what JSON has no form for as what it has one for, at last as text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, type) or callable(value):
+        return dict(value)
+    if callable(value):
         return getattr(value, "__qualname__", repr(value))
-    return value.item() if hasattr(value, "item") and getattr(value, "size", 0) == 1 else str(value)
+    return value.item() if getattr(value, "size", 0) == 1 else str(value)
 
 
 @contextlib.contextmanager
@@ -415,6 +410,10 @@ def taking_requests(handler: Callable[[int, Any], None], unless: Any = None) -> 
             signal.signal(number, other)
 
 
+class Terminated(SystemExit):
+    """SIGTERM has asked the run to end; any other ``SystemExit`` is a fault of the algorithm."""
+
+
 class Stop:
     """Ctrl-C and SIGTERM: a run ends where nothing is lost, or at once where it cannot wait.
 
@@ -429,12 +428,12 @@ class Stop:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Raise ``KeyboardInterrupt`` for Ctrl-C and ``SystemExit(143)`` for SIGTERM in time."""
+        """Raise ``KeyboardInterrupt`` for Ctrl-C and ``Terminated`` for SIGTERM in time."""
         with taking_requests(self._take, unless=signal.SIG_IGN):
             yield
 
     def _take(self, number: int, _frame: Any) -> None:
-        asked = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        asked = KeyboardInterrupt() if number == signal.SIGINT else Terminated(128 + number)
         if self._shielded:
             return
         if not self.can_wait or self.asked is not None:

@@ -29,10 +29,9 @@ from mec_bench.extras import install
 from mec_bench.measuring import decisions_of
 from mec_bench.registry import Algorithm, require_interface
 from mec_bench.results import CurvePoint, EpisodesPoint, Result, Seconds, write_result
-from mec_bench.run import Run, RunFolder, Settings, Spent, reward_of
+from mec_bench.run import Run, RunFolder, Settings, Spent, Terminated, reward_of
 from mec_bench.system import system
-from mec_bench.tensorboard import EventFile, ProgressBar
-from mec_bench.watching import Watch, log_point, log_settings, status_after
+from mec_bench.watching import ProgressBar, Watch, log_point, log_settings, status_after
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.envs.sb3_model import ResumableAlgorithm
@@ -318,12 +317,11 @@ def _logger(folder: RunFolder, model: Any, verbose: int) -> Logger:
     if not timesteps and folder.last_checkpoint() is not None:  # it was stopped in pre-training
         suffix = f"-from-step-{getattr(model, '_n_updates', 0)}"
     names, place = ["csv"] + ["stdout"] * bool(verbose), str(folder.path)
-    formats = [make_output_format(name, place, suffix) for name in names]
-    try:
-        formats.append(EventFile(place))
-    except ImportError:
+    if importlib.util.find_spec("tensorboard"):
+        names.append("tensorboard")
+    else:
         _log.warning("no tensorboard here: figures go to progress.csv alone. %s.", install("sb3"))
-    return Logger(place, formats)
+    return Logger(place, [make_output_format(name, place, suffix) for name in names])
 
 
 @contextlib.contextmanager
@@ -333,9 +331,12 @@ def _noting_the_end(run: Run) -> Iterator[None]:
         yield
     except BaseException as error:
         run.stop.shield()
+        asked = isinstance(error, (KeyboardInterrupt, Terminated))
         with contextlib.suppress(OSError, ValueError):
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            if asked:
                 run.folder.mark("interrupted")
             else:
                 run.folder.mark("failed", f"{type(error).__name__}: {error}")
+        if isinstance(error, SystemExit) and not asked:  # else all that is left would not be run
+            raise RuntimeError(f"the algorithm has ended the process: {error!r}") from error
         raise

@@ -1,4 +1,4 @@
-"""A run's folder while it trains: status, checkpoints, learning curve, and figures in its logs."""
+"""A run while it trains: status, checkpoints, learning curve, figures in its logs, progress bar."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 from stable_baselines3.common.logger import HParam, Image, Logger
 
 from mec_bench.checkpoints import between_rollouts, save_checkpoint
+from mec_bench.film import Picture
 from mec_bench.measuring import Decisions, decisions_of
 from mec_bench.results import Measure, curve_point
 from mec_bench.run import Run, Spent, Status
-from mec_bench.tensorboard import EventFile, NetworkPicture
 
 _STATUS_SECONDS = 2.0
 _PAUSE_SECONDS = 30.0
@@ -25,8 +25,6 @@ _FIGURES = {
 }
 """Figures of the env's info that are logged, and what they are called there."""
 _IMAGE_TAG = "network/decisions"
-_IMAGE_SIZE = (640, 400)
-"""Drawing and packing take as long as there are pixels, and TensorBoard shows few."""
 _PICTURES_ONLY = ("stdout", "log", "json", "csv")
 """Formats that show no pictures and no tables."""
 
@@ -40,7 +38,7 @@ class Watch(BaseCallback):
         self._points = run.folder.read_curve()
         self._counted = before
         self._since: Spent | None = None  # the clocks stand still
-        self._picture: NetworkPicture | None = None
+        self._picture: Picture | None = None
         self._draws = True
 
     @property
@@ -110,16 +108,10 @@ class Watch(BaseCallback):
         if due or stop.asked:
             self._next_checkpoint = self._due(self._settings.checkpoints)
             with self._aside():
-                self._save()
+                save_checkpoint(self.model, self.spent, self._folder)
                 self._write_status()
             self._kept = time.perf_counter()
             stop.check()
-
-    def _save(self) -> None:
-        for file in self.logger.output_formats:
-            if isinstance(file, EventFile):
-                file.flush()  # what goes on from here does not write again what was before
-        save_checkpoint(self.model, self.spent, self._folder)
 
     def _on_training_end(self) -> None:
         self._run.stop.can_wait = False
@@ -155,9 +147,7 @@ class Watch(BaseCallback):
         if not self._draws:
             return
         try:
-            self._picture = self._picture or NetworkPicture(
-                self._settings.scenario, self._run.observation, _IMAGE_SIZE
-            )
+            self._picture = self._picture or Picture(self._settings.scenario, self._run.observation)
         except ModuleNotFoundError:  # the extra is not installed
             self._draws = False
             return
@@ -205,3 +195,35 @@ def _dump(logger: Logger, timesteps: int) -> None:
     """Write a row that says, in progress.csv too, after how many slots it is."""
     logger.record("time/total_timesteps", timesteps, exclude="tensorboard")
     logger.dump(timesteps)
+
+
+class ProgressBar(ProgressBarCallback):
+    """Stable-Baselines3's progress bar over `total` slots, for any algorithm and its stages."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__()
+        self._total = total
+        self._shown = 0
+
+    def on_pretraining_step(self) -> None:
+        """Show the stage that the algorithm is in: no slot passes for a while."""
+        self._show(getattr(self.model, "stage", ""))
+
+    def _on_training_start(self) -> None:
+        from tqdm.rich import tqdm  # of an extra
+
+        self._shown = self.model.num_timesteps
+        self.pbar = tqdm(total=self._total)
+
+    def _on_rollout_start(self) -> None:
+        if self.pbar.desc:
+            self._show("")
+
+    def _on_step(self) -> bool:
+        passed, self._shown = self.num_timesteps - self._shown, self.num_timesteps
+        # All copies take a step together, the last of them beyond the total.
+        self.pbar.update(min(passed, self._total - self.pbar.n))
+        return True
+
+    def _show(self, stage: str) -> None:
+        self.pbar.set_description(stage, refresh=True)

@@ -26,7 +26,7 @@ from mec_gym.envs.observation import ObservationCoder, kind_of_space
 from mec_gym.envs.offloading import legal_choices
 from mec_gym.envs.scores import vote
 from mec_gym.hindsight import hindsight
-from mec_gym.model.cost import hosts_after
+from mec_gym.model.cost import NO_TASK, hosts_after
 from mec_gym.model.episode import Episode, Recorded
 from mec_gym.model.episode import episodes as episodes_of_seeds
 from mec_gym.model.layout import Layout, fixed_layout
@@ -350,7 +350,7 @@ def episode_set(
     Raises
     ------
     ValueError
-        If a count is below 1.
+        If a count is below 1, or nobody has a task in an episode: no cost is there to compare.
 
     Examples
     --------
@@ -361,6 +361,12 @@ def episode_set(
     require_integer("n_episodes", n_episodes, 1)
     seeds = [_layout_seed(seed, index) for index in range(n_episodes)]
     drawn = episodes_of_seeds(scenario, seeds, n_slots)
+    idle = [index for index, one in enumerate(drawn) if (one.cycles <= NO_TASK).all()]
+    if idle:
+        raise ValueError(
+            f"nobody has a task in episode {idle[0]} of {n_episodes}: episodes of n_slots={n_slots}"
+            " must be longer than the time in which all traces are absent."
+        )
     best = hindsight(scenario, drawn)
     return EpisodeSet(scenario, drawn, best.lower_bound, best.assignment, float(best.gap.max()))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from mec_bench.statistics import half_interval
 from mec_bench.tables import plus_minus
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
-from mec_gym.files import around, read_figures, read_object, require_folder, write_whole
+from mec_gym.files import around, read_figures, require_folder, write_whole
 from reproduction import pages
 
 FORMAT, VERSION = "mec-gym/droo-results", 1
@@ -78,11 +79,8 @@ def _records(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
                     label=name,
                 )
                 file = given.runs / "candidates" / one.place / "record.json"
-                record = read_object(file) if file.exists() else {}
-                if not run.items() <= record.items():
-                    record = run | _measured(one, given.runs / one.place)
-                    pages.write_json(file, record)
-                    print(f"{one.place}: {record['trained']:.4f}", flush=True)
+                record = pages.kept(file, run, partial(_measured, one, given.runs / one.place))
+                print(f"{one.place}: {record['trained']:.4f}", flush=True)
                 yield record
 
 

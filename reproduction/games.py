@@ -111,49 +111,38 @@ def _wanted(seeds: int, steps: int | None, commit: str | None) -> Iterable[dict[
 
 def _trained(run: dict[str, Any], public: Path | None) -> dict[str, Any]:
     begun = time.process_time()
-    model: Any = Ours(run) if public is None or run["who"] == OURS else Public(run, public)
+    model: Any = ours(run) if public is None or run["who"] == OURS else Public(run, public)
     game = GAMES[run["game"]]
-    untrained = game.share_of_optimum(model.decide)
-    model.learn()
+
+    def decide(observations: NDArray[Any]) -> NDArray[Any]:
+        actions: NDArray[Any] = model.predict(observations, deterministic=True)[0]
+        return actions
+
+    untrained = game.share_of_optimum(decide)
+    model.learn(run["steps"], log_interval=None)
     return run | {
         "untrained": untrained,
-        "share": game.share_of_optimum(model.decide),
-        "gradient_steps": model.gradient_steps,
+        "share": game.share_of_optimum(decide),
+        "gradient_steps": model._n_updates,
         "cpu_seconds": round(time.process_time() - begun, 1),
         "system": dataclasses.asdict(system()),
     }
 
 
-class Ours:
-    """`baselines.MADDPG` on a game."""
-
-    def __init__(self, run: dict[str, Any]) -> None:
-        game = GAMES[run["game"]]
-        names = ("seed", "gamma", "learning_rate", "learning_starts", "tau")
-        self.steps: int = run["steps"]
-        self.model = MADDPG(
-            env=DummyVecEnv([game] * COPIES),
-            views=game.VIEWS,
-            batch_size=BATCH,
-            noise=NOISE,
-            level_noise=0.0,
-            policy_kwargs={"net_arch": NETWORKS},
-            device="cpu",
-            **{name: run[name] for name in names},
-        )
-
-    @property
-    def gradient_steps(self) -> int:
-        """How many there were."""
-        return self.model._n_updates
-
-    def learn(self) -> None:
-        """Train to the end."""
-        self.model.learn(self.steps, log_interval=None)
-
-    def decide(self, observations: NDArray[Any]) -> NDArray[Any]:
-        """Return the actions of all."""
-        return self.model.predict(observations, deterministic=True)[0]
+def ours(run: dict[str, Any]) -> MADDPG:
+    """Return ours for a game, untrained."""
+    game = GAMES[run["game"]]
+    names = ("seed", "gamma", "learning_rate", "learning_starts", "tau")
+    return MADDPG(
+        env=DummyVecEnv([game] * COPIES),
+        views=game.VIEWS,
+        batch_size=BATCH,
+        noise=NOISE,
+        level_noise=0.0,
+        policy_kwargs={"net_arch": NETWORKS},
+        device="cpu",
+        **{name: run[name] for name in names},
+    )
 
 
 class Public:
@@ -166,7 +155,7 @@ class Public:
         algorithm, buffer = _public_classes(folder)
         set_random_seed(run["seed"])
         game = GAMES[run["game"]]
-        self.run, self.views, self.gradient_steps = run, game.VIEWS, 0
+        self.run, self.views, self._n_updates = run, game.VIEWS, 0
         self.env = DummyVecEnv([game] * COPIES)
         self.env.seed(run["seed"])
         self.rng = np.random.default_rng(run["seed"])
@@ -185,10 +174,10 @@ class Public:
         self.model.scale_noise(NOISE)
         self.replay = buffer(run["steps"] + COPIES, len(sizes), sizes, [1] * len(sizes))
 
-    def learn(self) -> None:
+    def learn(self, steps: int, log_interval: None = None) -> None:
         """Play and train to the end; a time limit is no end, so that it bootstraps there."""
         seen = np.asarray(self.env.reset())
-        for step in range(COPIES, self.run["steps"] + COPIES, COPIES):
+        for step in range(COPIES, steps + COPIES, COPIES):
             actions = self._explore(seen)
             after, rewards, ended, infos = self.env.step(actions)
             after = np.asarray(after)
@@ -202,9 +191,9 @@ class Public:
 
     def _explore(self, seen: NDArray[Any]) -> NDArray[Any]:
         if self.run["who"] == OWN_NOISE:
-            return self.decide(seen, explore=True)
+            return self.predict(seen, deterministic=False)[0]
         noise = self.rng.normal(0.0, NOISE, (COPIES, len(self.views)))
-        return np.clip(self.decide(seen) + noise, -1.0, 1.0)
+        return np.clip(self.predict(seen)[0] + noise, -1.0, 1.0)
 
     def _push(self, seen: Any, actions: Any, rewards: Any, following: Any, final: Any) -> None:
         everyone = (1, len(self.views))
@@ -221,15 +210,18 @@ class Public:
         for agent in range(len(self.views)):
             self.model.update(self.replay.sample(BATCH), agent)
         self.model.update_all_targets()
-        self.gradient_steps += 1
+        self._n_updates += 1
 
-    def decide(self, observations: NDArray[Any], explore: bool = False) -> NDArray[Any]:
-        """Return the actions of all."""
+    def predict(
+        self, observations: NDArray[Any], deterministic: bool = True
+    ) -> tuple[NDArray[Any], None]:
+        """Return the actions of all, and no state, as ours does."""
         self.model.prep_rollouts(device="cpu")
         table = torch.as_tensor(observations, dtype=torch.float32)
         with torch.no_grad():
-            actions = self.model.step([table[:, view] for view in self.views], explore=explore)
-        return np.asarray(torch.cat(actions, dim=1))
+            seen = [table[:, view] for view in self.views]
+            actions = self.model.step(seen, explore=not deterministic)
+        return np.asarray(torch.cat(actions, dim=1)), None
 
 
 def _public_classes(folder: Path) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,11 @@ import numpy as np
 
 from baselines.headroom import HeadRoom
 from baselines.regimes import FULL_KNOWLEDGE, Regime
-from mec_bench import Result, Settings, compare, evaluate_again, read_result, write_result
+from mec_bench import Result, Settings, evaluate_again, read_result, write_result
 from mec_bench.cli import complain, count
 from mec_bench.launching import Processes
 from mec_bench.matrix import Progress, run_matrix, tasks_of
 from mec_bench.registry import knows, title
-from mec_bench.report import warnings
 from mec_bench.results import HINDSIGHT_RATIO, NRR, Measure
 from mec_bench.statistics import Interval, crossed_mean
 from mec_bench.tables import MINUS, digits, plus_minus
@@ -128,7 +127,7 @@ STILL = Worlds(
     others=("greedy",),
 )
 MOVING = Worlds(
-    slots={"crowd-30x4": 24_000, "crowd-200x10": 24_000, "stale-200x10": 24_000},
+    slots={"crowd-30x4": 24_000, "crowd-200x10": 24_000},
     learners={
         "mappo": Learner(seeds=10, any_size=True),
         "mappo:team": Learner(seeds=10, any_size=True),
@@ -141,7 +140,9 @@ MOVING = Worlds(
     simple=("local", "blind", "never-move", "stays"),
     others=("ski-rental", "smoothed", "by-class", "measured-speed", "forecast"),
 )
-KINDS = (STILL, MOVING)
+_BLURRED = tuple(rule for rule in MOVING.others if rule != "forecast")  # it refuses stale gains
+STALE = replace(MOVING, slots={"stale-200x10": 24_000}, others=_BLURRED)
+KINDS = (STILL, MOVING, STALE)
 PRESETS: Mapping[str, Worlds] = {preset: kind for kind in KINDS for preset in kind.slots}
 
 NAMED = tuple(dict.fromkeys(name for kind in KINDS for name in (*kind.learners, *kind.rules)))
@@ -267,22 +268,23 @@ def collected(folder: Path) -> dict[str, Any]:
         for size in SIZES.get(str(run.scenario.name), ())
         for result in _read([_file(folder, run, size)])
     ]
-    tables = compare(results).tables
-    said = [f"{table.title}: {one}" for table in tables for one in warnings(table)]
-    return {
-        "runs": [record_of(result) for result in results],
-        "sizes": sizes,
-        "warnings": said,
-    }
+    return {"runs": [record_of(result) for result in results], "sizes": sizes}
 
 
-def with_kept(raw: dict[str, Any], figures: Path) -> dict[str, Any]:
-    """Return raw figures with the rows that only a file of before has: their runs lie elsewhere."""
-    if not figures.exists():
-        return raw
-    here = grouped(raw["runs"])
-    kept = [run for run in read(figures)["runs"] if (run["label"], run["scenario"]) not in here]
-    return raw | {"runs": raw["runs"] + kept}
+def with_kept(raw: Mapping[str, Any], figures: Path) -> dict[str, Any]:
+    """Return raw figures with the runs that only a file of before has: they lie elsewhere."""
+    kept = read(figures) if figures.exists() else {"runs": [], "sizes": []}
+    return {part: merged(raw[part], kept[part]) for part in ("runs", "sizes")}
+
+
+def merged(new: Iterable[Record], old: Iterable[Record]) -> list[Record]:
+    """Return records of both, the new one where both have a run."""
+    found = {_run_of(record): record for record in (*old, *new)}
+    return [found[run] for run in sorted(found)]
+
+
+def _run_of(record: Record) -> tuple[Any, ...]:
+    return (*(record[name] for name in ("scenario", "label", "seed")), record.get("devices", 0))
 
 
 def _read(files: Iterable[Path]) -> Iterator[Result]:
@@ -304,6 +306,7 @@ def record_of(result: Result) -> dict[str, Any]:
         "training_s": round(result.seconds.training or 0.0, 1),
         "training_cpu_s": result.seconds.training_cpu and round(result.seconds.training_cpu, 1),
         "commit": result.system.commit,
+        "modified": result.system.modified,
         "versions": dict(result.system.versions),
     }
 
@@ -397,9 +400,19 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "gains": {world["name"]: world["gain"] for world in worlds if world["gain"]},
         "sizes": _sizes(raw["sizes"]),
         "missing": len(runs()) - len(raw["runs"]),
-        "warnings": raw["warnings"],
-        "several_commits": len({run["commit"] for run in raw["runs"]}) > 1,
+        "cautions": [caution for preset in PRESETS for caution in _cautions(preset, raw["runs"])],
     }
+
+
+def _cautions(preset: str, records: Iterable[Record]) -> Iterator[str]:
+    """Yield what to know before rows of a preset's table are compared."""
+    here = [record for record in records if record["scenario"] == preset]
+    commits = len({record["commit"] for record in here})
+    if commits > 1:
+        yield f"{preset}: runs are of {commits} commits."
+    changed = dict.fromkeys(name_of(one["label"]) for one in here if one.get("modified"))
+    if changed:
+        yield f"{preset}: files differed from the commit that is named: {'; '.join(changed)}."
 
 
 def name_of(label: str) -> str:

@@ -8,7 +8,7 @@ import os
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from mec_bench.statistics import half_interval
 from mec_bench.tables import p_value, plus_minus
-from mec_gym.files import write_whole
+from mec_gym.files import read_object, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, README = ROOT / "docs", ROOT / "README.md"
@@ -42,6 +42,15 @@ def write_page(page: Path, raw: Path, template: str, /, **content: Any) -> Path:
 def write_json(path: Path, content: Any) -> None:
     """Write raw figures or a record, one value a line."""
     write_whole(path, json.dumps(content, indent=1) + "\n")
+
+
+def kept(file: Path, asked: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> Any:
+    """Return the record of what is asked: of its file, or measured now and written there."""
+    record = read_object(file) if file.exists() else {}
+    if not asked.items() <= record.items():
+        record = asked | measure()
+        write_json(file, record)
+    return record
 
 
 def render(template: str, /, **content: Any) -> str:

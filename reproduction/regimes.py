@@ -6,9 +6,11 @@ import argparse
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from baselines.headroom import (
     PLACING,
@@ -21,7 +23,6 @@ from baselines.regimes import Regime, measure_regime, regime_table, verdict
 from mec_bench.cli import complain, count
 from mec_bench.system import system
 from mec_gym import Scenario
-from mec_gym.evaluation import Estimate
 from mec_gym.files import read_figures, require_folder
 from reproduction import pages
 
@@ -138,31 +139,20 @@ def _gaps(rooms: Sequence[HeadRoom]) -> list[tuple[str, str]]:
     return [(name, missing) for name, missing in lacking if missing]
 
 
-def _regime(raw: dict[str, Any]) -> Regime:
-    nrr = {rule: Estimate(**found) for rule, found in raw["nrr"].items()}
-    return Regime(**raw | {"nrr": nrr, "optimum": Estimate(**raw["optimum"])})
-
-
-def _headroom(raw: dict[str, Any]) -> HeadRoom:
-    ratio = {rule: Estimate(**found) for rule, found in raw["ratio"].items()}
-    means = {name: Estimate(**raw[name]) for name in ("cost", "plan")}
-    return HeadRoom(**raw | {"ratio": ratio} | means)
-
-
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A kind of raw figures, and what makes one out of them."""
+    """A kind of raw figures, and the class of one."""
 
     format: str
     version: int
     name: str
     dynamic: bool
-    made: Callable[[dict[str, Any]], Any]
+    cls: type[Any]
     writer: str = "reproduction/regimes.py"
 
 
-REGIMES = Kind("mec-gym/regimes", 2, "regimes", False, _regime)
-ROOMS = Kind("mec-gym/headroom", 1, "headroom", True, _headroom)
+REGIMES = Kind("mec-gym/regimes", 2, "regimes", False, Regime)
+ROOMS = Kind("mec-gym/headroom", 1, "headroom", True, HeadRoom)
 
 
 def read(figures: Path, kind: Kind) -> list[Any]:
@@ -171,10 +161,12 @@ def read(figures: Path, kind: Kind) -> list[Any]:
         raise FileNotFoundError(f"there is no {figures}: leave out --page to measure.")
     raw = read_figures(figures, kind.format, kind.version, kind.writer)
     try:
-        found = [kind.made(one) for one in raw[kind.name]]
-    except (AttributeError, KeyError, TypeError) as error:
+        found: list[Any] = TypeAdapter(list[kind.cls]).validate_python(raw.get(kind.name))  # type: ignore[name-defined]
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, (kind.name, *first["loc"])))
         raise ValueError(
-            f"{figures} is damaged ({error!r}): leave out --page to measure."
+            f"{figures} is damaged ({place}: {first['msg']}): leave out --page to measure."
         ) from error
     if not found:
         raise ValueError(f"{figures} holds no {kind.name}: leave out --page to measure.")

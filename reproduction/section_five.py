@@ -18,6 +18,7 @@ from reproduction.pages import MISSING
 from reproduction.raw import Raw, write_raw
 
 PAGE, RAW, PICTURES = "reproduction.md", "reproduction.json", "reproduction"
+TEMPLATE = "section_five.md.j2"
 
 EXHIBITS: Mapping[str, Callable[[Raw], Exhibit]] = {
     "table2": medium_system.table2,
@@ -35,24 +36,22 @@ EXHIBITS: Mapping[str, Callable[[Raw], Exhibit]] = {
 
 def page_text(raw: Raw, link: str = RAW) -> str:
     """Return the page in Markdown: the same for the same results."""
-    exhibits = {name: exhibit(raw) for name, exhibit in EXHIBITS.items()}
-    return pages.render("section_five.md.j2", raw=link, **_content(raw, exhibits))
+    return pages.render(TEMPLATE, raw=link, **_content(raw))
 
 
 def write_page(raw: Raw, folder: Path, results: Path | None = None) -> Path:
     """Write page, figures (in a folder below) and raw results; return the place of the page."""
     results = results or folder
     write_raw(results / RAW, raw)
-    exhibits = {name: exhibit(raw) for name, exhibit in EXHIBITS.items()}
     with drawing.style():
-        for name, exhibit in exhibits.items():
-            if exhibit.figure:
-                drawing.save(exhibit.figure(), folder / PICTURES / f"{name}.svg")
-    content = _content(raw, exhibits)
-    return pages.write_page(folder / PAGE, results / RAW, "section_five.md.j2", **content)
+        for name, exhibit in EXHIBITS.items():
+            if figure := exhibit(raw).figure:
+                drawing.save(figure(), folder / PICTURES / f"{name}.svg")
+    return pages.write_page(folder / PAGE, results / RAW, TEMPLATE, **_content(raw))
 
 
-def _content(raw: Raw, exhibits: Mapping[str, Exhibit]) -> dict[str, Any]:
+def _content(raw: Raw) -> dict[str, Any]:
+    exhibits = {name: exhibit(raw) for name, exhibit in EXHIBITS.items()}
     claims = {key: one for exhibit in exhibits.values() for key, one in exhibit.claims.items()}
     commits = {str(one["commit"]) for one in (*raw.runs, *raw.measurements)}
     return {

@@ -28,7 +28,7 @@ from dirs_agents import DIRS, options
 from mec_bench.cli import complain, count
 from mec_gym import Scenario
 from mec_gym.evaluation import SlotSet, decide_with, nrr, slot_set
-from mec_gym.files import read_object, require_folder, require_record, write_whole
+from mec_gym.files import require_folder, write_whole
 from reproduction import pages
 from reproduction.variants import PRESETS
 
@@ -72,17 +72,6 @@ def _parser() -> argparse.ArgumentParser:
         else:
             one.add_argument("--layouts", type=count, default=20, help="batches of five slots")
     return parser
-
-
-def kept(file: Path, asked: Record, reached: list[str], measure: Callable[[], Record]) -> Record:
-    """Return the record of what is asked, from its file or measured now and written there."""
-    record = read_object(file) if file.exists() else None
-    if record is not None:
-        require_record(file, record, [*asked, *reached])
-    if record is None or any(record[key] != value for key, value in asked.items()):
-        record = asked | measure()
-        pages.write_json(file, record)
-    return record
 
 
 # -- searches: every setting on one slot each, the best of these on more ---------------------------
@@ -131,7 +120,7 @@ def _searched(name: str, given: argparse.Namespace) -> Record:
         words = json.dumps(asked, sort_keys=True)
         file = given.runs / f"{name}-{pages.short_hash(words)}.json"
         measure = partial(_mean_nrr, name, one, sets[part], n_slots, budget)
-        found = kept(file, asked, ["nrr"], measure)
+        found = pages.kept(file, asked, measure)
         print(f"{budget:6d} {one} {found['nrr']}", flush=True)
         return settings | {"nrr": found["nrr"]}
 
@@ -210,7 +199,7 @@ def _markdown(given: argparse.Namespace) -> int:
     for preset in PRESETS:
         asked = {"preset": preset, "markdowns": list(MARKDOWNS), "layouts": given.layouts}
         file = given.runs / f"markdown-{preset}-{given.layouts}.json"
-        found = kept(file, asked, _STAGES, partial(_marked_down, preset, given.layouts))
+        found = pages.kept(file, asked, partial(_marked_down, preset, given.layouts))
         print(preset, found["imitated"], flush=True)
         worst = [*map(min, worst, found["imitated"])]
         for stage, words in zip(_STAGES, ("untrained", "after imitation"), strict=True):

@@ -29,12 +29,12 @@ from dirs_agents.hyperparameters import demonstration_search
 from dirs_agents.labels import demonstration_slots
 from dirs_agents.pretraining import begun_at
 from mec_bench.cli import complain, count
-from mec_bench.measuring import slot_set_of
+from mec_bench.measuring import frozen_slots, slot_set_of
 from mec_bench.statistics import half_interval, holm
 from mec_bench.system import system
 from mec_bench.tables import plus_minus
-from mec_gym import Scenario, Slot
-from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr, slot_set
+from mec_gym import Scenario
+from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr
 from mec_gym.files import read_figures, read_object, require_folder, require_record
 from reproduction import pages
 from reproduction.claims import between
@@ -55,8 +55,8 @@ MAIN: Mapping[str, dict[str, Any]] = {
 }
 """Constructor arguments of the main table's variants."""
 
-BASE, AS_IT_IS = "the paper's options", "as it is"
-"""The variant that ideas are taken from, and what the table of these calls it."""
+AS_IT_IS = "as it is"
+"""What the table of ideas calls the paper's options, which it takes them from."""
 
 ABLATIONS: Mapping[str, dict[str, Any]] = {
     AS_IT_IS: {},
@@ -324,26 +324,22 @@ POSTED = ("posted prices, no admission", "posted prices")
 """Rules that on one map, as a learner, know that map."""
 
 
+_TUNED_ON: Mapping[str, Any] = {"layouts": 10, "slots_per_layout": 4, "seed": 1_000}
+
+
 def rules_reached(scenario: Scenario) -> dict[str, Estimate]:
     """Return the NRR of every rule, tuned on other slots than it is measured on."""
-    fixed = scenario.layout == "fixed"
-    tuning = slot_set(scenario, own_layout=fixed, n_layouts=10, slots_per_layout=4, seed=1_000)
+    tuning = slot_set_of(scenario, **_TUNED_ON)
     slots = slot_set_of(scenario)
     table = dict(rules(tuned_quota(tuning), tuned_prices(tuning)))
-    if fixed:
-        table |= {name: _posting(tuning, dropping=name == POSTED[1]) for name in POSTED}
+    if scenario.layout == "fixed":
+        table |= {name: _posting(scenario, dropping=name == POSTED[1]) for name in POSTED}
     return {name: estimate(nrr(slots, rule)) for name, rule in table.items()}
 
 
-def _posting(tuning: SlotSet, *, dropping: bool) -> Decide:
+def _posting(scenario: Scenario, *, dropping: bool) -> Decide:
     """Return posted prices tuned on slots of one map."""
-    scenario = tuning.scenarios[0]
-    slots = Slot(
-        *(
-            np.concatenate([getattr(one, name) for one in tuning.slots])
-            for name in ("gains", "data_bits", "cycles")
-        )
-    )
+    slots = frozen_slots(scenario, **_TUNED_ON).slots
     prices = mean_prices(scenario, slots)
     prices = prices * best_discount(scenario, slots, prices, dropping=dropping)
     return lambda one, slot, _layout, _rng: posted_prices(one, slot, prices, dropping=dropping)
@@ -555,11 +551,8 @@ def of_labels(records: Sequence[Record], preset: str, variant: str) -> dict[str,
     runs = chosen(records, preset, variant, table="labels")
     if not runs:
         return {}
-    return {
-        "nrr": float(np.mean([run["nrr"]["labels"] for run in runs])),
-        "agreement": float(np.mean([run["agreement"] for run in runs])),
-        "chance": float(np.mean([run["chance"] for run in runs])),
-    }
+    means = {name: pages.mean([run[name] for run in runs]) for name in ("agreement", "chance")}
+    return means | {"nrr": pages.mean([run["nrr"]["labels"] for run in runs])}
 
 
 def _seeds(found: Iterable[set[int]]) -> str:

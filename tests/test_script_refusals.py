@@ -43,27 +43,6 @@ def script(
     return run
 
 
-# -- counts ----------------------------------------------------------------------------------------
-
-COUNTS = {
-    "benchmark": ("--jobs", "--threads"),
-    "evaluate": ("--layouts",),
-    "reproduce": ("--jobs",),
-}
-NEEDED = {"benchmark": ["--algos", "greedy"], "evaluate": ["greedy"], "reproduce": ["table3"]}
-
-
-@pytest.mark.parametrize(
-    ("name", "option"), [(name, option) for name, options in COUNTS.items() for option in options]
-)
-def test_none_of_something_is_refused_at_once(name: str, option: str, script: Script) -> None:
-    for given in ("0", "-1", "x", "1.5"):
-        status, printed, errors = script(name, *NEEDED.get(name, []), f"{option}={given}")
-        assert (status, printed) == (2, "")
-        words = f"argument {option}: must be a whole number >= 1; got {given!r}"
-        assert errors.splitlines()[-1] == f"{name}.py: error: {words}"
-
-
 # -- runs ------------------------------------------------------------------------------------------
 
 

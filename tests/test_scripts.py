@@ -14,7 +14,7 @@ from mec_gym.presets import PRESETS
 pytest.importorskip("stable_baselines3")
 
 from mec_bench import names, write_result
-from mec_bench.cli import complain
+from mec_bench.cli import complain, main
 from mec_bench.results import EXAMPLE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +86,17 @@ class Hiding(PathFinder):
 sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
 runpy.run_module("mec_gym", run_name="__main__", alter_sys=True)
 """
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "x", "1.5"])
+def test_none_of_something_is_refused_at_once(
+    given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["benchmark", "--algos", "greedy", f"--jobs={given}"])
+    assert ended.value.code == 2
+    words = f"error: argument --jobs: must be a whole number >= 1; got {given!r}"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(words)
 
 
 @pytest.mark.parametrize("lacking", ["torch", "filelock,stable_baselines3,threadpoolctl,torch"])

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import interp1d
 
 from mec_gym import ENV_ID, Scenario, Traces, episode, evaluate
+from mec_gym.evaluation import episode_set
 from mec_gym.sites import Sites, project
 from mec_gym.testing import check_offloading_env
 from mec_gym.traces import resampled
@@ -329,3 +330,14 @@ def test_the_cabs_run(cabs: tuple[Path, Path]) -> None:
     check_offloading_env(scenario, seeds=(0,))
     path = episode(scenario, seed=0, n_slots=10)
     assert 10 < (path.cycles > 1.0).sum(axis=1).mean() < 114
+
+
+def test_episodes_in_which_nobody_is_there_cannot_be_compared() -> None:
+    gone = [[[np.nan, np.nan]]] * 9
+    traces = Traces([[[1.0, 1.0]], [[2.0, 2.0]], *gone], 1.0)
+    scenario = Scenario(
+        n_devices=1, n_servers=1, area_m=(10.0, 10.0), mobility=traces, slot_s=1.0, migration_s=1.0
+    )
+    assert (episode_set(scenario, n_episodes=4, n_slots=11).lower_bound > 0).all()
+    with pytest.raises(ValueError, match=r"nobody has a task in episode . of 4.*n_slots=2"):
+        episode_set(scenario, n_episodes=4, n_slots=2)

@@ -31,9 +31,9 @@ Floats = NDArray[np.float32]
 
 CREDITS = ("difference", "team")
 
-STILL: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1, "ent_coef": 0.05}
-MOVING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24, "ent_coef": 0.2}
-"""What None means where slots are independent, and where decisions last."""
+PASSING: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1, "ent_coef": 0.05}
+LASTING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24, "ent_coef": 0.2}
+"""What None means where decisions are gone with their slot, and where they last."""
 
 _COMPARED = 16
 """Slots that a rollout has at least where rewards are compared with each other."""
@@ -71,14 +71,14 @@ class MAPPO(ResumableAlgorithm):
         objective, by :func:`mec_gym.counterfactuals`, in units of its local cost; or the env's
         reward, the same for all devices.
     gamma : float, optional
-        Discount; by default 0 where slots are independent, and 0.97 where ``scenario.dynamic``.
+        Discount; by default 0, and 0.97 where services migrate and so decisions last.
         With 0 no critic is needed: an advantage is the reward beside what the device's, or the
         team's, is on average.
     n_steps : int, optional, [slot]
-        Slots of each copy of the env between gradient steps; 1, or 12 where the world moves, and
+        Slots of each copy of the env between gradient steps; 1, or 12 where services migrate, and
         with team credit at least 16 over all copies.
     gradient_steps : int, optional
-        Steps on each such rollout; 1, or 24 where the world moves.
+        Steps on each such rollout; 1, or 24 where services migrate.
     batch_size : int
         Decisions of single devices per gradient step.
     gae_lambda : float
@@ -87,7 +87,7 @@ class MAPPO(ResumableAlgorithm):
         A device's probability ratio is clipped to 1 ± this.
     ent_coef : float, optional
         Weight of the devices' mean entropy, which falls to zero in the course of training; 0.05, or
-        0.2 where the world moves: a placement pays late, and who stops to place learns nothing.
+        0.2 where services migrate: a placement pays late, and who stops to place learns nothing.
     max_grad_norm : float
         Longest gradient, of actor and critic each.
     policy_kwargs : dict, optional
@@ -173,7 +173,7 @@ class MAPPO(ResumableAlgorithm):
 
     def _choose_settings(self) -> None:
         """Take what the caller gave, or what suits the scenario."""
-        for name, value in (MOVING if self.scenario.dynamic else STILL).items():
+        for name, value in (LASTING if self.scenario.migrates else PASSING).items():
             given = getattr(self, name)
             setattr(self, f"_{name}", value if given is None else given)
         if self.credit == "team" and self.n_steps is None:

@@ -482,3 +482,16 @@ def test_other_worlds_and_files_are_refused(tmp_path: Path) -> None:
     PPO("MlpPolicy", env_of(STILL), n_steps=2, batch_size=2, device="cpu").save(tmp_path / "ppo")
     with pytest.raises(ValueError, match="not a MAPPO model"):
         MAPPO.load(tmp_path / "ppo")
+
+
+@pytest.mark.parametrize(
+    ("changes", "gamma"), [({}, 0.97), ({"migration_s": 0.0, "migration_j": 0.0}, 0.0)]
+)
+def test_decisions_last_where_services_migrate_and_not_where_only_channels_move(
+    changes: dict[str, Any], gamma: float
+) -> None:
+    scenario = MOVING.replace(**changes)
+    assert scenario.dynamic
+    model = model_of(scenario).learn(6, log_interval=None)
+    assert model._gamma == gamma
+    assert all(("values" in step) is bool(gamma) for step in model._rollout)

@@ -132,11 +132,6 @@ class ReturnsNothing(Fine):
         super().learn(*args, **kwargs)
 
 
-class NoCallback(Fine):
-    def learn(self, total_timesteps: int) -> Any:  # type: ignore[override]
-        return super().learn(total_timesteps)
-
-
 class NeverEnds(Fine):
     def learn(self, total_timesteps: int, *args: Any, **kwargs: Any) -> Any:
         return super().learn(10**9, *args, **kwargs)
@@ -330,11 +325,6 @@ class DoesNotStop(Fine):
         return super().learn(total_timesteps, callback, **kwargs)
 
 
-def test_callbacks_are_called_for_a_class_that_calls_none() -> None:
-    report = check_algorithm(NoCallback, timesteps=16)
-    assert report.passed, str(report)
-
-
 @pytest.mark.parametrize(("cls", "option"), [(OneCopyOnly, "copies"), (DoesNotStop, "stop")])
 def test_what_the_harness_can_do_without_is_no_fault(cls: type[Any], option: str) -> None:
     report = check_algorithm(cls, timesteps=16)
@@ -356,10 +346,6 @@ def test_a_name_is_looked_up_like_an_import(
     report = check_algorithm("my_rules:Mine", timesteps=8)
     assert report.passed, str(report)
     assert report.name == "my_rules:Mine"
-    with pytest.raises(AttributeError, match=r"no class or function 'Mime'.*Mine"):
-        check_algorithm("my_rules:Mime")
-    with pytest.raises(ModuleNotFoundError, match="there is no module 'my_rulez'"):
-        check_algorithm("my_rulez:Mine")
     with pytest.raises(TypeError, match="must be a class, a function"):
         check_algorithm(Fine())  # type: ignore[arg-type]
 

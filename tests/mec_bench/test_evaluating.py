@@ -33,16 +33,9 @@ def test_a_models_file_needs_its_algorithm_alone(trained: Path) -> None:
     (alone,) = evaluate_again([file], algo="dirs", scenario=SMALL)
     (run,) = evaluate_again([trained])
     assert alone.slots == run.slots
+    assert (alone.seconds.training, run.seconds.training is None) == (None, False)
     with pytest.raises(ValueError, match="algo has to say"):
         list(evaluate_again([file], scenario=SMALL))
-
-
-def test_a_models_file_knows_no_time_of_training(trained: Path) -> None:
-    file = RunFolder(trained).model
-    (alone,) = evaluate_again([file], algo="dirs", scenario=SMALL)
-    (run,) = evaluate_again([trained])
-    assert alone.seconds.training is None
-    assert run.seconds.training is not None
 
 
 def test_a_file_under_the_name_of_another_variant_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import json
 import math
-import random
 import re
 import subprocess
 import sys
@@ -80,12 +79,6 @@ def test_rows_are_sorted_by_mean_nrr_and_all_there(results: list[Result]) -> Non
         assert values == sorted(values, reverse=True)
         wanted = {one.label for one in results if one.scenario == table.arena.scenario}
         assert {row.label for row in table.rows} == wanted
-
-
-def test_the_order_of_results_changes_nothing(results: list[Result]) -> None:
-    mixed = list(results)
-    random.Random(1).shuffle(mixed)
-    assert leaderboard_json(content_of(mixed)) == leaderboard_json(content_of(results))
 
 
 def test_random_scores_zero_and_the_optimum_one() -> None:
@@ -270,14 +263,9 @@ def test_one_seed_has_an_interval_over_layouts_with_its_mark_everywhere() -> Non
         assert f"[{low}, {high}] *" in text, where
         assert "* Of one training seed, over batches of slots alone: another" in text
         assert "Not compared: lonely. A comparison takes at least two training seeds" in text
-
-
-def test_two_seeds_have_neither_mark_nor_word() -> None:
-    results = [result("a", seed) for seed in range(4)]
-    for text in shown([*results, result("rule", None)]).values():
+    for text in shown([result("a", 0), result("a", 1), result("rule", None)]).values():
         assert "Of one training seed" not in text
         assert "Not compared" not in text
-        assert "Cut to" not in text
 
 
 def test_an_interval_beyond_what_is_possible_is_cut_where_it_is_shown_and_nowhere_else() -> None:
@@ -319,13 +307,6 @@ def test_a_time_of_training_that_nobody_knows_is_a_dash() -> None:
     assert row.split()[-1] == "–"
     rows = json.loads(leaderboard_json(content_of([one])))["tables"][0]["rows"]
     assert rows[0]["training_s"] is None
-
-
-def test_the_column_of_corrected_p_values_says_so() -> None:
-    results = [result(label, seed) for label in "ab" for seed in range(2)]
-    text = as_text(compare(results, "b"))
-    (head,) = [line for line in text.splitlines() if line.startswith("label") and "NRR −" in line]
-    assert head.endswith("p, Holm")
 
 
 # -- warnings -------------------------------------------------------------------------------------
@@ -620,20 +601,6 @@ def test_drawing_leaves_matplotlib_as_it_was(results: list[Result]) -> None:
         loud = report_page(content_of(results[:2]))
         assert dict(matplotlib.rcParams) == before
     assert report_page(content_of(results[:2])) == loud
-
-
-def test_without_matplotlib_the_page_has_tables_and_says_so(results: list[Result]) -> None:
-    script = (
-        "import sys; sys.modules['matplotlib'] = None\n"
-        "from mec_bench.results import EXAMPLE\n"
-        "from mec_bench.report import content_of, report_page\n"
-        "page = report_page(content_of([EXAMPLE]))\n"
-        "assert '<svg' not in page and 'There are no figures' in page and 'all local' in page\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_report_of_nothing_is_a_page_nevertheless(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import signal
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from dirs_agents import demonstrate
 from mec_bench import RunFolder, algorithm, train
 from mec_bench.run import Settings
 from tests.mec_bench.harness_helpers import (
@@ -30,7 +28,7 @@ SLOW = pytest.mark.slow
         ("my_algorithms:OnPolicy", "SIGTERM"),
         pytest.param("my_algorithms:Dirs", "SIGTERM", marks=SLOW),
         pytest.param("my_algorithms:Clipped", "SIGINT", marks=SLOW),
-        pytest.param("my_algorithms:OffPolicy", "SIGINT", marks=SLOW),
+        ("my_algorithms:OffPolicy", "SIGINT"),
         pytest.param("my_algorithms:OffPolicy", "SIGTERM", marks=SLOW),
         pytest.param("my_algorithms:Deterministic", "SIGTERM", marks=SLOW),
     ],
@@ -50,7 +48,10 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(
     status = run.status()
     assert status is not None
     assert status.state == "interrupted"
-    assert run.all_checkpoints()
+    last = run.last_checkpoint()
+    assert last is not None
+    if "OnPolicy" not in name and "Clipped" not in name:  # those go on from a rollout's beginning
+        assert last.name >= run.checkpoint_path(29).name
     parts = train(settings, run.path)
     # The time of both parts counts, by both clocks.
     assert parts.seconds.training is not None
@@ -61,17 +62,6 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(
     assert parts.slots == whole.slots
     points = [[(p.timesteps, p.nrr) for p in result.curve] for result in (parts, whole)]
     assert points[0] == points[1]
-
-
-def test_an_interrupted_run_of_dirs_loses_no_slot(
-    user_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STOP_AT", "29")
-    monkeypatch.setenv("STOP_WITH", "SIGINT")
-    run = RunFolder(user_folder / "run")
-    with pytest.raises(KeyboardInterrupt):
-        train(quick("my_algorithms:Dirs"), run.path)
-    assert run.last_checkpoint() == run.checkpoint_path(29)
 
 
 @pytest.mark.parametrize(
@@ -115,23 +105,11 @@ def long_pretraining(name: str = "my_algorithms:Dirs", **options: Any) -> Settin
     return quick(name, arguments=QUICK[name] | PRETRAINING, **options)
 
 
-def pretraining_rows(folder: Path) -> list[str]:
-    """Return the losses that are logged in pre-training, in their order."""
-    rows = []
-    for file in sorted(folder.glob("progress*.csv"), key=lambda file: file.stat().st_mtime_ns):
-        with file.open() as lines:
-            rows += [row.get("pretrain/demonstration_loss") for row in csv.DictReader(lines)]
-    return [row for row in rows if row]
-
-
 @pytest.mark.parametrize(
     ("places", "next_step", "how"),
     [
-        (["step-3"], 26, "SIGINT"),
         (["step-25", "step-26", "step-60"], 61, "SIGINT"),
-        (["step-30"], 51, "SIGTERM"),
         (["step-60", "1"], 63, "SIGTERM"),
-        (["1"], 63, "SIGINT"),
     ],
     ids=str,
 )
@@ -170,33 +148,6 @@ def test_a_run_stopped_in_pretraining_ends_as_if_it_never_was(
     points = [[(p.timesteps, p.nrr) for p in result.curve] for result in (parts, whole)]
     assert points[0] == points[1]
     assert parts.seconds.training > 0
-    rows = [pretraining_rows(folder) for folder in (run.path, user_folder / "whole")]
-    assert rows[0] == rows[1]
-    assert len(rows[0]) == 3
-
-
-def test_a_run_stopped_in_its_demonstrations_makes_only_the_others(
-    user_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = long_pretraining("dirs")
-    train(settings, user_folder / "whole")
-    made: list[int] = []
-
-    def stopping(*args: Any, **kwargs: Any) -> Any:
-        decisions = demonstrate(*args, **kwargs)
-        made.append(len(decisions))
-        if len(made) == 2:
-            signal.raise_signal(signal.SIGINT)
-        return decisions
-
-    monkeypatch.setattr("dirs_agents.pretraining.demonstrate", stopping)
-    run = RunFolder(user_folder / "parts")
-    with pytest.raises(KeyboardInterrupt):
-        train(settings, run.path)
-    assert run.last_checkpoint() == run.checkpoint_path(0)
-    train(settings, run.path)
-    assert made == [8, 8, 4]
-    assert_same(final_weights(run.path, settings), final_weights(user_folder / "whole", settings))
 
 
 def test_pretraining_is_saved_now_and_then(
@@ -231,15 +182,6 @@ def test_without_checkpoints_pretraining_is_not_saved_either(
     monkeypatch.setattr("mec_bench.watching._PAUSE_SECONDS", 0.0)
     train(long_pretraining("dirs", checkpoints=0), tmp_path)
     assert not RunFolder(tmp_path).all_checkpoints()
-
-
-def test_an_interrupted_run_of_the_librarys_off_policy_kind_loses_no_slot(
-    user_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = interrupted(quick("my_algorithms:OffPolicy"), user_folder / "run", monkeypatch, 29)
-    last = run.last_checkpoint()
-    assert last is not None
-    assert last.name >= run.checkpoint_path(29).name
 
 
 def test_a_run_stopped_while_it_is_measured_is_not_trained_again(

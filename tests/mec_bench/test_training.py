@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from mec_bench import RunFolder, algorithm, evaluate_again, read_result, tensorboard, train
+from mec_bench import RunFolder, algorithm, evaluate_again, read_result, train
+from mec_bench.launching import Task, carry_out
 from mec_bench.measuring import decisions_of, figures, frozen_slots
 from mec_bench.run import Settings
-from mec_bench.tensorboard import ProgressBar
 from mec_bench.training import make_env, seed_env
+from mec_bench.watching import ProgressBar
 from mec_gym import Scenario
 from tests.mec_bench.harness_helpers import (
     SMALL,
@@ -55,15 +56,6 @@ def test_runs_of_neighbouring_seeds_see_no_slot_in_common(name: str) -> None:
         seed_env(env, seed)
         seen += [row.tobytes() for row in env.reset()]
     assert len(set(seen)) == 3 * 16
-
-
-def test_the_env_of_a_run_is_seeded_by_the_harness(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seeds = []
-    monkeypatch.setattr("mec_bench.training.seed_env", lambda env, seed: seeds.append(seed))
-    train(quick("dirs", seed=3), tmp_path)
-    assert seeds == [3]
 
 
 def test_what_an_algorithm_writes_into_its_arguments_is_none_of_the_runs(tmp_path: Path) -> None:
@@ -174,11 +166,26 @@ def test_a_rule_has_no_budget(tmp_path: Path) -> None:
     assert (result.learns, result.timesteps, result.curve) == (False, 0, ())
 
 
-def test_a_rule_is_a_point_in_tensorboard(tmp_path: Path) -> None:
+def events_of(folder: Path) -> Any:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    result = train(quick("greedy"), tmp_path)
-    events = reader.EventAccumulator(str(tmp_path))
+    events = reader.EventAccumulator(str(folder))
     events.Reload()
+    return events
+
+
+def test_tensorboard_gets_curves_and_pictures_of_dirs(tmp_path: Path) -> None:
+    pytest.importorskip("pygame")
+    train(quick("dirs", timesteps=150), tmp_path)
+    events = events_of(tmp_path)
+    for tag in ("mec/objective", "train/loss_mec_1"):
+        # DIRS itself writes after 100 slots alone.
+        assert [event.step for event in events.Scalars(tag)] == [50, 100, 150]
+    assert [image.step for image in events.Images("network/decisions")] == [0, 150]
+
+
+def test_a_rule_is_a_point_in_tensorboard(tmp_path: Path) -> None:
+    result = train(quick("greedy"), tmp_path)
+    events = events_of(tmp_path)
     (point,) = events.Scalars("frozen/nrr")
     assert point.step == 0
     assert point.value == pytest.approx(np.mean(result.slots.nrr), rel=1e-6)
@@ -196,6 +203,18 @@ def test_a_failure_is_written_down(user_folder: Path, monkeypatch: pytest.Monkey
     assert status is not None
     assert status.state == "failed"
     assert status.error == "FloatingPointError: not a number any more"
+
+
+def test_code_that_ends_the_process_fails_like_any_other(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dirs_agents.DIRS._train_online", lambda *_: sys.exit(0))
+    task = Task(quick("dirs"), user_folder / "run")
+    assert (carried := carry_out(task)).state == "failed"
+    assert "has ended the process: SystemExit(0)" in carried.reason
+    (user_folder / "script.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(ValueError, match=r"importing script ends the process \(SystemExit\(0\)"):
+        algorithm("script:Learner")
 
 
 def test_a_class_that_cannot_be_trained_is_refused_by_what_it_lacks(user_folder: Path) -> None:
@@ -294,35 +313,9 @@ def test_the_progress_bar_says_how_far_pretraining_is(
         shown.append((stage, bar.pbar.n))
 
     monkeypatch.setattr(ProgressBar, "_show", noted)
-    closed: list[float] = []
-    end = ProgressBar._on_training_end
-
-    def ended(bar: ProgressBar) -> None:
-        closed.append(bar.pbar.n)
-        end(bar)
-
-    monkeypatch.setattr(ProgressBar, "_on_training_end", ended)
     train(quick("dirs"), tmp_path, progress_bar=True)
     stages = ["demonstrations 0/8", "imitation 0/3", ""]
     assert shown == [(stage, 0) for stage in stages]
-    assert closed == [48]
-
-
-@pytest.mark.filterwarnings("ignore:rich is experimental")
-def test_the_progress_bar_ends_at_its_total(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("rich")
-    closed: list[tuple[float, float]] = []
-    end = ProgressBar._on_training_end
-
-    def ended(bar: ProgressBar) -> None:
-        closed.append((bar.pbar.n, bar.num_timesteps))
-        end(bar)
-
-    monkeypatch.setattr(ProgressBar, "_on_training_end", ended)
-    train(quick("ac", 40, n_envs=16), tmp_path, progress_bar=True)
-    assert closed == [(40, 48)]
 
 
 def test_training_is_there_without_the_extras_for_looks() -> None:
@@ -337,11 +330,10 @@ def test_missing_extras_do_not_stop_training(
 ) -> None:
     for name in ("pygame", "tqdm", "rich"):
         monkeypatch.setitem(sys.modules, name, None)
-    find = __import__("importlib.util").util.find_spec
+    find, gone = __import__("importlib.util").util.find_spec, ("tqdm", "rich", "tensorboard")
     monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name: None if name in ("tqdm", "rich") else find(name)
+        "importlib.util.find_spec", lambda name: None if name in gone else find(name)
     )
-    monkeypatch.setattr(tensorboard, "SummaryWriter", None)
     with caplog.at_level(logging.WARNING, "mec_bench"):
         train(quick("sb3:A2C"), tmp_path, progress_bar=True)
     assert "mec-gym[progress]" in caplog.text
@@ -351,7 +343,7 @@ def test_missing_extras_do_not_stop_training(
 
 
 @pytest.mark.filterwarnings("ignore:rich is experimental")
-def test_the_progress_bar_asks_no_more_of_an_algorithm_than_the_contract(tmp_path: Path) -> None:
+def test_the_progress_bar_ends_at_its_total_for_any_algorithm() -> None:
     pytest.importorskip("rich")
     counted: list[float] = []
 
@@ -373,8 +365,8 @@ def test_the_progress_bar_asks_no_more_of_an_algorithm_than_the_contract(tmp_pat
                 callback.on_step()
             callback.on_training_end()
 
-    Plain().learn(9, Noted(9))
-    assert counted == [9]
+    Plain().learn(8, Noted(8))
+    assert counted == [8]  # its total, also where the last step goes beyond it
 
 
 def test_a_run_that_began_is_never_forgotten(tmp_path: Path) -> None:

@@ -55,29 +55,7 @@ def sentence(status: int, printed: str, errors: str) -> str:
     return said.removeprefix("error: ")
 
 
-# -- counts and places -----------------------------------------------------------------------------
-
-COUNTS = {
-    "variants": ("--jobs", "--seeds", "--ablation-seeds", "--slots"),
-    "games": ("--seeds", "--steps"),
-    "regimes": ("--layouts", "--slots", "--episodes", "--length"),
-    "learned": ("--jobs",),
-    "main table3": ("--jobs",),
-    "tune markdown": ("--layouts",),
-    "tune search": ("--slots", "--evaluations", "--many"),
-}
-
-
-@pytest.mark.parametrize(
-    ("words", "option"), [(name, one) for name, options in COUNTS.items() for one in options]
-)
-def test_none_of_something_is_refused_at_once(words: str, option: str, command: Command) -> None:
-    for given in ("0", "-1", "x", "1.5"):
-        status, printed, errors = command(words, f"{option}={given}")
-        assert (status, printed) == (2, "")
-        assert errors.splitlines()[-1].endswith(
-            f"error: argument {option}: must be a whole number >= 1; got {given!r}"
-        )
+# -- places ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -125,13 +103,10 @@ def test_games_look_at_their_places_before_they_train(command: Command, tmp_path
 REGIMES = {"format": "mec-gym/regimes", "version": 2}
 FIGURES: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "must be JSON"),
-    "no text": (b"\xff\xfe\x00", "must be JSON"),
-    "a list": (b"[]", "must hold an object; got a list"),
     "an empty object": (b"{}", "must have the format 'mec-gym/regimes', version 2; got None"),
-    "no regimes": (json.dumps(REGIMES).encode(), "is damaged (KeyError('regimes'))"),
+    "no regimes": (json.dumps(REGIMES).encode(), "is damaged (regimes: "),
     "an empty list": (json.dumps(REGIMES | {"regimes": []}).encode(), "holds no regimes"),
-    "empty regimes": (json.dumps(REGIMES | {"regimes": [{}]}).encode(), "is damaged"),
-    "other regimes": (json.dumps(REGIMES | {"regimes": [3]}).encode(), "is damaged"),
+    "empty regimes": (json.dumps(REGIMES | {"regimes": [{}]}).encode(), "is damaged (regimes.0.na"),
 }
 
 
@@ -180,28 +155,16 @@ def test_regimes_without_figures_are_refused(command: Command, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("ended", "status", "words"),
-    [
-        (MemoryError("too large"), 1, "error: too large\n"),
-        (KeyboardInterrupt(), 130, "Nothing is kept"),
-    ],
-)
-def test_regimes_tells_a_failure_from_a_refusal_and_what_is_kept(
-    ended: BaseException,
-    status: int,
-    words: str,
-    command: Command,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_regimes_says_what_is_kept_of_a_run_that_is_stopped(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(*_: Any, **__: Any) -> Any:
-        raise ended
+    def stopped(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(regimes, "measure_regime", failing)
-    found = command("regimes", "--out", tmp_path)
-    assert found[:2] == (status, "")
-    assert words in found[2]
+    monkeypatch.setattr(regimes, "measure_regime", stopped)
+    status, printed, errors = command("regimes", "--out", tmp_path)
+    assert (status, printed) == (130, "")
+    assert "Nothing is kept" in errors
     assert list(tmp_path.iterdir()) == []
 
 

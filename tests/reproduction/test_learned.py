@@ -52,7 +52,7 @@ def test_a_plan_is_trained_in_parts_and_its_page_is_that_of_its_figures(
     raw = learned.read(figures)
     assert "runs of the plan are not" not in page.read_text()
     assert [(one["label"], one["seed"]) for one in raw["runs"]] == [
-        *(("ac", 0), ("ac", 1), ("local", 0), ("greedy", 0))
+        *(("ac", 0), ("ac", 1), ("greedy", 0), ("local", 0))
     ]
     assert all(one["training_cpu_s"] is not None for one in raw["runs"] if one["label"] == "ac")
     text, made = page.read_text(), figures.stat().st_mtime_ns
@@ -142,7 +142,7 @@ def test_results_of_several_commits_are_said_to_agree_in_law_only() -> None:
     kept = learned.record_of(EXAMPLE) | {"scenario": "paper-30x2", "label": "local"}
     for commits, said in ((["a"], False), (["a", "b"], True)):
         runs = [kept | {"commit": commit} for commit in commits]
-        raw = {"runs": runs, "sizes": [], "warnings": []}
+        raw = {"runs": runs, "sizes": []}
         page = pages.render("learning-pays.md.j2", raw="learned.json", **learned.content(raw))
         assert ("agree in law, not run by run" in page) is said
 
@@ -194,12 +194,13 @@ def test_pages_are_right_that_staying_local_beats_them(
     assert max(seeds_on_unequal[label]) < local
 
 
-def test_rows_of_before_stay_where_their_runs_are_not(tmp_path: Path) -> None:
-    raw = learned.read(pages.RESULTS / "learned.json")
-    rows = list(learned.grouped(raw["runs"]))
-    mine = [run for run in raw["runs"] if (run["label"], run["scenario"]) == rows[0]][:1]
-    found = learned.with_kept({"runs": mine}, pages.RESULTS / "learned.json")
-    grouped = learned.grouped(found["runs"])
-    assert set(grouped) == set(rows)
-    assert grouped[rows[0]] == mine
-    assert learned.with_kept({"runs": mine}, tmp_path / "none.json") == {"runs": mine}
+def test_runs_of_before_stay_where_they_lie_elsewhere(tmp_path: Path) -> None:
+    file = pages.RESULTS / "learned.json"
+    kept = learned.read(file)
+    anew = [kept["runs"][0] | {"commit": "new"}]
+    found = learned.with_kept({"runs": anew, "sizes": []}, file)
+    assert [run for run in found["runs"] if run["commit"] == "new"] == anew
+    assert len(found["runs"]) == len(kept["runs"])
+    assert len(found["sizes"]) == len(kept["sizes"])
+    alone = {"runs": anew, "sizes": []}
+    assert learned.with_kept(alone, tmp_path / "none.json") == alone
