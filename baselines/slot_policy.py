@@ -32,7 +32,7 @@ from mec_gym import ENV_ID, Scenario, Slot, slot_from_observation
 from mec_gym.envs.sb3 import vectorised, world_of
 from mec_gym.files import read_zip, write_zip
 from mec_gym.model.arrays import in_shape
-from mec_gym.validation import plain, plain_seed, require_integer
+from mec_gym.validation import plain, plain_seed, real_array, require_integer
 
 Self = TypeVar("Self", bound="SlotPolicy")
 Assignment = NDArray[np.int64]
@@ -375,7 +375,7 @@ def _read(path: Any, algorithm: str, names: Set[str]) -> tuple[Scenario, str, di
 
 def _require_within(space: Any, observation: Any, n_devices: int) -> None:
     """Refuse observations beyond the bounds of their space, if they can have its shape."""
-    values = in_shape(np.asarray(observation), space.shape, n_devices)
+    values = in_shape(real_array("observation", observation), space.shape, n_devices)
     if values.shape[values.ndim - len(space.shape) :] != space.shape:
         return
     outside = ~((values >= space.low) & (values <= space.high))

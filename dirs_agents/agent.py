@@ -20,9 +20,9 @@ from dirs_agents.columns import ColumnCoder, tensor_of
 from dirs_agents.continuation import Continuation
 from mec_gym import Allocation
 from mec_gym.allocation import optimal_resources, root_work
-from mec_gym.model.arrays import chosen
+from mec_gym.model.arrays import chosen, plain_array
 from mec_gym.model.constants import constants_of
-from mec_gym.validation import require_choice
+from mec_gym.validation import require_choice, require_unmasked
 
 
 class Agent(nn.Module):
@@ -158,14 +158,14 @@ class Agent(nn.Module):
         if step == "admission" and not self.admission:
             raise ValueError('step="admission" needs a PricePolicy with admission=True.')
         if step == "scores":
-            batch = {"observation": torch.zeros(2, self.size)}
+            batch = {"observation": torch.ones(2, self.size)}  # 0 is no raw gain
             return _export_onnx(self, path, batch, step, any_batch=True)
         offered = torch.zeros(1, self.scenario.n_devices, dtype=torch.bool)
-        one = {"observation": torch.zeros(1, self.size), "offered": offered}
+        one = {"observation": torch.ones(1, self.size), "offered": offered}
         return _export_onnx(self, path, one, "served", any_batch=False)
 
     def _checked(self, observation: Any) -> Tensor:
-        values = np.asarray(observation, dtype=np.float32)
+        values = plain_array(observation).astype(np.float32, copy=False)
         if not np.isfinite(values).all():
             raise ValueError("observation must be finite; got a value that is not.")
         if values.ndim not in (1, 2) or values.shape[-1] != self.size:
@@ -177,6 +177,7 @@ class Agent(nn.Module):
         return tensor_of(values, device).reshape(-1, self.size)
 
     def _mask(self, name: str, mask: Any) -> NDArray[np.bool_]:
+        require_unmasked(name, mask)
         array = np.asarray(mask)
         if array.dtype != np.bool_ or array.shape != (self.scenario.n_devices,):
             raise ValueError(
@@ -220,7 +221,10 @@ def _export_onnx(
             input_names=list(inputs),
             output_names=[output],
             dynamic_shapes=dict.fromkeys(inputs, batch) if any_batch else None,
-            custom_translation_table={torch.ops.aten.sort.stable: _stable_sort},
+            custom_translation_table={
+                torch.ops.aten.sort.stable: _stable_sort,
+                torch.ops.aten.log1p.default: _log1p,
+            },
             dynamo=True,
             verbose=False,
         )
@@ -241,6 +245,18 @@ def _stable_sort(
     size = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
     first, places = op.TopK(values, size, axis=dim, largest=int(descending), sorted=1)
     return first, places
+
+
+def _log1p(x: Any) -> Any:
+    """Translate ln(1 + x), of which torch's exporter loses all digits where x is small."""
+    from onnxscript import opset18
+
+    op: Any = opset18
+    one = op.CastLike(op.Constant(value_float=1.0), x)
+    rounded = op.Add(x, one)
+    # What was rounded off is off in the logarithm as in this quotient, and cancels.
+    kept = op.Div(x, op.Sub(rounded, one))
+    return op.Where(op.Equal(rounded, one), x, op.Mul(op.Log(rounded), kept))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from dirs_agents.replay import PrioritisedReplay
 from mec_gym.envs.sb3_model import ResumableAlgorithm, sizes_of
 from mec_gym.packing import Format
 from mec_gym.scenario import Scenario
+from mec_gym.validation import require_integer
 
 
 class OffloadingAlgorithm(ResumableAlgorithm):
@@ -56,8 +57,8 @@ class OffloadingAlgorithm(ResumableAlgorithm):
             Whether the vote is followed by the servers' admission; as the policy does by default.
             False where the vote is final, as in the PettingZoo env: scores then use full prices.
         """
-        if not 1 <= server <= self.scenario.n_servers:
-            raise ValueError(f"server must lie in 1...{self.scenario.n_servers}; got {server!r}.")
+        require_integer("server", server, 1, self.scenario.n_servers)
+        server = int(server)
         bank = self.policy.bank.single(server - 1)
         admits = getattr(self.policy, "admission", False)
         if admission is not None and admission != admits:

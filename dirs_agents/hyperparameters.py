@@ -50,6 +50,7 @@ def check_hyperparameters(model: Any) -> None:
         require_number("learning_rate", model.learning_rate, "[0, inf)")
     for name, least in _LEAST_INTEGERS.items():
         require_integer(name, getattr(model, name), least)
+    model._stats_window_size = model.stats_window_size
     for name, interval in _NUMBERS.items():
         unit = "nat" if name.endswith("_priority") else ""
         require_number(name, getattr(model, name), interval, unit=unit)

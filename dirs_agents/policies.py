@@ -122,11 +122,9 @@ class VotingPolicy(BasePolicy):
             return self._predict_on(observation, state, episode_start)
         shape = self.observation_space.shape
         assert shape is not None
-        fits = isinstance(observation, np.ndarray) and shape in (
-            observation.shape,
-            observation.shape[1:],
-        )
-        if not fits:  # Stable-Baselines3 converts it, or says what is wrong with it.
+        numbers = type(observation) is np.ndarray and observation.dtype.kind in "iuf"
+        # Stable-Baselines3 converts anything else, or says what is wrong with it.
+        if not numbers or shape not in (observation.shape, observation.shape[1:]):
             return super().predict(observation, state, episode_start, deterministic)
         if self.training:
             self.set_training_mode(False)

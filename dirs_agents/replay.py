@@ -149,16 +149,17 @@ class PrioritisedReplay:
         return filled | numbers | {"next": self._next}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state."""
+        """Go back to a state; ``ValueError`` for one of other pairs, and nothing is changed."""
         size = len(state["loss"])
-        if size > self.capacity or state["observations"].shape[1:] != self._observations.shape[1:]:
-            raise ValueError(
-                f"the state holds {size} pairs of shape {state['observations'].shape[1:]}; the "
-                f"buffer has room for {self.capacity} of shape {self._observations.shape[1:]}."
-            )
+        for name in _ARRAYS:
+            room = getattr(self, f"_{name}")
+            if size > self.capacity or state[name].shape != (size, *room.shape[1:]):
+                raise ValueError(
+                    f"the state holds {size} pairs with {name} of shape {state[name].shape}; the "
+                    f"buffer has room for {self.capacity}, with {name} of shape {room.shape}."
+                )
+        numbers = float(state["largest"]), int(state["n_demonstrations"]), int(state["next"])
         for name in _ARRAYS:
             getattr(self, f"_{name}")[:size] = state[name]
-        self._largest = float(state["largest"])
-        self.n_demonstrations = int(state["n_demonstrations"])
-        self._next = int(state["next"])
+        self._largest, self.n_demonstrations, self._next = numbers
         self.size = size

@@ -18,6 +18,7 @@ from mec_bench.extras import install
 from mec_bench.film import film
 from mec_bench.measuring import decisions_of
 from mec_bench.report import Film, remark, write_report
+from mec_bench.run import slug
 from mec_gym import Scenario
 
 MISSING = (DependencyNotInstalled, ModuleNotFoundError)
@@ -103,8 +104,9 @@ def _filmed(settings: Settings, out: Path) -> dict[str, Film]:
     except MISSING:
         print(f"No film: {install('render')}.")
         return {}
-    (out / f"{name}.gif").write_bytes(gif)
-    print(f"{settings.label} decides: {out / f'{name}.gif'}\n")
+    file = out / f"{slug(name)}.gif"
+    file.write_bytes(gif)
+    print(f"{settings.label} decides: {file}\n")
     return {name: Film(gif, f"{name} as {settings.label} decides it after training.")}
 
 

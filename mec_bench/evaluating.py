@@ -125,7 +125,7 @@ def _each_once(policies: list[_Policy]) -> list[_Policy]:
 def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[_Policy]:
     """Yield what a word of the command line stands for."""
     path = Path(given)
-    if path.is_dir():
+    if os.path.isdir(path):  # a word may be longer than any file's name
         folders = sorted(file.parent for file in path.rglob("settings.json"))
         if not folders:
             raise FileNotFoundError(f"{given} holds no run: no settings.json in it or below.")
@@ -139,7 +139,7 @@ def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[
                 raise FileNotFoundError(f"{path} has neither a model nor a checkpoint yet.")
             else:
                 _log.warning("%s is left out: it has neither a model nor a checkpoint.", folder)
-    elif path.is_file():
+    elif os.path.isfile(path):
         if algo is None:
             raise ValueError(f"{given} is a model's file: algo has to say of which algorithm.")
         yield _Policy(_as_run(algo, scenario, given), path)

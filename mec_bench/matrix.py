@@ -23,7 +23,7 @@ from mec_bench.results import Result
 from mec_bench.run import USUAL_ENV, RunFolder, Settings, label_of, taking_requests
 from mec_gym import Scenario
 from mec_gym.files import read_object, require_record
-from mec_gym.validation import require_known, suggestion
+from mec_gym.validation import plain, require_known, suggestion
 
 PAPER_TIMESTEPS = {(30, 2): 3000, (180, 8): 4000, (200, 10): 5000}
 """Slots of training in the paper's figures, by numbers of devices and servers."""
@@ -141,6 +141,7 @@ def _names_of(scenario: Scenario) -> tuple[str, str]:
 
 
 def _budget(scenario: Scenario, timesteps: int | str | Mapping[str, int]) -> int:
+    timesteps = plain(timesteps)
     if isinstance(timesteps, int):
         return timesteps
     if isinstance(timesteps, Mapping):

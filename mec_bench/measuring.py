@@ -39,6 +39,7 @@ from mec_gym.evaluation import (
     steps,
 )
 from mec_gym.model.cost import migrates
+from mec_gym.validation import require_integer
 
 SET = "v1"
 """Version of the frozen slots and episodes: another whenever they are drawn in another way."""
@@ -226,6 +227,9 @@ def frozen(
     By default there are 40 layouts of 5 slots, or 20 episodes of 100; fewer are the first of these.
     Another `seed` gives others.
     """
+    for name, given in (("layouts", layouts), ("slots_per_layout", slots_per_layout)):
+        if given is not None:
+            require_integer(name, given, 1)
     of_episodes = scenario.dynamic
     usual = (EPISODES, SLOTS_PER_EPISODE) if of_episodes else (LAYOUTS, SLOTS_PER_LAYOUT)
     count, slots = layouts or usual[0], slots_per_layout or usual[1]

@@ -5,6 +5,7 @@ Nothing here needs torch before an algorithm is asked for.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import json
@@ -87,7 +88,8 @@ class Algorithm:
         _require_arguments(self.name, self.cls, self.arguments)
         known, _ = constructor_parameters(self.cls)
         taken = {name: value for name, value in common.items() if name in known}
-        given = _policy(self.cls) | {"env": env} | taken | dict(self.arguments)
+        # Copies: some of Stable-Baselines3's write into the policy_kwargs that they are given.
+        given = _policy(self.cls) | {"env": env} | taken | copy.deepcopy(dict(self.arguments))
         if is_whole(self.cls):
             return self.cls(**given)
         from mec_bench.completing import Completed  # loads torch, which names alone do without
@@ -205,7 +207,10 @@ def knows(name: str) -> str:
 
 
 def require_interface(model: Any) -> None:
-    """Raise ``TypeError`` for a model that lacks something of :data:`NEEDED`."""
+    """Raise ``TypeError`` for a model that lacks something of :data:`NEEDED`.
+
+    And for a `remark` that no result could hold.
+    """
     missing = [name for name in NEEDED if not hasattr(model, name)]
     if missing:
         raise TypeError(
@@ -213,6 +218,9 @@ def require_interface(model: Any) -> None:
             f"{', '.join(NEEDED)}; {type(model).__name__} lacks {', '.join(missing)}. A subclass "
             "of stable_baselines3.common.base_class.BaseAlgorithm has them all."
         )
+    remark = getattr(model, "remark", "")
+    if remark != "" and not (isinstance(remark, str) and remark.strip() and remark.isprintable()):
+        raise TypeError(f"remark must be printable text, on one line; got {remark!r}.")
 
 
 # -- the project's own -------------------------------------------------------------------------

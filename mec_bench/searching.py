@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mec_bench.extras import lacking
+from mec_bench.results import plain_json
 from mec_gym.files import read_object
+from mec_gym.validation import plain
 
 if TYPE_CHECKING:
     import optuna
@@ -79,16 +81,17 @@ def _range(where: str, given: Any) -> dict[str, Any]:
         if not isinstance(choices, (list, tuple)) or not choices:
             raise ValueError(f"{where}: choices must be a list, not empty; got {choices!r}.")
         try:
-            texts = [json.dumps(choice, allow_nan=False) for choice in choices]
-        except (TypeError, ValueError):
+            texts = [json.dumps(choice) for choice in plain_json(choices)]
+        except ValueError:
             raise ValueError(f"{where}: choices must be plain JSON; got {choices!r}.") from None
         if len(set(texts)) < len(texts):
             raise ValueError(f"{where}: choices must differ from each other; got {choices!r}.")
         return {"choices": [json.loads(text) for text in texts]}
     if not {"low", "high"} <= keys <= {"low", "high", "log", "step"} or {"log", "step"} <= keys:
         raise ValueError(f"{where} must be {_FORM}; got {given!r}.")
-    _require_range(where, **given)
-    return dict(given)
+    values = {key: plain(value) for key, value in given.items()}
+    _require_range(where, **values)
+    return values
 
 
 def _require_range(where: str, low: Any, high: Any, log: Any = False, step: Any = 1) -> None:

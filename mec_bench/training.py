@@ -96,12 +96,20 @@ def carried_out(run: Run, *, progress_bar: bool = False, verbose: int = 0) -> Re
 
 
 def require_device(device: str) -> None:
-    """Raise ``ValueError`` for CUDA where there is none."""
+    """Raise ``ValueError`` for a device that torch cannot compute on here."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
             f"device {device!r} is not there: torch {torch.__version__} sees no CUDA device. Use "
             "device='cpu'."
         )
+    try:
+        torch.zeros(1, device="cpu" if device == "auto" else device).item()
+    except (AssertionError, ImportError, RuntimeError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"device must be one that torch can compute on here, such as 'cpu', or 'auto'; got "
+            f"{device!r} ({said})."
+        ) from error
 
 
 def _trained(run: Run, *, progress_bar: bool, verbose: int) -> Result:

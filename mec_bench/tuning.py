@@ -146,7 +146,7 @@ def tune(
     ({}, 3)
     """
     optuna_here()
-    require_device(device)
+    require_device(str(device))
     require_integer("trials", trials, 1)
     require_integer("seeds", seeds, FEWEST_SEEDS)
     if layouts is not None:
@@ -163,11 +163,11 @@ def tune(
         base=base,
         layouts=layouts,
         out=Path(out),
-        device=device,
+        device=str(device),
     )
     study.require_fitting()
     with RunFolder(study.folder).locked():
-        found = study.carried_out(trials, say)
+        found = study.carried_out(int(trials), say)
     shutil.rmtree(study.folder, ignore_errors=True)
     return found
 

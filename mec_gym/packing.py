@@ -58,6 +58,10 @@ class Format:
         # Weights hardly shrink, and checkpoints should take no time.
         write_zip(path, members, compressed=False)
 
+    def require_storable(self, content: Mapping[str, Any]) -> None:
+        """Raise ``TypeError`` for what :meth:`write` would refuse."""
+        _split(content, "", [])
+
     def read(self, path: Any, *, tensor: Callable[[NDArray[Any]], Any] = np.asarray) -> Any:
         """Return the content of a file, with or without ``.zip``.
 

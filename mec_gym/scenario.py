@@ -392,13 +392,12 @@ class Scenario:
         elif isinstance(scenario, str) and scenario in PRESETS:
             found = cls.preset(scenario)
         elif isinstance(scenario, (str, os.PathLike)):
-            path = Path(scenario)
-            if not path.is_file():
+            if not os.path.isfile(scenario):  # a word may be longer than any file's name
                 raise ValueError(
                     f"scenario must be a preset ({', '.join(PRESETS)}), a Scenario, or the path "
                     f"of its JSON; got {str(scenario)!r}{suggestion(scenario, PRESETS)}."
                 )
-            found = cls.from_json(path)
+            found = cls.from_json(Path(scenario))
         else:
             raise TypeError(
                 "scenario must be a str, a path, a mapping or a Scenario; "

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from mec_gym import ENV_ID, Scenario, Uniform
+from mec_gym import ENV_ID, Scenario, Uniform, vote
 
 pytest.importorskip("stable_baselines3")
 
@@ -40,6 +40,7 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "every other entry": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
     "double": lambda array: array.astype(np.float64),
     "long double": lambda array: array.astype(np.longdouble),
+    "masked nowhere": np.ma.array,
     "list": lambda array: array.tolist(),
     "tensor": torch.as_tensor,
 }
@@ -104,6 +105,36 @@ def test_no_slots_get_no_decisions(name: str, observation: str, dtype: str) -> N
     model, slots = policy_and_slots(name, observation)
     decision, _ = model.predict(slots[:0].astype(dtype), deterministic=True)
     assert decision.shape == (0, DEVICES)
+
+
+NO_NUMBERS: dict[str, Callable[[Any], Any]] = {
+    "masked": lambda array: np.ma.array(array, mask=np.arange(array.size) % 5 == 0),
+    "text": lambda array: array.astype(str),
+    "complex": lambda array: array.astype(complex),
+}
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+@pytest.mark.parametrize(("name", "observation"), CASES)
+def test_what_is_masked_or_no_number_is_refused(name: str, observation: str, kind: str) -> None:
+    model, slots = policy_and_slots(name, observation)
+    for given in (slots[0], slots):
+        with pytest.raises((TypeError, ValueError), match=r"numbers|masked|observation must be"):
+            model.predict(NO_NUMBERS[kind](given), deterministic=True)
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_an_agent_and_the_vote_refuse_what_is_masked_or_no_number(kind: str) -> None:
+    model, slots = policy_and_slots("DIRS prices", "db")
+    assert isinstance(model, DIRS)
+    agent, own = model.agent(1), np.delete(slots[0], 1, axis=-1).T.ravel()
+    with pytest.raises((TypeError, ValueError), match=r"numbers|masked"):
+        agent.scores(NO_NUMBERS[kind](own))
+    with pytest.raises((TypeError, ValueError), match=r"numbers|masked"):
+        vote(NO_NUMBERS[kind](np.array([[0.9, 0.1], [0.2, 0.7]])))
+    masked = np.ma.array(np.ones(DEVICES, dtype=bool), mask=np.arange(DEVICES) == 1)
+    with pytest.raises(ValueError, match="offered must have a value everywhere"):
+        agent.admits(own, masked)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -140,6 +140,10 @@ def test_what_documented_commands_write_is_ignored() -> None:
         "demo-output",
     }
     assert {"measured", "report"} <= folders
+    examples = "".join(file.read_text("utf-8") for file in ROOT.glob("examples/integrations/*.py"))
+    written = set(re.findall(r'(?:RecordVideo\(env, |tensorboard_log=)"([\w-]+)"', examples))
+    assert written == {"videos", "logs"}
+    folders |= written | {"wandb"}
     for name in folders:
         require_ignored(f"{name}/")
     require_ignored("my-sites.json")  # examples/my_sites.py

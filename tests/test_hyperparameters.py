@@ -10,7 +10,10 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
+from torch.nn import ReLU
+
 import baselines
+from baselines.learners.link_actor import LinkActorPolicy
 from baselines.policies import SearchPolicy
 from dirs_agents import DIRS
 from mec_bench import algorithm
@@ -336,16 +339,28 @@ def test_seeds_and_counts_of_numpy_are_kept(cls: Any, tmp_path: Path) -> None:
     given |= {"batch_size": np.int32(8)} if cls in LEARNERS else {}
     given |= {"train_freq": np.int64(2)} if cls in (baselines.DDPG, baselines.MADDPG) else {}
     given |= {"population": np.int64(20)} if issubclass(cls, SearchPolicy) else {}
+    given |= {"delta": np.int64(4), "n_candidates": np.int64(3)} if cls is baselines.DROO else {}
+    given |= {"n_demonstrations": 2, "pretrain_steps": 1} if cls is DIRS else {}
     given |= {"quota": np.int64(1)} if cls is baselines.QuotaOffloading else {}
     given |= {"discount": np.float32(0.5)} if cls is baselines.PostedPrices else {}
     model = cls(env=make_sb3_vec_env(SMALL), **given)
-    if cls in RULES:
-        model.learn(0)
+    model.learn(0 if cls in RULES else 8)
     model.save(tmp_path / "model")
     found = cls.load(tmp_path / "model")
     for name in given.keys() - {"stats_window_size", "train_freq"}:
         assert getattr(found, name) == given[name]
         assert type(getattr(found, name)) in (int, float)
+
+
+class WithAClass(LinkActorPolicy):
+    def __init__(self, *args: Any, activation: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+def test_what_no_file_holds_is_refused_before_training() -> None:
+    env = make_sb3_vec_env(SMALL)
+    with pytest.raises(TypeError, match="policy_kwargs/activation cannot be stored: type"):
+        baselines.MAPPO(WithAClass, env, policy_kwargs={"activation": ReLU})
 
 
 @pytest.mark.parametrize("cls", [baselines.ActorCritic, baselines.MADDPG, baselines.Optimal])

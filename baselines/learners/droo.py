@@ -142,6 +142,7 @@ class DROO(ResumableAlgorithm):
         for name in ("n_candidates", "delta"):
             if getattr(self, name) is not None:
                 require_integer(name, getattr(self, name), 1)
+                setattr(self, name, int(getattr(self, name)))
         self.stats_window_size = self._stats_window_size
         self._set_up(env, _init_setup_model)
 

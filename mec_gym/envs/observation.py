@@ -14,7 +14,7 @@ from mec_gym.model.arrays import Array, in_shape, namespace_of
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
-from mec_gym.validation import LARGEST, SMALLEST, require_choice
+from mec_gym.validation import LARGEST, SMALLEST, real_array, require_choice
 
 OBSERVATIONS = ("flat", "db", "raw")
 
@@ -150,7 +150,7 @@ class ObservationCoder:
         Gains within `RESOLUTION`; within 5e-6 from 1e-24 to 1e10, where all radio is.
         """
         rows, columns = self.scenario.n_devices, self.n_columns
-        shaped = in_shape(np.asarray(observation, dtype=np.float64), self.shape, rows)
+        shaped = in_shape(real_array("observation", observation), self.shape, rows)
         batch = shaped.shape[: shaped.ndim - len(self.shape)]
         if (*batch, *self.shape) != shaped.shape:
             raise ValueError(

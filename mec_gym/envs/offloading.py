@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -19,7 +20,7 @@ from mec_gym.model.slot import Slot
 from mec_gym.outcome import Outcome, evaluate
 from mec_gym.rendering import Frame, Picture
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_choice, require_known
+from mec_gym.validation import plain, require_choice, require_known
 
 ENV_ID = "mec_gym/MultiMEC-v0"
 """The environment's id in Gymnasium's registry."""
@@ -87,10 +88,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     observation : {"flat", "db", "raw"}
         See above.
     optimum : bool
-        Solve every slot and report the optimum in info. Steps then take 25 to 55 times as long in
-        the presets, 1 to 4 ms. The vector env solves all copies in one batch: 64 copies take 25 to
-        110 times as long as without, but per slot a sixth of the single env's time in
-        ``paper-30x2``, a third in ``paper-200x10`` and four fifths in ``unequal-200x10``.
+        Solve every slot and report the optimum in info. Steps then take 20 to 55 times as long in
+        the presets, 1 to 4 ms. The vector env solves all copies in one batch: 64 copies take 20 to
+        105 times as long as without, but per slot a ninth of the single env's time in
+        ``paper-30x2``, a third in ``paper-200x10`` and three quarters in ``unequal-200x10``.
     episode : Episode, optional
         Show this path, of :func:`mec_gym.episode`, in every episode, in place of drawing one.
     render_mode : {"rgb_array", "human"}, optional
@@ -160,7 +161,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         episodes = None if episode is None else [episode]
         plans = plans_of_options(options, episodes)
         world = self._simulator.showing(episodes)
-        super().reset(seed=seed)
+        super().reset(seed=plain(seed))
         self._simulator.world = world
         observation, info = self._simulator.reset([self.np_random])
         if self._picture:
@@ -287,9 +288,10 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         """
         require_own_state(self.scenario, state, ("world", "generator"))
         require_generator(self.np_random, state["generator"])
-        self._simulator.set_state(state["world"])
+        with reading_state():
+            self._simulator.set_state(state["world"])
         self.np_random.bit_generator.state = state["generator"]
-        if self._picture and state["world"]["slot"] is None:
+        if self._picture and self._simulator.world.slot is None:
             self._picture.forget()
         elif self._picture:
             self._begin_picture(self._simulator.local_info())
@@ -354,11 +356,23 @@ def require_generator(rng: np.random.Generator, state: Any) -> None:
     """Raise ``ValueError`` unless `state` is one that a generator of this kind can go on from."""
     try:
         type(rng.bit_generator)(0).state = state
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, LookupError, OverflowError) as error:
         raise ValueError(
             f"state must have states of {type(rng.bit_generator).__name__} generators, from "
             f"get_state(); got {state!r:.60} ({error})."
         ) from None
+
+
+@contextlib.contextmanager
+def reading_state() -> Iterator[None]:
+    """Raise ``ValueError`` for a state that lacks a part, or has another thing in its place."""
+    try:
+        yield
+    except (AttributeError, LookupError, OSError) as error:
+        raise ValueError(
+            "state must come from get_state() of the same kind of env; it lacks a part, or has "
+            f"another thing in its place ({error!r:.80})."
+        ) from error
 
 
 def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequence[str]) -> None:
@@ -374,5 +388,6 @@ def require_own_state(scenario: Scenario, state: Mapping[str, Any], keys: Sequen
             f"state must come from get_state() of the same kind of env; it lacks {missing}."
         )
     if state["scenario"] != scenario.to_json():  # traces take a while to read
-        other = Scenario.from_json(state["scenario"])
+        with reading_state():
+            other = Scenario.from_json(state["scenario"])
         scenario.require_equal(other, "state must come from an env of an equal scenario")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mec_gym.model.arrays import in_shape
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
+from mec_gym.validation import plain
 
 try:
     from stable_baselines3.common.vec_env import (
@@ -75,11 +76,25 @@ class SB3VecEnv(VecEnv):
         seeded = any(seed is not None for seed in self._seeds)
         # Gymnasium's annotation forgets the lists that its vector envs take.
         seeds: Any = list(self._seeds) if seeded else None
-        observations, infos = self.venv.reset(seed=seeds)
+        observations, infos = self.venv.reset(seed=seeds, options=self._options_of_all())
         self.reset_infos = self._rows(infos)
         self._reset_seeds()
         self._reset_options()
         return np.asarray(observations)
+
+    def _options_of_all(self) -> dict[str, Any] | None:
+        """Return what ``set_options`` was given, as Gymnasium's vector envs take it."""
+        first: dict[str, Any] = self._options[0]
+        if all(one is first for one in self._options):  # one dict for all copies
+            return first or None
+        if not any(self._options):
+            return None
+        if not all(set(one) == {"episode"} for one in self._options):
+            raise ValueError(
+                "options must be one dict for all copies, or a list with the episode of each, "
+                f"{{'episode': ...}}; got {self._options!r:.60}."
+            )
+        return {"episode": [one["episode"] for one in self._options]}
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Keep the actions for :meth:`step_wait`."""
@@ -206,7 +221,7 @@ def make_sb3_vec_env(
     )
     adapted = SB3VecEnv(VectorScoreAction(venv) if scores else venv)
     if seed is not None:
-        adapted.seed(seed)
+        adapted.seed(plain(seed))
     return adapted
 
 

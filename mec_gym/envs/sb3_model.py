@@ -115,6 +115,7 @@ class ResumableAlgorithm(BaseAlgorithm):
                     "make_sb3_vec_env(...). A trained model is read by "
                     f"{type(self).__name__}.load(path)."
                 )
+            self.file_format.require_storable(self._stored_settings())  # not after training
             self._setup_model()
 
     def _setup_model(self) -> None:
@@ -224,13 +225,9 @@ class ResumableAlgorithm(BaseAlgorithm):
                 raise FloatingPointError(
                     f"the model is not saved: {name} is not finite at slot {self.num_timesteps}."
                 )
-        settings = {name: getattr(self, name) for name in self.hyperparameters()}
-        if callable(settings["learning_rate"]):
-            # A function is code: who loads the file gives it again.
-            settings["learning_rate"] = None
         content = {
             "policy": self._policy_name(),
-            "hyperparameters": settings,
+            "hyperparameters": self._stored_settings(),
             "scenario": self.scenario.to_json(),
             "observation": self.observation_kind,
             "weights": dict(self.policy.state_dict()),
@@ -238,6 +235,13 @@ class ResumableAlgorithm(BaseAlgorithm):
         if "training" not in left_out:
             content["training"] = self.training_state(with_env="env" not in left_out)
         return content
+
+    def _stored_settings(self) -> dict[str, Any]:
+        settings = {name: getattr(self, name) for name in self.hyperparameters()}
+        if callable(settings["learning_rate"]):
+            # A function is code: who loads the file gives it again.
+            settings["learning_rate"] = None
+        return settings
 
     def _policy_name(self) -> str:
         for name, known in self.policy_aliases.items():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mec_gym.model.arrays import as_numpy, namespace_of
 from mec_gym.scenario import Scenario
-from mec_gym.validation import refuse_where, require_unmasked, require_within
+from mec_gym.validation import real_array, refuse_where, require_unmasked, require_within
 
 THRESHOLD = 0.5
 """A device follows its highest score if it is at least this; below, it executes locally."""
@@ -41,8 +41,10 @@ def vote(scores: Any, can_execute_locally: Any = True) -> Any:
 
     Raises
     ------
+    TypeError
+        If `scores` are no numbers.
     ValueError
-        If `scores` has fewer than two axes or holds NaN.
+        If `scores` has fewer than two axes, holds NaN or is masked.
 
     Examples
     --------
@@ -52,7 +54,7 @@ def vote(scores: Any, can_execute_locally: Any = True) -> Any:
     require_unmasked("scores", scores)
     array = scores if hasattr(scores, "detach") else np.asarray(scores)
     if isinstance(array, np.ndarray) and array.dtype.kind != "f":
-        array = array.astype(np.float64)
+        array = real_array("scores", array.astype(int) if array.dtype.kind == "b" else array)
     xp = namespace_of(array)
     if array.ndim < 2:
         raise ValueError(f"scores must have shape (..., M, N); got shape {tuple(array.shape)}.")

@@ -21,6 +21,7 @@ from mec_gym.envs.offloading import (
     legal_choices,
     plans_of_options,
     read_only,
+    reading_state,
     require_generator,
     require_own_state,
     warn_of_options,
@@ -32,7 +33,7 @@ from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
 from mec_gym.rendering import Picture
 from mec_gym.scenario import Scenario
-from mec_gym.validation import require_choice, require_known
+from mec_gym.validation import plain, refuse_where, require_choice, require_known
 
 Arrays = NDArray[Any]
 
@@ -308,9 +309,10 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         Pictures begin anew, with the state's slots, not decided yet.
         """
         require_own_state(self.scenario, state, ("world", "generators", "elapsed", "ended"))
-        if len(state["generators"]) != self.num_envs:
+        if not isinstance(state["generators"], list) or len(state["generators"]) != self.num_envs:
             raise ValueError(
-                f"state must have {self.num_envs} copies; got {len(state['generators'])}."
+                f"state must have generators of {self.num_envs} copies; got "
+                f"{state['generators']!r:.60}."
             )
         for rng, generator in zip(self.np_random, state["generators"], strict=True):
             require_generator(rng, generator)
@@ -324,11 +326,13 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
                     f"state must have {name} of shape {like.shape}, {like.dtype}; "
                     f"got shape {array.shape}, {array.dtype}."
                 )
-        self._simulator.set_state(state["world"])
+        refuse_where(elapsed < 0, "elapsed in state", "must be >= 0", elapsed)
+        with reading_state():
+            self._simulator.set_state(state["world"])
         for rng, generator in zip(self.np_random, state["generators"], strict=True):
             rng.bit_generator.state = generator
         self._elapsed, self._ended, self._plans = elapsed, ended, []
-        if state["world"]["slot"] is not None and self._pictures:
+        if self._simulator.world.slot is not None and self._pictures:
             self._begin_pictures(range(self.num_envs), self._simulator.local_info())
         else:
             for picture in self._pictures:
@@ -346,9 +350,12 @@ def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
 def _seed_list(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int | None]:
     if seed is None:
         return [None] * num_envs
-    if isinstance(seed, (int, np.integer)):
-        return [int(seed) + index for index in range(num_envs)]
-    seeds = list(seed)
+    seed = plain(seed)
+    if isinstance(seed, int):
+        return [seed + index for index in range(num_envs)]
+    if isinstance(seed, str) or not np.iterable(seed):
+        raise TypeError(f"seed must be an integer, or a list with one for each copy; got {seed!r}.")
+    seeds = [plain(one) for one in seed]
     if len(seeds) != num_envs:
         raise ValueError(f"seed as a list must have num_envs={num_envs} entries; got {len(seeds)}.")
     return seeds

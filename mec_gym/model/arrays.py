@@ -15,6 +15,8 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from mec_gym.validation import require_unmasked
+
 Array = Any
 """A NumPy array or any array that array_api_compat knows, e.g. a torch tensor."""
 
@@ -45,8 +47,13 @@ def plain_array(values: Any) -> NDArray[Any]:
     """Return an array as PyTorch takes it: writable, in C order and this machine's byte order.
 
     Floats of other than single or double precision become single; what is plain stays itself.
+    ``TypeError`` for text and complex numbers, ``ValueError`` for masked entries.
     """
     array = as_numpy(values)
+    if type(array) is not np.ndarray:  # a plain one takes no time
+        require_unmasked("array", array)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"array must hold numbers; got dtype {array.dtype}.")
     odd = array.dtype.kind == "f" and array.itemsize not in (4, 8)
     return np.require(array, np.float32 if odd else array.dtype.newbyteorder("="), ["C", "W", "E"])
 

@@ -21,6 +21,7 @@ from mec_gym.model.motion import (
     walk_leg,
 )
 from mec_gym.scenario import Scenario
+from mec_gym.validation import refuse_where
 
 Rngs = Sequence[np.random.Generator]
 
@@ -214,6 +215,7 @@ class Drift:
                     f"state must have {name} of shape {own.shape}, copies first, {own.dtype}; "
                     f"got shape {array.shape}, {array.dtype}."
                 )
+            refuse_where(~np.isfinite(array), f"{name} in state", "must be finite", array)
             arrays[name] = array
         self.state = arrays
 

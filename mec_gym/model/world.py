@@ -21,7 +21,7 @@ from mec_gym.model.drift import Drift
 from mec_gym.model.layout import Layout, draw_layout, fixed_layout
 from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
-from mec_gym.validation import LARGEST, SMALLEST, require_positive
+from mec_gym.validation import LARGEST, SMALLEST, real_array, require_positive
 
 # Unit-mean exponential draws stay below 100 (the probability of more is 4e-44).
 _LARGEST_FADING = 100.0
@@ -266,7 +266,7 @@ class World:
         for layout in layouts:
             _require_shape("path_gains", layout.path_gains, self._links)
             require_positive("path_gains", layout.path_gains, unit="1")
-        past = [np.array(gains, dtype=np.float64) for gains in state.get("past", ())]
+        past = [np.array(real_array("gains", gains)) for gains in state.get("past", ())]
         if slot is not None and len(past) != self._delay:
             raise ValueError(
                 f"state must have the gains of {self._delay} slots before; got {len(past)}."

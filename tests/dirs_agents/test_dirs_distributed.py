@@ -209,12 +209,20 @@ class OnnxAgent:
         ("EnsemblePolicy", "tasks", "raw"),
         ("PricePolicy", "two", "db"),
         ("PricePolicy", "forced", "raw"),
+        ("PricePolicy", "energy is free", "raw"),
+        ("PricePolicy", "latency hardly counts", "db"),
     ],
 )
 def test_onnx_agents_decide_as_the_model(policy: str, name: str, kind: str, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
-    scenario = (SCENARIOS | {"two": TASKS.replace(n_servers=2, server_frequency_hz=3e9)})[name]
+    two = TASKS.replace(n_servers=2, server_frequency_hz=3e9)
+    others = {
+        "two": two,
+        "energy is free": two.replace(weight_energy=0.0),
+        "latency hardly counts": two.replace(weight_latency=(1e-15, *[1.0] * 5)),
+    }
+    scenario = (SCENARIOS | others)[name]
     model = model_of(policy, scenario, kind)
     agents = [OnnxAgent(model.agent(j + 1), tmp_path) for j in range(scenario.n_servers)]
     for observation in observations_of(scenario, 20, kind):
@@ -233,9 +241,9 @@ def test_onnx_agents_decide_as_the_model(policy: str, name: str, kind: str, tmp_
 def test_agents_that_do_not_exist_are_refused() -> None:
     for policy in POLICIES:
         model = model_of(policy, SMALL)
-        for server in (0, 3, -1):
+        for server in (0, 3, -1, 1.5, True, "1"):
             with pytest.raises(ValueError, match=r"1\.\.\.2"):
-                model.agent(server)
+                model.agent(server)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="CentralPolicy"):
         model_of("CentralPolicy", SMALL).agent(1)
 

@@ -58,6 +58,19 @@ def test_a_loaded_buffer_is_learned_from_as_it_is(tmp_path: Path) -> None:
         again.load_replay_buffer(tmp_path / "model")
 
 
+def test_a_buffer_of_another_system_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    # Vectors of as many entries, of fewer devices and more servers.
+    other = SMALL.replace(n_devices=SMALL.n_servers, n_servers=SMALL.n_devices,
+                          server_positions=[(10.0, 10.0)] * SMALL.n_devices)  # fmt: skip
+    make_model(env=make_env(other, observation="flat")).learn(6).save_replay_buffer(tmp_path / "b")
+    model = make_model(env=make_env(SMALL, observation="flat")).learn(6)
+    before = model.replay_buffer.get_state()
+    with pytest.raises(ValueError, match=r"the state holds .* pairs with assignments of shape"):
+        model.load_replay_buffer(tmp_path / "b")
+    for name, kept in model.replay_buffer.get_state().items():
+        np.testing.assert_array_equal(kept, before[name])
+
+
 def test_another_seed_at_load_restarts_the_generator(tmp_path: Path) -> None:
     make_model(seed=1).learn(6).save(tmp_path / "model")
     kept, fresh = (DIRS.load(tmp_path / "model", **change) for change in ({}, {"seed": 5}))

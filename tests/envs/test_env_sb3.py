@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
-from mec_gym import Scenario, ScoreAction, Uniform
+from mec_gym import Scenario, ScoreAction, Uniform, episode
 
 pytest.importorskip("stable_baselines3")
 
@@ -163,6 +163,22 @@ def test_seed_restarts() -> None:
     envs.seed(1)
     same(envs.reset()[:2], first[1:])
     assert not np.array_equal(make_sb3_vec_env(SMALL).reset(), make_sb3_vec_env(SMALL).reset())
+
+
+def test_options_of_the_next_reset_are_those_of_single_envs() -> None:
+    paths = [episode(SMALL, seed=seed, n_slots=3) for seed in (5, 6)]
+    singles = DummyVecEnv([lambda: gym.make(ID, scenario=SMALL)] * 2)
+    for options in ({"episode": paths[1]}, [{"episode": one} for one in paths]):
+        found = []
+        for envs in (VecMonitor(flat()), singles):
+            envs.set_options(options)
+            found.append(envs.reset())
+            assert not np.array_equal(envs.reset(), found[-1])  # of one reset alone
+        same(*found)
+    envs = flat()
+    envs.set_options([{"episode": paths[0]}, {}])
+    with pytest.raises(ValueError, match="options must be one dict for all copies, or a list"):
+        envs.reset()
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "Disabled"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import multiprocessing
 import pickle
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -15,7 +17,7 @@ import pytest
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode
 
-from mec_gym import Scenario, ScoreAction, Uniform
+from mec_gym import GaussMarkov, Scenario, ScoreAction, Uniform, episode
 from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.envs.vector import MultiMECVectorEnv
 
@@ -27,6 +29,10 @@ SCENARIOS = {
     ),
     "still": Scenario(n_devices=5, n_servers=2, fading="none"),
 }
+MOVING = SCENARIOS["redrawn"].replace(
+    mobility=GaussMarkov(2.0), shadowing_db=4, fading_correlation=0.5, csi_delay_slots=1,
+    migration_s=0.1,
+)  # fmt: skip
 NAMES = pytest.mark.parametrize("name", SCENARIOS)
 
 
@@ -190,6 +196,8 @@ def broken(state: dict[str, Any], fault: str) -> dict[str, Any]:
         wrong["world"]["layouts"] = wrong["world"]["layouts"][:-1]
     elif fault == "path gains":
         wrong["world"]["layouts"][-1][2][...] = np.nan
+    elif fault == "negative elapsed":
+        wrong["elapsed"] -= 1
     else:
         wrong[fault] = np.zeros(4, dtype=wrong[fault].dtype)
     return wrong
@@ -197,11 +205,14 @@ def broken(state: dict[str, Any], fault: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "fault",
-    ["generator", "gains", "shape", "copies", "layouts", "path gains", "elapsed", "ended"],
+    [
+        *("generator", "gains", "shape", "copies", "layouts", "path gains"),
+        *("elapsed", "negative elapsed", "ended"),
+    ],
 )
 @pytest.mark.parametrize("batch", [False, True], ids=["single", "vector"])
 def test_a_refused_state_changes_nothing(fault: str, batch: bool) -> None:
-    if not batch and fault in ("elapsed", "ended"):
+    if not batch and fault in ("elapsed", "negative elapsed", "ended"):
         pytest.skip("a single env does not count its steps")
     env: Any = (
         MultiMECVectorEnv(3, SCENARIOS["redrawn"]) if batch else MultiMECEnv(SCENARIOS["redrawn"])
@@ -210,9 +221,58 @@ def test_a_refused_state_changes_nothing(fault: str, batch: bool) -> None:
     state = env.get_state()
     env.reset(seed=1)
     before = env.get_state()
-    with pytest.raises(ValueError, match=r"state must|must be finite, > 0|must have shape"):
+    with pytest.raises(ValueError, match=r"state must|must be finite, > 0|must have shape|>= 0"):
         env.set_state(broken(state, fault))
     same(env.get_state(), before)
+
+
+def places(part: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield where each part of a state stands that can be replaced."""
+    if isinstance(part, (dict, list)):
+        for key, inner in part.items() if isinstance(part, dict) else enumerate(part):
+            yield (*place, key)
+            yield from places(inner, (*place, key))
+
+
+GONE: Any = object()
+OTHERS = (GONE, None, "x", -1, [], {}, np.zeros((7, 7)), np.nan)
+"""What may stand in the place of a part of a state, the last times what was there."""
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["drawn", "recorded"])
+@pytest.mark.parametrize("copies", [None, 3], ids=["single", "vector"])
+def test_a_state_with_anything_else_in_its_parts_fits_or_changes_nothing(
+    copies: int | None, recorded: bool
+) -> None:
+    scenario = MOVING
+    path = episode(scenario, seed=0, n_slots=9) if recorded else None
+    kind: Any = MultiMECEnv if copies is None else functools.partial(MultiMECVectorEnv, copies)
+    env, target = kind(scenario, episode=path), kind(scenario, episode=path)
+    env.reset(seed=0)
+    target.reset(seed=1)
+    state, before, refused = env.get_state(), target.get_state(), 0
+    for place in places(state):
+        for other in OTHERS:
+            wrong = copy.deepcopy(state)
+            *above, last = place
+            holder = functools.reduce(lambda part, key: part[key], above, wrong)
+            if other is GONE:
+                del holder[last]
+            else:
+                was = holder[last]
+                numbers = isinstance(was, np.ndarray) and was.dtype.kind in "fc"
+                holder[last] = was * other if numbers and other is np.nan else other
+            try:
+                target.set_state(wrong)
+            except (TypeError, ValueError):
+                refused += 1
+                same(target.get_state(), before)
+            else:
+                if recorded or wrong["world"]["slot"] is not None:  # else before the first reset
+                    choices = np.zeros(target.action_space.shape, dtype=int)
+                    assert np.isfinite(target.step(choices)[0]).all()
+                target.set_state(before)
+    assert refused > 50
 
 
 @pytest.mark.parametrize("state", [None, "state", 3])

@@ -14,6 +14,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import FlattenObservation, RecordEpisodeStatistics, TransformReward
 
 from mec_gym import Outcome, Scenario, Uniform
+from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.envs.vector import MultiMECVectorEnv
 
 ID = "mec_gym/MultiMEC-v0"
@@ -298,6 +299,18 @@ def test_wrong_seeds_are_refused() -> None:
         envs.reset(seed=[1, 2])
     with pytest.raises(gym.error.Error):
         envs.reset(seed=[1, 2, -1])
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.uint8])
+def test_seeds_of_numpy_are_those_of_python(integer: Any) -> None:
+    single, envs = MultiMECEnv(SCENARIOS["one"]), MultiMECVectorEnv(2, SCENARIOS["one"])
+    wanted, (first, _) = envs.reset(seed=3)[0], single.reset(seed=3)
+    np.testing.assert_array_equal(single.reset(seed=integer(3))[0], first)
+    for seed in (integer(3), np.array([3, 4], integer), [integer(3), 4]):
+        np.testing.assert_array_equal(envs.reset(seed=seed)[0], wanted)
+    for wrong in (3.0, "34"):
+        with pytest.raises(TypeError, match="seed must be an integer, or a list"):
+            envs.reset(seed=wrong)  # type: ignore[arg-type]
 
 
 def test_a_partial_reset_cannot_come_first() -> None:

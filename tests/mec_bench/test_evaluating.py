@@ -74,6 +74,8 @@ def test_fewer_layouts_are_the_first_of_the_others(trained: Path) -> None:
         (["gready"], {"scenario": SMALL}, FileNotFoundError, "did you mean 'greedy'"),
         (["dirs"], {"scenario": SMALL}, ValueError, "has to be trained first"),
         (["."], {}, FileNotFoundError, "holds no run"),
+        (["x" * 300], {"scenario": SMALL}, FileNotFoundError, "nor the name of a rule"),
+        (["greedy"], {"scenario": SMALL, "layouts": 0}, ValueError, "layouts must be .* >= 1"),
     ],
 )
 def test_what_cannot_be_measured_is_named(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ pytest.importorskip("PIL")
 
 from PIL import Image
 
+from mec_bench import demo
 from mec_bench import film as films
 from mec_gym import GaussMarkov, Scenario
 
@@ -48,3 +50,13 @@ def test_every_slot_of_a_moving_world_is_a_picture(monkeypatch: pytest.MonkeyPat
 
 def test_a_slot_where_nothing_moves_is_one_picture() -> None:
     assert len(pictures(STILL)) == 1
+
+
+@pytest.mark.filterwarnings("ignore:rich is experimental")
+@pytest.mark.parametrize("name", ["here/there", "仕" * 90])
+def test_a_demonstration_films_a_scenario_of_any_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "STILL", demo.Show(("mappo",), ("local",), 32))
+    demo.demonstrate([STILL.replace(name=name)], None, 0, tmp_path)
+    assert len(list(tmp_path.glob("*.gif"))) == 1

@@ -100,6 +100,17 @@ def test_a_run_of_it_has_a_curve_and_a_model(cls: type[Any], tmp_path: Path) -> 
     assert result.notes == ((SaysMore.remark,) if cls is SaysMore else ())
 
 
+@pytest.mark.parametrize("remark", ["one line\nand another", "a\u00a0b", " ", 5])
+def test_a_remark_that_no_result_holds_is_refused_before_training(
+    remark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SaysMore, "remark", remark)
+    with pytest.raises(TypeError, match="remark must be printable text, on one line"):
+        train(of(SaysMore), tmp_path)
+    assert not RunFolder(tmp_path).read_curve()
+    assert "remark must be printable" in str(check_algorithm(SaysMore, timesteps=16))
+
+
 def test_it_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = of(Tries, checkpoints=4)
     step = Tries.predict

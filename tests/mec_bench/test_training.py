@@ -58,6 +58,13 @@ def test_runs_of_neighbouring_seeds_see_no_slot_in_common(name: str) -> None:
     assert len(set(seen)) == 3 * 16
 
 
+def test_what_an_algorithm_writes_into_its_arguments_is_none_of_the_runs(tmp_path: Path) -> None:
+    # A2C keeps its optimizer's class among the policy_kwargs that it was given.
+    arguments = {"policy_kwargs": {"net_arch": [8]}, "n_steps": 8}
+    settings = Settings(algorithm="sb3:A2C", scenario=SMALL, timesteps=16, arguments=arguments)
+    assert train(settings, tmp_path).arguments == arguments
+
+
 @pytest.mark.parametrize("key", ["seed", "device", "env", "verbose"])
 def test_what_the_run_sets_is_no_argument_to_change(key: str) -> None:
     with pytest.raises(ValueError, match=f"{key!r} is not an argument to change"):
@@ -80,6 +87,16 @@ def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
         pytest.skip("it is there")
     settings = Settings(algorithm="dirs", scenario=SMALL, timesteps=9, device="cuda")
     with pytest.raises(ValueError, match="'cuda' is not there"):
+        train(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("device", ["cpo", "meta", None])
+def test_what_torch_cannot_compute_on_is_refused_before_there_is_a_run(
+    device: Any, tmp_path: Path
+) -> None:
+    settings = Settings(algorithm="ac", scenario=SMALL, timesteps=9, device=device)
+    with pytest.raises(ValueError, match="device must be one that torch can compute on"):
         train(settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("optuna")
 
@@ -85,6 +86,20 @@ def timeless(found: Tuned) -> list[dict[str, Any]]:
 
 
 # -- a study ---------------------------------------------------------------------------------------
+
+
+def test_numbers_of_numpy_and_devices_of_torch_are_as_good_as_words(tmp_path: Path) -> None:
+    numbers = {
+        "offloaded": {"low": np.int64(0), "high": np.int32(4)},
+        "server": {"choices": [np.int64(1), np.int64(2)]},
+        "rate": {"low": np.float64(1e-4), "high": np.float64(0.1), "log": np.bool_(True)},
+    }
+    plain = tuned(tmp_path / "plain")
+    given: dict[str, Any] = {"trials": np.int64(2), "timesteps": np.int64(8), "seeds": np.int64(3)}
+    numpy = tuned(tmp_path / "numpy", space=numbers, device=torch.device("cpu"), **given)
+    assert timeless(numpy) == timeless(plain)
+    records = [json.loads(found.file.read_text()) for found in (numpy, plain)]
+    assert records[0]["study"] == records[1]["study"]
 
 
 def test_a_study_that_was_stopped_goes_on_as_if_it_never_was(tmp_path: Path) -> None:

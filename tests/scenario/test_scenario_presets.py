@@ -116,6 +116,8 @@ def test_unknown_presets_are_refused_with_the_nearest() -> None:
     for wrong in (None, 3, ("paper-30x2",)):
         with pytest.raises(ValueError, match="preset must be one of"):
             Scenario.preset(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="scenario must be a preset"):
+        Scenario.resolve("x" * 300)  # longer than any file's name
     assert Scenario.presets() == NAMES
 
 
