@@ -15,7 +15,7 @@ torch.manual_seed(0)
 torch.set_num_threads(1)
 envs = gym.make_vec("mec_gym/MultiMEC-v0", num_envs=64, scenario="paper-30x2", reward="negative")
 choices = envs.single_action_space.nvec  # M + 1 for each device
-n_inputs = gym.spaces.flatdim(envs.single_observation_space)
+n_seen = envs.single_observation_space.shape[0]
 
 
 class Agent(torch.nn.Module):
@@ -23,19 +23,10 @@ class Agent(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.actor = torch.nn.Sequential(
-            torch.nn.Flatten(),
-            torch.nn.Linear(n_inputs, 64),
-            torch.nn.Tanh(),
-            torch.nn.Linear(64, int(choices.sum())),
-            torch.nn.Unflatten(1, (len(choices), -1)),
-        )
-        self.critic = torch.nn.Sequential(
-            torch.nn.Flatten(),
-            torch.nn.Linear(n_inputs, 64),
-            torch.nn.Tanh(),
-            torch.nn.Linear(64, 1),
-        )
+        into, tanh = [torch.nn.Linear(n_seen, 64) for _ in range(2)], torch.nn.Tanh()
+        heads = torch.nn.Linear(64, int(choices.sum())), torch.nn.Unflatten(1, (len(choices), -1))
+        self.actor = torch.nn.Sequential(into[0], tanh, *heads)
+        self.critic = torch.nn.Sequential(into[1], tanh, torch.nn.Linear(64, 1))
 
     def predict(self, observation, **_):
         return self.actor(torch.as_tensor(observation)).argmax(-1).numpy(), None
