@@ -256,7 +256,9 @@ def _log1p(x: Any) -> Any:
     rounded = op.Add(x, one)
     # What was rounded off is off in the logarithm as in this quotient, and cancels.
     kept = op.Div(x, op.Sub(rounded, one))
-    return op.Where(op.Equal(rounded, one), x, op.Mul(op.Log(rounded), kept))
+    small, infinite = op.Equal(rounded, one), op.IsInf(rounded)
+    exact = op.Where(infinite, rounded, op.Mul(op.Log(rounded), kept))
+    return op.Where(small, x, exact)
 
 
 @contextmanager

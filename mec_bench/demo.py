@@ -36,7 +36,7 @@ class Show:
 MOVING = Show(
     learners=("mappo", "dirs:hindsight"),
     others=("local", "never-move", "stays", "smoothed", "measured-speed", "by-class", "forecast"),
-    timesteps=12_000,
+    timesteps=7200,
 )
 STILL = Show(
     learners=("mappo", "dirs:prices"),
@@ -107,7 +107,8 @@ def _filmed(settings: Settings, out: Path) -> dict[str, Film]:
     file = out / f"{slug(name)}.gif"
     file.write_bytes(gif)
     print(f"{settings.label} decides: {file}\n")
-    return {name: Film(gif, f"{name} as {settings.label} decides it after training.")}
+    shown = name if settings.scenario.dynamic else f"One slot of {name}"
+    return {name: Film(gif, f"{shown} as {settings.label} decides it after training.")}
 
 
 def _tensorboard() -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from gymnasium.error import DependencyNotInstalled
 
 from mec_bench.cards import PREFIX, pretrained_card, pretrained_names
-from mec_bench.importing import name_of
+from mec_bench.importing import name_of, users_code
 from mec_bench.measuring import Frozen
 from mec_bench.registry import Algorithm, algorithm, names
 from mec_bench.results import Result, read_result
@@ -83,7 +83,9 @@ def evaluate_again(
     policies = _each_once(policies)
     for policy in policies:
         try:
-            yield _measured(policy, chosen, layouts)
+            with users_code():
+                result = _measured(policy, chosen, layouts)
+            yield result
         except ValueError as error:
             if policy.run or policy.model or len(policies) == 1:
                 raise

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mec_gym.validation import suggestion
 
 LIBRARIES = {"sb3": "stable_baselines3", "sb3_contrib": "sb3_contrib", "sb3-contrib": "sb3_contrib"}
 """Short names of modules."""
+
+
+class Terminated(SystemExit):
+    """SIGTERM has asked a run to end; any other ``SystemExit`` is a fault of who raises it."""
+
+
+@contextlib.contextmanager
+def users_code() -> Iterator[None]:
+    """Make an end of the process that nobody has asked for a ``RuntimeError``, like any fault."""
+    try:
+        yield
+    except Terminated:
+        raise
+    except SystemExit as error:
+        raise RuntimeError(f"the algorithm ends the process: {error!r}") from error
 
 
 def found(what: str, name: str, short: Mapping[str, str] = LIBRARIES) -> Any:
@@ -33,6 +49,8 @@ def found(what: str, name: str, short: Mapping[str, str] = LIBRARIES) -> Any:
             f"{what} {name!r}: there is no module {module_name!r} here. It is looked for where "
             "Python looks, and in the current folder."
         ) from error
+    except Terminated:
+        raise
     except SystemExit as error:
         raise ValueError(
             f"{what} {name!r}: importing {module_name} ends the process ({error!r}). What only a "

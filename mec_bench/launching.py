@@ -30,7 +30,8 @@ from typing import Any, Generic, TypeVar
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench.run import RunFolder, Settings, Terminated
+from mec_bench.importing import Terminated
+from mec_bench.run import RunFolder, Settings
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")

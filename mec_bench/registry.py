@@ -15,7 +15,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from mec_bench.importing import found, name_of
+from mec_bench.importing import found, name_of, users_code
 from mec_gym import ENV_ID, Scenario
 from mec_gym.validation import constructor_parameters, require_known, suggestion
 
@@ -79,6 +79,7 @@ class Algorithm:
     learns: bool = True
     n_envs: int = 1
 
+    @users_code()
     def build(self, env: Any, **common: Any) -> Any:
         """Return a new model on an env.
 
@@ -111,6 +112,7 @@ class Algorithm:
         }
         return _policy(self.cls) | dict(self.arguments) | kept
 
+    @users_code()
     def load(self, path: Any, env: Any = None, **common: Any) -> Any:
         """Return a saved model; `common`, such as device, goes to the ``load`` of its class."""
         if is_whole(self.cls):

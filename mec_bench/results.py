@@ -692,8 +692,9 @@ def read_results(folders: Iterable[str | os.PathLike[str]]) -> Found:
             reason = f"{_alike(known)}, but other arguments: it is no other seed of the same"
             problems.append(Problem(str(file), f"{reason}; give it another label."))
             continue
-        first, _ = results.setdefault((*alike, result.seed), (file, result))
-        if first is not file:
+        first, kept = results.setdefault((*alike, result.seed), (file, result))
+        # A rule that was measured in both folders says the same twice.
+        if first is not file and not np.array_equal(kept.slots.score, result.slots.score):
             reason = f"{_alike(first)} and its seed, and that one was read instead"
             reason += "; give one of them another label or remove it."
             problems.append(Problem(str(file), reason))

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 
-from mec_bench.importing import found, name_of
+from mec_bench.importing import Terminated, found, name_of
 from mec_bench.measuring import Frozen, frozen
 from mec_bench.registry import Algorithm, algorithm
 from mec_bench.results import (
@@ -408,10 +408,6 @@ def taking_requests(handler: Callable[[int, Any], None], unless: Any = None) -> 
     finally:
         for number, other in before.items():
             signal.signal(number, other)
-
-
-class Terminated(SystemExit):
-    """SIGTERM has asked the run to end; any other ``SystemExit`` is a fault of the algorithm."""
 
 
 class Stop:

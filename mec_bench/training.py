@@ -26,10 +26,11 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from mec_bench.checkpoints import newest_model, save_model
 from mec_bench.extras import install
+from mec_bench.importing import Terminated, users_code
 from mec_bench.measuring import decisions_of
 from mec_bench.registry import Algorithm, require_interface
 from mec_bench.results import CurvePoint, EpisodesPoint, Result, Seconds, write_result
-from mec_bench.run import Run, RunFolder, Settings, Spent, Terminated, reward_of
+from mec_bench.run import Run, RunFolder, Settings, Spent, reward_of
 from mec_bench.system import system
 from mec_bench.watching import ProgressBar, Watch, log_point, log_settings, status_after
 from mec_gym import Scenario
@@ -255,6 +256,10 @@ SHORT_SIGHTED = (
     "its discount is 0: it does not learn what a decision leaves behind, and here that counts. "
     "--set gamma=0.9 may help."
 )
+FAR_SIGHTED = (
+    "its discount is above 0: slots are independent here, so later rewards only add noise. "
+    "--set gamma=0 may help."
+)
 
 
 def notes_on(
@@ -286,8 +291,10 @@ def _known_before(model: Any, budget: int, scenario: Scenario) -> tuple[str, ...
     How little of it the model learns from, whether it looks ahead where it should, and its own
     `remark`.
     """
-    blind = scenario.migrates and getattr(model, "gamma", None) == 0
-    said = (_too_little(model, budget), SHORT_SIGHTED * blind, getattr(model, "remark", ""))
+    discount = getattr(model, "gamma", None)
+    sight = SHORT_SIGHTED * (scenario.migrates and discount == 0)
+    sight += FAR_SIGHTED * (not scenario.migrates and bool(discount))
+    said = (_too_little(model, budget), sight, getattr(model, "remark", ""))
     return tuple(note for note in said if note)
 
 
@@ -328,15 +335,13 @@ def _logger(folder: RunFolder, model: Any, verbose: int) -> Logger:
 def _noting_the_end(run: Run) -> Iterator[None]:
     """Write down why a run stopped, if there is still room to."""
     try:
-        yield
+        with users_code():
+            yield
     except BaseException as error:
         run.stop.shield()
-        asked = isinstance(error, (KeyboardInterrupt, Terminated))
         with contextlib.suppress(OSError, ValueError):
-            if asked:
+            if isinstance(error, (KeyboardInterrupt, Terminated)):
                 run.folder.mark("interrupted")
             else:
                 run.folder.mark("failed", f"{type(error).__name__}: {error}")
-        if isinstance(error, SystemExit) and not asked:  # else all that is left would not be run
-            raise RuntimeError(f"the algorithm has ended the process: {error!r}") from error
         raise

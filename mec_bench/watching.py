@@ -198,11 +198,11 @@ def _dump(logger: Logger, timesteps: int) -> None:
 
 
 class ProgressBar(ProgressBarCallback):
-    """Stable-Baselines3's progress bar over `total` slots, for any algorithm and its stages."""
+    """Stable-Baselines3's progress bar over what is `left` of a run, for all stages."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, left: int) -> None:
         super().__init__()
-        self._total = total
+        self._left = left
         self._shown = 0
 
     def on_pretraining_step(self) -> None:
@@ -212,8 +212,8 @@ class ProgressBar(ProgressBarCallback):
     def _on_training_start(self) -> None:
         from tqdm.rich import tqdm  # of an extra
 
-        self._shown = self.model.num_timesteps
-        self.pbar = tqdm(total=self._total)
+        done = self._shown = self.model.num_timesteps
+        self.pbar = tqdm(total=done + self._left, initial=done)
 
     def _on_rollout_start(self) -> None:
         if self.pbar.desc:
@@ -222,7 +222,7 @@ class ProgressBar(ProgressBarCallback):
     def _on_step(self) -> bool:
         passed, self._shown = self.num_timesteps - self._shown, self.num_timesteps
         # All copies take a step together, the last of them beyond the total.
-        self.pbar.update(min(passed, self._total - self.pbar.n))
+        self.pbar.update(min(passed, self.pbar.total - self.pbar.n))
         return True
 
     def _show(self, stage: str) -> None:

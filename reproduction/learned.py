@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines.headroom import HeadRoom
+from baselines.headroom import PLACING, HeadRoom
 from baselines.regimes import FULL_KNOWLEDGE, Regime
 from mec_bench import Result, Settings, evaluate_again, read_result, write_result
 from mec_bench.cli import complain, count
@@ -274,7 +274,10 @@ def collected(folder: Path) -> dict[str, Any]:
 def with_kept(raw: Mapping[str, Any], figures: Path) -> dict[str, Any]:
     """Return raw figures with the runs that only a file of before has: they lie elsewhere."""
     kept = read(figures) if figures.exists() else {"runs": [], "sizes": []}
-    return {part: merged(raw[part], kept[part]) for part in ("runs", "sizes")}
+    # A model that was trained anew is not the one that was measured with other sizes.
+    anew = {_run_of(record) for record in raw["runs"]}
+    sizes = [one for one in kept["sizes"] if _run_of(one | {"devices": 0}) not in anew]
+    return {"runs": merged(raw["runs"], kept["runs"]), "sizes": merged(raw["sizes"], sizes)}
 
 
 def merged(new: Iterable[Record], old: Iterable[Record]) -> list[Record]:
@@ -284,7 +287,8 @@ def merged(new: Iterable[Record], old: Iterable[Record]) -> list[Record]:
 
 
 def _run_of(record: Record) -> tuple[Any, ...]:
-    return (*(record[name] for name in ("scenario", "label", "seed")), record.get("devices", 0))
+    names = ("scenario", "label", "timesteps", "seed")
+    return (*(record[name] for name in names), record.get("devices", 0))
 
 
 def _read(files: Iterable[Path]) -> Iterator[Result]:
@@ -399,12 +403,21 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "worlds": worlds,
         "gains": {world["name"]: world["gain"] for world in worlds if world["gain"]},
         "sizes": _sizes(raw["sizes"]),
+        "cabs": _on_cabs(),
         "missing": len(runs()) - len(raw["runs"]),
-        "cautions": [caution for preset in PRESETS for caution in _cautions(preset, raw["runs"])],
+        "cautions": [caution for preset in PRESETS for caution in cautions(preset, raw["runs"])],
     }
 
 
-def _cautions(preset: str, records: Iterable[Record]) -> Iterator[str]:
+def _on_cabs() -> dict[str, Any]:
+    """Return the best learner and the best rule on recorded movement."""
+    from reproduction import cabs  # which makes its rows by this module
+
+    shown = cabs.content(pages.RESULTS / "cabs.json")
+    return {who: shown[who] for who in ("learner", "rule")}
+
+
+def cautions(preset: str, records: Iterable[Record]) -> Iterator[str]:
     """Yield what to know before rows of a preset's table are compared."""
     here = [record for record in records if record["scenario"] == preset]
     commits = len({record["commit"] for record in here})
@@ -433,7 +446,7 @@ def _in_short(one: Regime | HeadRoom, found: Runs) -> list[str]:
         scores = {name: result.mean for name, result in one.nrr.items() if name != "optimum"}
         simple = _best({name: scores[name] for name in scores if name not in FULL_KNOWLEDGE})
     else:
-        scores = {name: result.mean for name, result in one.ratio.items()}
+        scores = {name: room.mean for name, room in one.ratio.items() if name not in PLACING}
         simple = one.best_simple
     rules = [f"{name}, {short(scores[name])}" for name in (simple, _best(scores))]
     return [one.name, *rules, *_learner_cells(one.name, found)]

@@ -110,13 +110,17 @@ def table(raw: Mapping[str, Any]) -> str:
         if (label, scenario) in runs
     ]
     head = ["scenario", "settings", "seeds", "slots", "before", "NRR", "seconds"]
-    return f"{pages.head(head)}\n{pages.rows(cells)}\n"
+    said = [f"- {one}\n" for name in SCENARIOS for one in learned.cautions(name, raw["runs"])]
+    return f"{pages.head(head)}\n{pages.rows(cells)}\n\n{''.join(said)}"
 
 
 def _cells(records: Sequence[Mapping[str, Any]]) -> list[str]:
     reached = learned.mean_score(records)
     shown = plus_minus(reached.value, reached.half)
-    slots = records[0]["timesteps"]
+    slots, *others = {one["timesteps"] for one in records}
+    if others:
+        label, scenario = records[0]["label"], records[0]["scenario"]
+        raise ValueError(f"{label} on {scenario}: runs of {slots} slots and of {others[0]}.")
     if not slots:
         return ["", "", "", shown, ""]
     before = np.mean([one["untrained"] for one in records])

@@ -414,3 +414,31 @@ def test_every_verb_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["check", "ac", "--scenario", "crowd-30x4", "--set", "batch_size=8"]) == 0
     assert main(["report", runs, "--out", report]) == 0
     assert "hindsight ratio" in (tmp_path / "report" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["dirs:ensemble", "dirs:prices", "ac:links", "ddpg", "maddpg"])
+def test_hosts_are_seen(name: str) -> None:
+    """What a learner decides, or says of its scores, depends on where services are."""
+    one = settings(name)
+    chosen = algorithm(name, one.arguments)
+    env = make_env(one, chosen)
+    model = chosen.build(env, seed=0, device="cpu").learn(48)
+    held = frozen(CROWD)
+    assert isinstance(held, FrozenEpisodes)
+    seen = held.episodes.episodes[0].seen[:1]
+    coder = env.get_attr("coder")[0]
+    rows = [coder.encode(seen.hosted(np.full((1, 30), host))) for host in (1, 3)]
+    states = [_answers(model, row) for row in rows]
+    assert np.abs(states[0] - states[1]).max() > 1e-6
+
+
+def _answers(model: Any, row: Any) -> Any:
+    import torch
+
+    with torch.no_grad():
+        tensor = torch.as_tensor(row)
+        if hasattr(model.policy, "bank"):
+            return model.policy.bank.scores(model.policy.columns(tensor)).numpy()
+        if hasattr(model.policy, "get_distribution"):
+            return model.policy.get_distribution(tensor).distribution.logits.numpy()
+        return model.policy.actor(tensor).numpy()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from mec_bench.results import (
     DecisionTime,
+    Found,
     Result,
     Seconds,
     Slots,
@@ -246,6 +247,15 @@ def test_a_second_result_of_the_same_run_is_a_problem(tmp_path: Path) -> None:
     (problem,) = found.problems
     assert "run-0001" in problem.file
     assert "run-0000" in problem.reason
+
+
+def test_what_was_measured_twice_alike_is_one_result(tmp_path: Path) -> None:
+    one = result()
+    copy = dataclasses.replace(one, seconds=dataclasses.replace(one.seconds, measuring=9.0))
+    write_all(tmp_path, [one, copy])
+    assert read_results([tmp_path]) == Found((one,), ())
+    write_all(tmp_path, [one, dataclasses.replace(one, slots=result(quality=0.8).slots)])
+    assert len(read_results([tmp_path]).problems) == 1
 
 
 def test_other_arguments_are_no_other_seed(tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from mec_bench import RunFolder, algorithm, evaluate_again, read_result, train
 from mec_bench.launching import Task, carry_out
 from mec_bench.measuring import decisions_of, figures, frozen_slots
 from mec_bench.run import Settings
-from mec_bench.training import make_env, seed_env
+from mec_bench.training import make_env, notes_on, seed_env
 from mec_bench.watching import ProgressBar
 from mec_gym import Scenario
+from mec_gym.envs.sb3 import make_sb3_vec_env
 from tests.mec_bench.harness_helpers import (
     SMALL,
     assert_same,
@@ -211,7 +212,17 @@ def test_code_that_ends_the_process_fails_like_any_other(
     monkeypatch.setattr("dirs_agents.DIRS._train_online", lambda *_: sys.exit(0))
     task = Task(quick("dirs"), user_folder / "run")
     assert (carried := carry_out(task)).state == "failed"
-    assert "has ended the process: SystemExit(0)" in carried.reason
+    assert "ends the process: SystemExit(0)" in carried.reason
+    (user_folder / "ends.py").write_text(
+        "import sys\nclass Built:\n    def __init__(self, env): sys.exit(0)\n"
+        "    def learn(self, total_timesteps): pass\n"
+        "    def predict(self, observation): pass\n"
+        "def rule(scenario, slot, rng): sys.exit(0)\n"
+    )
+    with pytest.raises(TypeError, match="the algorithm ends the process"):
+        algorithm("ends:Built")
+    with pytest.raises(RuntimeError, match="the algorithm ends the process"):
+        list(evaluate_again(["ends:rule"], scenario="paper-30x2", layouts=1))
     (user_folder / "script.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(ValueError, match=r"importing script ends the process \(SystemExit\(0\)"):
         algorithm("script:Learner")
@@ -253,7 +264,7 @@ def test_a_budget_that_is_not_used_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "mec_bench"):
-        result = train(quick(name, budget, arguments=arguments), tmp_path)
+        result = train(quick(name, budget, arguments=arguments | {"gamma": 0.0}), tmp_path)
     assert word in caplog.text
     assert bool(word) == bool(caplog.text)
     # And is not forgotten.
@@ -261,6 +272,16 @@ def test_a_budget_that_is_not_used_is_said(
     assert bool(word) == bool(result.notes)
     (again,) = evaluate_again([tmp_path])
     assert again.notes == result.notes
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9])
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_discount_that_does_not_suit_the_world_is_said(gamma: float, moves: bool) -> None:
+    scenario = Scenario(n_devices=4, n_servers=2, migration_s=1.0 * moves)
+    model = algorithm("sb3:A2C", {"gamma": gamma}).build(make_sb3_vec_env(scenario))
+    (note,) = notes_on(model, 0, scenario) or ("",)
+    assert ("is 0:" in note) is (moves and not gamma)
+    assert ("above 0:" in note) is (not moves and bool(gamma))
 
 
 @pytest.mark.parametrize(
@@ -366,7 +387,8 @@ def test_the_progress_bar_ends_at_its_total_for_any_algorithm() -> None:
             callback.on_training_end()
 
     Plain().learn(8, Noted(8))
-    assert counted == [8]  # its total, also where the last step goes beyond it
+    # Of 12 in all it began at 4; the total, also where the last step goes beyond it.
+    assert counted == [12]
 
 
 def test_a_run_that_began_is_never_forgotten(tmp_path: Path) -> None:
