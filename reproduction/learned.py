@@ -546,7 +546,12 @@ def _sizes(records: Sequence[Record]) -> list[dict[str, Any]]:
     tables = []
     for preset, sizes in SIZES.items():
         here = [one for one in records if one["scenario"] == preset]
-        labels = dict.fromkeys(one["label"] for one in here)
+        kind = PRESETS[preset]
+        labels = [
+            label
+            for label in (*kind.learners, *kind.rules)
+            if any(one["label"] == label for one in here)
+        ]
         rows = []
         for label in labels:
             cells = []
