@@ -132,6 +132,8 @@ def test_an_agent_and_the_vote_refuse_what_is_masked_or_no_number(kind: str) -> 
         agent.scores(NO_NUMBERS[kind](own))
     with pytest.raises((TypeError, ValueError), match=r"numbers|masked"):
         vote(NO_NUMBERS[kind](np.array([[0.9, 0.1], [0.2, 0.7]])))
+    with pytest.raises(TypeError, match="numbers"):
+        vote(torch.tensor([[0.9, 0.1], [0.2, 0.7]], dtype=torch.complex64))
     masked = np.ma.array(np.ones(DEVICES, dtype=bool), mask=np.arange(DEVICES) == 1)
     with pytest.raises(ValueError, match="offered must have a value everywhere"):
         agent.admits(own, masked)

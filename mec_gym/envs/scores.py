@@ -55,6 +55,8 @@ def vote(scores: Any, can_execute_locally: Any = True) -> Any:
     array = scores if hasattr(scores, "detach") else np.asarray(scores)
     if isinstance(array, np.ndarray) and array.dtype.kind != "f":
         array = real_array("scores", array.astype(int) if array.dtype.kind == "b" else array)
+    elif not isinstance(array, np.ndarray) and array.is_complex():
+        real_array("scores", as_numpy(array))  # which refuses them
     xp = namespace_of(array)
     if array.ndim < 2:
         raise ValueError(f"scores must have shape (..., M, N); got shape {tuple(array.shape)}.")
