@@ -546,12 +546,8 @@ def _sizes(records: Sequence[Record]) -> list[dict[str, Any]]:
     tables = []
     for preset, sizes in SIZES.items():
         here = [one for one in records if one["scenario"] == preset]
-        kind = PRESETS[preset]
-        labels = [
-            label
-            for label in (*kind.learners, *kind.rules)
-            if any(one["label"] == label for one in here)
-        ]
+        found = {one["label"] for one in here}
+        labels = [label for label in NAMED if label in found]
         rows = []
         for label in labels:
             cells = []

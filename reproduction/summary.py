@@ -39,7 +39,6 @@ TABLES: tuple[tuple[str, Names, Names], ...] = (
             "stays": "move it if that pays in H slots (a rule)",
             "measured-speed": "H by measured speed (a rule)",
             "forecast": "a planner that knows how devices move",
-            "mappo:team": "MAPPO, learns from the cost alone",
             "mappo": "MAPPO, exact credit for each device",
             "dirs:hindsight": "DIRS that looks ahead",
         },
