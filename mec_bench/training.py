@@ -257,7 +257,7 @@ SHORT_SIGHTED = (
     "--set gamma=0.9 may help."
 )
 FAR_SIGHTED = (
-    "its discount is above 0: slots are independent here, so later rewards only add noise. "
+    "its discount is above 0: no decision lasts here, so later rewards only add noise. "
     "--set gamma=0 may help."
 )
 
@@ -292,8 +292,10 @@ def _known_before(model: Any, budget: int, scenario: Scenario) -> tuple[str, ...
     `remark`.
     """
     discount = getattr(model, "gamma", None)
-    sight = SHORT_SIGHTED * (scenario.migrates and discount == 0)
-    sight += FAR_SIGHTED * (not scenario.migrates and bool(discount))
+    if scenario.migrates:
+        sight = SHORT_SIGHTED if discount == 0 else ""
+    else:
+        sight = FAR_SIGHTED if discount else ""
     said = (_too_little(model, budget), sight, getattr(model, "remark", ""))
     return tuple(note for note in said if note)
 

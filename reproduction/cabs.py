@@ -27,7 +27,7 @@ from mec_gym import Scenario, Traces
 from mec_gym.evaluation import Estimate
 from mec_gym.files import read_object, require_folder
 from reproduction import pages
-from reproduction.learned import cpu, grouped, mean_score, record_of, scores_of, short
+from reproduction.learned import cpu, grouped, mean_score, record_of, scores_of, short, speeds_for
 from reproduction.regimes import ROOMS, raw_figures, read
 
 CABS = dataclasses.replace(ROOMS, writer="reproduction/cabs.py")
@@ -40,8 +40,7 @@ DATES, TRACES, SITES = map(
 )
 
 LEARNERS = {"mappo": 24_000, "dirs:hindsight": 2000}
-"""With slots of training, as in crowds: on the days of training, with a seed of 1000, 48,000 and
-500 reached as much."""
+"""With slots of training, as in crowds."""
 
 SEEDS = 5
 
@@ -163,7 +162,9 @@ def scenarios(data: Path) -> tuple[Scenario, Scenario, dict[str, Any]]:
         earlier, later, days = split_by_day(data, Path(folder))
         sites, share = busy_sites(earlier, data / SITES, Path(folder))
         training = cabs(earlier, sites, name="cabs, earlier days")
-        others = as_fast(cabs(later, sites, name="cabs"), training)
+        others = cabs(later, sites, name="cabs")
+        speeds = speeds_for(others.n_devices, training)
+        others = others.replace(server_frequency_hz=speeds, name="cabs")
     sides = [_facts(*side) for side in zip((training, others), days, strict=True)]
     return training, others, {"near": share, "servers": others.n_servers, "sides": sides}
 
@@ -210,13 +211,6 @@ def cabs(traces: Path, sites: Path, **fields: Any) -> Scenario:
         largest_gap_s=MINUTE,  # the data have a row for each minute in which a cab was seen
         **(given | fields),
     )
-
-
-def as_fast(scenario: Scenario, other: Scenario) -> Scenario:
-    """Return a scenario with servers as fast for each device as those of another."""
-    share = scenario.n_devices / other.n_devices
-    speeds = tuple((share * other.server_frequencies_hz).tolist())
-    return scenario.replace(server_frequency_hz=speeds, name=scenario.name)
 
 
 def busy_sites(traces: Path, sites: Path, folder: Path) -> tuple[Path, float]:

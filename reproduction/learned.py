@@ -212,12 +212,17 @@ def _trained(wanted: Sequence[Settings], folder: Path, jobs: int) -> int:
 
 def resized(scenario: Scenario, n_devices: int) -> Scenario:
     """Return a scenario with another number of devices, and servers as fast for each of them."""
-    share = n_devices / scenario.n_devices
     return scenario.replace(
         n_devices=n_devices,
-        server_frequency_hz=tuple((share * scenario.server_frequencies_hz).tolist()),
+        server_frequency_hz=speeds_for(n_devices, scenario),
         name=f"{scenario.name}, {n_devices} devices",
     )
+
+
+def speeds_for(n_devices: int, scenario: Scenario) -> tuple[float, ...]:
+    """Return speeds of servers that leave as much for each device as those of a scenario [Hz]."""
+    share = n_devices / scenario.n_devices
+    return tuple((share * scenario.server_frequencies_hz).tolist())
 
 
 def resizings(presets: Iterable[str], folder: Path) -> list[tuple[str, Settings, int, Path]]:
