@@ -30,7 +30,7 @@ from mec_bench.statistics import Interval, crossed_mean
 from mec_bench.tables import MINUS, digits, plus_minus
 from mec_gym import Scenario
 from mec_gym.files import read_figures, require_folder
-from reproduction import pages, regimes
+from reproduction import pages, regimes, tune
 from reproduction.jobs import carry_out
 
 FORMAT, VERSION = "mec-gym/learned", 1
@@ -409,6 +409,7 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "gains": {world["name"]: world["gain"] for world in worlds if world["gain"]},
         "sizes": _sizes(raw["sizes"]),
         "cabs": _on_cabs(),
+        "studies": tune.studies(),
         "missing": len(runs()) - len(raw["runs"]),
         "cautions": [caution for preset in PRESETS for caution in cautions(preset, raw["runs"])],
     }

@@ -2,8 +2,9 @@
 
 search     particle swarm and differential evolution: baselines/settings/particle_swarm.json, ...
 markdown   the part of their price that price-posting agents ask for: docs/dirs-markdown.md
+learners   all learners, with the same budget: reproduction/results/studies, docs/learning-pays.md
 
-Learners are tuned by ``mec-gym tune``. What is measured is kept in --runs and not repeated.
+What is measured is kept, in --runs or in studies, and not repeated.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ import mec_gym
 from baselines.encodings import ENCODINGS
 from baselines.search import STARTS, SearchSettings, search
 from dirs_agents import DIRS, options
+from mec_bench import tune
 from mec_bench.cli import complain, count
+from mec_bench.registry import title
 from mec_gym import Scenario
 from mec_gym.evaluation import SlotSet, decide_with, nrr, slot_set
-from mec_gym.files import require_folder, write_whole
+from mec_gym.files import read_object, require_folder, write_whole
 from reproduction import pages
 from reproduction.variants import PRESETS
 
@@ -45,10 +48,11 @@ def main() -> int:
     torch.set_num_threads(1)
     with complain(status=2):
         require_folder(given.out)
-        require_folder(given.runs, "--runs")
+        if "runs" in given:
+            require_folder(given.runs, "--runs")
     with complain():
-        tune: Callable[[argparse.Namespace], int] = given.tune
-        return tune(given)
+        work: Callable[[argparse.Namespace], int] = given.work
+        return work(given)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,15 +60,20 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     each = parser.add_subparsers(required=True, metavar="WHAT")
-    for name, tune, out in (
+    for name, work, out in (
         ("search", _searches, SETTINGS),
         ("markdown", _markdown, pages.DOCS),
+        ("learners", _learners, STUDIES),
     ):
         one = each.add_parser(name)
-        one.set_defaults(tune=tune)
-        one.add_argument("--runs", type=Path, default=Path("runs/tuning"), help="for trials")
+        one.set_defaults(work=work)
         one.add_argument("--out", type=Path, default=out, help="folder to write to")
-        if tune is _searches:
+        if work is _learners:
+            one.add_argument("--only", nargs="+", choices=STUDIED, default=[*STUDIED])
+            one.add_argument("--trials", type=count, default=TRIALS, help="of each learner")
+            continue
+        one.add_argument("--runs", type=Path, default=Path("runs/tuning"), help="for trials")
+        if work is _searches:
             one.add_argument("--slots", type=count, default=4, help="per scenario and finalist")
             one.add_argument("--evaluations", type=count, default=EVALUATIONS, help="per slot")
             one.add_argument("--many", type=count, default=MANY, help="the larger budget reported")
@@ -232,6 +241,57 @@ def _marked_down(preset: str, layouts: int) -> Record:
             found[stage].append(float(nrr(slots, decide_with(model)).mean()))
         model.learn(0)
     return found
+
+
+# -- learners: the same budget for each ------------------------------------------------------------
+
+STUDIES = pages.RESULTS / "studies"
+TRIALS = 8
+STUDIED: Mapping[str, tuple[int, tuple[str, ...]]] = {
+    "unequal-200x10": (
+        1_000,
+        (
+            *("mappo", "mappo:team", "droo", "droo:links", "ac", "ac:links", "ddpg", "ddpg:links"),
+            *("maddpg", "maddpg:links", "dirs", "dirs:by-device", "dirs:ensemble", "dirs:prices"),
+        ),
+    ),
+    "crowd-30x4": (2_000, ("mappo", "mappo:team", "dirs:hindsight")),
+}
+"""Slots of each run and learners, by the scenario that tells them apart."""
+
+
+def _learners(given: argparse.Namespace) -> int:
+    for scenario in given.only:
+        slots, names = STUDIED[scenario]
+        for name in names:
+            print(f"{name} on {scenario}", flush=True)
+            say = partial(print, flush=True)
+            tune(name, scenario, timesteps=slots, trials=given.trials, out=given.out, say=say)
+    return 0
+
+
+def studies(folder: Path = STUDIES) -> list[list[str]]:
+    """Return a row for every study on record: the learner as it is, its best trial, the rest."""
+    rows = []
+    for scenario, (_, names) in STUDIED.items():
+        for name in names:
+            file = folder / f"{name.replace(':', '-')}-{scenario}.json"
+            if file.exists():
+                rows.append([scenario, title(name), *_study_cells(read_object(file)["trials"])])
+    return rows
+
+
+def _study_cells(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    complete = [one for one in trials if one["value"] is not None]
+    as_it_is, best = complete[0], max(complete, key=lambda one: one["value"])
+    changes = ", ".join(f"{key} {value}" for key, value in best["arguments"].items())
+    figures = [_seeds(one) for one in (as_it_is, best)]
+    return [*figures, changes or "nothing", f"{len(trials) - len(complete)} of {len(trials)}"]
+
+
+def _seeds(trial: Mapping[str, Any]) -> str:
+    each = ", ".join(f"{run['score']:.3f}" for run in trial["runs"])
+    return f"{trial['value']:.4f} ({each})"
 
 
 if __name__ == "__main__":

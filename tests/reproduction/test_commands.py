@@ -19,7 +19,7 @@ pytest.importorskip("stable_baselines3")
 import mec_gym
 from baselines.headroom import HeadRoom
 from mec_gym.evaluation import Estimate
-from reproduction import pages, regimes, summary, variants
+from reproduction import pages, regimes, summary, tune, variants
 from reproduction.games import BEGIN as BEGIN_GAMES
 
 Command = Callable[..., tuple[int, str, str]]
@@ -62,7 +62,7 @@ def sentence(status: int, printed: str, errors: str) -> str:
     "words",
     [
         *("variants", "learned", "stock", "regimes --layouts 1 --slots 1"),
-        *("tune search", "tune markdown"),
+        *("tune search", "tune markdown", "tune learners"),
     ],
 )
 def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(
@@ -70,7 +70,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(
 ) -> None:
     taken = tmp_path / "taken"
     taken.write_text("mine")
-    runs = words.startswith(("variants", "learned", "tune"))
+    runs = words.startswith(("variants", "learned", "tune")) and words != "tune learners"
     for option in ("--out", "--runs") if runs else ("--out",):
         places = {"--out": tmp_path / "out"} | {option: taken}
         given = [str(one) for pair in places.items() for one in pair]
@@ -264,6 +264,30 @@ def test_variants_keep_their_runs_and_write_their_page(command: Command, tmp_pat
 
 
 # -- tuning ----------------------------------------------------------------------------------------
+
+
+def test_a_study_is_a_row_of_the_learner_as_it_is_and_the_best_that_was_tried(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    monkeypatch.setattr(tune, "STUDIED", {"paper-30x2": (16, ("ac",))})
+    assert command("tune learners", "--trials", "2", "--out", tmp_path)[0] == 0
+    record = json.loads((tmp_path / "ac-paper-30x2.json").read_text())
+    first, best = record["trials"][0]["value"], max(one["value"] for one in record["trials"])
+    ((scenario, learner, as_it_is, reached, changes, given_up),) = tune.studies(tmp_path)
+    assert (scenario, learner, given_up) == ("paper-30x2", "AC", "0 of 2")
+    assert as_it_is.startswith(f"{first:.4f} (")
+    assert reached.startswith(f"{best:.4f} (")
+    assert (changes == "nothing") == (best == first)
+
+
+def test_every_learner_was_tuned_with_the_same_budget() -> None:
+    records = [json.loads(file.read_text()) for file in tune.STUDIES.glob("*.json")]
+    planned = {(name, world) for world, (_, names) in tune.STUDIED.items() for name in names}
+    assert {(one["algorithm"], *one["holds_for"]) for one in records} == planned
+    for one in records:
+        slots = {world: tune.STUDIED[world][0] for world in one["holds_for"]}
+        assert one["budget"] == {"trials": tune.TRIALS, "seeds": 3, "slots": slots}
 
 
 @pytest.mark.slow
