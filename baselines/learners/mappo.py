@@ -95,6 +95,11 @@ class MAPPO(ResumableAlgorithm):
     tensorboard_log, stats_window_size, verbose, seed, device
         As Stable-Baselines3's.
 
+    Notes
+    -----
+    In worlds that move, hand the state of ``predict`` back with the next slot, or it forgets the
+    past.
+
     Examples
     --------
     >>> import gymnasium as gym

@@ -11,7 +11,7 @@ var Scorer = {
   partialTerm: 2,
   score: ([page, title, anchor, description, score, file, kind]) => {
     const first = ["guide", "environment", "glossary", "model", "training", "statistics"];
-    const guides = [...first, "tour", "install", "bring-your-own", "index"];
+    const guides = [...first, "dynamics", "bring-your-own", "tour", "install", "index"];
     if (guides.includes(page)) return score + 200 - guides.indexOf(page);
     if (page.startsWith("algorithms/")) return score + 150;
     if (kind === "object" && score >= 11 && !page.endsWith("-more")) return score + 100;
