@@ -133,8 +133,9 @@ class Completed:
     ) -> tuple[NDArray[Any], Any]:
         """Return actions and a state; the class sees a batch, and answers actions, or both."""
         single = observation.shape == self.observation_space.shape
+        given = {"state": state, "episode_start": episode_start, "deterministic": deterministic}
         taken = inspect.signature(self.own.predict).parameters
-        options = {"deterministic": deterministic} if "deterministic" in taken else {}
+        options = {name: value for name, value in given.items() if name in taken}
         found = self.own.predict(observation[None] if single else observation, **options)
         actions, state = found if isinstance(found, tuple) else (found, state)
         return (np.asarray(actions)[0] if single else np.asarray(actions)), state

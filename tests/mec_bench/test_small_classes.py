@@ -11,8 +11,9 @@ import pytest
 
 from mec_bench import RunFolder, Settings, algorithm, check_algorithm, evaluate_again, train
 from mec_bench.training import make_env
+from mec_gym.evaluation import Predictions
 from mec_gym.files import read_zip
-from tests.mec_bench.harness_helpers import quick
+from tests.mec_bench.harness_helpers import SMALL, quick
 
 
 class Tries:
@@ -76,11 +77,20 @@ class SaysMore(Tries):
         return super().predict(observations), None
 
 
+class Remembers(Tries):
+    """Counts the slots of each episode, and decides by the count."""
+
+    def predict(self, observations: Any, state: Any = None, episode_start: Any = None) -> Any:
+        begun = np.zeros(len(observations), dtype=int) if state is None else state
+        passed = np.where(episode_start, 0, begun)
+        return np.repeat(passed[:, None] % 2, len(self.best), axis=1), passed + 1
+
+
 def of(cls: type[Any], **options: Any) -> Settings:
     return quick(cls, label="", **options)  # type: ignore[arg-type]
 
 
-SMALL_ONES = [Tries, OnAndOn, KeepsFiles, SaysMore]
+SMALL_ONES = [Tries, OnAndOn, KeepsFiles, SaysMore, Remembers]
 
 
 @pytest.mark.parametrize("cls", SMALL_ONES)
@@ -98,6 +108,15 @@ def test_a_run_of_it_has_a_curve_and_a_model(cls: type[Any], tmp_path: Path) -> 
     (again,) = evaluate_again([tmp_path])
     assert again.slots == result.slots
     assert result.notes == ((SaysMore.remark,) if cls is SaysMore else ())
+
+
+def test_a_policy_that_remembers_gets_back_what_it_returned() -> None:
+    env = make_env(of(Remembers), algorithm(Remembers))
+    predictions = Predictions(algorithm(Remembers).build(env))
+    for _ in range(2):
+        predictions.begin()
+        shown = [predictions(SMALL, env.reset()) for _ in range(4)]
+        assert [set(decisions.ravel()) for decisions in shown] == [{0}, {1}, {0}, {1}]
 
 
 @pytest.mark.parametrize("remark", ["one line\nand another", "a\u00a0b", " ", 5])
