@@ -29,8 +29,11 @@ from mec_gym.validation import dict_of, require_integer
 
 Self = TypeVar("Self", bound="DROO")
 
-LINKS: dict[str, Any] = {"policy": "LinkPolicy", "batch_size": 8}
-"""Arguments for :class:`~baselines.learners.LinkProposals`: many links a slot, few slots a step."""
+LINKS: dict[str, Any] = {"policy": "LinkPolicy", "batch_size": 8, "noise": 1.0}
+"""Arguments for :class:`~baselines.learners.LinkProposals`.
+
+Many links a slot, few slots a step; and a network of few weights may begin with a wrong order.
+"""
 
 _LEAST_INTEGERS = dict.fromkeys(("buffer_size", "batch_size", "train_interval"), 1)
 
@@ -65,6 +68,10 @@ class DROO(ResumableAlgorithm):
     delta : int, optional, [slot]
         Δ: every Δ slots K becomes one more than the largest place, counted from 1, that a decision
         of the last Δ slots had among its candidates. None keeps K.
+    noise : float
+        Standard deviation of noise on all scores, by which training makes K more candidates, as
+        LyDROO [2]_ does: an order of devices that is wrong from the beginning then does not
+        confirm itself. 0, as published first, makes none.
     buffer_size, batch_size : int, [slot]
         Of the replay memory and of a minibatch, which is drawn with replacement.
     train_interval : int, [slot]
@@ -82,8 +89,12 @@ class DROO(ResumableAlgorithm):
 
     References
     ----------
-    L. Huang, S. Bi, Y.-J. A. Zhang, "Deep reinforcement learning for online computation offloading
-    in wireless powered mobile-edge computing networks", IEEE Trans. Mobile Comput. 19(11), 2020.
+    .. [1] L. Huang, S. Bi, Y.-J. A. Zhang, "Deep reinforcement learning for online computation
+       offloading in wireless powered mobile-edge computing networks", IEEE Trans. Mobile Comput.
+       19(11), 2020.
+    .. [2] S. Bi, L. Huang, H. Wang, Y.-J. A. Zhang, "Lyapunov-guided deep reinforcement learning
+       for stable online computation offloading in mobile-edge computing networks", IEEE Trans.
+       Wireless Commun. 20(11), 2021.
 
     Examples
     --------
@@ -111,6 +122,7 @@ class DROO(ResumableAlgorithm):
         *,
         n_candidates: int | None = None,
         delta: int | None = 32,
+        noise: float = 0.0,
         buffer_size: int = 1024,
         batch_size: int = 128,
         train_interval: int = 10,
@@ -135,10 +147,10 @@ class DROO(ResumableAlgorithm):
             support_multi_env=True,
             seed=seed,
         )
-        self.n_candidates, self.delta = n_candidates, delta
+        self.n_candidates, self.delta, self.noise = n_candidates, delta, noise
         self.buffer_size, self.batch_size = buffer_size, batch_size
         self.train_interval = train_interval
-        require_hyperparameters(self, _LEAST_INTEGERS, {})
+        require_hyperparameters(self, _LEAST_INTEGERS, {"noise": "[0, inf)"})
         for name in ("n_candidates", "delta"):
             if getattr(self, name) is not None:
                 require_integer(name, getattr(self, name), 1)
@@ -247,8 +259,10 @@ class DROO(ResumableAlgorithm):
 
     def _decide(self, observations: NDArray[np.float32]) -> Decisions:
         self.policy.set_training_mode(False)
+        size = (self.n_envs, self.scenario.n_devices, self.scenario.n_servers + 1)
+        noise = self.noise * self.rng.standard_normal(size) if self.noise else None
         try:
-            decisions = self.policy.decide(observations)
+            decisions = self.policy.decide(observations, noise)
         except FloatingPointError as error:
             raise FloatingPointError(
                 f"{error} That is after gradient step {self._n_updates}, at slot "
@@ -257,15 +271,19 @@ class DROO(ResumableAlgorithm):
             ) from error
         best = decisions.objective.min(axis=-1)
         self._averages.add("droo/gain", (1.0 - best / decisions.objective[:, 0]).mean())
-        self._averages.add("droo/place", 1.0 + decisions.place.mean())
-        self._averages.add("droo/candidates", decisions.objective.shape[-1])
+        self._averages.add("droo/place", 1.0 + self._placed(decisions).mean())
+        self._averages.add("droo/candidates", int(self.policy.candidates))
         return decisions
+
+    def _placed(self, decisions: Decisions) -> NDArray[np.int64]:
+        """Return places, (B,), among the candidates with noise or among those without."""
+        return decisions.place % int(self.policy.candidates)
 
     def _adapt(self, decisions: Decisions) -> None:
         """Let K follow the places that were chosen, every Δ slots."""
         if self.delta is None:
             return
-        self._places.extend(decisions.place.tolist())
+        self._places.extend(self._placed(decisions).tolist())
         if self._due(self.delta):
             # A place counts from 0 here, from 1 in the paper.
             wanted = max(self._places) + 2

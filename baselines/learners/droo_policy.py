@@ -98,27 +98,29 @@ class DROOPolicy(AnyArray, BasePolicy):
         forbidden = nn.functional.pad(self._forbidden[:, None], (0, scores.shape[-1] - 1))
         return scores.masked_fill(forbidden.to(scores.device), -torch.inf)
 
-    def decide(self, observations: NDArray[Any]) -> Decisions:
+    def decide(self, observations: NDArray[Any], noise: NDArray[Any] | None = None) -> Decisions:
         """Return the cheapest of K candidates in each of a batch of slots.
 
+        With `noise`, (B, N, M + 1), K more follow, of the scores and the noise.
         ``FloatingPointError`` for scores that are no numbers.
         """
-        count = int(self.candidates)
-        part = max(1, _ENTRIES // (count * self.n_devices))
-        parts = [
-            self._decide(observations[first : first + part], count)
-            for first in range(0, max(1, len(observations)), part)
-        ]
+        part = max(1, _ENTRIES // (int(self.candidates) * self.n_devices))
+        parts = []
+        for first in range(0, max(1, len(observations)), part):
+            rows = slice(first, first + part)
+            parts.append(self._decide(observations[rows], None if noise is None else noise[rows]))
         names = ("assignment", "place", "objective")
         return Decisions(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
-    def _decide(self, observations: NDArray[Any], count: int) -> Decisions:
+    def _decide(self, observations: NDArray[Any], noise: NDArray[Any] | None) -> Decisions:
         slots = self.slots(observations)
         with torch.no_grad():
             scores = self.scores(slots).cpu().numpy().astype(np.float64)
         if np.isnan(scores).any():
             raise FloatingPointError("the network's scores are no longer numbers.")
-        found = order_preserving(scores, count)
+        proposed = [scores] if noise is None else [scores, scores + noise]
+        count = int(self.candidates)
+        found = np.concatenate([order_preserving(one, count) for one in proposed], axis=1)
         objective = load_problems(self.scenario, slots).objective(found)
         place = objective.argmin(axis=-1)
         return Decisions(found[np.arange(len(found)), place], place, objective)

@@ -17,6 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
 from baselines import DROO
+from baselines.learners.droo import LINKS
 from baselines.learners.quantisation import order_preserving
 from mec_gym import ENV_ID, GaussMarkov, Scenario, Uniform, evaluate, slot_from_observation
 from mec_gym.envs.sb3 import make_sb3_vec_env
@@ -77,6 +78,32 @@ def test_more_candidates_never_cost_more(policy: str) -> None:
         costs.append(evaluate(TASKS, slots, model.predict(observations)[0]).objective)
     assert (np.diff(costs, axis=0) <= 0.0).all()
     assert (costs[0] > costs[-1]).any()
+
+
+def test_noise_adds_candidates_and_takes_none_away() -> None:
+    env = batch(TASKS, 20)
+    model, observations = make_model("LinkPolicy", env, n_candidates=5), env.reset()
+    noise = np.random.default_rng(0).standard_normal((20, TASKS.n_devices, TASKS.n_servers + 1))
+    alone, both = model.policy.decide(observations), model.policy.decide(observations, noise)
+    np.testing.assert_array_equal(both.objective[:, :5], alone.objective)
+    assert both.objective.shape == (20, 10)
+    slots = slot_from_observation(TASKS, observations)
+    paid = evaluate(TASKS, slots, both.assignment).objective
+    np.testing.assert_allclose(paid, both.objective.min(axis=1), rtol=1e-12)
+    assert (paid < alone.objective.min(axis=1)).any()
+
+
+@pytest.mark.slow
+def test_noise_mends_an_order_that_confirms_itself() -> None:
+    # These first weights rank links the wrong way round: all that is cheaper is to stay.
+    scenario = Scenario.preset("bandlimited-200x10")
+    slots = slot_set(scenario, own_layout=True, n_layouts=5, seed=77)
+    reached = {}
+    for noise in (0.0, 1.0):
+        env = make_sb3_vec_env(scenario, n_envs=16, seed=3)
+        model = DROO(env=env, seed=3, device="cpu", **LINKS | {"noise": noise}).learn(1_000)
+        reached[noise] = nrr(slots, decide_with(model)).mean()
+    assert reached[1.0] > 0.98 > 0.9 > reached[0.0]
 
 
 def test_a_large_batch_is_decided_like_its_slots(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,14 +194,17 @@ class Places(BaseCallback):
 
     def _on_step(self) -> bool:
         decisions = self.locals["decisions"]
-        self.places += decisions.place.tolist()
-        self.counts.append(decisions.objective.shape[1])
+        count = decisions.objective.shape[1] // (2 if self.model.noise else 1)
+        self.places += (decisions.place % count).tolist()
+        self.counts.append(count)
         return True
 
 
-def test_the_number_of_candidates_follows_the_places_as_in_the_paper() -> None:
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_the_number_of_candidates_follows_the_places_as_in_the_paper(noise: float) -> None:
     seen = Places()
-    make_model(env=batch(TASKS, 1), n_candidates=6, delta=4, learning_rate=0.1).learn(200, seen)
+    settings = {"n_candidates": 6, "delta": 4, "learning_rate": 0.1, "noise": noise}
+    make_model(env=batch(TASKS, 1), **settings).learn(200, seen)
     expected = [6] * 4
     for end in range(4, 200, 4):
         largest = max(1 + place for place in seen.places[end - 4 : end])
@@ -220,7 +250,7 @@ def test_weights_that_are_no_numbers_stop_training() -> None:
 def test_training_goes_on_as_if_it_had_never_stopped(
     policy: str, scenario: Scenario, tmp_path: Path
 ) -> None:
-    settings = {"delta": 8, "buffer_size": 20, "n_candidates": 12}
+    settings = {"delta": 8, "buffer_size": 20, "n_candidates": 12, "noise": 0.5}
     whole = make_model(policy, batch(scenario, seed=1), **settings).learn(33)
     whole.save(tmp_path / "model")
     again = DROO.load(
@@ -319,6 +349,7 @@ def test_what_moves_is_said() -> None:
         ({"n_candidates": 0}, "n_candidates must be an integer >= 1; got 0"),
         ({"delta": 0.5}, "delta must be an integer >= 1; got 0.5"),
         ({"train_interval": 0}, "train_interval must be an integer >= 1; got 0"),
+        ({"noise": -1.0}, "noise must be a number in .0, inf.; got -1.0"),
         ({"batch_size": None}, "batch_size must be an integer >= 1; got None"),
         ({"buffer_size": True}, "buffer_size must be an integer >= 1; got True"),
         ({"learning_rate": -1.0}, "learning_rate must be a number in .0, inf.; got -1.0"),
