@@ -35,8 +35,8 @@ PASSING: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1, "ent
 LASTING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24, "ent_coef": 0.2}
 """What None means where decisions are gone with their slot, and where they last."""
 
-_COMPARED = 16
-"""Slots that a rollout has at least where rewards are compared with each other."""
+_COMPARED, _PER_STEP = 16, 8
+"""Slots that a rollout has at least where rewards are compared, and for each gradient step on it."""
 
 _LEAST_INTEGERS = {"batch_size": 1}
 _NUMBERS = {
@@ -75,10 +75,11 @@ class MAPPO(ResumableAlgorithm):
         With 0 no critic is needed: an advantage is the reward beside what the device's, or the
         team's, is on average.
     n_steps : int, optional, [slot]
-        Slots of each copy of the env between gradient steps; 1, or 12 where services migrate, and
-        with team credit at least 16 over all copies.
+        Slots of each copy of the env between gradient steps; 1, or 12 where services migrate. With
+        team credit so many that all copies have 16 slots, and `batch_size` decisions, at least.
     gradient_steps : int, optional
-        Steps on each such rollout; 1, or 24 where services migrate.
+        Steps on each such rollout; 1, or 24 where services migrate; one for each 8 slots of all
+        copies where team credit takes longer rollouts.
     batch_size : int
         Decisions of single devices per gradient step.
     gae_lambda : float
@@ -182,7 +183,13 @@ class MAPPO(ResumableAlgorithm):
             given = getattr(self, name)
             setattr(self, f"_{name}", value if given is None else given)
         if self.credit == "team" and self.n_steps is None:
-            self._n_steps = max(self._n_steps, math.ceil(_COMPARED / self.n_envs))
+            # One reward for all says little of each: a step needs many slots, and many decisions.
+            enough = max(_COMPARED, math.ceil(self.batch_size / self.scenario.n_devices))
+            slots = math.ceil(enough / self.n_envs)
+            if slots > self._n_steps:
+                self._n_steps = slots
+                if self.gradient_steps is None:
+                    self._gradient_steps = math.ceil(slots * self.n_envs / _PER_STEP)
 
     # -- envs and files -------------------------------------------------------------------------
 

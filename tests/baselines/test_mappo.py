@@ -298,6 +298,18 @@ def test_single_envs_and_the_native_batch_train_alike() -> None:
     np.testing.assert_array_equal(slots[0].hosts, slots[1].hosts)
 
 
+@pytest.mark.parametrize("copies", [1, 3, 40])
+def test_with_team_credit_a_rollout_has_slots_and_decisions_enough(copies: int) -> None:
+    env = env_of(STILL, copies)
+    model = MAPPO(env=env, credit="team", batch_size=100, seed=0)
+    slots = model._n_steps * copies
+    assert slots >= 16
+    assert slots * STILL.n_devices >= 100
+    assert model._gradient_steps == (1 if model._n_steps == 1 else -(-slots // 8))
+    mine = MAPPO(env=env, credit="team", n_steps=2, gradient_steps=3, seed=0)
+    assert (mine._n_steps, mine._gradient_steps) == (2, 3)
+
+
 def test_team_credit_learns_from_one_copy_of_the_env() -> None:
     """Without an entropy bonus only rewards that are compared move the actor."""
     env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
