@@ -119,7 +119,7 @@ class Forecast:
         there = np.repeat(slot.cycles > NO_TASK, slots, axis=0)  # who is absent stays so
         tasks = [np.where(there, _mean_task(scenario, name), NO_TASK) for name in _TASKS]
         path = Slot.trusted(gains.swapaxes(0, 1).reshape(-1, n, m), *tasks)
-        hosts = np.zeros((batch, n), dtype=np.int64) if slot.hosts is None else slot.hosts
+        hosts = slot.known_hosts
         problem = Coupled(scenario, path, batch, hosts)
         prices = problem.first_prices()
         for step in range(STEPS):

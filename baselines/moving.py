@@ -12,13 +12,13 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from baselines.tolls import Floats, moving, tolls
+from baselines.tolls import Floats, tolls
 from mec_gym import Scenario, Slot, counterfactuals
 from mec_gym.evaluation import Decide, episode_costs
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.episode import Episode, episodes
 from mec_gym.model.layout import Layout
-from mec_gym.optimum import load_problems_apart, with_toll
+from mec_gym.optimum import load_problems_apart, moving, with_toll
 from mec_gym.validation import require_number
 
 Assignment = NDArray[np.int64]
@@ -186,7 +186,7 @@ class SkiRental:
         """Return decisions and the sums after them, both (B, N)."""
         kappa = scenario.migration_cost
         sums = np.zeros(slot.gains.shape[:-1]) if memory is None else np.nan_to_num(memory)
-        moves = moving(scenario, slot)
+        moves = moving(slot)
         unripe = moves & (sums < kappa)[..., None]
         # Who cannot execute locally does not wait for a first placement.
         unripe[unripe[..., 1:].all(axis=-1) & ~scenario.can_execute_locally] = False
@@ -244,7 +244,7 @@ class Smoothed:
         smooth = now + self.memory * (past - now)
         toll = tolls(scenario, slot, self.horizon, np.inf)
         # A move that costs nothing needs no caution.
-        careful = moving(scenario, slot) & (scenario.migration_cost > 0.0)[:, None]
+        careful = moving(slot) & (scenario.migration_cost > 0.0)[:, None]
         toll[..., 1:] += np.where(careful[..., 1:], np.maximum(smooth - now, 0.0), 0.0)
         return with_toll(scenario, slot, toll), smooth
 

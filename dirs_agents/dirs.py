@@ -16,7 +16,7 @@ from torch import Tensor
 from dirs_agents.algorithm import OffloadingAlgorithm
 from dirs_agents.columns import tensor_of
 from dirs_agents.foresight import continuation_tolls
-from dirs_agents.hyperparameters import check_hyperparameters, online_search, require_policy
+from dirs_agents.hyperparameters import check_hyperparameters, online_search
 from dirs_agents.labels import DEMONSTRATION_SEARCH, refine
 from dirs_agents.levy_search import LevySearch
 from dirs_agents.losses import decision_loss, total_loss
@@ -24,7 +24,7 @@ from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, Vot
 from dirs_agents.pretraining import Pretraining
 from dirs_agents.replay import Batch, PrioritisedReplay
 from mec_gym import Slot, slot_from_observation
-from mec_gym.validation import dict_of, require_bool
+from mec_gym.validation import dict_of, require_bool, require_policy
 
 SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
 
@@ -170,7 +170,7 @@ class DIRS(OffloadingAlgorithm):
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        require_policy(policy, self.policy_aliases)
+        require_policy(policy, self.policy_aliases, VotingPolicy)
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]
@@ -205,7 +205,6 @@ class DIRS(OffloadingAlgorithm):
         self.allocation, self.epsilon = allocation, epsilon
         self.crossover, self.selection = crossover, selection
         self.signed, self.flight_scale = require_bool("signed", signed), flight_scale
-        self.stats_window_size = stats_window_size
         check_hyperparameters(self)
         self.pretrained = False
         self._memory: Tensor | None = None

@@ -27,9 +27,9 @@ from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_gains
 from mec_gym.hindsight import hindsight, hosts_before
 from mec_gym.model.arrays import sum_by_server
-from mec_gym.model.cost import NO_TASK, hosts_after, migrates
+from mec_gym.model.cost import NO_TASK, hosts_after
 from mec_gym.model.episode import Episode, episodes
-from mec_gym.optimum import load_problems_apart, with_toll
+from mec_gym.optimum import load_problems_apart, moving, with_toll
 
 SLOTS = 100
 """Slots of an episode to learn from."""
@@ -109,13 +109,10 @@ def continuation_tolls(scenario: Scenario, slot: Slot, worth: Floats) -> Floats:
 
     `worth` is D (..., N, M) [1]. Local execution leaves a service at its host.
     """
-    hosts = np.zeros(slot.gains.shape[:-1], dtype=np.int64) if slot.hosts is None else slot.hosts
-    kappa = scenario.migration_cost
-    choices = np.arange(scenario.n_servers + 1)
-    moves = migrates(choices, hosts[..., None], slot.cycles[..., None])
+    kappa = scenario.migration_cost[:, None]
     after = np.concatenate([np.zeros_like(worth[..., :1]), worth], axis=-1)
-    after[..., :1] = np.take_along_axis(after, hosts[..., None], axis=-1)
-    return np.asarray(np.maximum(kappa[:, None] * (1.0 + moves) - after, 0.0))
+    after[..., :1] = np.take_along_axis(after, slot.known_hosts[..., None], axis=-1)
+    return np.asarray(np.maximum(kappa * (1.0 + moving(slot)) - after, 0.0))
 
 
 def decided(scenario: Scenario, slot: Slot, worth: Floats) -> NDArray[np.int64]:

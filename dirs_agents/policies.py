@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from gymnasium.spaces import Space
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
 
 from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
@@ -18,7 +17,7 @@ from dirs_agents.columns import ColumnCoder, tensor_of
 from dirs_agents.continuation import FORECASTS, Continuation
 from dirs_agents.prices import PriceBank
 from mec_gym import Scenario, vote
-from mec_gym.model.arrays import in_shape, plain_array
+from mec_gym.envs.sb3_model import AnyArray
 from mec_gym.validation import (
     require_bool,
     require_choice,
@@ -31,7 +30,7 @@ _PART = 128
 """Observations that are decided at once, of a larger batch."""
 
 
-class VotingPolicy(BasePolicy):
+class VotingPolicy(AnyArray):
     """What all policies of DIRS share: a score per server and device, then the paper's vote.
 
     Spaces, `scenario` and `observation` are the env's; `lr_schedule` is not used: the algorithm
@@ -59,7 +58,7 @@ class VotingPolicy(BasePolicy):
     ) -> None:
         del lr_schedule
         super().__init__(observation_space, action_space)
-        self.scenario = scenario
+        self.scenario, self.n_devices = scenario, scenario.n_devices
         self.coder = ColumnCoder(scenario, observation)
         self._may_stay = scenario.can_execute_locally
 
@@ -164,13 +163,6 @@ class VotingPolicy(BasePolicy):
             return None
         new = torch.as_tensor(np.atleast_1d(np.asarray(starts, dtype=bool)), device=memory.device)
         return torch.where(new[:, None, None, None], torch.nan, memory)
-
-    def obs_to_tensor(self, observation: Any) -> tuple[Any, bool]:
-        """Return an observation, or a batch, as a tensor, and whether it is a batch."""
-        if isinstance(observation, dict):
-            return super().obs_to_tensor(observation)  # which says what is wrong with it
-        shape, rows = self.coder.coder.shape, self.scenario.n_devices
-        return super().obs_to_tensor(in_shape(plain_array(observation), shape, rows))
 
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         """Return the joint decision for one observation."""

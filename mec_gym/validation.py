@@ -138,6 +138,41 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def require_hyperparameters(
+    model: Any, integers: Mapping[str, int], numbers: Mapping[str, str]
+) -> None:
+    """Raise for a number that no training could use: below its least, or out of its interval.
+
+    NumPy's numbers become Python's, which files hold.
+    """
+    for name in ("learning_rate", *integers, *numbers):
+        setattr(model, name, plain(getattr(model, name)))
+    model.seed = plain_seed(model.seed)
+    if not callable(model.learning_rate):
+        require_number("learning_rate", model.learning_rate, "[0, inf)")
+    require_integer("stats_window_size", model._stats_window_size, 1)
+    model._stats_window_size = int(model._stats_window_size)
+    for name, least in integers.items():
+        require_integer(name, getattr(model, name), least)
+    for name, interval in numbers.items():
+        require_number(name, getattr(model, name), interval)
+
+
+def require_policy(
+    policy: Any, aliases: Mapping[str, Any], *kinds: type[Any], why: str = ""
+) -> None:
+    """Raise unless a policy is one that a learner can train: of one of some kinds."""
+    if isinstance(policy, str):
+        require_choice("policy", policy, aliases)
+    elif not (isinstance(policy, type) and issubclass(policy, kinds)):
+        names = ", ".join(f'"{name}"' for name in aliases)
+        listed = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(
+            f"policy must be {names} or a subclass of {listed}{why}; got {policy!r}. An env goes "
+            "second."
+        )
+
+
 # -- names ----------------------------------------------------------------------------------------
 
 

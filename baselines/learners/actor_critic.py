@@ -19,14 +19,13 @@ from baselines.learners.learner import (
     MECLog,
     attributes,
     loading,
+    require_arguments,
     require_env,
     require_fitting,
-    require_hyperparameters,
-    require_policy,
 )
 from baselines.learners.link_policy import LinkPolicy, fading, world_of_links
 from mec_gym.envs.sb3 import shown_as, vectorised, world_of
-from mec_gym.validation import dict_of
+from mec_gym.validation import dict_of, require_policy
 
 Self = TypeVar("Self", bound="ActorCritic")
 
@@ -149,7 +148,7 @@ class ActorCritic(MECLog, A2C):
         require_policy(policy, cls.policy_aliases, OffloadingActorCriticPolicy, why=why)
 
     def _setup_model(self) -> None:
-        require_hyperparameters(self, _LEAST_INTEGERS, _NUMBERS)
+        require_arguments(self, _LEAST_INTEGERS, _NUMBERS)
         self.n_steps = math.ceil(self.batch_size / self.n_envs)
         if self.env is not None:
             scenario, _ = world_of(self.env, plain=False)

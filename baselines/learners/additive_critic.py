@@ -69,8 +69,7 @@ class CostView:
         """Return what is seen of a batch of slots (B, ...)."""
         links = [units_of_gains(slot.gains)]
         if self.scenario.migrates:
-            hosts = np.zeros(slot.gains.shape[:2]) if slot.hosts is None else slot.hosts
-            links.append(hosts[..., None] != np.arange(1, slot.gains.shape[-1] + 1))
+            links.append(slot.known_hosts[..., None] != np.arange(1, slot.n_servers + 1))
         present = np.broadcast_to(slot.cycles > NO_TASK, slot.gains.shape[:2])
         tasks = [_beside(getattr(slot, name), typical) for name, typical in self._typical.items()]
         shown = [np.broadcast_to(one, present.shape) for one in (*tasks, *self._standing.T)]

@@ -20,7 +20,8 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from baselines.learners.learner import AnyArray, require_networks
+from baselines.learners.learner import require_networks
+from mec_gym.envs.sb3_model import AnyArray
 
 Self = TypeVar("Self", bound="BatchedMultiCategorical")
 

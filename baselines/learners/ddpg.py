@@ -20,16 +20,14 @@ from baselines.learners.learner import (
     OFF_POLICY_NETWORKS,
     MECLog,
     mean_and_spread,
-    naming,
     require_env,
     require_memory,
     require_networks,
     require_off_policy,
-    require_policy,
 )
 from baselines.learners.link_policy import STRAYS, LinkScorePolicy, StrayNoise, world_of_links
 from baselines.learners.voting import VotePolicy, VotingAlgorithm, saturated
-from mec_gym.validation import dict_of
+from mec_gym.validation import dict_of, require_policy
 
 LINKS: dict[str, Any] = {
     "policy": "LinkPolicy",
@@ -140,11 +138,10 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         require_off_policy(self, _NUMBERS, n_steps=1)
         kind = self.replay_buffer_class
         if kind is not None and not (isinstance(kind, type) and issubclass(kind, ReplayBuffer)):
-            with naming("replay_buffer_class"):
-                raise TypeError(
-                    "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, "
-                    f"or None; got {kind!r}."
-                )
+            raise TypeError(
+                "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or "
+                f"None; got {kind!r}."
+            )
         if "net_arch" in self.policy_kwargs:
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
             self.policy_kwargs["net_arch"] = widths

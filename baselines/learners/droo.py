@@ -21,11 +21,15 @@ from baselines.learners.droo_policy import (
     WholePolicy,
     all_candidates,
 )
-from baselines.learners.learner import require_hyperparameters, require_policy
 from mec_gym import Scenario
 from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.packing import Format
-from mec_gym.validation import dict_of, require_integer
+from mec_gym.validation import (
+    dict_of,
+    require_hyperparameters,
+    require_integer,
+    require_policy,
+)
 
 Self = TypeVar("Self", bound="DROO")
 
@@ -143,7 +147,6 @@ class DROO(ResumableAlgorithm):
             if getattr(self, name) is not None:
                 require_integer(name, getattr(self, name), 1)
                 setattr(self, name, int(getattr(self, name)))
-        self.stats_window_size = self._stats_window_size
         self._set_up(env, _init_setup_model)
 
     # -- construction ---------------------------------------------------------------------------

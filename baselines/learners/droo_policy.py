@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
 
-from baselines.learners.learner import AnyArray
 from baselines.learners.links import LinkNetwork, LinkView
 from baselines.learners.quantisation import order_preserving
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder
+from mec_gym.envs.sb3_model import AnyArray
 from mec_gym.optimum import load_problems
 from mec_gym.validation import require_integer, require_widths
 

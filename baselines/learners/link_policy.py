@@ -25,10 +25,10 @@ from torch.optim import Optimizer
 
 from baselines.learners.additive_critic import AdditiveCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
-from baselines.learners.learner import AnyArray, naming
 from baselines.learners.links import LinkNetwork, LinkView
 from mec_gym import Scenario, Slot, slot_from_observation, vote
 from mec_gym.envs.sb3 import world_of
+from mec_gym.envs.sb3_model import AnyArray
 from mec_gym.validation import require_bool, require_integer, require_number
 
 OFFLOADED = 1 / 16
@@ -128,7 +128,7 @@ class ColumnActor(LinkActor):
         further = [of_each(self.lots.T), of_each(self._speeds[:, None])]
         hosts = None
         if self._migrates:
-            hosts = of_all(0 if slot.hosts is None else slot.hosts)
+            hosts = of_all(slot.known_hosts)
             here = hosts == of_each(np.arange(1, servers + 1)[:, None])
             further.append((hosts > 0) & ~here)
             hosts = here.astype(np.int64)
@@ -489,11 +489,10 @@ def world_of_links(env: VecEnv, gamma: float, *, assignments: bool = True) -> di
 
     They read slots out of observations and look no slot ahead.
     """
-    with naming("gamma"):
-        if gamma != 0.0:
-            raise ValueError(
-                f"LinkPolicy needs gamma=0, which its critic's sum is one slot's cost by; got "
-                f"gamma={gamma!r}. MAPPO looks ahead with a network over links, too."
-            )
+    if gamma != 0.0:
+        raise ValueError(
+            "gamma must be 0 for LinkPolicy, whose critic's sum is the cost of one slot; got "
+            f"gamma={gamma!r}. MAPPO looks ahead with a network over links, too."
+        )
     scenario, kind = world_of(env, assignments=assignments)
     return {"scenario": scenario, "kind": kind}

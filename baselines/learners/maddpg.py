@@ -22,11 +22,9 @@ from torch import Tensor, nn
 from baselines.learners.learner import (
     MECLog,
     mean_and_spread,
-    naming,
     require_env,
     require_memory,
     require_off_policy,
-    require_policy,
 )
 from baselines.learners.link_policy import STRAYS, LinkScorePolicy, StrayNoise, world_of_links
 from baselines.learners.maddpg_networks import (
@@ -39,7 +37,7 @@ from baselines.learners.maddpg_networks import (
 from baselines.learners.voting import VotingAlgorithm, saturated, scored
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.sb3 import vectorised
-from mec_gym.validation import dict_of, plain, require_choice
+from mec_gym.validation import dict_of, plain, require_choice, require_policy
 
 Self = TypeVar("Self", bound="MADDPG")
 
@@ -234,8 +232,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     def _setup_model(self) -> None:
         require_off_policy(self, _NUMBERS)
         for name, known in (("critics", CRITICS), ("others", OTHERS)):
-            with naming(name):
-                require_choice(name, getattr(self, name), known)
+            require_choice(name, getattr(self, name), known)
         self._remember_world()
         if issubclass(self.policy_class, LinkScorePolicy):
             self._set_links_up()
@@ -257,12 +254,11 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
 
     def _set_links_up(self) -> None:
         for name, needed in (("critics", "shared"), ("others", "policy")):
-            with naming(name):
-                if getattr(self, name) != needed:
-                    raise ValueError(
-                        f"LinkPolicy needs {name}={needed!r}: its critic takes all servers' "
-                        f"scores as one vote; got {name}={getattr(self, name)!r}."
-                    )
+            if getattr(self, name) != needed:
+                raise ValueError(
+                    f"{name} must be {needed!r} for LinkPolicy, whose critic takes all servers' "
+                    f"scores as one vote; got {getattr(self, name)!r}."
+                )
         if self.env is not None:
             world = world_of_links(self.env, self.gamma, assignments=False)
             self.policy_kwargs = {**self.policy_kwargs, **world, "columns": True}
@@ -270,8 +266,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     def _set_views_up(self) -> None:
         if self.views is None:
             self.views = server_views(self.scenario, self.env, self.observation_space)
-        with naming("views"):
-            self.views = require_views(self.views, self.observation_space, self.action_space)
+        self.views = require_views(self.views, self.observation_space, self.action_space)
         agents = {"views": self.views, "critic": self.critics}
         self.policy_kwargs = {**self.policy_kwargs, **agents}
 
@@ -492,7 +487,7 @@ def require_views(views: Any, observations: Any, actions: Any) -> list[list[int]
     size = int(np.prod(actions.shape))
     if size % len(lists):
         raise ValueError(
-            f"the {size} actions of the env must be shared out equally; views has {len(lists)} "
+            f"views must share out the {size} actions of the env equally; got {len(lists)} "
             f"agents. Give views for a number of agents that divides {size}."
         )
     return lists

@@ -14,7 +14,6 @@ from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import explained_variance, update_learning_rate
 from torch import nn
 
-from baselines.learners.learner import require_hyperparameters, require_policy
 from baselines.learners.link_actor import LinkActorPolicy
 from mec_gym import Scenario, Slot, Uniform, counterfactuals
 from mec_gym.envs.sb3 import slots_of
@@ -24,6 +23,8 @@ from mec_gym.packing import Format
 from mec_gym.validation import (
     dict_of,
     require_choice,
+    require_hyperparameters,
+    require_policy,
 )
 
 Self = TypeVar("Self", bound="MAPPO")
@@ -153,7 +154,6 @@ class MAPPO(ResumableAlgorithm):
         self.n_steps, self.gradient_steps, self.batch_size = n_steps, gradient_steps, batch_size
         self.gae_lambda, self.clip_range = gae_lambda, clip_range
         self.ent_coef, self.max_grad_norm = ent_coef, max_grad_norm
-        self.stats_window_size = stats_window_size
         self._require_arguments()
         self._set_up(env, _init_setup_model)
 
@@ -290,7 +290,7 @@ class MAPPO(ResumableAlgorithm):
         memory[starts] = 0.0
         links, self._memory = self.policy.view(slot, memory)
         legal, present = self.policy.legal(slot), slot.cycles > NO_TASK
-        return {"links": links, "legal": legal, "present": present, "hosts": _hosts(slot)}
+        return {"links": links, "legal": legal, "present": present, "hosts": slot.known_hosts}
 
     def _step(self) -> tuple[Any, Any, list[dict[str, Any]]]:
         """Decide in one slot of every copy and keep what happens."""
@@ -497,7 +497,7 @@ def shaping(scenario: Scenario, slot: Slot, gamma: float) -> Floats:
     Φ(now). No policy becomes better or worse by that (Ng et al., 1999), but the first placement no
     longer looks like a pure loss until the critic knows better: by then all devices stay local.
     """
-    placed = (np.zeros_like(slot.data_bits, dtype=int) if slot.hosts is None else slot.hosts) > 0
+    placed = slot.known_hosts > 0
     then = np.repeat(placed[..., None], scenario.n_servers + 1, axis=-1)
     then[..., 1:] |= (slot.cycles > NO_TASK)[..., None]
     moving = _move(scenario)[:, None]
@@ -536,13 +536,6 @@ def generalised(
         running = delta + gamma * lam * goes_on[t][:, None] * running
         advantages[t] = running
     return advantages
-
-
-def _hosts(slot: Slot) -> NDArray[np.int64]:
-    """Return each device's host, (B, N), 0 where services have none."""
-    if slot.hosts is None:
-        return np.zeros_like(slot.cycles, dtype=np.int64)
-    return np.asarray(slot.hosts, dtype=np.int64)
 
 
 def _at(table: Any, choices: NDArray[np.int64]) -> Any:

@@ -26,9 +26,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import Tensor, nn
 
-from baselines.learners.learner import AnyArray, attributes, loading, require_fitting
+from baselines.learners.learner import attributes, loading, require_fitting
 from mec_gym import ENV_ID, Scenario, vote
 from mec_gym.envs.sb3 import ScoreVecEnv, shown_as, vectorised
+from mec_gym.envs.sb3_model import AnyArray
 from mec_gym.validation import plain, require_number
 
 Self = TypeVar("Self", bound="VotingAlgorithm")

@@ -138,8 +138,8 @@ class ObservationCoder:
                     np.minimum(values, _HIGHEST, out=values)
                 coded[..., column] = values
         if self._migrates:
-            hosts = 0 if slot.hosts is None else slot.hosts[..., None]
-            coded[..., self.host_columns] = hosts == np.arange(1, self.n_servers + 1)
+            servers = np.arange(1, self.n_servers + 1)
+            coded[..., self.host_columns] = slot.known_hosts[..., None] == servers
         if self._absences:
             coded[..., -1] = slot.cycles > NO_TASK
         return coded if self.kind != "flat" else coded.reshape(gains.shape[:-2] + self.shape)

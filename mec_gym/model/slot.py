@@ -96,6 +96,14 @@ class Slot:
         return Slot.trusted(self.gains, self.data_bits, self.cycles, hosts)
 
     @property
+    def known_hosts(self) -> Array:
+        """`hosts`, or 0, nowhere yet, of every device where there are none."""
+        if self.hosts is not None:
+            return self.hosts
+        xp = namespace_of(self.cycles)
+        return xp.zeros_like(self.cycles, dtype=xp.int64)
+
+    @property
     def n_devices(self) -> int:
         """N."""
         return int(self.gains.shape[-2])
@@ -150,8 +158,7 @@ def _as_hosts(value: Any, gains: Array) -> Array:
     require_unmasked("hosts", value)
     device = {} if xp is np else {"device": gains.device}
     array = xp.asarray(value, **device)
-    whole = array.dtype.kind in "iu" if xp is np else xp.isdtype(array.dtype, "integral")
-    if not whole:
+    if not xp.isdtype(array.dtype, "integral"):
         raise TypeError(
             f"hosts must hold integers (0 = none yet, j = server j); got dtype {array.dtype}."
         )
