@@ -18,7 +18,7 @@ from scipy.special import spence
 from baselines.moving import Assignment
 from baselines.tolls import Floats, tolls
 from mec_gym import Scenario, Slot
-from mec_gym.fields import Uniform
+from mec_gym.fields import TASKS
 from mec_gym.hindsight import Coupled
 from mec_gym.model.channel import path_gain
 from mec_gym.model.cost import NO_TASK
@@ -117,7 +117,7 @@ class Forecast:
             return toll
         slots, (batch, n, m) = len(gains), slot.gains.shape
         there = np.repeat(slot.cycles > NO_TASK, slots, axis=0)  # who is absent stays so
-        tasks = [np.where(there, _mean_task(scenario, name), NO_TASK) for name in _TASKS]
+        tasks = [np.where(there, scenario.mean_task(name), NO_TASK) for name in TASKS]
         path = Slot.trusted(gains.swapaxes(0, 1).reshape(-1, n, m), *tasks)
         hosts = slot.known_hosts
         problem = Coupled(scenario, path, batch, hosts)
@@ -128,16 +128,6 @@ class Forecast:
         # Local execution leaves a service at its host.
         home = np.take_along_axis(later, hosts[..., None], axis=-1)
         return np.asarray(toll + np.concatenate([home, later[..., 1:]], axis=-1))
-
-
-_TASKS = ("data_bits", "cycles")
-
-
-def _mean_task(scenario: Scenario, name: str) -> Floats:
-    law = getattr(scenario, name)
-    if isinstance(law, Uniform):
-        return np.full(scenario.n_devices, (law.low + law.high) / 2)
-    return np.asarray(scenario.per_device(name))
 
 
 def _variances(scenario: Scenario) -> tuple[float, float]:

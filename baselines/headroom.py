@@ -188,27 +188,25 @@ def measure_headroom(
         ratio=ratio,
         tuned=tuned,
         cost=estimate(sample.lower_bound[:, None] / share),
-        plan=estimate(hindsight_ratio(sample, planned(sample))[:, None]),
+        plan=estimate(hindsight_ratio(sample, Planned(sample))[:, None]),
         gap=sample.gap,
         n_episodes=n_episodes,
         n_slots=n_slots,
     )
 
 
-def planned(sample: EpisodeSet) -> Decide:
-    """Return the plan of hindsight as a policy for the episodes that it was made for."""
-    return _Planned(sample.plan)
+class Planned:
+    """The plan of hindsight as a policy for the episodes that it was made for."""
 
-
-class _Planned:
-    def __init__(self, plan: NDArray[np.int64]) -> None:
-        self._plan = plan
-        self.begin()
+    def __init__(self, sample: EpisodeSet) -> None:
+        self._plan = sample.plan
 
     def begin(self) -> None:
+        """Go back to the first slot."""
         self._slots = iter(self._plan.swapaxes(0, 1))
 
     def __call__(self, *_: Any) -> NDArray[np.int64]:
+        """Return the plan of the next slot."""
         return next(self._slots)
 
 

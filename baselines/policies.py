@@ -23,6 +23,7 @@ from mec_gym.validation import (
     plain,
     real_array,
     require_bool,
+    require_choice,
     require_integer,
     require_number,
 )
@@ -127,8 +128,7 @@ class RemoteOffloading(SlotPolicy):
         by: str = "distance",
         **kwargs: Any,
     ) -> None:
-        if by not in ("distance", "gain"):
-            raise ValueError(f"by must be 'distance' or 'gain'; got {by!r}.")
+        require_choice("by", by, ("distance", "gain"))
         self.admission_limit, self.by = require_bool("admission_limit", admission_limit), by
         super().__init__(env, **kwargs)
 

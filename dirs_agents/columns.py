@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_gains
+from mec_gym.fields import TASKS
 from mec_gym.model.arrays import plain_array
 from mec_gym.model.cost import NO_TASK
 
@@ -47,14 +48,7 @@ class ColumnCoder:
     def alone(self, index: int) -> ColumnCoder:
         """Return the coder for server `index` alone, which knows nothing of the others."""
         speed = float(self.scenario.server_frequencies_hz[index])
-        # Positions play no part: gains are given.
-        system = self.scenario.replace(
-            n_servers=1,
-            server_frequency_hz=speed,
-            server_positions="kmeans",
-            device_positions="uniform",
-        )
-        return ColumnCoder(system, self.coder.kind)
+        return ColumnCoder(self.scenario.of_one_server(speed), self.coder.kind)
 
     def columns(self, observations: Tensor) -> Tensor:
         """Return what every server sees, shape (B, M, R, N)."""
@@ -118,7 +112,7 @@ class ColumnCoder:
         shape = columns[..., 0, :].shape
         rows = iter(range(1, self.n_rows))
         found: dict[str, Any] = {}
-        for name in ("data_bits", "cycles"):
+        for name in TASKS:
             if name in self._scales:
                 middle, half = self._scales[name]
                 found[name] = middle + half * columns[..., next(rows), :]

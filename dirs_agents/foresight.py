@@ -25,6 +25,7 @@ from torch.nn import functional
 from dirs_agents.continuation import AHEAD, WINDOW
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_gains
+from mec_gym.fields import TASKS
 from mec_gym.hindsight import hindsight, hosts_before
 from mec_gym.model.arrays import sum_by_server
 from mec_gym.model.cost import NO_TASK, hosts_after
@@ -115,11 +116,6 @@ def continuation_tolls(scenario: Scenario, slot: Slot, worth: Floats) -> Floats:
     return np.asarray(np.maximum(kappa * (1.0 + moving(slot)) - after, 0.0))
 
 
-def decided(scenario: Scenario, slot: Slot, worth: Floats) -> NDArray[np.int64]:
-    """Return the exact best decision of slots where services are worth D (..., N, M) [1]."""
-    return with_toll(scenario, slot, continuation_tolls(scenario, slot, worth))
-
-
 # -- lessons ------------------------------------------------------------------------------------
 
 
@@ -136,17 +132,10 @@ def own_lesson(
 ) -> Lesson:
     """Return worth by what the decisions with the present worth cost on the paths, [C-2]."""
     memory = memories(paths)
-    values = own_values(scenario, paths, *_decision_basis(scenario, network, memory))
-    return _lesson(scenario, paths, memory, values, rng)
-
-
-def _decision_basis(
-    scenario: Scenario, network: Any, memory: NDArray[np.float32]
-) -> tuple[Floats, Floats | None]:
-    """Return worth D and, where they are forecast, the present gains, both (T, E, N, M)."""
     worth, present = (part.swapaxes(-1, -2) for part in estimated(network, memory))
+    worth *= scenario.migration_cost[:, None]
     gains = gains_of_units(present) if network.replaces else None
-    return worth * scenario.migration_cost[:, None], gains
+    return _lesson(scenario, paths, memory, own_values(scenario, paths, worth, gains), rng)
 
 
 def own_values(
@@ -162,7 +151,7 @@ def own_values(
                 np.stack([one.seen_gains[time] for one in paths])
                 if present is None
                 else present[time],
-                *(np.stack([getattr(one, name)[time] for one in paths]) for name in _TASKS),
+                *(np.stack([getattr(one, name)[time] for one in paths]) for name in TASKS),
             ),
             np.stack([one.gains[time] for one in paths]),
         )
@@ -171,7 +160,8 @@ def own_values(
     hosts = np.zeros((len(paths), scenario.n_devices), dtype=np.int64)
     kinds = []
     for (seen, gains), after in zip(whole, worth, strict=True):
-        choice = decided(scenario, seen.hosted(hosts), after)
+        now = seen.hosted(hosts)
+        choice = with_toll(scenario, now, continuation_tolls(scenario, now, after))
         hosts = hosts_after(np, choice, hosts, seen.cycles)
         told = load_problems_apart(scenario, seen)
         real = load_problems_apart(scenario, Slot.trusted(gains, seen.data_bits, seen.cycles))
@@ -183,9 +173,6 @@ def own_values(
     for time in range(len(whole) - 1, -1, -1):
         values[time] = _one_slot(scenario, *kinds[time], worth[time], values[time + 1])
     return values
-
-
-_TASKS = ("data_bits", "cycles")
 
 
 def _one_slot(

@@ -185,8 +185,6 @@ class EnsemblePolicy(VotingPolicy):
     Hidden widths are `net_arch`, each at least 1; the paper's by default (:func:`paper_widths`).
     """
 
-    _bank: ClassVar[type[nn.Module]] = EnsembleBank
-
     def __init__(self, *args: Any, net_arch: Sequence[int] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         devices = self.scenario.n_devices
@@ -198,7 +196,7 @@ class EnsemblePolicy(VotingPolicy):
 
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         # A subclass or another bank decides by its own code.
-        known = type(self) in _BY_NUMPY and type(self.bank) is self._bank
+        known = (type(self), type(self.bank)) in _BY_NUMPY
         if not known or self.device.type != "cpu":
             return super()._decide_one(observation)
         scores = self.bank.answers(self.coder.columns_of_one(observation))
@@ -215,14 +213,12 @@ class CentralPolicy(EnsemblePolicy):
     than all of them together.
     """
 
-    _bank: ClassVar[type[nn.Module]] = CentralBank
-
     def _new_bank(self, n_servers: int, n_rows: int, n_devices: int) -> nn.Module:
         return CentralBank(n_servers, n_rows, n_devices, self.net_arch, self.coder.guests)
 
 
-_BY_NUMPY = (EnsemblePolicy, CentralPolicy)
-"""The policies that NumPy can decide for, in one slot in less time than PyTorch."""
+_BY_NUMPY = ((EnsemblePolicy, EnsembleBank), (CentralPolicy, CentralBank))
+"""Policies and banks that NumPy can decide for, in one slot in less time than PyTorch."""
 
 
 class PricePolicy(VotingPolicy):

@@ -121,10 +121,8 @@ def hindsight(
     >>> best.assignment.shape, bool(best.lower_bound <= best.objective)
     ((10, 30), True)
     """
-    alone = isinstance(episode, Episode)
-    if not alone and not isinstance(episode, Sequence):
-        raise TypeError(f"episode must be an Episode, or several; got {type(episode).__name__}.")
-    episodes: tuple[Episode, ...] = (episode,) if isinstance(episode, Episode) else tuple(episode)
+    alone = not isinstance(episode, Sequence)
+    episodes: Any = (episode,) if alone else episode
     _require_episodes(scenario, episodes)
     size = episodes[0].n_slots * scenario.n_devices * (scenario.n_servers + 1)
     step = max(1, BLOCK // size)

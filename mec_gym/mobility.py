@@ -262,8 +262,9 @@ def _law(name: str, value: Any) -> Law | Traces:
             needed = [field.name for field in fields(law) if field.default is MISSING]
             if lacking := [field for field in needed if field not in arguments]:
                 raise ValueError(f"{name} as {kind!r} lacks {', '.join(lacking)}.")
-            made: Law | Traces = _MADE[law](**arguments)
-            return made
+            made: Any = _traces_of_plain if law is Traces else law
+            found: Law | Traces = made(**arguments)
+            return found
     raise TypeError(f"{name} must be {_KINDS}; got {type(value).__name__} {value!r:.60}.")
 
 
@@ -281,14 +282,6 @@ def _traces_of_plain(positions_m: Any, interval_s: float, n_devices: int | None 
             f"n_devices={n_devices} devices and each sample; {error}."
         ) from None
     return Traces(numbers, interval_s)
-
-
-_MADE: dict[Any, Any] = {
-    GaussMarkov: GaussMarkov,
-    RandomWaypoint: RandomWaypoint,
-    Traces: _traces_of_plain,
-}
-"""What makes each law of its fields in JSON."""
 
 
 def mobility_as_plain(value: Mobility) -> Any:

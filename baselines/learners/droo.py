@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import update_learning_rate
-from torch import Tensor, nn
+from torch import nn
 
 from baselines.learners.droo_policy import (
     Decisions,
@@ -281,17 +281,14 @@ class DROO(ResumableAlgorithm):
         for _ in range(steps):
             observations, assignments = self.memory.sample(self.batch_size, self.rng)
             scores = self.policy.scores(self.policy.slots(observations))
-            loss = _cross_entropy(scores, torch.as_tensor(assignments, device=self.device))
+            wanted = torch.as_tensor(assignments, device=self.device)
+            # The mean over slots and devices of −ln of the probability of what was decided.
+            loss = nn.functional.cross_entropy(scores.flatten(0, 1), wanted.flatten())
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self._n_updates += 1
             self._averages.add("train/loss", loss.item())
-
-
-def _cross_entropy(scores: Tensor, assignments: Tensor) -> Tensor:
-    """Return the mean over slots and devices of −ln of the probability of what was decided."""
-    return nn.functional.cross_entropy(scores.flatten(0, 1), assignments.flatten())
 
 
 class Memory:

@@ -24,7 +24,7 @@ from torch.distributions import Categorical
 from torch.optim import Optimizer
 
 from baselines.learners.additive_critic import AdditiveCritic
-from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
+from baselines.learners.categorical import OffloadingActorCriticPolicy
 from baselines.learners.links import LinkNetwork, LinkView
 from mec_gym import Scenario, Slot, slot_from_observation, vote
 from mec_gym.envs.sb3 import world_of
@@ -103,15 +103,7 @@ class ColumnActor(LinkActor):
         super().meet(scenario)
         lots, speeds = self.lots, scenario.server_frequencies_hz
         self._speeds, self._migrates = np.log(speeds / speeds.mean()), scenario.migrates
-        # Positions play no part: gains are given.
-        super().meet(
-            scenario.replace(
-                n_servers=1,
-                server_frequency_hz=float(speeds.mean()),
-                server_positions="kmeans",
-                device_positions="uniform",
-            )
-        )
+        super().meet(scenario.of_one_server(float(speeds.mean())))
         self.n_features += 1 + scenario.migrates
         self.lots = lots
 
@@ -275,17 +267,11 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         # Adam's denominator, 1e-5, would swallow them.
         super().__init__(*args, **{"optimizer_kwargs": {}} | kwargs)
 
-    def _build(self, lr_schedule: Schedule) -> None:
-        self.action_dist = BatchedMultiCategorical(*self._sizes)
+    def _build_networks(self, lr_schedule: Schedule) -> None:
         # Hands on what it sees: the networks of links read slots.
         self.mlp_extractor = MlpExtractor(self.features_dim, {}, nn.ReLU, self.device)
         self.links = LinkNetworks(**self._links)
         self.value_net = NoValue()  # type: ignore[assignment]
-        self.optimizer = self.optimizer_class(
-            self.parameters(),
-            lr=lr_schedule(1),  # type: ignore[call-arg]
-            **self.optimizer_kwargs,
-        )
 
     def meet(self, scenario: Scenario) -> None:
         """Go on in another scenario."""

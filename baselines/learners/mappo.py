@@ -15,7 +15,7 @@ from stable_baselines3.common.utils import explained_variance, update_learning_r
 from torch import nn
 
 from baselines.learners.link_actor import LinkActorPolicy
-from mec_gym import Scenario, Slot, Uniform, counterfactuals
+from mec_gym import Scenario, Slot, counterfactuals
 from mec_gym.envs.sb3 import slots_of
 from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.model.cost import NO_TASK
@@ -513,12 +513,11 @@ def _move(scenario: Scenario) -> NDArray[np.float64]:
 
 def _units(scenario: Scenario) -> NDArray[np.float64]:
     """Return what local execution of a mean task costs, eqs. (8) to (10), (N,): the same always."""
-    law = scenario.cycles
-    mean = (law.low + law.high) / 2 if isinstance(law, Uniform) else scenario.per_device("cycles")
     weighted = scenario.per_device("weight_latency") + (
         scenario.per_device("weight_energy") * scenario.local_power_w
     )
-    return np.asarray(weighted * mean / scenario.per_device("local_frequency_hz"))
+    cycles = scenario.mean_task("cycles")
+    return np.asarray(weighted * cycles / scenario.per_device("local_frequency_hz"))
 
 
 def generalised(

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from mec_gym.fields import Uniform
+from mec_gym.fields import TASKS, Uniform
 from mec_gym.model.arrays import Array, in_shape, namespace_of
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.slot import Slot
@@ -38,8 +38,6 @@ RESOLUTION = 1.1e-5
 Decibels in single precision have so many digits, far from 0 dB. Their logarithm in double precision
 would take twice the time in a batch, for 4.4e-6.
 """
-
-TASKS = ("data_bits", "cycles")
 
 
 class ObservationCoder:

@@ -114,7 +114,10 @@ class Episode:
                 arrays = {name: np.array(archive[name], dtype=np.float64) for name in _ARRAYS}
         except FileNotFoundError:
             raise
-        except (*_DAMAGED, KeyError, TypeError, AttributeError, ValueError, OSError) as error:
+        except (
+            *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError),
+            *(KeyError, TypeError, AttributeError, ValueError, OSError),
+        ) as error:
             raise ValueError(
                 f"{str(path)!r} must be an episode that Episode.save wrote; {error}."
             ) from None
@@ -137,8 +140,6 @@ class Episode:
         for gains in (self.gains, self.seen_gains, self.path_gains):
             Slot(gains, self.data_bits, self.cycles)
 
-
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 _ARRAYS = {
     "gains": "TNM",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym.fields import Uniform
+from mec_gym.fields import TASKS, Uniform
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.drift import Drift
 from mec_gym.model.layout import Layout, draw_layout, fixed_layout
@@ -47,13 +47,13 @@ class World:
         self._path_gains = self._stack_path_gains() if fixed else np.empty(0)
         self._constant_tasks = {
             name: _read_only(np.tile(scenario.per_device(name), (*self._batch, 1)))
-            for name in ("data_bits", "cycles")
+            for name in TASKS
             if not isinstance(getattr(scenario, name), Uniform)
         }
         # NumPy meets arrays without axes faster than Python's floats.
         self._ranges = {
             name: (np.array(law.low), np.array(law.high), np.array(law.high - law.low))
-            for name in ("data_bits", "cycles")
+            for name in TASKS
             if isinstance(law := getattr(scenario, name), Uniform)
         }
         self.slot: Slot | None = None
