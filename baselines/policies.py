@@ -18,6 +18,7 @@ from baselines.search import SearchSettings, committed_settings, require_budget,
 from baselines.slot_policy import Assignment, SlotPolicy
 from mec_gym import Scenario, Slot
 from mec_gym.model.layout import fixed_layout
+from mec_gym.model.world import LARGEST_FADING
 from mec_gym.validation import (
     dict_of,
     plain,
@@ -27,10 +28,6 @@ from mec_gym.validation import (
     require_integer,
     require_number,
 )
-
-LARGEST_FADING = 100.0
-"""Gains over those without fading stay below this: e^-100 is the probability of one above."""
-
 
 # -- rules ----------------------------------------------------------------------------------------
 

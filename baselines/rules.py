@@ -228,8 +228,6 @@ def optimal(scenario: Scenario, slot: Slot) -> Assignment:
 
 def tuning_slots(scenario: Scenario, n_slots: int, seed: int = 0) -> Slot:
     """Return slots to tune a rule on, batch shape (n_slots,), apart from all others."""
-    if n_slots < 1:
-        raise ValueError(f"n_slots must be >= 1; got {n_slots}.")
     world = World(scenario, n_slots)
     world.reset([np.random.default_rng([_STREAM, seed, index]) for index in range(n_slots)])
     assert world.slot is not None

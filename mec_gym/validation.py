@@ -79,6 +79,17 @@ def require_nonnegative(name: str, value: Any, *, unit: str) -> None:
     refuse_where(bad, name, f"must be 0 or within [1e-30, 1e30] [{unit}]", array)
 
 
+def state_array(name: str, value: Any, like: np.ndarray) -> np.ndarray:
+    """Return a part of a state as an array of its own, or raise ``ValueError`` for another kind."""
+    array = np.array(value)
+    if (array.dtype, array.shape) != (like.dtype, like.shape):
+        raise ValueError(
+            f"state must have {name} of shape {like.shape}, {like.dtype}; got shape {array.shape}, "
+            f"{array.dtype}."
+        )
+    return array
+
+
 # -- arguments ------------------------------------------------------------------------------------
 
 

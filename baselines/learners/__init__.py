@@ -12,16 +12,7 @@ from __future__ import annotations
 
 import sys
 
-from gymnasium.error import DependencyNotInstalled
-
-try:
-    import stable_baselines3  # noqa: F401
-except ModuleNotFoundError as error:
-    raise DependencyNotInstalled(
-        "the learners of baselines need PyTorch and Stable-Baselines3: "
-        'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
-    ) from error
-
+import mec_gym.envs.sb3  # noqa: F401  # first: it says what to install
 from baselines.learners import ddpg, maddpg, voting
 from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy

@@ -12,7 +12,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
-from torch import Tensor, nn
+from torch import nn
 
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
 from baselines.learners.learner import (
@@ -186,25 +186,24 @@ class ActorCritic(MECLog, A2C):
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
         self._n_updates += 1
-        self._record(actor_loss, critic_loss, entropy.mean() / batch.actions.shape[1])
+        buffer = self.rollout_buffer
+        self._log_training(
+            {
+                "explained_variance": explained_variance(
+                    buffer.values.flatten(), buffer.returns.flatten()
+                ),
+                "entropy": (entropy.mean() / batch.actions.shape[1]).item(),
+                "policy_loss": actor_loss.item(),
+                "value_loss": critic_loss.item(),
+            }
+        )
 
     def _improve_links(self, policy: LinkPolicy) -> None:
         """Learn costs from the slots just gathered, then follow them."""
         weight = fading(self.ent_coef, self._current_progress_remaining)
         figures = policy.improve(self.rollout_buffer, weight, self.max_grad_norm)
         self._n_updates += 1
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name, value in figures.items():
-            self.logger.record(f"train/{name}", value)
-
-    def _record(self, actor_loss: Tensor, critic_loss: Tensor, entropy: Tensor) -> None:
-        buffer = self.rollout_buffer
-        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/explained_variance", explained)
-        self.logger.record("train/entropy", entropy.item())
-        self.logger.record("train/policy_loss", actor_loss.item())
-        self.logger.record("train/value_loss", critic_loss.item())
+        self._log_training(figures)
 
     def learn(
         self: Self,

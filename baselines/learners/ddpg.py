@@ -18,7 +18,6 @@ from stable_baselines3.td3.policies import TD3Policy
 
 from baselines.learners.learner import (
     OFF_POLICY_NETWORKS,
-    MECLog,
     mean_and_spread,
     require_env,
     require_memory,
@@ -40,7 +39,7 @@ LINKS: dict[str, Any] = {
 _NUMBERS = {"actor_rate": "[0, inf)", "noise": "[0, inf)", "tau": "(0, 1]", "gamma": "[0, 1]"}
 
 
-class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
+class DDPG(VotingAlgorithm, stable_baselines3.DDPG):
     """Deep deterministic policy gradient over scores, voted into assignments.
 
     The actor maps the observation to M · N scores, the critic values them; the actor follows the
@@ -163,7 +162,6 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
             strays = issubclass(self.policy_class, LinkScorePolicy)
             self.action_noise = (StrayNoise if strays else SharedNoise)(*size, self.noise)
         super()._setup_model()
-        self._remember_world()
 
     def _count_steps(self) -> None:
         """Take as many gradient steps as there are copies now, unless the caller has chosen."""
@@ -176,12 +174,6 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     def _changed(cls, given: dict[str, Any]) -> dict[str, Any]:
         said = {"steps_by_copies": None} if "gradient_steps" in given else {}
         return super()._changed(given) | said
-
-    def _remember_world(self) -> None:
-        super()._remember_world()
-        policy = getattr(self, "policy", None)  # the first time there is none yet
-        if isinstance(policy, VotePolicy | LinkScorePolicy):
-            policy.meet(self.scenario)
 
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
@@ -229,9 +221,6 @@ class SharedNoise(ActionNoise):
         normal = np.random.normal
         noise = sum(share * normal(size=shape) for shape, share in parts)
         return (self.deviation * np.asarray(noise)).astype(np.float32).ravel()
-
-    def __repr__(self) -> str:
-        return f"SharedNoise({self.n_servers}, {self.n_devices}, {self.deviation})"
 
 
 class SlotReplay(ReplayBuffer):

@@ -216,6 +216,12 @@ class MECLog(BaseAlgorithm):
         self._averages = self._averages or Averages()
         self._averages.note(infos)
 
+    def _log_training(self, figures: Mapping[str, Any]) -> None:
+        """Log the gradient steps taken, and what a round of them shows."""
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name, value in figures.items():
+            self.logger.record(f"train/{name}", value)
+
     def dump_logs(self, *args: Any, **kwargs: Any) -> None:
         """Write the figures with all that the algorithm itself logs."""
         for name, value in self._averages.take().items() if self._averages else ():

@@ -338,9 +338,6 @@ class StrayNoise(ActionNoise):
         noise = np.where(np.arange(self.n_servers)[:, None] == servers, 2.0, -2.0)
         return (noise * strays).astype(np.float32).ravel()
 
-    def __repr__(self) -> str:
-        return f"StrayNoise({self.n_servers}, {self.n_devices}, {self.share})"
-
 
 class NoValue(nn.Module):
     """The value of every slot is 0: the additive critic compares choices, not slots."""

@@ -20,7 +20,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor, nn
 
 from baselines.learners.learner import (
-    MECLog,
     mean_and_spread,
     require_env,
     require_memory,
@@ -68,7 +67,7 @@ _NUMBERS = {
 }
 
 
-class MADDPG(MECLog, VotingAlgorithm, TD3):
+class MADDPG(VotingAlgorithm, TD3):
     """Multi-agent deep deterministic policy gradient for agents that share one reward.
 
     Agent j sees server j's own gains (the tasks, where they vary, and its guests, where services
@@ -219,9 +218,6 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     def _remember_world(self) -> None:
         if self.env is None or self.env.has_attr("scenario"):
             super()._remember_world()
-            policy = getattr(self, "policy", None)  # the first time there is none yet
-            if isinstance(policy, LinkScorePolicy):
-                policy.meet(self.scenario)
         else:
             self.scenario, self.votes = None, False  # type: ignore[assignment]
 
@@ -382,11 +378,8 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         return f"{'agent' if self.scenario is None else 'mec'}_{agent + 1}"
 
     def _record(self, figures: list[dict[str, float]]) -> None:
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name in figures[0] if figures else ():
-            self.logger.record(f"train/{name}", float(np.mean([one[name] for one in figures])))
-        self.logger.record("train/noise", self.noise)
-        self.logger.record("train/level_noise", self.level_noise)
+        means = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
+        self._log_training(means | {"noise": self.noise, "level_noise": self.level_noise})
 
     def learn(
         self: Self,
@@ -418,9 +411,6 @@ class AgentNoise(ActionNoise):
         own = self.own * np.random.standard_normal(self.size)  # noqa: NPY002
         shift = self.level * np.random.standard_normal()  # noqa: NPY002
         return (own + shift).astype(np.float32)
-
-    def __repr__(self) -> str:
-        return f"AgentNoise(own={self.own}, level={self.level})"
 
 
 def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> list[list[int]]:

@@ -193,7 +193,7 @@ class MAPPO(ResumableAlgorithm):
 
     def _require_loadable(self, scenario: Scenario, kind: str) -> None:
         del kind
-        mine, theirs = (_seen(one) for one in (self.scenario, scenario))
+        mine, theirs = ((one.dynamic, one.migrates) for one in (self.scenario, scenario))
         if mine != theirs:
             raise ValueError(
                 f"the model's links have been seen with dynamic={mine[0]}, migrates={mine[1]}; "
@@ -247,10 +247,11 @@ class MAPPO(ResumableAlgorithm):
                 "with credit='team' the slots of a rollout are compared: n_steps times the copies "
                 "of the env must be 2 or more; got 1."
             )
+        begins = reset_num_timesteps or self._last_obs is None  # new episodes
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        if reset_num_timesteps:
+        if begins:
             self._begin_rollout(self.policy.view.begin(self.n_envs))
         callback.on_training_start(locals(), globals())
         callback.on_rollout_start()
@@ -363,14 +364,12 @@ class MAPPO(ResumableAlgorithm):
             "returns": returns.reshape(-1),
         }
         for _ in range(self._gradient_steps if present.size else 0):
-            self._descend(flat, self._pick(present))
+            rows = present
+            if len(rows) > self.batch_size:
+                rows = self.rng.choice(rows, self.batch_size, replace=False, shuffle=False)
+            self._descend(flat, rows)
         self.policy.set_training_mode(False)
         self._begin_rollout(self._memory)
-
-    def _pick(self, present: NDArray[np.int64]) -> NDArray[np.int64]:
-        if len(present) <= self.batch_size:
-            return present
-        return self.rng.choice(present, self.batch_size, replace=False, shuffle=False)
 
     def _targets(self, stacked: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Return by what each choice's ratio is multiplied, (T, B, N, M + 1), and the returns.
@@ -384,7 +383,8 @@ class MAPPO(ResumableAlgorithm):
         table = stacked["saved"] if self.credit == "difference" else np.zeros_like(log_p)
         rewards = _at(table, decisions)
         if self.credit == "team":
-            rewards = rewards + _standardised(stacked["reward"])[..., None]
+            shared = stacked["reward"] - stacked["reward"].mean()
+            rewards = rewards + (shared / (stacked["reward"].std() or 1.0))[..., None]
         returns = rewards
         if self._gamma:
             values, nexts = self._around(stacked)
@@ -542,11 +542,6 @@ def _at(table: Any, choices: NDArray[np.int64]) -> Any:
     return np.take_along_axis(table, choices[..., None], -1)[..., 0]
 
 
-def _standardised(rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred: NDArray[np.float64] = rewards - rewards.mean()
-    return centred / (rewards.std() or 1.0)
-
-
 def _drawn(log_p: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw choices, shape (B, N), by the inverse of the distribution."""
     drawn_at = rng.random(log_p.shape[:-1], dtype=np.float32)[..., None]
@@ -554,7 +549,3 @@ def _drawn(log_p: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
     # Rounding may leave the last sum below 1.
     drawn: NDArray[np.int64] = np.minimum(passed.sum(-1), log_p.shape[-1] - 1)
     return drawn
-
-
-def _seen(scenario: Scenario) -> tuple[bool, bool]:
-    return scenario.dynamic, scenario.migrates

@@ -33,7 +33,7 @@ from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
 from mec_gym.rendering import Picture
 from mec_gym.scenario import Scenario
-from mec_gym.validation import plain, refuse_where, require_choice, require_known
+from mec_gym.validation import plain, refuse_where, require_choice, require_known, state_array
 
 Arrays = NDArray[Any]
 
@@ -316,16 +316,8 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             )
         for rng, generator in zip(self.np_random, state["generators"], strict=True):
             require_generator(rng, generator)
-        elapsed, ended = np.array(state["elapsed"]), np.array(state["ended"])
-        for name, array, like in (
-            ("elapsed", elapsed, self._elapsed),
-            ("ended", ended, self._ended),
-        ):
-            if (array.dtype, array.shape) != (like.dtype, like.shape):
-                raise ValueError(
-                    f"state must have {name} of shape {like.shape}, {like.dtype}; "
-                    f"got shape {array.shape}, {array.dtype}."
-                )
+        elapsed = state_array("elapsed", state["elapsed"], self._elapsed)
+        ended = state_array("ended", state["ended"], self._ended)
         refuse_where(elapsed < 0, "elapsed in state", "must be >= 0", elapsed)
         with reading_state():
             self._simulator.set_state(state["world"])

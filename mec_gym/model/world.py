@@ -23,8 +23,8 @@ from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 from mec_gym.validation import LARGEST, SMALLEST, real_array, require_positive
 
-# Unit-mean exponential draws stay below 100 (the probability of more is 4e-44).
-_LARGEST_FADING = 100.0
+LARGEST_FADING = 100.0
+"""Unit-mean exponential draws stay below this: the probability of more is 4e-44."""
 
 
 class World:
@@ -193,7 +193,7 @@ class World:
         return values
 
     def _update_path_gains(self, drift: Drift, copies: Sequence[int]) -> None:
-        gains = np.clip(drift.path_gains(copies), SMALLEST, LARGEST / _LARGEST_FADING)
+        gains = np.clip(drift.path_gains(copies), SMALLEST, LARGEST / LARGEST_FADING)
         if not self._batch:
             self._path_gains = gains[0]
         elif len(copies) == self.n_copies:
@@ -224,7 +224,7 @@ class World:
         """Return the gains without fading, in range: (N, M); of a batch (1, N, M) or (B, N, M)."""
         layouts = self._layouts[:1] if self.scenario.layout == "fixed" else self._layouts
         gains = np.stack([layout.path_gains for layout in layouts])
-        gains = np.clip(gains, SMALLEST, LARGEST / _LARGEST_FADING)
+        gains = np.clip(gains, SMALLEST, LARGEST / LARGEST_FADING)
         return np.asarray(gains if self._batch else gains[0])
 
     def get_state(self) -> dict[str, Any]:

@@ -279,6 +279,17 @@ def test_resumed_training_is_training_that_never_stopped(
     assert_same(again, whole)
 
 
+def test_no_rollout_crosses_from_one_episode_into_a_new_one(tmp_path: Path) -> None:
+    """A model that is loaded into new episodes leaves what it has not learned from yet."""
+    model = model_of(MOVING, n_steps=4).learn(6)
+    assert len(model._rollout) == 2
+    model.save(tmp_path / "model")
+    again = MAPPO.load(tmp_path / "model", env=env_of(MOVING), device="cpu")
+    again.learn(9, reset_num_timesteps=False)
+    assert len(again._rollout) == 3
+    assert [step["starts"].all() for step in again._rollout] == [True, False, False]
+
+
 def test_single_envs_and_the_native_batch_train_alike() -> None:
     def single() -> Any:
         made: Any = gym.make(ENV_ID, scenario=MOVING, max_episode_steps=7)
