@@ -123,12 +123,12 @@ def require_number(name: str, value: Any, interval: str, *, unit: str = "") -> N
         raise ValueError(f"{name} must be a number in {shown}; got {value!r}.")
 
 
-def require_widths(net_arch: Any, name: str = "net_arch") -> tuple[int, ...]:
+def require_widths(net_arch: Any) -> tuple[int, ...]:
     """Return a network's hidden widths, each at least 1, or raise ``ValueError``."""
     if not isinstance(net_arch, (list, tuple)):
-        raise ValueError(f"{name} must be a list of hidden widths; got {net_arch!r}.")
+        raise ValueError(f"net_arch must be a list of hidden widths; got {net_arch!r}.")
     for width in net_arch:
-        require_integer(f"each width in {name}", width, 1)
+        require_integer("each width in net_arch", width, 1)
     return tuple(map(int, net_arch))
 
 

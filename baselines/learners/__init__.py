@@ -10,10 +10,7 @@ their scenarios, an argument out of range, and a replay buffer that does not fit
 
 from __future__ import annotations
 
-import sys
-
 import mec_gym.envs.sb3  # noqa: F401  # first: it says what to install
-from baselines.learners import ddpg, maddpg, voting
 from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
 from baselines.learners.ddpg import DDPG
@@ -42,13 +39,3 @@ __all__ = [
     "OffloadingActorCriticPolicy",
     "VotePolicy",
 ]
-
-# Models and replay buffers that were saved before these modules were merged name their classes by
-# them: files of Stable-Baselines3 hold pickles.
-for _before, _now in {
-    "exploration": ddpg,
-    "maddpg_setting": maddpg,
-    "slot_replay": ddpg,
-    "vote_policy": voting,
-}.items():
-    sys.modules[f"{__name__}.{_before}"] = _now

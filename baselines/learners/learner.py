@@ -102,14 +102,13 @@ def require_off_policy(model: Any, numbers: Mapping[str, str], **integers: int) 
 
 # -- envs -----------------------------------------------------------------------------------------
 
-_HOW = f'gymnasium.make("{ENV_ID}", scenario=...)'
-
 
 def require_env(algorithm: type[Any], env: Any) -> None:
     """Raise ``TypeError`` without an env."""
     if env is None:
         raise TypeError(
-            f"{algorithm.__name__} needs an env, whose sizes its networks take, e.g. env={_HOW}; "
+            f"{algorithm.__name__} needs an env, whose sizes its networks take, e.g. "
+            f'env=gymnasium.make("{ENV_ID}", scenario=...); '
             f"{algorithm.__name__}.load(path) predicts without one."
         )
 
@@ -169,8 +168,8 @@ def mean_and_spread(rewards: NDArray[np.float32]) -> tuple[float, float]:
 
 def attributes(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments of ``load()`` under the names that models of Stable-Baselines3 give them."""
-    private = ("stats_window_size",)
-    return {f"_{name}" if name in private else name: value for name, value in given.items()}
+    private = {"stats_window_size": "_stats_window_size"}
+    return {private.get(name, name): value for name, value in given.items()}
 
 
 @contextlib.contextmanager

@@ -43,15 +43,10 @@ would take twice the time in a batch, for 4.4e-6.
 class ObservationCoder:
     """Turns slots of one scenario into observations and back.
 
-    Columns 0...M-1 hold the gains; a further column holds data_bits, then one cycles, each where it
-    is drawn per slot (a Uniform). Where services migrate M columns follow, 1 for the server that
-    hosts the device's; where devices may be absent a last one, 1 for those present.
-
-    Kind "db" has gains as (10 log10(h) + 70)/10 [O-1] and tasks scaled to [-1, 1] by the ends of
-    their range [O-2]; "raw" gains, bits and cycles as they are; "flat", the default, is "db" as
-    one vector, row by row. `shape` is that of one observation, `n_columns` the number of columns,
-    and `task_scales` has for each task column, in order, the middle of its range and half its
-    width, in the task's unit.
+    Columns and kinds are those of :class:`~mec_gym.envs.offloading.MultiMECEnv`: gains as [O-1] and
+    tasks scaled by the ends of their range, [O-2], but in "raw". `shape` is that of an observation,
+    `n_columns` the number of columns, and `task_scales` has for each task column, in order, the
+    middle of its range and half its width, in the task's unit.
     """
 
     def __init__(self, scenario: Scenario, kind: str = "flat") -> None:
@@ -84,20 +79,33 @@ class ObservationCoder:
         return Box(low, high, dtype=np.float32)
 
     def columns_of_servers(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what each server sees of an observation of all, (M, columns · N).
-
-        One column after the other: its gains, the tasks, and where there is such a thing whose
-        service it hosts, whose another server hosts, and who is present.
-        """
+        """Return what each server sees of an observation of all, (M, R · N): row by row."""
         columns = observation.reshape(self.scenario.n_devices, self.n_columns).T
-        hosts = columns[self.host_columns]
-        tasks = columns[self.n_servers : self.host_columns.start].ravel()
-        present = columns[self.host_columns.stop :].ravel()
-        rows = []
-        for j in range(self.n_servers):
-            mine = [hosts[j], hosts.sum(axis=0) - hosts[j]] if len(hosts) else []
-            rows.append(np.concatenate([columns[j], tasks, *mine, present]))
-        return np.stack(rows)
+        seen: NDArray[np.float32] = self.of_servers(np, columns).reshape(self.n_servers, -1)
+        return seen.copy()
+
+    def of_servers(self, xp: Any, columns: Any) -> Any:
+        """Return each server's R rows, (..., M, R, N), of all columns, (..., C, N).
+
+        Its gains, the tasks, and where there is such a thing whose service it hosts, whose another
+        server hosts, and who is present.
+        """
+        if self.n_columns == self.n_servers:
+            return columns[..., None, :]
+        hosts = self.host_columns
+
+        def of_all(rows: Any) -> Any:
+            shape = (*rows.shape[:-2], self.n_servers, *rows.shape[-2:])
+            return xp.broadcast_to(rows[..., None, :, :], shape)
+
+        tasks = columns[..., self.n_servers : hosts.start, :]
+        parts = [columns[..., : self.n_servers, None, :], of_all(tasks)]
+        if self._migrates:
+            mine = columns[..., hosts, None, :]
+            parts += [mine, mine.sum(-3, keepdims=True) - mine]
+        if self._absences:
+            parts.append(of_all(columns[..., hosts.stop :, :]))
+        return xp.concatenate(parts, axis=-2)
 
     def _ends(self, n_gains: int, n_hosts: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the bounds of one row with so many columns of gains and of hosts."""

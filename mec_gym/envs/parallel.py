@@ -59,11 +59,6 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
     max_cycles : int, optional
         Slots in an episode; None or -1: no limit.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As for the central env.
-
     Examples
     --------
     >>> env = MultiMECParallelEnv("paper-30x2", max_cycles=10)

@@ -59,11 +59,6 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     render_mode : {"rgb_array"}, optional
         ``render()`` gives one picture per copy.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As for the single env.
-
     Examples
     --------
     >>> envs = gym.make_vec("mec_gym/MultiMEC-v0", num_envs=3, scenario="paper-30x2")

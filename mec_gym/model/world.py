@@ -229,21 +229,16 @@ class World:
 
     def get_state(self) -> dict[str, Any]:
         """Return copies of slots and layouts: all that the future depends on but the generators."""
-        slot = self.slot
+        slot = self.slot and {name: np.array(getattr(self.slot, name)) for name in _SLOT_FIELDS}
+        layouts = [
+            tuple(np.array(getattr(layout, name)) for name in _LAYOUT_FIELDS)
+            for layout in self._layouts
+        ]
         return {
-            "slot": None
-            if slot is None
-            else {name: np.array(getattr(slot, name)) for name in _SLOT_FIELDS},
-            "layouts": [
-                tuple(np.array(getattr(layout, name)) for name in _LAYOUT_FIELDS)
-                for layout in self._layouts
-            ]
-            if self.scenario.layout == "redrawn"
-            else None,
+            "slot": slot,
+            "layouts": layouts if self.scenario.layout == "redrawn" else None,
             "past": [gains.copy() for gains in self._past],
-            "drift": None
-            if self._drift is None
-            else {name: array.copy() for name, array in self._drift.state.items()},
+            "drift": self._drift and {name: one.copy() for name, one in self._drift.state.items()},
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
