@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import spence
 
-from baselines.moving import Assignment
+from baselines.moving import Assignment, Memory, Place
 from baselines.tolls import Floats, tolls
 from mec_gym import Scenario, Slot
 from mec_gym.fields import TASKS
@@ -68,7 +68,7 @@ class Forecast:
         require_integer("horizon", self.horizon, 0)
 
     def step(
-        self, scenario: Scenario, slot: Slot, layout: Layout | None, memory: Floats | None = None
+        self, scenario: Scenario, slot: Slot, layout: Place, memory: Memory = None
     ) -> tuple[Assignment, Floats]:
         """Return decisions (B, N), and the last positions (B, K, N, 2) [m], the oldest first."""
         assert layout is not None

@@ -22,6 +22,8 @@ from mec_gym.optimum import load_problems_apart, moving, with_toll
 from mec_gym.validation import require_number
 
 Assignment = NDArray[np.int64]
+Memory = Floats | None
+Place = Layout | None
 T = TypeVar("T")
 
 
@@ -120,7 +122,7 @@ class Remembering(Protocol):
     """A rule that keeps something from slot to slot: an array with the slot's batch in front."""
 
     def step(
-        self, scenario: Scenario, slot: Slot, layout: Layout | None, memory: Floats | None
+        self, scenario: Scenario, slot: Slot, layout: Place, memory: Memory
     ) -> tuple[Assignment, Floats]:
         """Return decisions, (B, N), and the memory after them.
 
@@ -177,11 +179,7 @@ class SkiRental:
     """
 
     def step(
-        self,
-        scenario: Scenario,
-        slot: Slot,
-        layout: Layout | None = None,
-        memory: Floats | None = None,
+        self, scenario: Scenario, slot: Slot, layout: Place = None, memory: Memory = None
     ) -> tuple[Assignment, Floats]:
         """Return decisions and the sums after them, both (B, N)."""
         kappa = scenario.migration_cost
@@ -232,11 +230,7 @@ class Smoothed:
         require_number("horizon", self.horizon, "[0, inf]")
 
     def step(
-        self,
-        scenario: Scenario,
-        slot: Slot,
-        layout: Layout | None = None,
-        memory: Floats | None = None,
+        self, scenario: Scenario, slot: Slot, layout: Place = None, memory: Memory = None
     ) -> tuple[Assignment, Floats]:
         """Return decisions (B, N), and the smoothed costs of all links, (B, N, M)."""
         now = load_problems_apart(scenario, slot).cost[..., 1:]
@@ -284,11 +278,7 @@ class MeasuredSpeed:
         require_number("memory", self.memory, "[0, 1)")
 
     def step(
-        self,
-        scenario: Scenario,
-        slot: Slot,
-        layout: Layout | None = None,
-        memory: Floats | None = None,
+        self, scenario: Scenario, slot: Slot, layout: Place = None, memory: Memory = None
     ) -> tuple[Assignment, Floats]:
         """Return decisions (B, N), and the distances [m] and, last, the speed: (B, N, M + 1)."""
         distance = np.sqrt(scenario.reference_gain / slot.gains)

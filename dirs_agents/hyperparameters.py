@@ -102,6 +102,18 @@ def demonstration_settings(model: Any) -> dict[str, Any]:
     return settings
 
 
+# A few hundred shared weights need few samples and steps, and larger ones.
+_PRICES: dict[str, Any] = {
+    "policy": "PricePolicy",
+    "demonstrations": "optimal",
+    "refinement": "optimal",
+    "n_demonstrations": 128,
+    "pretrain_steps": 150,
+    "batch_size": 32,
+    "learning_rate": 5e-3,
+    "resample": True,
+}
+
 _OPTIONS: dict[str, dict[str, Any]] = {
     # Every default is the paper's where it prints one.
     "paper": {"policy": "EnsemblePolicy"},
@@ -120,29 +132,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "loss": "vote",
         "resample": True,
     },
-    # A few hundred shared weights need few samples and steps, and larger ones.
-    "prices": {
-        "policy": "PricePolicy",
-        "demonstrations": "optimal",
-        "refinement": "optimal",
-        "n_demonstrations": 128,
-        "pretrain_steps": 150,
-        "batch_size": 32,
-        "learning_rate": 5e-3,
-        "resample": True,
-    },
+    "prices": _PRICES,
     # As those, looking ahead: for worlds in which decisions last.
-    "hindsight": {
-        "policy": "PricePolicy",
-        "demonstrations": "hindsight",
-        "refinement": "optimal",
-        "n_demonstrations": 128,
-        "pretrain_steps": 150,
-        "batch_size": 32,
-        "learning_rate": 5e-3,
-        "resample": True,
-        "policy_kwargs": {"continuation": True},
-    },
+    "hindsight": _PRICES | {"demonstrations": "hindsight", "policy_kwargs": {"continuation": True}},
 }
 
 OPTIONS = tuple(_OPTIONS)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from gymnasium.spaces import Space
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -16,8 +15,8 @@ from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
 from dirs_agents.columns import ColumnCoder, tensor_of
 from dirs_agents.continuation import FORECASTS, Continuation
 from dirs_agents.prices import PriceBank
-from mec_gym import Scenario, vote
-from mec_gym.envs.sb3_model import AnyArray
+from mec_gym import vote
+from mec_gym.envs.sb3_model import WorldPolicy
 from mec_gym.validation import (
     require_bool,
     require_choice,
@@ -30,12 +29,8 @@ _PART = 128
 """Observations that are decided at once, of a larger batch."""
 
 
-class VotingPolicy(AnyArray):
-    """What all policies of DIRS share: a score per server and device, then the paper's vote.
-
-    Spaces, `scenario` and `observation` are the env's; `lr_schedule` is not used: the algorithm
-    owns the optimizer.
-    """
+class VotingPolicy(WorldPolicy):
+    """What all policies of DIRS share: a score per server and device, then the paper's vote."""
 
     default_loss: ClassVar[str] = "binary"
     any_size: ClassVar[bool] = False
@@ -47,20 +42,10 @@ class VotingPolicy(AnyArray):
     bank: Any
     """The agents, columns (B, M, R, N) in, logits (B, M, N) out; a subclass builds it."""
 
-    def __init__(
-        self,
-        observation_space: Space[Any],
-        action_space: Space[Any],
-        lr_schedule: Any = None,
-        *,
-        scenario: Scenario,
-        observation: str = "flat",
-    ) -> None:
-        del lr_schedule
-        super().__init__(observation_space, action_space)
-        self.scenario, self.n_devices = scenario, scenario.n_devices
-        self.coder = ColumnCoder(scenario, observation)
-        self._may_stay = scenario.can_execute_locally
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.coder = ColumnCoder(self.scenario, self.observation_kind)
+        self._may_stay = self.scenario.can_execute_locally
 
     def columns(self, observations: Tensor) -> Tensor:
         """Return what every server sees of observations, shape (B, M, R, N)."""
@@ -169,14 +154,6 @@ class VotingPolicy(AnyArray):
         with torch.no_grad():
             batch = tensor_of(observation[None], self.device)
             return np.asarray(self._predict(batch)[0].cpu().numpy())
-
-    def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {
-            "observation_space": self.observation_space,
-            "action_space": self.action_space,
-            "scenario": self.scenario,
-            "observation": self.coder.coder.kind,
-        }
 
 
 class EnsemblePolicy(VotingPolicy):

@@ -151,12 +151,16 @@ class ActorCritic(MECLog, A2C):
         require_arguments(self, _LEAST_INTEGERS, _NUMBERS)
         self.n_steps = math.ceil(self.batch_size / self.n_envs)
         if self.env is not None:
-            scenario, _ = world_of(self.env, plain=False)
-            may = scenario.can_execute_locally.tolist()
-            self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
-            if issubclass(self.policy_class, LinkPolicy):
-                self.policy_kwargs |= world_of_links(self.env, self.gamma)
+            self.policy_kwargs = self.policy_kwargs | self._known(self.env)
         super()._setup_model()
+
+    def _known(self, env: VecEnv) -> dict[str, Any]:
+        """Return what the policy has to know of an env."""
+        scenario, _ = world_of(env, plain=False)
+        known = {"can_execute_locally": scenario.can_execute_locally.tolist()}
+        if issubclass(self.policy_class, LinkPolicy):
+            known |= world_of_links(env, self.gamma)
+        return known
 
     def train(self) -> None:
         """Take one gradient step on the slots just gathered."""
@@ -229,15 +233,13 @@ class ActorCritic(MECLog, A2C):
         env = shown_as(self._wrap_env(env, self.verbose), self.observation_space)
         scenario, _ = world_of(env, plain=False)
         require_fitting(_sizes(self.action_space), self.observation_space, scenario, env)
+        known = self._known(env)
         if isinstance(self.policy, LinkPolicy):
-            world = world_of_links(env, self.gamma)
-            self.policy.meet(world["scenario"])
-            self.policy_kwargs = self.policy_kwargs | world
+            self.policy.meet(scenario)
         super().set_env(env, force_reset)
-        may = scenario.can_execute_locally.tolist()
-        self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
+        self.policy_kwargs = self.policy_kwargs | known
         assert isinstance(self.policy, OffloadingActorCriticPolicy)
-        self.policy.set_legal(may)
+        self.policy.set_legal(known["can_execute_locally"])
 
     @classmethod
     def load(

@@ -188,7 +188,7 @@ class MAPPO(ResumableAlgorithm):
 
     def _enter_scenario(self) -> None:
         self._require_loadable(self.scenario, self.observation_kind)
-        self.policy.enter(self.scenario, self.observation_kind)
+        self.policy.meet(self.scenario)
         self._choose_settings()
 
     def _require_loadable(self, scenario: Scenario, kind: str) -> None:

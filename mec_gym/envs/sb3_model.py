@@ -519,6 +519,39 @@ class AnyArray(BasePolicy):
         return super().obs_to_tensor(in_shape(plain_array(observation), shape, self.n_devices))
 
 
+class WorldPolicy(AnyArray):
+    """A policy for a scenario, and for observations of a kind, the env's.
+
+    `lr_schedule` is not used: the algorithm owns the optimizer.
+    """
+
+    def __init__(
+        self,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        lr_schedule: Any = None,
+        *,
+        scenario: Scenario,
+        observation: str = "flat",
+    ) -> None:
+        del lr_schedule
+        super().__init__(observation_space, action_space)
+        self.observation_kind = observation
+        self.meet(scenario)
+
+    def meet(self, scenario: Scenario) -> None:
+        """Decide in another scenario from now on, with the same weights."""
+        self.scenario, self.n_devices = scenario, scenario.n_devices
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "scenario": self.scenario,
+            "observation": self.observation_kind,
+        }
+
+
 class Averages:
     """Means by name since they were last taken; `sums`, [total, count], travel in checkpoints."""
 
