@@ -21,12 +21,13 @@ from mec_gym.levy import LevyTail, levy_steps
 from mec_gym.optimum import LoadProblems, load_problems
 from mec_gym.validation import require_bool, require_choice, require_integer, require_number
 
-METHODS = ("levy", "classic-levy")
-ALLOCATIONS = ("exact", "levy")
-"""How a search prices decisions: with optimal f and p, or with those it searches, too."""
-MUTATIONS = ("h", "shuffled")
-CROSSOVERS = ("device", "shared", "member", "none")
-SELECTIONS = ("whole", "device")
+_CHOICES = {
+    "method": ("levy", "classic-levy"),
+    "allocation": ("exact", "levy"),
+    "mutation": ("h", "shuffled"),
+    "crossover": ("device", "shared", "member", "none"),
+    "selection": ("whole", "device"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +89,8 @@ class LevySearch:
     selection: str = "whole"
 
     def __post_init__(self) -> None:
-        require_choice("method", self.method, METHODS)
-        require_choice("allocation", self.allocation, ALLOCATIONS)
-        require_choice("mutation", self.mutation, MUTATIONS)
-        require_choice("crossover", self.crossover, CROSSOVERS)
-        require_choice("selection", self.selection, SELECTIONS)
+        for name, known in _CHOICES.items():
+            require_choice(name, getattr(self, name), known)
         require_bool("signed", self.signed)
         if self.selection == "device" and self.allocation != "exact":
             raise ValueError(

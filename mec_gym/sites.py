@@ -50,20 +50,8 @@ class Sites:
     """Places on Earth in WGS 84 coordinates, north and east positive, as in their table."""
 
     path: str  # the table's, for messages
-    latitude_deg: NDArray[np.float64]  # (K,), read-only
-    longitude_deg: NDArray[np.float64]  # (K,), read-only
-
-    def __post_init__(self) -> None:
-        for field in ("latitude_deg", "longitude_deg"):
-            values = np.array(getattr(self, field), dtype=np.float64)
-            values.flags.writeable = False
-            object.__setattr__(self, field, values)
-        shapes = self.latitude_deg.shape, self.longitude_deg.shape
-        if len(shapes[0]) != 1 or shapes[0] != shapes[1] or shapes[0] == (0,):
-            raise ValueError(
-                "latitude_deg and longitude_deg must both have shape (K,) with the same K >= 1; "
-                f"got shapes {shapes[0]} and {shapes[1]}."
-            )
+    latitude_deg: NDArray[np.float64]  # (K,)
+    longitude_deg: NDArray[np.float64]  # (K,)
 
     def __len__(self) -> int:
         return int(self.latitude_deg.size)

@@ -167,18 +167,15 @@ class ObservationCoder:
         gains = values[..., : self.n_servers]
         if self.kind != "raw":
             gains = gains_of_units(gains)
-        tasks = {}
+        tasks, columns = {}, iter(range(self.n_servers, self.n_columns))
         for name in TASKS:
-            tasks[name] = (
-                self.scenario.per_device(name)
-                if name not in self.task_scales
-                else values[..., self.n_servers + list(self.task_scales).index(name)]
-            )
-            if name in self.task_scales and self.kind != "raw":
+            if name in self.task_scales:
                 middle, half = self.task_scales[name]
-                tasks[name] = middle + half * tasks[name]
-            if self._absences:
-                tasks[name] = np.where(values[..., -1] > 0.5, tasks[name], NO_TASK)
+                task = values[..., next(columns)]
+                task = task if self.kind == "raw" else middle + half * task
+            else:
+                task = self.scenario.per_device(name)
+            tasks[name] = np.where(values[..., -1] > 0.5, task, NO_TASK) if self._absences else task
         hosts = None
         if self._migrates:
             at = values[..., self.host_columns] > 0.5

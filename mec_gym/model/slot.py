@@ -82,11 +82,7 @@ class Slot:
         """Return a Slot of arrays of one kind and full shapes, without any check."""
         slot = object.__new__(cls)
         # A frozen dataclass forbids attributes, not the entries behind them.
-        fields = slot.__dict__
-        fields["gains"] = gains
-        fields["data_bits"] = data_bits
-        fields["cycles"] = cycles
-        fields["hosts"] = hosts
+        slot.__dict__.update(gains=gains, data_bits=data_bits, cycles=cycles, hosts=hosts)
         return slot
 
     def hosted(self, hosts: Array | None) -> Slot:
