@@ -169,9 +169,7 @@ def require_hyperparameters(
         require_number(name, getattr(model, name), interval)
 
 
-def require_policy(
-    policy: Any, aliases: Mapping[str, Any], *kinds: type[Any], why: str = ""
-) -> None:
+def require_policy(policy: Any, aliases: Mapping[str, Any], *kinds: type[Any]) -> None:
     """Raise unless a policy is one that a learner can train: of one of some kinds."""
     if isinstance(policy, str):
         require_choice("policy", policy, aliases)
@@ -179,8 +177,7 @@ def require_policy(
         names = ", ".join(f'"{name}"' for name in aliases)
         listed = " or ".join(kind.__name__ for kind in kinds)
         raise TypeError(
-            f"policy must be {names} or a subclass of {listed}{why}; got {policy!r}. An env goes "
-            "second."
+            f"policy must be {names} or a subclass of {listed}; got {policy!r}. An env goes second."
         )
 
 

@@ -118,7 +118,7 @@ class ActorCritic(MECLog, A2C):
     ) -> None:
         if _init_setup_model:
             require_env(type(self), env)
-        self._require_policy(policy)
+        require_policy(policy, self.policy_aliases, OffloadingActorCriticPolicy)
         super().__init__(
             policy,
             env,
@@ -141,11 +141,6 @@ class ActorCritic(MECLog, A2C):
         self.batch_size = batch_size
         if _init_setup_model:
             self._setup_model()
-
-    @classmethod
-    def _require_policy(cls, policy: Any) -> None:
-        why = ", which keeps devices from choices that are not theirs"
-        require_policy(policy, cls.policy_aliases, OffloadingActorCriticPolicy, why=why)
 
     def _setup_model(self) -> None:
         require_arguments(self, _LEAST_INTEGERS, _NUMBERS)
@@ -263,7 +258,8 @@ class ActorCritic(MECLog, A2C):
             with loading(path, cls):
                 data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
                 assert data is not None, "No data found in the saved file"
-                cls._require_policy(data["policy_class"])
+                kind = data["policy_class"]
+                require_policy(kind, cls.policy_aliases, OffloadingActorCriticPolicy)
             seen, sizes = data["observation_space"], _sizes(data["action_space"])
             env = shown_as(env, seen)
             require_fitting(sizes, seen, world_of(env, plain=False)[0], env)

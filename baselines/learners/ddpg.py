@@ -145,22 +145,19 @@ class DDPG(VotingAlgorithm, stable_baselines3.DDPG):
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
             self.policy_kwargs["net_arch"] = widths
         self._remember_world()
-        if self.env is not None and issubclass(self.policy_class, LinkScorePolicy):
+        links = issubclass(self.policy_class, LinkScorePolicy)
+        if self.env is not None and links:
             self.policy_kwargs |= world_of_links(self.env, self.gamma, assignments=False)
             self.policy_kwargs.pop("n_critics", None)  # the library's DDPG asks for one
         if self.replay_buffer_class is None and self.n_steps == 1:
             self.replay_buffer_class = SlotReplay
-            follows_costs = issubclass(self.policy_class, LinkScorePolicy)
-            self.replay_buffer_kwargs = {
-                "next_observations": self.gamma > 0.0,
-                "standardised": not follows_costs,
-            }
+            ahead = self.gamma > 0.0
+            self.replay_buffer_kwargs = {"next_observations": ahead, "standardised": not links}
         if issubclass(self.policy_class, VotePolicy):
             self.policy_kwargs["n_servers"] = self.scenario.n_servers
         if self.action_noise is None and self.noise > 0.0:
             size = (self.scenario.n_servers, self.scenario.n_devices)
-            strays = issubclass(self.policy_class, LinkScorePolicy)
-            self.action_noise = (StrayNoise if strays else SharedNoise)(*size, self.noise)
+            self.action_noise = (StrayNoise if links else SharedNoise)(*size, self.noise)
         super()._setup_model()
 
     def _count_steps(self) -> None:

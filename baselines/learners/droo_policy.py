@@ -83,10 +83,7 @@ class DROOPolicy(WorldPolicy):
         return scores.masked_fill(forbidden.to(scores.device), -torch.inf)
 
     def decide(self, observations: NDArray[Any]) -> Decisions:
-        """Return the cheapest of K candidates in each of a batch of slots.
-
-        ``FloatingPointError`` for scores that are no numbers.
-        """
+        """Return the cheapest of K candidates in each of a batch of slots."""
         count = int(self.candidates)
         part = max(1, _ENTRIES // (count * self.n_devices))
         parts = [

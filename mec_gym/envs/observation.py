@@ -185,10 +185,7 @@ class ObservationCoder:
 
 
 def kind_of_space(scenario: Scenario, space: Any) -> str:
-    """Return the kind of the observations that a space holds, of a scenario with any tasks.
-
-    ``ValueError`` for a space of other observations.
-    """
+    """Return the kind of the observations that a space holds, whatever the tasks, or refuse it."""
     for kind in OBSERVATIONS:
         own = ObservationCoder(scenario, kind).space()
         # A gain comes first in all of them; bounds of tasks may be those of another scenario.

@@ -135,10 +135,7 @@ class Simulator:
         return Slot.trusted(slot.gains, slot.data_bits, slot.cycles, self._hosts)
 
     def showing(self, episodes: Sequence[Episode] | None) -> World | Recorded:
-        """Return the world that shows recorded episodes, one per copy, or for None draws.
-
-        ``TypeError`` or ``ValueError`` for episodes that are not of this scenario.
-        """
+        """Return the world that shows recorded episodes, one per copy, or for None draws."""
         if episodes is None:
             return self._drawn
         if len(episodes) != self.n_copies:

@@ -242,10 +242,7 @@ class World:
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state of a world of the same scenario and number of copies.
-
-        ``ValueError`` for one that does not fit; the world then stays as it was.
-        """
+        """Go back to a state of a world of the same scenario and copies, or refuse it unchanged."""
         values, arrays = state["slot"], state["layouts"]
         slot = None if values is None else Slot(*(values[name] for name in _SLOT_FIELDS))
         if slot is not None:
