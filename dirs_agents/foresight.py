@@ -77,11 +77,16 @@ _STREAM = 0x666F7265
 """Sets the episodes of learning apart from all others ("fore" in ASCII)."""
 
 
+def _together(paths: Sequence[Episode], field: str) -> Floats:
+    """Return a field of episodes by slot, (T, E, ...)."""
+    return np.stack([getattr(one, field) for one in paths], axis=1)
+
+
 def memories(paths: Sequence[Episode]) -> NDArray[np.float32]:
     """Return what servers remember in every slot of episodes, (T, E, M, N, W), in units."""
-    seen = np.stack([one.seen_gains for one in paths], axis=1).swapaxes(-1, -2)
+    seen = _together(paths, "seen_gains").swapaxes(-1, -2)
     units = np.asarray(units_of_gains(seen), dtype=np.float32)
-    absent = np.stack([one.cycles for one in paths], axis=1) <= NO_TASK
+    absent = _together(paths, "cycles") <= NO_TASK
     units = np.where(absent[:, :, None], np.float32(np.nan), units)
     before = np.full((WINDOW - 1, *units.shape[1:]), np.nan, dtype=np.float32)
     whole = np.concatenate([before, units])
@@ -145,32 +150,24 @@ def own_values(
 
     `present` are the gains that decisions are made with, by default those that are seen.
     """
-    whole = [
-        (
-            Slot.trusted(
-                np.stack([one.seen_gains[time] for one in paths])
-                if present is None
-                else present[time],
-                *(np.stack([getattr(one, name)[time] for one in paths]) for name in TASKS),
-            ),
-            np.stack([one.gains[time] for one in paths]),
-        )
-        for time in range(paths[0].n_slots)
-    ]
+    seen_gains = _together(paths, "seen_gains") if present is None else present
+    tasks = [_together(paths, name) for name in TASKS]
     hosts = np.zeros((len(paths), scenario.n_devices), dtype=np.int64)
     kinds = []
-    for (seen, gains), after in zip(whole, worth, strict=True):
-        now = seen.hosted(hosts)
-        choice = with_toll(scenario, now, continuation_tolls(scenario, now, after))
-        hosts = hosts_after(np, choice, hosts, seen.cycles)
+    for told_gains, gains, bits, cycles, after in zip(
+        seen_gains, _together(paths, "gains"), *tasks, worth, strict=True
+    ):
+        seen = Slot.trusted(told_gains, bits, cycles, hosts)
+        choice = with_toll(scenario, seen, continuation_tolls(scenario, seen, after))
+        hosts = hosts_after(np, choice, hosts, cycles)
         told = load_problems_apart(scenario, seen)
-        real = load_problems_apart(scenario, Slot.trusted(gains, seen.data_bits, seen.cycles))
+        real = load_problems_apart(scenario, Slot.trusted(gains, bits, cycles))
         loads = np.asarray(sum_by_server(np, real.root_work, choice, scenario.n_servers))[..., 1:]
         prices = 2.0 * loads / scenario.server_frequencies_hz
         terms = prices[:, None, :] * real.root_work[..., None]
-        kinds.append((told.cost, real.cost, terms, seen.cycles <= NO_TASK))
-    values = np.zeros((len(whole) + 1, *worth.shape[1:3], scenario.n_servers + 1))
-    for time in range(len(whole) - 1, -1, -1):
+        kinds.append((told.cost, real.cost, terms, cycles <= NO_TASK))
+    values = np.zeros((len(worth) + 1, *worth.shape[1:3], scenario.n_servers + 1))
+    for time in range(len(worth) - 1, -1, -1):
         values[time] = _one_slot(scenario, *kinds[time], worth[time], values[time + 1])
     return values
 
@@ -213,12 +210,12 @@ def _lesson(
     kappa = scenario.migration_cost
     unit = np.where(kappa > 0.0, kappa, 1.0)[:, None]
     worth = np.clip((values[1:, ..., :1] - values[1:, ..., 1:]) / unit, *CREDIBLE)
-    seen = np.stack([one.gains for one in paths], axis=1).swapaxes(-1, -2)
+    seen = _together(paths, "gains").swapaxes(-1, -2)
     units = np.asarray(units_of_gains(seen), dtype=np.float32)
     last = np.arange(slots)[:, None] + AHEAD
     # Behind the end everything stays as it was: the tail is longer than a forecast.
     later = units[np.minimum(last, paths[0].n_slots - 1)]  # (T', A, E, M, N)
-    there = np.stack([one.cycles[:slots] for one in paths], axis=1) > NO_TASK
+    there = _together(paths, "cycles")[:slots] > NO_TASK
     rows = np.flatnonzero(np.broadcast_to(there[:, :, None], memory[:slots].shape[:-1]))
     if len(rows) > ROWS:
         rows = rng.choice(rows, ROWS, replace=False)
@@ -283,8 +280,7 @@ def hindsight_demonstrations(
     """Return slots of episodes with the decisions of the clairvoyant plan: Algorithm 2, line 1."""
     plan = hindsight(scenario, paths).assignment  # (E, T, N)
     cycles = np.stack([one.cycles for one in paths])
-    start = np.zeros((len(paths), scenario.n_devices), dtype=np.int64)
-    hosts = hosts_before(plan, cycles, start)
+    hosts = hosts_before(plan, cycles, np.zeros_like(plan[:, 0]))
     slots = len(paths) * paths[0].n_slots
     chosen = rng.choice(slots, count, replace=count > slots)
     episode, time = np.divmod(chosen, paths[0].n_slots)

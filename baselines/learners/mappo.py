@@ -349,20 +349,13 @@ class MAPPO(ResumableAlgorithm):
         stacked = {
             name: np.stack([one[name] for one in steps]) for name in steps[0] if name != "after"
         }
-        targets, returns = self._targets(stacked)
+        stacked["targets"], stacked["returns"] = self._targets(stacked)
         self.policy.set_training_mode(True)
         falling = 1.0 if callable(self.learning_rate) else self._current_progress_remaining
         rate = self.lr_schedule(self._current_progress_remaining) * falling
         update_learning_rate(self.optimizer, rate)
         present = np.flatnonzero(stacked["present"])
-        flat = {
-            name: stacked[name].reshape(-1, *stacked[name].shape[3:])
-            for name in ("links", "legal", "log_p")
-        } | {
-            "hosts": stacked["hosts"].reshape(-1),
-            "targets": targets.reshape(-1, targets.shape[-1]),
-            "returns": returns.reshape(-1),
-        }
+        flat = {name: stacked[name].reshape(-1, *stacked[name].shape[3:]) for name in _FIELDS}
         for _ in range(self._gradient_steps if present.size else 0):
             rows = present
             if len(rows) > self.batch_size:

@@ -196,25 +196,15 @@ def episodes(scenario: Any, seeds: Sequence[int | None], n_slots: int = 100) -> 
         assert seen is not None
         layouts = [world.layout(copy) for copy in range(len(rngs))]
         positions = np.stack([layout.device_positions_m for layout in layouts])
-        path_gains = np.stack([layout.path_gains for layout in layouts])
-        tasks = (slot.data_bits, slot.cycles)
-        rows.append((slot.gains, seen.gains, *tasks, positions, path_gains))
-    gains, seen_gains, bits, cycles, positions, path_gains = (
-        np.stack(parts, axis=1) for parts in zip(*rows, strict=True)
-    )
-    return tuple(
-        Episode(
-            resolved,
-            gains[index],
-            seen_gains[index],
-            bits[index],
-            cycles[index],
-            positions[index],
-            world.layout(index).server_positions_m.copy(),
-            path_gains[index],
-        )
-        for index in range(len(rngs))
-    )
+        links = np.stack([layout.path_gains for layout in layouts])
+        rows.append((slot.gains, seen.gains, slot.data_bits, slot.cycles, positions, links))
+    fields = [np.stack(parts, axis=1) for parts in zip(*rows, strict=True)]
+    made = []
+    for index in range(len(rngs)):
+        *drawn, path_gains = (field[index] for field in fields)
+        servers = world.layout(index).server_positions_m.copy()
+        made.append(Episode(resolved, *drawn, servers, path_gains))
+    return tuple(made)
 
 
 class Recorded:
