@@ -35,14 +35,7 @@ from baselines.regimes import as_table, cell
 from baselines.rules import local
 from baselines.tolls import tolls
 from mec_gym import Scenario, Slot
-from mec_gym.evaluation import (
-    Decide,
-    EpisodeSet,
-    Estimate,
-    episode_set,
-    estimate,
-    hindsight_ratio,
-)
+from mec_gym.evaluation import Decide, EpisodeSet, Estimate, episode_set, estimate, hindsight_ratio
 from mec_gym.model.episode import Episode
 
 ALIKE = ("all local", "blind", "myopic", "never", "keep what pays", "follow", "stays-H")
@@ -124,8 +117,7 @@ class HeadRoom:
 
 
 def moving_rules(
-    paths: Sequence[Episode],
-    ways: Sequence[float] = WAYS,
+    paths: Sequence[Episode], ways: Sequence[float] = WAYS
 ) -> Iterator[tuple[str, Decide, Any]]:
     """Yield the rules by name, as policies, with the numbers that are best on episodes.
 

@@ -118,12 +118,7 @@ class RemoteOffloading(SlotPolicy):
     settings = ("admission_limit", "by")
 
     def __init__(
-        self,
-        env: Any = None,
-        *,
-        admission_limit: bool = True,
-        by: str = "distance",
-        **kwargs: Any,
+        self, env: Any = None, *, admission_limit: bool = True, by: str = "distance", **kwargs: Any
     ) -> None:
         require_choice("by", by, ("distance", "gain"))
         self.admission_limit, self.by = require_bool("admission_limit", admission_limit), by
@@ -181,12 +176,7 @@ class QuotaOffloading(SlotPolicy):
     learned = ("size",)
 
     def __init__(
-        self,
-        env: Any = None,
-        *,
-        quota: int | None = None,
-        n_tuning_slots: int = 60,
-        **kwargs: Any,
+        self, env: Any = None, *, quota: int | None = None, n_tuning_slots: int = 60, **kwargs: Any
     ) -> None:
         require_integer("n_tuning_slots", n_tuning_slots, 1)
         if quota is not None:

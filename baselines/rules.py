@@ -59,11 +59,7 @@ def random(
 
 
 def remote(
-    scenario: Scenario,
-    slot: Slot,
-    distance_m: NDArray[np.float64],
-    *,
-    admission_limit: bool = True,
+    scenario: Scenario, slot: Slot, distance_m: NDArray[np.float64], *, admission_limit: bool = True
 ) -> Assignment:
     """Return offloading to the nearest server.
 

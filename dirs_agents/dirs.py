@@ -370,10 +370,7 @@ class DIRS(ResumableAlgorithm):
     # -- Algorithms 3 and 4 ---------------------------------------------------------------------
 
     def _refine(
-        self,
-        observations: NDArray[np.float32],
-        decisions: NDArray[np.int64],
-        columns: Tensor,
+        self, observations: NDArray[np.float32], decisions: NDArray[np.int64], columns: Tensor
     ) -> None:
         """Find better decisions and keep them, Algorithm 3, lines 1 to 3."""
         slots = slot_from_observation(self.scenario, observations, self.observation_kind)

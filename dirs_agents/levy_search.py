@@ -139,12 +139,8 @@ def levy_search(
 
     Notes
     -----
-    Open points of the paper, and what stands here: the magnitude of the draws d counts, as it is,
-    unless `signed` and `flight_scale` say otherwise; h_{i,a_i} of a local device is the average
-    share 1/(M+1). The index i of eq. (20) is read as the device, that of eq. (23) as the member of
-    the population, whose whole decision has an objective, unless `selection` says otherwise; that
-    of eq. (22), between them, as the device, and its draw as another than that of eq. (20), unless
-    `crossover` says otherwise: decision 9 of ``docs/decisions``. As mutation and crossover compare
+    What the paper leaves open is as :class:`LevySearch` says, and decision 9 of ``docs/decisions``
+    why; h_{i,a_i} of a local device is the average share 1/(M+1). As mutation and crossover compare
     steps with thresholds only, they are drawn by the probability that a step exceeds them
     (:class:`mec_gym.levy.LevyTail`); γ is 0 in the last generation, which leaves it idle.
 

@@ -78,10 +78,7 @@ class Pretraining:
             self.keep_labels()
             return
         observations, slots = demonstration_slots(
-            model.scenario,
-            model.n_demonstrations,
-            self.seed,
-            observation=model.observation_kind,
+            model.scenario, model.n_demonstrations, self.seed, observation=model.observation_kind
         )
         # All at once: the last bits of scores may depend on what is scored beside them.
         start = begun_at(model, observations, slots)

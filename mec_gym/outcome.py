@@ -8,14 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mec_gym.allocation import Allocation, optimal_allocation, optimal_resources, root_work
-from mec_gym.model.arrays import (
-    Array,
-    as_numpy,
-    chosen,
-    like,
-    replaced,
-    sum_by_server,
-)
+from mec_gym.model.arrays import Array, as_numpy, chosen, like, replaced, sum_by_server
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.cost import computing_time, migrates, uplink, weighted_cost
@@ -210,12 +203,7 @@ def _settle(
     """Apply eqs. (1) and (7)-(10); `positive` promises that no power or share is 0."""
     xp = constants.xp
     time, energy = uplink(
-        xp,
-        power_w,
-        snr_per_w,
-        slot.data_bits,
-        bps_per_nat=constants.bps_per_nat,
-        audible=positive,
+        xp, power_w, snr_per_w, slot.data_bits, bps_per_nat=constants.bps_per_nat, audible=positive
     )
     remote = computing_time(xp, slot.cycles, share_hz, running=positive)
     remote += time

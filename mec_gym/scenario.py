@@ -413,10 +413,7 @@ class Scenario:
 
     @classmethod
     def from_sites(
-        cls,
-        servers_csv: str | os.PathLike[str],
-        devices_csv: str | os.PathLike[str],
-        **fields: Any,
+        cls, servers_csv: str | os.PathLike[str], devices_csv: str | os.PathLike[str], **fields: Any
     ) -> Scenario:
         """Return a scenario on real sites, read from two tables of latitude and longitude.
 

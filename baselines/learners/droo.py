@@ -24,12 +24,7 @@ from baselines.learners.droo_policy import (
 from mec_gym import Scenario
 from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.packing import Format
-from mec_gym.validation import (
-    dict_of,
-    require_hyperparameters,
-    require_integer,
-    require_policy,
-)
+from mec_gym.validation import dict_of, require_hyperparameters, require_integer, require_policy
 
 Self = TypeVar("Self", bound="DROO")
 

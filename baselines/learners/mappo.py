@@ -20,12 +20,7 @@ from mec_gym.envs.sb3 import slots_of
 from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.model.cost import NO_TASK
 from mec_gym.packing import Format
-from mec_gym.validation import (
-    dict_of,
-    require_choice,
-    require_hyperparameters,
-    require_policy,
-)
+from mec_gym.validation import dict_of, require_choice, require_hyperparameters, require_policy
 
 Self = TypeVar("Self", bound="MAPPO")
 Floats = NDArray[np.float32]
@@ -40,11 +35,7 @@ _COMPARED = 16
 """Slots that a rollout has at least where rewards are compared with each other."""
 
 _LEAST_INTEGERS = {"batch_size": 1}
-_NUMBERS = {
-    "gae_lambda": "[0, 1]",
-    "clip_range": "(0, inf)",
-    "max_grad_norm": "(0, inf]",
-}
+_NUMBERS = {"gae_lambda": "[0, 1]", "clip_range": "(0, inf)", "max_grad_norm": "(0, inf]"}
 
 WORST = 4.0
 """By how much a choice is worse than local execution at most, in costs of the latter.

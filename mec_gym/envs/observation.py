@@ -55,7 +55,11 @@ class ObservationCoder:
         self.kind = kind
         self.n_servers = scenario.n_servers
         drawn = {name: law for name in TASKS if isinstance(law := getattr(scenario, name), Uniform)}
-        self.task_scales = {name: _middle_and_half(law) for name, law in drawn.items()}
+        # Without axes, as above.
+        self.task_scales = {
+            name: (np.array((law.low + law.high) / 2), np.array((law.high - law.low) / 2))
+            for name, law in drawn.items()
+        }
         self._migrates, self._absences = scenario.migrates, scenario.absences
         hosts = scenario.n_servers if self._migrates else 0
         tasks_end = scenario.n_servers + len(drawn)
@@ -206,11 +210,6 @@ def units_of_gains(gains: Array) -> Array:
 def gains_of_units(units: Array) -> Array:
     """Return the gains that entries of a "db" observation stand for, the inverse of [O-1]."""
     return namespace_of(units).exp((units - float(_OFFSET)) / float(_PER_NEPER))
-
-
-def _middle_and_half(law: Uniform) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the middle of a range and half its width, without axes: what [O-2] scales by."""
-    return np.array((law.low + law.high) / 2), np.array((law.high - law.low) / 2)
 
 
 def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "flat") -> Slot:

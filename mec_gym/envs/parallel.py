@@ -207,9 +207,6 @@ def env(scenario: Any = "paper-200x10", **kwargs: Any) -> AECEnv[str, Any, Any]:
 
 if hasattr(pettingzoo, "register"):  # from PettingZoo 1.27 on
     pettingzoo.register(
-        "parallel",
-        ENV_ID,
-        "mec_gym.envs.parallel:parallel_env",
-        max_cycles=MAX_EPISODE_STEPS,
+        "parallel", ENV_ID, "mec_gym.envs.parallel:parallel_env", max_cycles=MAX_EPISODE_STEPS
     )
     pettingzoo.register("aec", ENV_ID, "mec_gym.envs.parallel:env", max_cycles=MAX_EPISODE_STEPS)

@@ -197,10 +197,7 @@ class ResumableAlgorithm(BaseAlgorithm):
     # -- files ----------------------------------------------------------------------------------
 
     def save(
-        self,
-        path: Any,
-        exclude: Iterable[str] | None = None,
-        include: Iterable[str] | None = None,
+        self, path: Any, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None
     ) -> None:
         """Write model and training state to a file that runs no code when loaded.
 

@@ -210,7 +210,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             truncations = (self._elapsed >= self.max_episode_steps) & ~restart
         if (over := self._simulator.over) is not None:
             truncations |= over
-        self._draw_pictures(assignment, info, restart)
+        for index, picture in enumerate(self._pictures):
+            if restart[index]:
+                self._begin_pictures([index], info)
+            else:
+                picture.decided(assignment[index], _row(info, index))
         infos = _masked(info, np.ones(self.num_envs, dtype=bool))
         self._ended = truncations.copy()
         if self.autoreset_mode is AutoresetMode.SAME_STEP and truncations.any():
@@ -248,15 +252,6 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             gym.logger.warn("render() needs render_mode='rgb_array'.")
             return None
         return tuple(frame for p in self._pictures if (frame := p.render()) is not None)
-
-    def _draw_pictures(
-        self, assignment: NDArray[np.int64], info: dict[str, Arrays], restart: NDArray[np.bool_]
-    ) -> None:
-        for index, picture in enumerate(self._pictures):
-            if restart[index]:
-                self._begin_pictures([index], info)
-            else:
-                picture.decided(assignment[index], _row(info, index))
 
     def _begin_pictures(self, copies: Sequence[int], info: dict[str, Arrays]) -> None:
         for index in copies if self._pictures else ():
