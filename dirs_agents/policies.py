@@ -129,6 +129,7 @@ class VotingPolicy(WorldPolicy):
         """Return decisions, and the memory after them."""
         self.set_training_mode(False)
         batch, several = self.obs_to_tensor(observation)
+        assert isinstance(batch, Tensor)
         with torch.no_grad():
             columns = self.columns(batch)
             memory = None if state is None else tensor_of(state[0], self.device)

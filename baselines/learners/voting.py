@@ -63,7 +63,7 @@ class VotingAlgorithm(MECLog, OffPolicyAlgorithm):
         if self.env is not None:
             self.scenario = self.env.get_attr("scenario")[0]
             self.votes = isinstance(self.env, VotedVecEnv)
-        policy = getattr(self, "policy", None)  # the first time there is none yet
+        policy: Any = getattr(self, "policy", None)  # the first time there is none yet
         if hasattr(policy, "meet"):
             policy.meet(self.scenario)
 

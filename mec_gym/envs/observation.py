@@ -171,11 +171,11 @@ class ObservationCoder:
         gains = values[..., : self.n_servers]
         if self.kind != "raw":
             gains = gains_of_units(gains)
-        tasks, columns = {}, iter(range(self.n_servers, self.n_columns))
+        tasks, places = {}, iter(range(self.n_servers, self.n_columns))
         for name in TASKS:
             if name in self.task_scales:
                 middle, half = self.task_scales[name]
-                task = values[..., next(columns)]
+                task = values[..., next(places)]
                 task = task if self.kind == "raw" else middle + half * task
             else:
                 task = self.scenario.per_device(name)

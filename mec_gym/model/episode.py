@@ -198,13 +198,16 @@ def episodes(scenario: Any, seeds: Sequence[int | None], n_slots: int = 100) -> 
         positions = np.stack([layout.device_positions_m for layout in layouts])
         links = np.stack([layout.path_gains for layout in layouts])
         rows.append((slot.gains, seen.gains, slot.data_bits, slot.cycles, positions, links))
-    fields = [np.stack(parts, axis=1) for parts in zip(*rows, strict=True)]
-    made = []
-    for index in range(len(rngs)):
-        *drawn, path_gains = (field[index] for field in fields)
-        servers = world.layout(index).server_positions_m.copy()
-        made.append(Episode(resolved, *drawn, servers, path_gains))
-    return tuple(made)
+    names = [name for name in _ARRAYS if name != "server_positions_m"]
+    drawn = [np.stack(parts, axis=1) for parts in zip(*rows, strict=True)]
+    return tuple(
+        Episode(
+            resolved,
+            server_positions_m=world.layout(index).server_positions_m.copy(),
+            **{name: part[index] for name, part in zip(names, drawn, strict=True)},
+        )
+        for index in range(len(rngs))
+    )
 
 
 class Recorded:

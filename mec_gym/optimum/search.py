@@ -236,7 +236,7 @@ def tighten(priced: Priced, choice: NDArray[np.int64], *, states: int, size: int
             proven = min(proven, edge)
         if not kept.size:
             break
-        frontier = _Frontier(*(field[kept] for field in frontier))
+        frontier = _Frontier._make(field[kept] for field in frontier)
         history.append(frontier)
     else:
         found = _trace(core, history)

@@ -106,15 +106,14 @@ def solve(scenario: Scenario, slot: Slot) -> Optimum:
 def _blocks(slot: Slot) -> Iterator[tuple[Slot, slice]]:
     """Yield parts of slots on one batch axis, as NumPy arrays, and their places on it."""
     batch, (devices, servers) = math.prod(slot.batch_shape), slot.gains.shape[-2:]
+
+    def rows(array: Array, *inner: int) -> NDArray[np.float64]:
+        return np.asarray(as_numpy(array), dtype=np.float64).reshape(batch, *inner)
+
     flat = Slot.trusted(
-        *(
-            np.asarray(as_numpy(array), dtype=np.float64).reshape(batch, *inner)
-            for array, inner in (
-                (slot.gains, (devices, servers)),
-                (slot.data_bits, (devices,)),
-                (slot.cycles, (devices,)),
-            )
-        ),
+        rows(slot.gains, devices, servers),
+        rows(slot.data_bits, devices),
+        rows(slot.cycles, devices),
         None if slot.hosts is None else as_numpy(slot.hosts).reshape(batch, devices),
     )
     step = max(1, BLOCK // (devices * (servers + 1)))
