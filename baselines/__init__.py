@@ -49,18 +49,6 @@ if TYPE_CHECKING:
         RemoteOffloading,
     )
 
-_LEARNERS = ("DDPG", "DROO", "MADDPG", "MAPPO", "ActorCritic")
-_MOVING = (
-    "BlindOffloading",
-    "ByClassOffloading",
-    "FollowOffloading",
-    "ForecastOffloading",
-    "MeasuredSpeedOffloading",
-    "SkiRentalOffloading",
-    "SmoothedOffloading",
-    "StaysOffloading",
-)
-
 __all__ = [
     "DDPG",
     "DROO",
@@ -108,8 +96,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        home = "learners" if name in _LEARNERS else "policies"
-        home = "moving_policies" if name in _MOVING else home
-        return getattr(importlib.import_module(f"baselines.{home}"), name)
+    for home in ("policies", "moving_policies", "learners") if name in __all__ else ():
+        module = importlib.import_module(f"baselines.{home}")
+        if hasattr(module, name):
+            return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import spence
 
-from baselines.moving import Assignment
+from baselines.moving import Assignment, Memory, Place
 from baselines.tolls import Floats, tolls
 from mec_gym import Scenario, Slot
-from mec_gym.fields import Uniform
+from mec_gym.fields import TASKS
 from mec_gym.hindsight import Coupled
 from mec_gym.model.channel import path_gain
 from mec_gym.model.cost import NO_TASK
@@ -68,7 +68,7 @@ class Forecast:
         require_integer("horizon", self.horizon, 0)
 
     def step(
-        self, scenario: Scenario, slot: Slot, layout: Layout | None, memory: Floats | None = None
+        self, scenario: Scenario, slot: Slot, layout: Place, memory: Memory = None
     ) -> tuple[Assignment, Floats]:
         """Return decisions (B, N), and the last positions (B, K, N, 2) [m], the oldest first."""
         assert layout is not None
@@ -117,9 +117,9 @@ class Forecast:
             return toll
         slots, (batch, n, m) = len(gains), slot.gains.shape
         there = np.repeat(slot.cycles > NO_TASK, slots, axis=0)  # who is absent stays so
-        tasks = [np.where(there, _mean_task(scenario, name), NO_TASK) for name in _TASKS]
+        tasks = [np.where(there, scenario.mean_task(name), NO_TASK) for name in TASKS]
         path = Slot.trusted(gains.swapaxes(0, 1).reshape(-1, n, m), *tasks)
-        hosts = np.zeros((batch, n), dtype=np.int64) if slot.hosts is None else slot.hosts
+        hosts = slot.known_hosts
         problem = Coupled(scenario, path, batch, hosts)
         prices = problem.first_prices()
         for step in range(STEPS):
@@ -128,16 +128,6 @@ class Forecast:
         # Local execution leaves a service at its host.
         home = np.take_along_axis(later, hosts[..., None], axis=-1)
         return np.asarray(toll + np.concatenate([home, later[..., 1:]], axis=-1))
-
-
-_TASKS = ("data_bits", "cycles")
-
-
-def _mean_task(scenario: Scenario, name: str) -> Floats:
-    law = getattr(scenario, name)
-    if isinstance(law, Uniform):
-        return np.full(scenario.n_devices, (law.low + law.high) / 2)
-    return np.asarray(scenario.per_device(name))
 
 
 def _variances(scenario: Scenario) -> tuple[float, float]:

@@ -35,14 +35,7 @@ from baselines.regimes import as_table, cell
 from baselines.rules import local
 from baselines.tolls import tolls
 from mec_gym import Scenario, Slot
-from mec_gym.evaluation import (
-    Decide,
-    EpisodeSet,
-    Estimate,
-    episode_set,
-    estimate,
-    hindsight_ratio,
-)
+from mec_gym.evaluation import Decide, EpisodeSet, Estimate, episode_set, estimate, hindsight_ratio
 from mec_gym.model.episode import Episode
 
 ALIKE = ("all local", "blind", "myopic", "never", "keep what pays", "follow", "stays-H")
@@ -124,8 +117,7 @@ class HeadRoom:
 
 
 def moving_rules(
-    paths: Sequence[Episode],
-    ways: Sequence[float] = WAYS,
+    paths: Sequence[Episode], ways: Sequence[float] = WAYS
 ) -> Iterator[tuple[str, Decide, Any]]:
     """Yield the rules by name, as policies, with the numbers that are best on episodes.
 
@@ -188,57 +180,47 @@ def measure_headroom(
         ratio=ratio,
         tuned=tuned,
         cost=estimate(sample.lower_bound[:, None] / share),
-        plan=estimate(hindsight_ratio(sample, planned(sample))[:, None]),
+        plan=estimate(hindsight_ratio(sample, Planned(sample))[:, None]),
         gap=sample.gap,
         n_episodes=n_episodes,
         n_slots=n_slots,
     )
 
 
-def planned(sample: EpisodeSet) -> Decide:
-    """Return the plan of hindsight as a policy for the episodes that it was made for."""
-    return _Planned(sample.plan)
+class Planned:
+    """The plan of hindsight as a policy for the episodes that it was made for."""
 
-
-class _Planned:
-    def __init__(self, plan: NDArray[np.int64]) -> None:
-        self._plan = plan
-        self.begin()
+    def __init__(self, sample: EpisodeSet) -> None:
+        self._plan = sample.plan
 
     def begin(self) -> None:
+        """Go back to the first slot."""
         self._slots = iter(self._plan.swapaxes(0, 1))
 
     def __call__(self, *_: Any) -> NDArray[np.int64]:
+        """Return the plan of the next slot."""
         return next(self._slots)
 
 
 # -- the table --------------------------------------------------------------------------------
 
 _TITLES = {
-    "all local": "all local",
-    "blind": "blind: the slot's optimum, moves for nothing",
-    "myopic": "myopic: the slot's optimum, moves for μ",
-    "never": "never: placed once",
-    "keep what pays": "servers keep what pays, moves for μ/H (local knowledge)",
-    "stays-H": "placed, then moves for μ/H",
-    "follow": "always follow: the server with the best seen gain or none",
-    "follow by positions": "always follow: the nearest server or none (knows positions)",
-    "ski rental": "ski rental",
-    "smoothed": "moves for μ/H, to links that were better for a while",
-    "measured speed": "moves for μ/H, H = 1 + c/v by speed measured in gains",
-    "by class": "moves for μ/H, H = 1 + c/v by mean speed",
-    "forecast": "forecast over some slots",
-    "forecast by positions": "forecast over some slots (knows positions)",
+    "all local": ("all local", ""),
+    "blind": ("blind: the slot's optimum, moves for nothing", ""),
+    "myopic": ("myopic: the slot's optimum, moves for μ", ""),
+    "never": ("never: placed once", ""),
+    "keep what pays": ("servers keep what pays, moves for μ/H (local knowledge)", "H = {}"),
+    "stays-H": ("placed, then moves for μ/H", "H = {}"),
+    "follow": ("always follow: the server with the best seen gain or none", ""),
+    "follow by positions": ("always follow: the nearest server or none (knows positions)", ""),
+    "ski rental": ("ski rental", ""),
+    "smoothed": ("moves for μ/H, to links that were better for a while", "memory, H = {}"),
+    "measured speed": ("moves for μ/H, H = 1 + c/v by speed measured in gains", "c = {} m"),
+    "by class": ("moves for μ/H, H = 1 + c/v by mean speed", "c = {} m"),
+    "forecast": ("forecast over some slots", "{} slots"),
+    "forecast by positions": ("forecast over some slots (knows positions)", "{} slots"),
 }
-_NUMBERS = {
-    "keep what pays": "H = {}",
-    "stays-H": "H = {}",
-    "smoothed": "memory, H = {}",
-    "measured speed": "c = {} m",
-    "by class": "c = {} m",
-    "forecast": "{} slots",
-    "forecast by positions": "{} slots",
-}
+"""By rule, what it is called and how its number is written."""
 
 
 def headroom_table(rooms: Sequence[HeadRoom]) -> str:
@@ -249,7 +231,7 @@ def headroom_table(rooms: Sequence[HeadRoom]) -> str:
 def headroom_rows(rooms: Sequence[HeadRoom]) -> dict[str, list[str]]:
     """Return the rows of that table by what stands before them, the head first."""
     rows = {"hindsight ratio": [room.name for room in rooms]}
-    for rule, title in _TITLES.items():
+    for rule, (title, _) in _TITLES.items():
         if any(rule in room.ratio for room in rooms):
             rows[title] = [_with_number(room, rule) for room in rooms]
     rows["*plan of hindsight, which knows the path*"] = [cell(room.plan) for room in rooms]
@@ -268,7 +250,7 @@ def _with_number(room: HeadRoom, rule: str) -> str:
     number = room.tuned[rule]
     several = isinstance(number, (list, tuple))
     text = ", ".join(f"{one:g}" for one in number) if several else f"{number:g}"
-    return f"{shown}; {_NUMBERS[rule].format(text)}"
+    return f"{shown}; {_TITLES[rule][1].format(text)}"
 
 
 def headroom_verdict(room: HeadRoom) -> str:

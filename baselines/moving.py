@@ -12,16 +12,18 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from baselines.tolls import Floats, moving, tolls
+from baselines.tolls import Floats, tolls
 from mec_gym import Scenario, Slot, counterfactuals
 from mec_gym.evaluation import Decide, episode_costs
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.episode import Episode, episodes
 from mec_gym.model.layout import Layout
-from mec_gym.optimum import load_problems_apart, with_toll
+from mec_gym.optimum import load_problems_apart, moving, with_toll
 from mec_gym.validation import require_number
 
 Assignment = NDArray[np.int64]
+Memory = Floats | None
+Place = Layout | None
 T = TypeVar("T")
 
 
@@ -120,7 +122,7 @@ class Remembering(Protocol):
     """A rule that keeps something from slot to slot: an array with the slot's batch in front."""
 
     def step(
-        self, scenario: Scenario, slot: Slot, layout: Layout | None, memory: Floats | None
+        self, scenario: Scenario, slot: Slot, layout: Place, memory: Memory
     ) -> tuple[Assignment, Floats]:
         """Return decisions, (B, N), and the memory after them.
 
@@ -177,16 +179,12 @@ class SkiRental:
     """
 
     def step(
-        self,
-        scenario: Scenario,
-        slot: Slot,
-        layout: Layout | None = None,
-        memory: Floats | None = None,
+        self, scenario: Scenario, slot: Slot, layout: Place = None, memory: Memory = None
     ) -> tuple[Assignment, Floats]:
         """Return decisions and the sums after them, both (B, N)."""
         kappa = scenario.migration_cost
         sums = np.zeros(slot.gains.shape[:-1]) if memory is None else np.nan_to_num(memory)
-        moves = moving(scenario, slot)
+        moves = moving(slot)
         unripe = moves & (sums < kappa)[..., None]
         # Who cannot execute locally does not wait for a first placement.
         unripe[unripe[..., 1:].all(axis=-1) & ~scenario.can_execute_locally] = False
@@ -232,11 +230,7 @@ class Smoothed:
         require_number("horizon", self.horizon, "[0, inf]")
 
     def step(
-        self,
-        scenario: Scenario,
-        slot: Slot,
-        layout: Layout | None = None,
-        memory: Floats | None = None,
+        self, scenario: Scenario, slot: Slot, layout: Place = None, memory: Memory = None
     ) -> tuple[Assignment, Floats]:
         """Return decisions (B, N), and the smoothed costs of all links, (B, N, M)."""
         now = load_problems_apart(scenario, slot).cost[..., 1:]
@@ -244,7 +238,7 @@ class Smoothed:
         smooth = now + self.memory * (past - now)
         toll = tolls(scenario, slot, self.horizon, np.inf)
         # A move that costs nothing needs no caution.
-        careful = moving(scenario, slot) & (scenario.migration_cost > 0.0)[:, None]
+        careful = moving(slot) & (scenario.migration_cost > 0.0)[:, None]
         toll[..., 1:] += np.where(careful[..., 1:], np.maximum(smooth - now, 0.0), 0.0)
         return with_toll(scenario, slot, toll), smooth
 
@@ -284,11 +278,7 @@ class MeasuredSpeed:
         require_number("memory", self.memory, "[0, 1)")
 
     def step(
-        self,
-        scenario: Scenario,
-        slot: Slot,
-        layout: Layout | None = None,
-        memory: Floats | None = None,
+        self, scenario: Scenario, slot: Slot, layout: Place = None, memory: Memory = None
     ) -> tuple[Assignment, Floats]:
         """Return decisions (B, N), and the distances [m] and, last, the speed: (B, N, M + 1)."""
         distance = np.sqrt(scenario.reference_gain / slot.gains)

@@ -100,6 +100,12 @@ class Tuned(SlotPolicy):
     def acting(self, number: Any) -> Decide:
         """Return the policy with one of the candidates."""
 
+    def decide(self, scenario: Scenario, slot: Slot, *, deterministic: bool) -> Assignment:
+        """Return the decision with the candidate in use."""
+        policy: Any = self.acting(self.tuned)
+        decision: Assignment = policy(scenario, slot, None, None)
+        return decision
+
     def tune(self, scenario: Scenario) -> None:
         """Choose the candidate that costs least; without migration all cost the same."""
         self.tuned = self.given
@@ -142,11 +148,6 @@ class StaysOffloading(Tuned):
         """Return the rule with H."""
         return knowing(placed_then_stays, number)
 
-    def decide(self, scenario: Scenario, slot: Slot, *, deterministic: bool) -> Assignment:
-        """Return the rule's decision."""
-        assert self.tuned is not None
-        return placed_then_stays(scenario, slot, self.tuned)
-
 
 class ByClassOffloading(Tuned):
     """As :class:`StaysOffloading`, with H = 1 + c/(v τ) by speed: :func:`baselines.by_class`.
@@ -179,18 +180,19 @@ class ByClassOffloading(Tuned):
         """Return the rule with c."""
         return knowing(by_class, number)
 
-    def decide(self, scenario: Scenario, slot: Slot, *, deterministic: bool) -> Assignment:
-        """Return the rule's decision."""
-        assert self.tuned is not None
-        return by_class(scenario, slot, self.tuned)
-
 
 class Recalling(SlotPolicy):
     """Base of the policies whose rule has a memory, the `state` of :meth:`predict`."""
 
+    tuned: Any = None
+
     @abstractmethod
-    def rule(self) -> Remembering:
-        """Return the rule as it is tuned."""
+    def rule(self, number: Any) -> Remembering:
+        """Return the rule with one of the candidates; with None where nothing is tuned."""
+
+    def acting(self, number: Any) -> Decide:
+        """Return the rule, which remembers by itself."""
+        return Acting(self.rule(number))
 
     def layout(self, scenario: Scenario, slot: Slot) -> Layout | None:
         """Return where devices are, if the rule needs it."""
@@ -209,7 +211,7 @@ class Recalling(SlotPolicy):
             state = np.array(state)
             state[np.atleast_1d(np.asarray(episode_start, dtype=bool))] = np.nan
         places = self.layout(scenario, slots)
-        decision, memory = self.rule().step(scenario, slots, places, state)
+        decision, memory = self.rule(self.tuned).step(scenario, slots, places, state)
         return decision if slot.batch_shape else decision[0], memory
 
 
@@ -227,7 +229,7 @@ class SkiRentalOffloading(Recalling):
     (1, 30)
     """
 
-    def rule(self) -> Remembering:
+    def rule(self, number: Any) -> Remembering:
         """Return the rule."""
         return SkiRental()
 
@@ -278,13 +280,9 @@ class SmoothedOffloading(Recalling, Tuned):
             given = [memory, horizon]
         super().__init__(env, given=given, **kwargs)
 
-    def acting(self, number: Any) -> Decide:
+    def rule(self, number: Any) -> Remembering:
         """Return the rule with its memory and H."""
-        return Acting(Smoothed(*number))
-
-    def rule(self) -> Remembering:
-        """Return the rule as it is tuned."""
-        return Smoothed(*self.tuned)
+        return Smoothed(*number)
 
 
 class MeasuredSpeedOffloading(Recalling, Tuned):
@@ -318,14 +316,9 @@ class MeasuredSpeedOffloading(Recalling, Tuned):
         self.way_m, self.memory = way_m, memory
         super().__init__(env, given=way_m, **kwargs)
 
-    def acting(self, number: Any) -> Decide:
+    def rule(self, number: Any) -> Remembering:
         """Return the rule with c."""
-        return Acting(MeasuredSpeed(number, self.memory))
-
-    def rule(self) -> Remembering:
-        """Return the rule as it is tuned."""
-        assert self.tuned is not None
-        return MeasuredSpeed(self.tuned, self.memory)
+        return MeasuredSpeed(number, self.memory)
 
 
 class ForecastOffloading(Recalling, Tuned):
@@ -374,13 +367,9 @@ class ForecastOffloading(Recalling, Tuned):
                 "are not in one line. baselines.Forecast takes positions from a Layout instead."
             )
 
-    def acting(self, number: Any) -> Decide:
+    def rule(self, number: Any) -> Remembering:
         """Return the planner with its horizon."""
-        return Acting(Forecast(number))
-
-    def rule(self) -> Remembering:
-        """Return the planner as it is tuned."""
-        return Forecast(self.tuned)
+        return Forecast(number)
 
     def layout(self, scenario: Scenario, slot: Slot) -> Layout | None:
         """Return where gains say that devices are."""

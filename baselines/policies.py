@@ -18,18 +18,16 @@ from baselines.search import SearchSettings, committed_settings, require_budget,
 from baselines.slot_policy import Assignment, SlotPolicy
 from mec_gym import Scenario, Slot
 from mec_gym.model.layout import fixed_layout
+from mec_gym.model.world import LARGEST_FADING
 from mec_gym.validation import (
     dict_of,
     plain,
     real_array,
     require_bool,
+    require_choice,
     require_integer,
     require_number,
 )
-
-LARGEST_FADING = 100.0
-"""Gains over those without fading stay below this: e^-100 is the probability of one above."""
-
 
 # -- rules ----------------------------------------------------------------------------------------
 
@@ -120,15 +118,9 @@ class RemoteOffloading(SlotPolicy):
     settings = ("admission_limit", "by")
 
     def __init__(
-        self,
-        env: Any = None,
-        *,
-        admission_limit: bool = True,
-        by: str = "distance",
-        **kwargs: Any,
+        self, env: Any = None, *, admission_limit: bool = True, by: str = "distance", **kwargs: Any
     ) -> None:
-        if by not in ("distance", "gain"):
-            raise ValueError(f"by must be 'distance' or 'gain'; got {by!r}.")
+        require_choice("by", by, ("distance", "gain"))
         self.admission_limit, self.by = require_bool("admission_limit", admission_limit), by
         super().__init__(env, **kwargs)
 
@@ -184,12 +176,7 @@ class QuotaOffloading(SlotPolicy):
     learned = ("size",)
 
     def __init__(
-        self,
-        env: Any = None,
-        *,
-        quota: int | None = None,
-        n_tuning_slots: int = 60,
-        **kwargs: Any,
+        self, env: Any = None, *, quota: int | None = None, n_tuning_slots: int = 60, **kwargs: Any
     ) -> None:
         require_integer("n_tuning_slots", n_tuning_slots, 1)
         if quota is not None:

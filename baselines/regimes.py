@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from baselines.moving import knowing
 from baselines.prices import best_discount, mean_prices, posted_prices, shared_by_speed
 from baselines.rules import best_quota, greedy, local, optimal, quota, random, remote
 from mec_gym import Scenario
@@ -27,9 +27,6 @@ FULL_KNOWLEDGE = ("greedy", "optimum")
 
 def rules(quota_size: int, prices: ArrayLike | None = None) -> Mapping[str, Decide]:
     """Return the rules by name, for :func:`mec_gym.evaluation.nrr`; one of them needs `prices`."""
-
-    def knowing(rule: Any, *arguments: Any) -> Decide:
-        return lambda scenario, slot, _layout, _rng: rule(scenario, slot, *arguments)
 
     def nearest(*, limit: bool) -> Decide:
         return lambda scenario, slot, layout, _rng: remote(

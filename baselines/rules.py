@@ -59,11 +59,7 @@ def random(
 
 
 def remote(
-    scenario: Scenario,
-    slot: Slot,
-    distance_m: NDArray[np.float64],
-    *,
-    admission_limit: bool = True,
+    scenario: Scenario, slot: Slot, distance_m: NDArray[np.float64], *, admission_limit: bool = True
 ) -> Assignment:
     """Return offloading to the nearest server.
 
@@ -228,8 +224,6 @@ def optimal(scenario: Scenario, slot: Slot) -> Assignment:
 
 def tuning_slots(scenario: Scenario, n_slots: int, seed: int = 0) -> Slot:
     """Return slots to tune a rule on, batch shape (n_slots,), apart from all others."""
-    if n_slots < 1:
-        raise ValueError(f"n_slots must be >= 1; got {n_slots}.")
     world = World(scenario, n_slots)
     world.reset([np.random.default_rng([_STREAM, seed, index]) for index in range(n_slots)])
     assert world.slot is not None

@@ -84,9 +84,8 @@ def particle_swarm(
     >>> particle_swarm(scenario, Slot([[1e-6], [1e-6]], 8e5, 1e9), max_evaluations=100)
     array([1, 1])
     """
-    used = settings or committed_settings("particle_swarm")
     budget = (max_evaluations, max_milliseconds, seed)
-    return search_all(scenario, slot, used, "particle_swarm", *budget)
+    return search_all(scenario, slot, settings, "particle_swarm", *budget)
 
 
 def differential_evolution(
@@ -106,9 +105,8 @@ def differential_evolution(
     >>> differential_evolution(scenario, Slot([[1e-6], [1e-6]], 8e5, 1e9), max_evaluations=100)
     array([1, 1])
     """
-    used = settings or committed_settings("differential_evolution")
     budget = (max_evaluations, max_milliseconds, seed)
-    return search_all(scenario, slot, used, "differential_evolution", *budget)
+    return search_all(scenario, slot, settings, "differential_evolution", *budget)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,9 +157,10 @@ def search(
 
 
 def search_all(
-    scenario: Scenario, slot: Slot, settings: SearchSettings, algorithm: str, *budget: Any
+    scenario: Scenario, slot: Slot, settings: SearchSettings | None, algorithm: str, *budget: Any
 ) -> NDArray[np.int64]:
     """Return a search's decisions, shape (..., N), each slot with the whole budget and one seed."""
+    settings = settings or committed_settings(algorithm)
     decisions = np.empty(slot.gains.shape[:-1], dtype=np.int64)
     for index in np.ndindex(slot.batch_shape):
         found = search(scenario, slot[index], settings, algorithm, *budget)

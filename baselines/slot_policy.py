@@ -6,7 +6,6 @@ Their files are zip archives, as Stable-Baselines3's, with one JSON text in them
 from __future__ import annotations
 
 import json
-import time
 import zlib
 from abc import abstractmethod
 from collections.abc import Set
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 try:
     from stable_baselines3.common.base_class import BaseAlgorithm, maybe_make_env
     from stable_baselines3.common.policies import BasePolicy
-    from stable_baselines3.common.utils import safe_mean
     from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 except ModuleNotFoundError as error:
     raise gym.error.DependencyNotInstalled(
@@ -30,6 +28,7 @@ except ModuleNotFoundError as error:
 
 from mec_gym import ENV_ID, Scenario, Slot, slot_from_observation
 from mec_gym.envs.sb3 import vectorised, world_of
+from mec_gym.envs.sb3_model import dump_progress
 from mec_gym.files import read_zip, write_zip
 from mec_gym.model.arrays import in_shape
 from mec_gym.validation import plain, plain_seed, real_array, require_integer
@@ -241,18 +240,8 @@ class SlotPolicy(BaseAlgorithm):
 
     def dump_logs(self) -> None:
         """Write the means of the last episodes, the number of steps and their rate to the log."""
-        assert self.ep_info_buffer is not None
-        seconds = max((time.time_ns() - self.start_time) / 1e9, 1e-9)
-        if self.ep_info_buffer:
-            for key, name in (("r", "ep_rew_mean"), ("l", "ep_len_mean")):
-                mean = safe_mean([episode[key] for episode in self.ep_info_buffer])
-                self.logger.record(f"rollout/{name}", mean)
         self.logger.record("time/episodes", self._episode_num, exclude="tensorboard")
-        steps = self.num_timesteps - self._num_timesteps_at_start
-        self.logger.record("time/fps", int(steps / seconds))
-        self.logger.record("time/time_elapsed", int(seconds), exclude="tensorboard")
-        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
-        self.logger.dump(step=self.num_timesteps)
+        dump_progress(self)
 
     # -- files ------------------------------------------------------------------------------------
 

@@ -10,17 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mec_gym import Scenario, Slot
-from mec_gym.model.cost import migrates
+from mec_gym.optimum import moving
 from mec_gym.validation import real_array, refuse_where, require_within
 
 Floats = NDArray[np.float64]
-
-
-def moving(scenario: Scenario, slot: Slot) -> NDArray[np.bool_]:
-    """Return which choices would move a service or place it, [D-5], shape (..., N, M + 1)."""
-    hosts = np.zeros(slot.gains.shape[:-1], dtype=np.int64) if slot.hosts is None else slot.hosts
-    choices = np.arange(scenario.n_servers + 1)
-    return np.asarray(migrates(choices, hosts[..., None], slot.cycles[..., None]))
 
 
 def tolls(
@@ -57,9 +50,8 @@ def tolls(
             np.where(kappa > 0.0, kappa / np.asarray(slots, dtype=np.float64), 0.0)
             for slots in given.values()
         )
-    placed = np.zeros(1, dtype=bool) if slot.hosts is None else slot.hosts > 0
-    toll = np.where(placed, later, start)
-    return np.where(moving(scenario, slot), toll[..., None], 0.0)
+    toll = np.where(slot.known_hosts > 0, later, start)
+    return np.where(moving(slot), toll[..., None], 0.0)
 
 
 def require_toll(scenario: Scenario, slot: Slot, toll: ArrayLike) -> Floats:

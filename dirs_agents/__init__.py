@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-try:
-    import stable_baselines3  # noqa: F401
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "dirs_agents needs PyTorch and Stable-Baselines3: "
-        'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
-    ) from error
-
+import mec_gym.envs.sb3  # noqa: F401  # first: it says what to install
 from dirs_agents.agent import Agent
 from dirs_agents.dirs import DIRS
 from dirs_agents.hyperparameters import OPTIONS, options

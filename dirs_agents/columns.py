@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_gains
+from mec_gym.fields import TASKS
 from mec_gym.model.arrays import plain_array
 from mec_gym.model.cost import NO_TASK
 
@@ -23,12 +24,10 @@ def tensor_of(array: NDArray[Any], device: torch.device | None = None) -> Tensor
 class ColumnCoder:
     """Splits observations into the servers' columns, and turns columns into physics.
 
-    Each agent gets its own column, Algorithm 1, lines 7 and 8: its server's gains in the units of
-    the "db" observation [O-1], then each of T task columns in [-1, 1] [O-2], where tasks vary.
-    Where services migrate a row says whose this server hosts, and one whose another does; where
-    devices may be absent a last one says who is present. It is what the PettingZoo env shows an
-    agent. `n_rows` is the number R of rows, 1 + T where nothing moves, and `guests` the row of whom
-    the server hosts, if there is one.
+    Each agent gets its own column, Algorithm 1, lines 7 and 8, as the PettingZoo env shows it:
+    the rows of :meth:`ObservationCoder.of_servers`, in the units of the "db" observation, [O-1] and
+    [O-2]. `n_rows` is their number R, 1 + T where nothing moves, and `guests` the row of whom the
+    server hosts, if there is one.
     """
 
     def __init__(self, scenario: Scenario, kind: str = "flat") -> None:
@@ -47,14 +46,7 @@ class ColumnCoder:
     def alone(self, index: int) -> ColumnCoder:
         """Return the coder for server `index` alone, which knows nothing of the others."""
         speed = float(self.scenario.server_frequencies_hz[index])
-        # Positions play no part: gains are given.
-        system = self.scenario.replace(
-            n_servers=1,
-            server_frequency_hz=speed,
-            server_positions="kmeans",
-            device_positions="uniform",
-        )
-        return ColumnCoder(system, self.coder.kind)
+        return ColumnCoder(self.scenario.of_one_server(speed), self.coder.kind)
 
     def columns(self, observations: Tensor) -> Tensor:
         """Return what every server sees, shape (B, M, R, N)."""
@@ -63,7 +55,7 @@ class ColumnCoder:
         # Columns outermost in memory: what one server's network reads then lies together.
         table = table.permute(2, 0, 1).contiguous().transpose(0, 1)
         table = self.scaled(table, servers)
-        columns: Tensor = self._of_servers(torch, table)
+        columns: Tensor = self.coder.of_servers(torch, table)
         return columns
 
     def columns_of_one(self, observation: NDArray[Any]) -> NDArray[np.float32]:
@@ -73,25 +65,7 @@ class ColumnCoder:
             return np.asarray(self.columns(tensor)[0].numpy())
         devices = self.scenario.n_devices
         table = np.asarray(observation, np.float32).reshape(devices, self.coder.n_columns).T
-        return np.asarray(self._of_servers(np, table))
-
-    def _of_servers(self, xp: Any, table: Any) -> Any:
-        """Return each server's rows, (..., M, R, N), of all columns, (..., C, N)."""
-        if self.n_rows == 1:
-            return table[..., None, :]
-        servers, hosts = self.scenario.n_servers, self.coder.host_columns
-
-        def of_all(rows: Any) -> Any:
-            shape = (*rows.shape[:-2], servers, *rows.shape[-2:])
-            return xp.broadcast_to(rows[..., None, :, :], shape)
-
-        parts = [table[..., :servers, None, :], of_all(table[..., servers : hosts.start, :])]
-        if self._migrates:
-            mine = table[..., hosts, None, :]
-            parts += [mine, mine.sum(-3, keepdims=True) - mine]
-        if self._absences:
-            parts.append(of_all(table[..., hosts.stop :, :]))
-        return xp.concatenate(parts, axis=-2)
+        return np.asarray(self.coder.of_servers(np, table))
 
     def scaled(self, table: Tensor, n_gains: int) -> Tensor:
         """Bring raw gains and tasks to the units of the "db" observation, if they are raw.
@@ -118,7 +92,7 @@ class ColumnCoder:
         shape = columns[..., 0, :].shape
         rows = iter(range(1, self.n_rows))
         found: dict[str, Any] = {}
-        for name in ("data_bits", "cycles"):
+        for name in TASKS:
             if name in self._scales:
                 middle, half = self._scales[name]
                 found[name] = middle + half * columns[..., next(rows), :]

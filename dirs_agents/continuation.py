@@ -40,14 +40,11 @@ _FARTHEST = 6.0
 """Standard deviations from the mean at which features end."""
 
 
-def begun(batch: int, n_servers: int, n_devices: int) -> Tensor:
-    """Return the memory (B, M, N, W) of servers that have seen nothing yet: NaN."""
-    return torch.full((batch, n_servers, n_devices, WINDOW), math.nan)
-
-
-def remembered(memory: Tensor, seen: Tensor) -> Tensor:
-    """Return the memory after a slot whose gains are seen, (B, M, N) in units, NaN if absent."""
-    return torch.cat([memory[..., 1:], seen[..., None]], dim=-1)
+def remembered(memory: Tensor | None, seen: Tensor) -> Tensor:
+    """Return the memory (B, M, N, W) after a slot: gains seen (B, M, N) in units, else NaN."""
+    if memory is None:
+        memory = seen.new_full((*seen.shape, WINDOW), math.nan)
+    return torch.cat([memory[..., 1:].to(seen.device), seen[..., None]], dim=-1)
 
 
 def filled(memory: Tensor) -> Tensor:
@@ -176,10 +173,8 @@ class Continuation(nn.Module):
 
         The present units are the seen ones, unless a forecast replaces those of a delay.
         """
-        batch, servers, _, devices = columns.shape
         seen = torch.where(self.coder.present(columns), columns[:, :, 0], torch.nan)
-        before = begun(batch, servers, devices) if memory is None else memory
-        memory = remembered(before.to(columns.device), seen)
+        memory = remembered(memory, seen)
         with torch.no_grad():
             worth, predicted = self(memory)
         present = self.present(predicted) if self.replaces else columns[:, :, 0]

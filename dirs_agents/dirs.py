@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import gymnasium as gym
@@ -13,23 +14,25 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
-from dirs_agents.algorithm import OffloadingAlgorithm
+from dirs_agents.agent import Agent
 from dirs_agents.columns import tensor_of
 from dirs_agents.foresight import continuation_tolls
-from dirs_agents.hyperparameters import check_hyperparameters, online_search, require_policy
+from dirs_agents.hyperparameters import check_hyperparameters, online_search
 from dirs_agents.labels import DEMONSTRATION_SEARCH, refine
 from dirs_agents.levy_search import LevySearch
 from dirs_agents.losses import decision_loss, total_loss
 from dirs_agents.policies import CentralPolicy, EnsemblePolicy, PricePolicy, VotingPolicy
 from dirs_agents.pretraining import Pretraining
 from dirs_agents.replay import Batch, PrioritisedReplay
-from mec_gym import Slot, slot_from_observation
-from mec_gym.validation import dict_of, require_bool
+from mec_gym import Scenario, Slot, slot_from_observation
+from mec_gym.envs.sb3_model import ResumableAlgorithm, sizes_of
+from mec_gym.packing import Format
+from mec_gym.validation import dict_of, require_bool, require_integer, require_policy
 
 SelfDIRS = TypeVar("SelfDIRS", bound="DIRS")
 
 
-class DIRS(OffloadingAlgorithm):
+class DIRS(ResumableAlgorithm):
     r"""Distributed intelligent resource scheduling, the framework of the paper.
 
     An agent on each server scores the devices by its own gains; the devices follow the highest
@@ -37,6 +40,9 @@ class DIRS(OffloadingAlgorithm):
     slots, a refined decision (Algorithm 4) joins the replay buffer and the agents learn from it
     (Algorithm 3). Slots are independent of each other, so there is no discount and no value
     function: the agents learn to imitate the best decisions found.
+
+    In another scenario, by ``set_env`` or ``load``, the replay buffer begins empty and the next
+    ``learn`` imitates demonstrations of it. A model of price-posting agents loads for any N and M.
 
     Parameters
     ----------
@@ -121,6 +127,10 @@ class DIRS(OffloadingAlgorithm):
         "PricePolicy": PricePolicy,
         "CentralPolicy": CentralPolicy,
     }
+    file_format = Format("mec-gym/dirs", 2, "a DIRS model")
+
+    policy: VotingPolicy
+    replay_buffer: PrioritisedReplay
 
     def __init__(
         self,
@@ -170,7 +180,7 @@ class DIRS(OffloadingAlgorithm):
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        require_policy(policy, self.policy_aliases)
+        require_policy(policy, self.policy_aliases, VotingPolicy)
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]
@@ -205,7 +215,6 @@ class DIRS(OffloadingAlgorithm):
         self.allocation, self.epsilon = allocation, epsilon
         self.crossover, self.selection = crossover, selection
         self.signed, self.flight_scale = require_bool("signed", signed), flight_scale
-        self.stats_window_size = stats_window_size
         check_hyperparameters(self)
         self.pretrained = False
         self._memory: Tensor | None = None
@@ -230,6 +239,15 @@ class DIRS(OffloadingAlgorithm):
         )
         # After the buffer: Ctrl-C between them leaves no labels that pass for complete ones.
         self._pretraining = Pretraining()
+
+    def _enter_scenario(self) -> None:
+        """Let the policy know the scenario; its parameters, which the optimizer holds, stay."""
+        moved = self._new_policy()
+        for name, module in moved.named_modules():
+            module._parameters = self.policy.get_submodule(name)._parameters
+        moved.set_training_mode(False)
+        self.policy = moved
+        self._begin_anew()
 
     # -- Algorithm 1 ----------------------------------------------------------------------------
 
@@ -324,6 +342,10 @@ class DIRS(OffloadingAlgorithm):
         first = -self.num_timesteps % interval
         return list(range(first, self.n_envs, interval))
 
+    def current_memory(self) -> torch.Tensor | None:
+        """Return what the policy remembers of the running episodes, if it does."""
+        return self.policy.forgotten(self._memory, self._last_episode_starts)
+
     def _look(
         self, observations: NDArray[np.float32], memory: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
@@ -348,10 +370,7 @@ class DIRS(OffloadingAlgorithm):
     # -- Algorithms 3 and 4 ---------------------------------------------------------------------
 
     def _refine(
-        self,
-        observations: NDArray[np.float32],
-        decisions: NDArray[np.int64],
-        columns: Tensor,
+        self, observations: NDArray[np.float32], decisions: NDArray[np.int64], columns: Tensor
     ) -> None:
         """Find better decisions and keep them, Algorithm 3, lines 1 to 3."""
         slots = slot_from_observation(self.scenario, observations, self.observation_kind)
@@ -438,6 +457,85 @@ class DIRS(OffloadingAlgorithm):
         for name, own in (("demonstration", demonstrated), ("agent", ~demonstrated)):
             if own.any():
                 self._averages.add(f"train/{name}_loss", average[own].mean())
+
+    # -- distributed inference ------------------------------------------------------------------
+
+    def agent(self, server: int, *, admission: bool | None = None) -> Agent:
+        """Return what one server runs: a copy of its network, which decides on its own gains.
+
+        Parameters
+        ----------
+        server : int
+            j in 1...M, as in an assignment; ``mec_j`` of the PettingZoo env.
+        admission : bool, optional
+            Whether the vote is followed by the servers' admission; as the policy does by default.
+            False where the vote is final, as in the PettingZoo env: scores then use full prices.
+        """
+        require_integer("server", server, 1, self.scenario.n_servers)
+        server = int(server)
+        bank = self.policy.bank.single(server - 1)
+        admits = getattr(self.policy, "admission", False)
+        if admission is not None and admission != admits:
+            if not isinstance(self.policy, PricePolicy):
+                raise ValueError("admission=True needs a PricePolicy; other agents know no price.")
+            admits = admission
+            bank.markdown = self.policy.markdown if admits else 1.0
+            bank.admission = admits
+        ahead = getattr(self.policy, "foresight", None) if self.policy.remembers else None
+        if ahead is not None:
+            ahead = ahead.single(server - 1)
+        coder = self.policy.coder.alone(server - 1)
+        return Agent(server, bank, coder, admission=admits, foresight=ahead)
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def _require_loadable(self, scenario: Scenario, kind: str) -> None:
+        policy_class: Any = self.policy_class
+        if not policy_class.any_size or sizes_of(scenario)[2] != sizes_of(self.scenario)[2]:
+            self._require_same_sizes(scenario, kind)
+
+    def _own_state(self) -> dict[str, Any]:
+        return {
+            "replay": self.replay_buffer.get_state(),
+            "pretraining": self._pretraining.get_state(),
+            "pretrained": self.pretrained,
+            "memory": self.current_memory(),
+        }
+
+    def _take_own_state(self, state: Mapping[str, Any], *, same_world: bool) -> None:
+        if same_world:
+            self.replay_buffer.set_state(state["replay"])
+            self._pretraining.set_state(state["pretraining"])
+            memory = state["memory"]
+            self._memory = None if memory is None else torch.as_tensor(memory, device=self.device)
+        self.pretrained = same_world and state["pretrained"]
+
+    def save_replay_buffer(self, path: Any) -> None:
+        """Write the replay buffer alone; ``save`` holds it, too."""
+        self.file_format.write(path, {"replay": self.replay_buffer.get_state()})
+
+    def load_replay_buffer(self, path: Any) -> None:
+        """Read a replay buffer that :meth:`save_replay_buffer` wrote."""
+        content = self._read(path)
+        if "replay" not in content:
+            raise ValueError(f"{path} holds no replay buffer; load() reads models.")
+        self.replay_buffer.set_state(content["replay"])
+        self._pretraining.keep_labels()
+
+    # -- logging --------------------------------------------------------------------------------
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write what has been noted since the last time, in Stable-Baselines3's tags."""
+        logger = self.logger
+        with torch.no_grad():
+            square = sum(float(weight.square().sum()) for weight in self.policy.parameters())
+        logger.record("train/l2", square)
+        if self.replay_buffer.size:
+            weights = self.replay_buffer.weights()
+            logger.record("replay/size", self.replay_buffer.size)
+            logger.record("replay/priority_mean", weights.mean())
+            logger.record("replay/priority_max", weights.max())
+        super().dump_logs(iteration)
 
 
 def _margin(scores: Tensor) -> float:

@@ -25,11 +25,12 @@ from torch.nn import functional
 from dirs_agents.continuation import AHEAD, WINDOW
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder, gains_of_units, units_of_gains
+from mec_gym.fields import TASKS
 from mec_gym.hindsight import hindsight, hosts_before
 from mec_gym.model.arrays import sum_by_server
-from mec_gym.model.cost import NO_TASK, hosts_after, migrates
+from mec_gym.model.cost import NO_TASK, hosts_after
 from mec_gym.model.episode import Episode, episodes
-from mec_gym.optimum import load_problems_apart, with_toll
+from mec_gym.optimum import load_problems_apart, moving, with_toll
 
 SLOTS = 100
 """Slots of an episode to learn from."""
@@ -76,11 +77,16 @@ _STREAM = 0x666F7265
 """Sets the episodes of learning apart from all others ("fore" in ASCII)."""
 
 
+def _together(paths: Sequence[Episode], field: str) -> Floats:
+    """Return a field of episodes by slot, (T, E, ...)."""
+    return np.stack([getattr(one, field) for one in paths], axis=1)
+
+
 def memories(paths: Sequence[Episode]) -> NDArray[np.float32]:
     """Return what servers remember in every slot of episodes, (T, E, M, N, W), in units."""
-    seen = np.stack([one.seen_gains for one in paths], axis=1).swapaxes(-1, -2)
+    seen = _together(paths, "seen_gains").swapaxes(-1, -2)
     units = np.asarray(units_of_gains(seen), dtype=np.float32)
-    absent = np.stack([one.cycles for one in paths], axis=1) <= NO_TASK
+    absent = _together(paths, "cycles") <= NO_TASK
     units = np.where(absent[:, :, None], np.float32(np.nan), units)
     before = np.full((WINDOW - 1, *units.shape[1:]), np.nan, dtype=np.float32)
     whole = np.concatenate([before, units])
@@ -109,18 +115,10 @@ def continuation_tolls(scenario: Scenario, slot: Slot, worth: Floats) -> Floats:
 
     `worth` is D (..., N, M) [1]. Local execution leaves a service at its host.
     """
-    hosts = np.zeros(slot.gains.shape[:-1], dtype=np.int64) if slot.hosts is None else slot.hosts
-    kappa = scenario.migration_cost
-    choices = np.arange(scenario.n_servers + 1)
-    moves = migrates(choices, hosts[..., None], slot.cycles[..., None])
+    kappa = scenario.migration_cost[:, None]
     after = np.concatenate([np.zeros_like(worth[..., :1]), worth], axis=-1)
-    after[..., :1] = np.take_along_axis(after, hosts[..., None], axis=-1)
-    return np.asarray(np.maximum(kappa[:, None] * (1.0 + moves) - after, 0.0))
-
-
-def decided(scenario: Scenario, slot: Slot, worth: Floats) -> NDArray[np.int64]:
-    """Return the exact best decision of slots where services are worth D (..., N, M) [1]."""
-    return with_toll(scenario, slot, continuation_tolls(scenario, slot, worth))
+    after[..., :1] = np.take_along_axis(after, slot.known_hosts[..., None], axis=-1)
+    return np.asarray(np.maximum(kappa * (1.0 + moving(slot)) - after, 0.0))
 
 
 # -- lessons ------------------------------------------------------------------------------------
@@ -139,17 +137,10 @@ def own_lesson(
 ) -> Lesson:
     """Return worth by what the decisions with the present worth cost on the paths, [C-2]."""
     memory = memories(paths)
-    values = own_values(scenario, paths, *_decision_basis(scenario, network, memory))
-    return _lesson(scenario, paths, memory, values, rng)
-
-
-def _decision_basis(
-    scenario: Scenario, network: Any, memory: NDArray[np.float32]
-) -> tuple[Floats, Floats | None]:
-    """Return worth D and, where they are forecast, the present gains, both (T, E, N, M)."""
     worth, present = (part.swapaxes(-1, -2) for part in estimated(network, memory))
+    worth *= scenario.migration_cost[:, None]
     gains = gains_of_units(present) if network.replaces else None
-    return worth * scenario.migration_cost[:, None], gains
+    return _lesson(scenario, paths, memory, own_values(scenario, paths, worth, gains), rng)
 
 
 def own_values(
@@ -159,36 +150,26 @@ def own_values(
 
     `present` are the gains that decisions are made with, by default those that are seen.
     """
-    whole = [
-        (
-            Slot.trusted(
-                np.stack([one.seen_gains[time] for one in paths])
-                if present is None
-                else present[time],
-                *(np.stack([getattr(one, name)[time] for one in paths]) for name in _TASKS),
-            ),
-            np.stack([one.gains[time] for one in paths]),
-        )
-        for time in range(paths[0].n_slots)
-    ]
+    seen_gains = _together(paths, "seen_gains") if present is None else present
+    tasks = [_together(paths, name) for name in TASKS]
     hosts = np.zeros((len(paths), scenario.n_devices), dtype=np.int64)
     kinds = []
-    for (seen, gains), after in zip(whole, worth, strict=True):
-        choice = decided(scenario, seen.hosted(hosts), after)
-        hosts = hosts_after(np, choice, hosts, seen.cycles)
+    for told_gains, gains, bits, cycles, after in zip(
+        seen_gains, _together(paths, "gains"), *tasks, worth, strict=True
+    ):
+        seen = Slot.trusted(told_gains, bits, cycles, hosts)
+        choice = with_toll(scenario, seen, continuation_tolls(scenario, seen, after))
+        hosts = hosts_after(np, choice, hosts, cycles)
         told = load_problems_apart(scenario, seen)
-        real = load_problems_apart(scenario, Slot.trusted(gains, seen.data_bits, seen.cycles))
+        real = load_problems_apart(scenario, Slot.trusted(gains, bits, cycles))
         loads = np.asarray(sum_by_server(np, real.root_work, choice, scenario.n_servers))[..., 1:]
         prices = 2.0 * loads / scenario.server_frequencies_hz
         terms = prices[:, None, :] * real.root_work[..., None]
-        kinds.append((told.cost, real.cost, terms, seen.cycles <= NO_TASK))
-    values = np.zeros((len(whole) + 1, *worth.shape[1:3], scenario.n_servers + 1))
-    for time in range(len(whole) - 1, -1, -1):
+        kinds.append((told.cost, real.cost, terms, cycles <= NO_TASK))
+    values = np.zeros((len(worth) + 1, *worth.shape[1:3], scenario.n_servers + 1))
+    for time in range(len(worth) - 1, -1, -1):
         values[time] = _one_slot(scenario, *kinds[time], worth[time], values[time + 1])
     return values
-
-
-_TASKS = ("data_bits", "cycles")
 
 
 def _one_slot(
@@ -229,12 +210,12 @@ def _lesson(
     kappa = scenario.migration_cost
     unit = np.where(kappa > 0.0, kappa, 1.0)[:, None]
     worth = np.clip((values[1:, ..., :1] - values[1:, ..., 1:]) / unit, *CREDIBLE)
-    seen = np.stack([one.gains for one in paths], axis=1).swapaxes(-1, -2)
+    seen = _together(paths, "gains").swapaxes(-1, -2)
     units = np.asarray(units_of_gains(seen), dtype=np.float32)
     last = np.arange(slots)[:, None] + AHEAD
     # Behind the end everything stays as it was: the tail is longer than a forecast.
     later = units[np.minimum(last, paths[0].n_slots - 1)]  # (T', A, E, M, N)
-    there = np.stack([one.cycles[:slots] for one in paths], axis=1) > NO_TASK
+    there = _together(paths, "cycles")[:slots] > NO_TASK
     rows = np.flatnonzero(np.broadcast_to(there[:, :, None], memory[:slots].shape[:-1]))
     if len(rows) > ROWS:
         rows = rng.choice(rows, ROWS, replace=False)
@@ -299,8 +280,7 @@ def hindsight_demonstrations(
     """Return slots of episodes with the decisions of the clairvoyant plan: Algorithm 2, line 1."""
     plan = hindsight(scenario, paths).assignment  # (E, T, N)
     cycles = np.stack([one.cycles for one in paths])
-    start = np.zeros((len(paths), scenario.n_devices), dtype=np.int64)
-    hosts = hosts_before(plan, cycles, start)
+    hosts = hosts_before(plan, cycles, np.zeros_like(plan[:, 0]))
     slots = len(paths) * paths[0].n_slots
     chosen = rng.choice(slots, count, replace=count > slots)
     episode, time = np.divmod(chosen, paths[0].n_slots)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from dirs_agents.labels import REFINEMENTS, SOURCES, STARTS
 from dirs_agents.levy_search import LevySearch
 from dirs_agents.losses import LOSSES
-from dirs_agents.policies import VotingPolicy
-from mec_gym.validation import plain, plain_seed, require_choice, require_integer, require_number
+from mec_gym.validation import plain, require_choice, require_hyperparameters
 
 _LEAST_INTEGERS = {
     **dict.fromkeys(("n_demonstrations", "pretrain_steps"), 0),
     **dict.fromkeys(("buffer_size", "batch_size", "train_interval", "train_steps"), 1),
-    **dict.fromkeys(("refine_interval", "stats_window_size", "hindsight_episodes"), 1),
+    **dict.fromkeys(("refine_interval", "hindsight_episodes"), 1),
     **dict.fromkeys(("own_rounds", "lesson_steps"), 0),
 }
 
@@ -43,17 +41,9 @@ def check_hyperparameters(model: Any) -> None:
     require_choice("refinement", model.refinement, REFINEMENTS)
     if model.loss is not None:
         require_choice("loss", model.loss, LOSSES)
-    for name in ("learning_rate", *_LEAST_INTEGERS, *_NUMBERS, *_SEARCHED):
+    require_hyperparameters(model, _LEAST_INTEGERS, _NUMBERS)
+    for name in _SEARCHED:
         setattr(model, name, plain(getattr(model, name)))
-    model.seed = plain_seed(model.seed)
-    if not callable(model.learning_rate):
-        require_number("learning_rate", model.learning_rate, "[0, inf)")
-    for name, least in _LEAST_INTEGERS.items():
-        require_integer(name, getattr(model, name), least)
-    model._stats_window_size = model.stats_window_size
-    for name, interval in _NUMBERS.items():
-        unit = "nat" if name.endswith("_priority") else ""
-        require_number(name, getattr(model, name), interval, unit=unit)
     if model.demonstrations != "none" and model.n_demonstrations > model.buffer_size:
         raise ValueError(
             f"buffer_size must hold the demonstrations, which are kept; got buffer_size="
@@ -77,18 +67,6 @@ def _check_continuation(model: Any) -> None:
         raise ValueError(
             "continuation=True needs a refinement that prices what comes later: 'optimal', "
             f"'epsilon-greedy' or 'none'; got {model.refinement!r}."
-        )
-
-
-def require_policy(policy: Any, aliases: Mapping[str, Any]) -> None:
-    """Raise unless `policy` names a policy or is a class of one."""
-    if isinstance(policy, str):
-        require_choice("policy", policy, tuple(aliases))
-    elif not (isinstance(policy, type) and issubclass(policy, VotingPolicy)):
-        came = policy if isinstance(policy, type) else type(policy)
-        raise TypeError(
-            f"policy must be one of {', '.join(aliases)}, or a VotingPolicy class; got "
-            f'{came.__name__}. An env goes second: DIRS("EnsemblePolicy", env).'
         )
 
 
@@ -124,6 +102,18 @@ def demonstration_settings(model: Any) -> dict[str, Any]:
     return settings
 
 
+# A few hundred shared weights need few samples and steps, and larger ones.
+_PRICES: dict[str, Any] = {
+    "policy": "PricePolicy",
+    "demonstrations": "optimal",
+    "refinement": "optimal",
+    "n_demonstrations": 128,
+    "pretrain_steps": 150,
+    "batch_size": 32,
+    "learning_rate": 5e-3,
+    "resample": True,
+}
+
 _OPTIONS: dict[str, dict[str, Any]] = {
     # Every default is the paper's where it prints one.
     "paper": {"policy": "EnsemblePolicy"},
@@ -142,29 +132,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "loss": "vote",
         "resample": True,
     },
-    # A few hundred shared weights need few samples and steps, and larger ones.
-    "prices": {
-        "policy": "PricePolicy",
-        "demonstrations": "optimal",
-        "refinement": "optimal",
-        "n_demonstrations": 128,
-        "pretrain_steps": 150,
-        "batch_size": 32,
-        "learning_rate": 5e-3,
-        "resample": True,
-    },
+    "prices": _PRICES,
     # As those, looking ahead: for worlds in which decisions last.
-    "hindsight": {
-        "policy": "PricePolicy",
-        "demonstrations": "hindsight",
-        "refinement": "optimal",
-        "n_demonstrations": 128,
-        "pretrain_steps": 150,
-        "batch_size": 32,
-        "learning_rate": 5e-3,
-        "resample": True,
-        "policy_kwargs": {"continuation": True},
-    },
+    "hindsight": _PRICES | {"demonstrations": "hindsight", "policy_kwargs": {"continuation": True}},
 }
 
 OPTIONS = tuple(_OPTIONS)

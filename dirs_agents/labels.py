@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dirs_agents.levy_search import LevySearch, Refined, levy_search, slots_at_once
 from mec_gym import ENV_ID, Scenario, Slot, solve
 from mec_gym.optimum import load_problems, tolled_problems, with_toll
+from mec_gym.validation import require_choice
 
 SOURCES = ("levy", "exhaustive", "optimal", "hindsight", "none")
 STARTS = ("ensemble", "best-gain")
@@ -78,12 +79,11 @@ def demonstrate(
     >>> demonstrate(scenario, slots, start, np.random.default_rng(0), source="exhaustive")
     array([[1, 1, 1, 1]])
     """
+    require_choice("source", source, SOURCES[:3])
     if source == "levy":
         return levy_search(scenario, slots, start, rng, search or DEMONSTRATION_SEARCH).assignment
     if source == "optimal":
         return np.asarray(solve(scenario, slots).assignment)
-    if source != "exhaustive":
-        raise ValueError(f"source must be levy, exhaustive or optimal; got {source!r}.")
     return _exhaustive(scenario, slots)
 
 
@@ -143,6 +143,7 @@ def refine(
     toll : ndarray, shape (B, N, M + 1), [1], optional
         What choices lead to, in the place of μ; not for the Lévy searches.
     """
+    require_choice("method", method, REFINEMENTS)
     search = search or LevySearch()
     if method in ("levy", "classic-levy"):
         return levy_search(scenario, slots, start, rng, search)
@@ -151,14 +152,11 @@ def refine(
     if method == "none":
         return Refined(start, before[:, 0], before.T, 1)
     if method == "optimal":
-        best = (
+        found = (
             solve(scenario, slots).assignment if toll is None else with_toll(scenario, slots, toll)
         )
-        found = np.asarray(best)
         after = problems.objective(found[:, None])
         return Refined(found, after[:, 0], np.stack([before[:, 0], after[:, 0]]), 1)
-    if method != "epsilon-greedy":
-        raise ValueError(f"method must be one of {', '.join(REFINEMENTS)}; got {method!r}.")
     count = search.population * search.generations
     candidates = _explored(scenario, start, rng, count, epsilon)
     values = problems.objective(candidates)

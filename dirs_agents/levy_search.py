@@ -21,12 +21,13 @@ from mec_gym.levy import LevyTail, levy_steps
 from mec_gym.optimum import LoadProblems, load_problems
 from mec_gym.validation import require_bool, require_choice, require_integer, require_number
 
-METHODS = ("levy", "classic-levy")
-ALLOCATIONS = ("exact", "levy")
-"""How a search prices decisions: with optimal f and p, or with those it searches, too."""
-MUTATIONS = ("h", "shuffled")
-CROSSOVERS = ("device", "shared", "member", "none")
-SELECTIONS = ("whole", "device")
+_CHOICES = {
+    "method": ("levy", "classic-levy"),
+    "allocation": ("exact", "levy"),
+    "mutation": ("h", "shuffled"),
+    "crossover": ("device", "shared", "member", "none"),
+    "selection": ("whole", "device"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +89,8 @@ class LevySearch:
     selection: str = "whole"
 
     def __post_init__(self) -> None:
-        require_choice("method", self.method, METHODS)
-        require_choice("allocation", self.allocation, ALLOCATIONS)
-        require_choice("mutation", self.mutation, MUTATIONS)
-        require_choice("crossover", self.crossover, CROSSOVERS)
-        require_choice("selection", self.selection, SELECTIONS)
+        for name, known in _CHOICES.items():
+            require_choice(name, getattr(self, name), known)
         require_bool("signed", self.signed)
         if self.selection == "device" and self.allocation != "exact":
             raise ValueError(
@@ -141,12 +139,8 @@ def levy_search(
 
     Notes
     -----
-    Open points of the paper, and what stands here: the magnitude of the draws d counts, as it is,
-    unless `signed` and `flight_scale` say otherwise; h_{i,a_i} of a local device is the average
-    share 1/(M+1). The index i of eq. (20) is read as the device, that of eq. (23) as the member of
-    the population, whose whole decision has an objective, unless `selection` says otherwise; that
-    of eq. (22), between them, as the device, and its draw as another than that of eq. (20), unless
-    `crossover` says otherwise: decision 9 of ``docs/decisions``. As mutation and crossover compare
+    What the paper leaves open is as :class:`LevySearch` says, and decision 9 of ``docs/decisions``
+    why; h_{i,a_i} of a local device is the average share 1/(M+1). As mutation and crossover compare
     steps with thresholds only, they are drawn by the probability that a step exceeds them
     (:class:`mec_gym.levy.LevyTail`); γ is 0 in the last generation, which leaves it idle.
 

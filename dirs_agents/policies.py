@@ -8,17 +8,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from gymnasium.spaces import Space
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
 
 from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
 from dirs_agents.columns import ColumnCoder, tensor_of
 from dirs_agents.continuation import FORECASTS, Continuation
 from dirs_agents.prices import PriceBank
-from mec_gym import Scenario, vote
-from mec_gym.model.arrays import in_shape, plain_array
+from mec_gym import vote
+from mec_gym.envs.sb3_model import WorldPolicy
 from mec_gym.validation import (
     require_bool,
     require_choice,
@@ -31,12 +29,8 @@ _PART = 128
 """Observations that are decided at once, of a larger batch."""
 
 
-class VotingPolicy(BasePolicy):
-    """What all policies of DIRS share: a score per server and device, then the paper's vote.
-
-    Spaces, `scenario` and `observation` are the env's; `lr_schedule` is not used: the algorithm
-    owns the optimizer.
-    """
+class VotingPolicy(WorldPolicy):
+    """What all policies of DIRS share: a score per server and device, then the paper's vote."""
 
     default_loss: ClassVar[str] = "binary"
     any_size: ClassVar[bool] = False
@@ -48,20 +42,10 @@ class VotingPolicy(BasePolicy):
     bank: Any
     """The agents, columns (B, M, R, N) in, logits (B, M, N) out; a subclass builds it."""
 
-    def __init__(
-        self,
-        observation_space: Space[Any],
-        action_space: Space[Any],
-        lr_schedule: Any = None,
-        *,
-        scenario: Scenario,
-        observation: str = "flat",
-    ) -> None:
-        del lr_schedule
-        super().__init__(observation_space, action_space)
-        self.scenario = scenario
-        self.coder = ColumnCoder(scenario, observation)
-        self._may_stay = scenario.can_execute_locally
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.coder = ColumnCoder(self.scenario, self.observation_kind)
+        self._may_stay = self.scenario.can_execute_locally
 
     def columns(self, observations: Tensor) -> Tensor:
         """Return what every server sees of observations, shape (B, M, R, N)."""
@@ -145,6 +129,7 @@ class VotingPolicy(BasePolicy):
         """Return decisions, and the memory after them."""
         self.set_training_mode(False)
         batch, several = self.obs_to_tensor(observation)
+        assert isinstance(batch, Tensor)
         with torch.no_grad():
             columns = self.columns(batch)
             memory = None if state is None else tensor_of(state[0], self.device)
@@ -165,26 +150,11 @@ class VotingPolicy(BasePolicy):
         new = torch.as_tensor(np.atleast_1d(np.asarray(starts, dtype=bool)), device=memory.device)
         return torch.where(new[:, None, None, None], torch.nan, memory)
 
-    def obs_to_tensor(self, observation: Any) -> tuple[Any, bool]:
-        """Return an observation, or a batch, as a tensor, and whether it is a batch."""
-        if isinstance(observation, dict):
-            return super().obs_to_tensor(observation)  # which says what is wrong with it
-        shape, rows = self.coder.coder.shape, self.scenario.n_devices
-        return super().obs_to_tensor(in_shape(plain_array(observation), shape, rows))
-
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         """Return the joint decision for one observation."""
         with torch.no_grad():
             batch = tensor_of(observation[None], self.device)
             return np.asarray(self._predict(batch)[0].cpu().numpy())
-
-    def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {
-            "observation_space": self.observation_space,
-            "action_space": self.action_space,
-            "scenario": self.scenario,
-            "observation": self.coder.coder.kind,
-        }
 
 
 class EnsemblePolicy(VotingPolicy):
@@ -192,8 +162,6 @@ class EnsemblePolicy(VotingPolicy):
 
     Hidden widths are `net_arch`, each at least 1; the paper's by default (:func:`paper_widths`).
     """
-
-    _bank: ClassVar[type[nn.Module]] = EnsembleBank
 
     def __init__(self, *args: Any, net_arch: Sequence[int] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -206,7 +174,7 @@ class EnsemblePolicy(VotingPolicy):
 
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         # A subclass or another bank decides by its own code.
-        known = type(self) in _BY_NUMPY and type(self.bank) is self._bank
+        known = (type(self), type(self.bank)) in _BY_NUMPY
         if not known or self.device.type != "cpu":
             return super()._decide_one(observation)
         scores = self.bank.answers(self.coder.columns_of_one(observation))
@@ -223,14 +191,12 @@ class CentralPolicy(EnsemblePolicy):
     than all of them together.
     """
 
-    _bank: ClassVar[type[nn.Module]] = CentralBank
-
     def _new_bank(self, n_servers: int, n_rows: int, n_devices: int) -> nn.Module:
         return CentralBank(n_servers, n_rows, n_devices, self.net_arch, self.coder.guests)
 
 
-_BY_NUMPY = (EnsemblePolicy, CentralPolicy)
-"""The policies that NumPy can decide for, in one slot in less time than PyTorch."""
+_BY_NUMPY = ((EnsemblePolicy, EnsembleBank), (CentralPolicy, CentralBank))
+"""Policies and banks that NumPy can decide for, in one slot in less time than PyTorch."""
 
 
 class PricePolicy(VotingPolicy):

@@ -27,14 +27,14 @@ class Pretraining:
     """How far Algorithm 2 has come, and the way on from there."""
 
     def __init__(self) -> None:
-        self._seed: int | None = None
-        self._settings: dict[str, Any] | None = None
-        self._lessons = 0
-        self._steps = 0
+        self.seed: int | None = None
+        self.settings: dict[str, Any] | None = None
+        self.lessons = 0
+        self.steps = 0
 
     def outdated(self, model: Any) -> bool:
         """Return whether demonstrations are half-made, with other settings than the model's."""
-        return self._settings is not None and self._settings != demonstration_settings(model)
+        return self.settings is not None and self.settings != demonstration_settings(model)
 
     def run(self, model: Any, callback: BaseCallback) -> None:
         """Make demonstrations and train on them alone: Algorithm 2, lines 2 to 6.
@@ -47,41 +47,38 @@ class Pretraining:
         _tell(callback)
         if self._labelling(model):
             _altogether(model, lambda: self._begin(model))
-            while self._lessons < _lessons(model):
+            while self.lessons < _lessons(model):
                 _altogether(model, lambda: self._teach(model))
                 _tell(callback)
             self._demonstrate(model, callback)
-        while self._steps < model.pretrain_steps:
+        while self.steps < model.pretrain_steps:
             _altogether(model, lambda: self._imitate(model))
             _tell(callback)
 
     def _labelling(self, model: Any) -> bool:
         """Return whether demonstrations are to be made, or were not all made: none were loaded."""
-        return self._seed is not None or not model.replay_buffer.size
+        return self.seed is not None or not model.replay_buffer.size
 
     def stage(self, model: Any) -> str:
         """Return what is being done, such as "demonstrations 64/256"; "" where nothing is left."""
-        if self._labelling(model) and self._lessons < _lessons(model):
-            return f"lessons {self._lessons:,}/{_lessons(model):,}"
+        if self._labelling(model) and self.lessons < _lessons(model):
+            return f"lessons {self.lessons:,}/{_lessons(model):,}"
         if self._labelling(model) and model.replay_buffer.size < model.n_demonstrations:
             return f"demonstrations {model.replay_buffer.size:,}/{model.n_demonstrations:,}"
-        if self._steps >= model.pretrain_steps:
+        if self.steps >= model.pretrain_steps:
             return ""
-        return f"imitation {self._steps:,}/{model.pretrain_steps:,}"
+        return f"imitation {self.steps:,}/{model.pretrain_steps:,}"
 
     def _demonstrate(self, model: Any, callback: BaseCallback) -> None:
         """Fill the replay buffer with demonstrations, Algorithm 2, line 1."""
-        assert self._seed is not None
+        assert self.seed is not None
         if model.demonstrations == "hindsight":
             _altogether(model, lambda: self._look_back(model))
             _tell(callback)
             self.keep_labels()
             return
         observations, slots = demonstration_slots(
-            model.scenario,
-            model.n_demonstrations,
-            self._seed,
-            observation=model.observation_kind,
+            model.scenario, model.n_demonstrations, self.seed, observation=model.observation_kind
         )
         # All at once: the last bits of scores may depend on what is scored beside them.
         start = begun_at(model, observations, slots)
@@ -116,35 +113,35 @@ class Pretraining:
 
     def _episodes(self, model: Any, part: int) -> tuple[Any, np.random.Generator]:
         """Return episodes for a lesson or for demonstrations, and a generator beside them."""
-        assert self._seed is not None
-        rng = np.random.default_rng([self._seed, part])
+        assert self.seed is not None
+        rng = np.random.default_rng([self.seed, part])
         paths = drawn(model.scenario, model.hindsight_episodes, int(rng.integers(2**31)))
         return paths, rng
 
     def _teach(self, model: Any) -> None:
         """Let the network of worth learn from hindsight, then from its own decisions, [C-2]."""
         network, scenario = model.policy.foresight, model.scenario
-        paths, rng = self._episodes(model, self._lessons)
-        if self._lessons:
+        paths, rng = self._episodes(model, self.lessons)
+        if self.lessons:
             lesson = own_lesson(scenario, paths, network, rng)
         else:
             lesson = hindsight_lesson(scenario, paths, rng)
             network.scale(model._tensor(lesson.memory))
         error = learn(network, lesson, model.lesson_steps, rng)
-        self._lessons += 1
+        self.lessons += 1
         model.logger.record("pretrain/worth_error", error)
-        model.logger.dump(step=self._lessons)
+        model.logger.dump(step=self.lessons)
 
     def _begin(self, model: Any) -> None:
-        if self._seed is None:
-            self._seed = int(model.rng.integers(2**31))
-        self._settings = demonstration_settings(model)
+        if self.seed is None:
+            self.seed = int(model.rng.integers(2**31))
+        self.settings = demonstration_settings(model)
 
     def _imitate(self, model: Any) -> None:
         """Take the gradient steps up to the next log entry, and write it."""
-        steps = min(_STEPS, model.pretrain_steps - self._steps)
+        steps = min(_STEPS, model.pretrain_steps - self.steps)
         model._train(steps)
-        self._steps += steps
+        self.steps += steps
         # Against gradient steps: no slot has passed yet.
         for name, value in model._averages.take().items():
             model.logger.record(name.replace("train/", "pretrain/"), value)
@@ -152,18 +149,15 @@ class Pretraining:
 
     def keep_labels(self) -> None:
         """Add no demonstrations to those that the replay buffer holds."""
-        self._seed = self._settings = None
+        self.seed = self.settings = None
 
     def get_state(self) -> dict[str, Any]:
         """Return seed and settings of demonstrations under way, and gradient steps taken."""
-        state = {"seed": self._seed, "settings": self._settings, "steps": self._steps}
-        return state | {"lessons": self._lessons}
+        return dict(vars(self))
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go back to a state."""
-        self._seed, self._settings = state["seed"], state["settings"]
-        self._steps = state["steps"]
-        self._lessons = state["lessons"]
+        vars(self).update({name: state[name] for name in vars(self)})
 
 
 def begun_at(model: Any, observations: NDArray[np.float32], slots: Slot) -> NDArray[np.int64]:

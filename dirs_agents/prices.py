@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from dirs_agents.columns import ColumnCoder
-from mec_gym import Scenario, Slot, Uniform
+from mec_gym import Scenario, Slot
 from mec_gym.allocation import root_work
 from mec_gym.model.constants import constants_of
 from mec_gym.model.world import World
@@ -215,9 +215,7 @@ class PriceBank(nn.Module):
 
 def typical_local_cost(scenario: Scenario) -> float:
     """Return the median cost of local execution, the scale of a slot's costs."""
-    law = scenario.cycles
-    cycles = (law.low + law.high) / 2 if isinstance(law, Uniform) else scenario.per_device("cycles")
-    time = cycles / scenario.per_device("local_frequency_hz")
+    time = scenario.mean_task("cycles") / scenario.per_device("local_frequency_hz")
     weights = scenario.per_device("weight_latency"), scenario.per_device("weight_energy")
     return float(np.median(weights[0] * time + weights[1] * scenario.local_power_w * time))
 

@@ -428,8 +428,7 @@ def episode_costs(
         What to measure on; episodes of one scenario and length.
     decide : callable
         ``decide(scenario, slot, layout, rng)`` returns assignments (E, N) for a slot of batch shape
-        (E,), as a decision sees it, and a layout with E positions of each device. If it has a
-        method ``begin()``, that is called before the first slot: a policy with a memory empties it.
+        (E,), as a decision sees it, and a layout with E positions of each device; see `Decide`.
     seed : int
         Of the generator that the policy may use.
 

@@ -70,6 +70,9 @@ NUMBER_FIELDS = (
 )
 """Fields that take one number."""
 
+TASKS = ("data_bits", "cycles")
+"""Fields of tasks, which also take a range."""
+
 POSITION_FIELDS = ("device_positions", "server_positions")
 """Fields that take a law's name, pairs, or the path of a table."""
 

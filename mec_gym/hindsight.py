@@ -121,10 +121,8 @@ def hindsight(
     >>> best.assignment.shape, bool(best.lower_bound <= best.objective)
     ((10, 30), True)
     """
-    alone = isinstance(episode, Episode)
-    if not alone and not isinstance(episode, Sequence):
-        raise TypeError(f"episode must be an Episode, or several; got {type(episode).__name__}.")
-    episodes: tuple[Episode, ...] = (episode,) if isinstance(episode, Episode) else tuple(episode)
+    alone = not isinstance(episode, Sequence)
+    episodes: Any = (episode,) if alone else episode
     _require_episodes(scenario, episodes)
     size = episodes[0].n_slots * scenario.n_devices * (scenario.n_servers + 1)
     step = max(1, BLOCK // size)
@@ -155,12 +153,8 @@ def _hindsight(
     scenario: Scenario, episodes: Sequence[Episode], hosts: Any
 ) -> tuple[NDArray[Any], ...]:
     """Return the fields of a Hindsight of episodes of one length, their axis in front."""
-    n, m, slots, batch = (
-        scenario.n_devices,
-        scenario.n_servers,
-        episodes[0].n_slots,
-        len(episodes),
-    )
+    n, m = scenario.n_devices, scenario.n_servers
+    slots, batch = episodes[0].n_slots, len(episodes)
     path = Slot.trusted(
         *(
             np.concatenate([getattr(one, name) for one in episodes])
@@ -255,6 +249,13 @@ class Coupled:
 
         return terms
 
+    def _ways(self, time: int, terms: Terms, after: Floats) -> Floats:
+        """Return q_j, what each server costs now and from then on, (M, B, N), a new array."""
+        ways = terms(time)
+        ways += self.links[time]
+        ways += after[1:]
+        return ways
+
     def values(self, terms: Terms) -> Floats:
         """Return V_t(s) where loads cost the given terms: (T + 1, M + 1, B, N), [H-2].
 
@@ -263,9 +264,7 @@ class Coupled:
         values = np.zeros((self.slots + 1, self.n_servers + 1, *self.start.shape))
         for time in range(self.slots - 1, -1, -1):
             now, after = values[time], values[time + 1]
-            ways = terms(time)
-            ways += self.links[time]
-            ways += after[1:]
+            ways = self._ways(time, terms, after)
             np.add(after, self.local[time], out=now)
             np.minimum(now, ways.min(axis=0) + self.kappa, out=now)
             np.minimum(now[1:], ways, out=now[1:])
@@ -278,9 +277,7 @@ class Coupled:
         row, device = np.ogrid[: self.batch, : self.start.shape[1]]
         for time in range(self.slots):
             after = values[time + 1]
-            ways = terms(time)
-            ways += self.links[time]
-            ways += after[1:]
+            ways = self._ways(time, terms, after)
             home = self.local[time] + after[host, row, device]
             stay = np.where(host > 0, ways[np.maximum(host, 1) - 1, row, device], np.inf)
             move = ways.min(axis=0) + self.kappa

@@ -51,7 +51,7 @@ class GaussMarkov:
     spread: float = 0.5
 
     def __post_init__(self) -> None:
-        _require_speed("GaussMarkov.speed_mps", self.speed_mps)
+        require_number("GaussMarkov.speed_mps", self.speed_mps, "(0, 1e6]", unit="m/s")
         require_number("GaussMarkov.memory", self.memory, "[0, 1)", unit="1")
         require_number("GaussMarkov.spread", self.spread, "[0, 10]", unit="1")
         _as_floats(self)
@@ -85,7 +85,8 @@ class RandomWaypoint:
 
     def __post_init__(self) -> None:
         for field in ("low_mps", "high_mps"):
-            _require_speed(f"RandomWaypoint.{field}", getattr(self, field))
+            speed = getattr(self, field)
+            require_number(f"RandomWaypoint.{field}", speed, "(0, 1e6]", unit="m/s")
         require_number("RandomWaypoint.pause_s", self.pause_s, "[0, 1e9]", unit="s")
         if not self.low_mps <= self.high_mps:
             raise ValueError(
@@ -262,8 +263,9 @@ def _law(name: str, value: Any) -> Law | Traces:
             needed = [field.name for field in fields(law) if field.default is MISSING]
             if lacking := [field for field in needed if field not in arguments]:
                 raise ValueError(f"{name} as {kind!r} lacks {', '.join(lacking)}.")
-            made: Law | Traces = _MADE[law](**arguments)
-            return made
+            made: Any = _traces_of_plain if law is Traces else law
+            found: Law | Traces = made(**arguments)
+            return found
     raise TypeError(f"{name} must be {_KINDS}; got {type(value).__name__} {value!r:.60}.")
 
 
@@ -281,14 +283,6 @@ def _traces_of_plain(positions_m: Any, interval_s: float, n_devices: int | None 
             f"n_devices={n_devices} devices and each sample; {error}."
         ) from None
     return Traces(numbers, interval_s)
-
-
-_MADE: dict[Any, Any] = {
-    GaussMarkov: GaussMarkov,
-    RandomWaypoint: RandomWaypoint,
-    Traces: _traces_of_plain,
-}
-"""What makes each law of its fields in JSON."""
 
 
 def mobility_as_plain(value: Mobility) -> Any:
@@ -317,10 +311,6 @@ def classes_of(mobility: Mobility, n_devices: int) -> tuple[tuple[Law, NDArray[n
         (law, np.arange(start, end))
         for (_, law), start, end in zip(shares, starts, ends, strict=True)
     )
-
-
-def _require_speed(name: str, value: object) -> None:
-    require_number(name, value, "(0, 1e6]", unit="m/s")
 
 
 def _as_floats(law: Any) -> None:

@@ -8,14 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mec_gym.allocation import Allocation, optimal_allocation, optimal_resources, root_work
-from mec_gym.model.arrays import (
-    Array,
-    as_numpy,
-    chosen,
-    like,
-    replaced,
-    sum_by_server,
-)
+from mec_gym.model.arrays import Array, as_numpy, chosen, like, replaced, sum_by_server
 from mec_gym.model.assignment import checked_assignment
 from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.cost import computing_time, migrates, uplink, weighted_cost
@@ -137,9 +130,9 @@ def evaluate(
         allocation = _checked_allocation(constants, checked, allocation)
         resources = allocation.power_w, allocation.frequency_hz
         latency, energy, cost = settle(constants, slot, checked, *resources)
-    shares, power = _offloaded(constants, checked, allocation)
-    used = sum_by_server(xp, shares, checked, constants.n_servers)[..., 1:]
+    used = sum_by_server(xp, allocation.frequency_hz, checked, constants.n_servers)[..., 1:]
     over_f = _excess(xp, used, constants.server_frequency_hz)
+    power = xp.where(checked > 0, allocation.power_w, xp.zeros_like(allocation.power_w))
     over_p = _excess(xp, power, constants.max_power_w)
     outcome = Outcome(
         latency_s=latency,
@@ -210,12 +203,7 @@ def _settle(
     """Apply eqs. (1) and (7)-(10); `positive` promises that no power or share is 0."""
     xp = constants.xp
     time, energy = uplink(
-        xp,
-        power_w,
-        snr_per_w,
-        slot.data_bits,
-        bps_per_nat=constants.bps_per_nat,
-        audible=positive,
+        xp, power_w, snr_per_w, slot.data_bits, bps_per_nat=constants.bps_per_nat, audible=positive
     )
     remote = computing_time(xp, slot.cycles, share_hz, running=positive)
     remote += time
@@ -223,29 +211,12 @@ def _settle(
     latency = replaced(xp, remote, local, work.local_time_s)
     energy = replaced(xp, energy, local, work.local_energy_j)
     if constants.migration is not None:
-        moves = xp.astype(_moves(constants, slot, assignment), latency.dtype)
+        hosts = constants.local_choice if slot.hosts is None else slot.hosts
+        moves = xp.astype(migrates(assignment, hosts, slot.cycles), latency.dtype)
         latency += moves * constants.migration[0]
         energy += moves * constants.migration[1]
     cost = weighted_cost(latency, energy, constants.weight_latency, constants.weight_energy)
     return latency, energy, cost
-
-
-def _moves(constants: Constants, slot: Slot, assignment: Array) -> Array:
-    hosts = constants.local_choice if slot.hosts is None else slot.hosts
-    return migrates(assignment, hosts, slot.cycles)
-
-
-def _offloaded(
-    constants: Constants, assignment: Array, allocation: Allocation
-) -> tuple[Array, Array]:
-    """Return shares and powers with those of local devices set to 0."""
-    xp = constants.xp
-    away = assignment > 0
-    shares, power = allocation.frequency_hz, allocation.power_w
-    return (
-        xp.where(away, shares, xp.zeros_like(shares)),
-        xp.where(away, power, xp.zeros_like(power)),
-    )
 
 
 def _excess(xp: Any, used: Array, limit: Array) -> Array:

@@ -22,6 +22,7 @@ from mec_gym.fields import (
     PER_DEVICE_FIELDS,
     POSITION_FIELDS,
     POSITIVE_UNITS,
+    TASKS,
     PerDevice,
     PerServer,
     Positions,
@@ -38,7 +39,7 @@ from mec_gym.fields import (
 )
 from mec_gym.mobility import Mobility, RandomWaypoint, Traces, canonical_mobility, classes_of
 from mec_gym.presets import PRESETS
-from mec_gym.sites import project, read_sites
+from mec_gym.sites import Plane, project, read_sites
 from mec_gym.traces import read_recording
 from mec_gym.validation import (
     refuse_where,
@@ -200,7 +201,7 @@ class Scenario:
         self._set("mobility", canonical_mobility, self.n_devices)
         for field in PER_DEVICE_FIELDS:
             self._set(field, canonical_entries, self.n_devices, "n_devices")
-        for field in ("data_bits", "cycles"):
+        for field in TASKS:
             self._set(field, canonical_task, self.n_devices)
         self._set("server_frequency_hz", canonical_entries, self.n_servers, "n_servers")
         self._set("area_m", canonical_area)
@@ -280,6 +281,11 @@ class Scenario:
     def per_device(self, field: str) -> NDArray[np.float64]:
         """Return a per-device field as a new array of shape (N,), in the unit of the field."""
         return np.array(np.broadcast_to(getattr(self, field), (self.n_devices,)), dtype=np.float64)
+
+    def mean_task(self, field: str) -> NDArray[np.float64]:
+        """Return the mean of data_bits or cycles, shape () or (N,), in the unit of the field."""
+        law = getattr(self, field)
+        return np.asarray((law.low + law.high) / 2 if isinstance(law, Uniform) else law)
 
     @property
     def server_frequencies_hz(self) -> NDArray[np.float64]:
@@ -407,10 +413,7 @@ class Scenario:
 
     @classmethod
     def from_sites(
-        cls,
-        servers_csv: str | os.PathLike[str],
-        devices_csv: str | os.PathLike[str],
-        **fields: Any,
+        cls, servers_csv: str | os.PathLike[str], devices_csv: str | os.PathLike[str], **fields: Any
     ) -> Scenario:
         """Return a scenario on real sites, read from two tables of latitude and longitude.
 
@@ -434,16 +437,8 @@ class Scenario:
         cls._require_free("from_sites", fields, ("area_m", *POSITION_FIELDS))
         servers = read_sites(servers_csv).first(fields.pop("n_servers", None), "n_servers")
         devices = read_sites(devices_csv).first(fields.pop("n_devices", None), "n_devices")
-        plane = project(servers, devices)
         fields.setdefault("name", Path(devices_csv).stem)
-        return cls(
-            n_devices=len(plane.device_positions_m),
-            n_servers=len(plane.server_positions_m),
-            device_positions=plane.device_positions_m,
-            server_positions=plane.server_positions_m,
-            area_m=plane.area_m,
-            **fields,
-        )
+        return cls._on(project(servers, devices), **fields)
 
     @classmethod
     def from_traces(
@@ -517,16 +512,18 @@ class Scenario:
             n_devices=fields.pop("n_devices", None),
             n_servers=fields.pop("n_servers", None),
         )
-        plane = recording.plane
         fields.setdefault("name", Path(traces_csv).name.removesuffix(".gz").removesuffix(".csv"))
         fields.setdefault("slot_s", interval_s)
+        return cls._on(recording.plane, mobility=recording.traces, **fields)
+
+    @classmethod
+    def _on(cls, plane: Plane, **fields: Any) -> Scenario:
         return cls(
             n_devices=len(plane.device_positions_m),
             n_servers=len(plane.server_positions_m),
             device_positions=plane.device_positions_m,
             server_positions=plane.server_positions_m,
             area_m=plane.area_m,
-            mobility=recording.traces,
             **fields,
         )
 
@@ -561,6 +558,15 @@ class Scenario:
             changed = dict.fromkeys([*filter(None, before.split(", ")), *changes])
             values["name"] = f"{name} (changed: {', '.join(changed)})"
         return Scenario(**values)
+
+    def of_one_server(self, frequency_hz: float) -> Scenario:
+        """Return a system with one server, for given gains: positions play no part in it."""
+        return self.replace(
+            n_servers=1,
+            server_frequency_hz=frequency_hz,
+            server_positions="kmeans",
+            device_positions="uniform",
+        )
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Return the scenario as JSON, and write it to a file where a path is given.

@@ -50,20 +50,8 @@ class Sites:
     """Places on Earth in WGS 84 coordinates, north and east positive, as in their table."""
 
     path: str  # the table's, for messages
-    latitude_deg: NDArray[np.float64]  # (K,), read-only
-    longitude_deg: NDArray[np.float64]  # (K,), read-only
-
-    def __post_init__(self) -> None:
-        for field in ("latitude_deg", "longitude_deg"):
-            values = np.array(getattr(self, field), dtype=np.float64)
-            values.flags.writeable = False
-            object.__setattr__(self, field, values)
-        shapes = self.latitude_deg.shape, self.longitude_deg.shape
-        if len(shapes[0]) != 1 or shapes[0] != shapes[1] or shapes[0] == (0,):
-            raise ValueError(
-                "latitude_deg and longitude_deg must both have shape (K,) with the same K >= 1; "
-                f"got shapes {shapes[0]} and {shapes[1]}."
-            )
+    latitude_deg: NDArray[np.float64]  # (K,)
+    longitude_deg: NDArray[np.float64]  # (K,)
 
     def __len__(self) -> int:
         return int(self.latitude_deg.size)
@@ -90,11 +78,9 @@ def count_of(n: int | None, name: str, most: int, reason: str) -> int:
 def read_sites(path: str | os.PathLike[str]) -> Sites:
     """Read the sites of a CSV table with a latitude and a longitude column, in degrees.
 
-    UTF-8 text whose first line names the columns: ``latitude`` or ``lat``, and ``longitude``,
-    ``lon``, ``lng`` or ``long``, in any case. Other columns are ignored, and so is a row's being
-    longer or shorter than the header, as long as it has both coordinates; a longer one with a
-    whole number among them is refused: its decimals may be behind a comma. A refusal names line
-    and column.
+    Other columns are ignored, and so is a row's being longer or shorter than the header, as long as
+    it has both coordinates; a longer one with a whole number among them is refused: its decimals
+    may be behind a comma.
     """
     table = read_table(path, _GEOGRAPHIC)
     require_degrees(table)
@@ -120,10 +106,7 @@ def require_degrees(table: Table) -> None:
 
 
 def read_positions(path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    """Read the positions of a CSV table with columns x (or x_m) and y (or y_m): (K, 2) [m].
-
-    A refusal names line and column.
-    """
+    """Read the positions of a CSV table with columns x (or x_m) and y (or y_m): (K, 2) [m]."""
     return np.column_stack(read_table(path, _PLANAR).columns)
 
 

@@ -44,8 +44,7 @@ _SECONDS = {
 _DEVICE = Column(("device", "trace", "id", "cab", "user", "vehicle", "node"))
 _TIME = Column(tuple(_SECONDS), "s, min or h, as its name says")
 _GEOGRAPHIC = Columns(
-    (_DEVICE, _TIME, LATITUDE, LONGITUDE),
-    "Positions may also be in metres, in columns x and y.",
+    (_DEVICE, _TIME, LATITUDE, LONGITUDE), "Positions may also be in metres, in columns x and y."
 )
 _PLANAR = Columns((_DEVICE, _TIME, EAST, NORTH), _GEOGRAPHIC.advice)
 

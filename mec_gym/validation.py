@@ -79,6 +79,17 @@ def require_nonnegative(name: str, value: Any, *, unit: str) -> None:
     refuse_where(bad, name, f"must be 0 or within [1e-30, 1e30] [{unit}]", array)
 
 
+def state_array(name: str, value: Any, like: np.ndarray) -> np.ndarray:
+    """Return a part of a state as an array of its own, or raise ``ValueError`` for another kind."""
+    array = np.array(value)
+    if (array.dtype, array.shape) != (like.dtype, like.shape):
+        raise ValueError(
+            f"state must have {name} of shape {like.shape}, {like.dtype}; got shape {array.shape}, "
+            f"{array.dtype}."
+        )
+    return array
+
+
 # -- arguments ------------------------------------------------------------------------------------
 
 
@@ -112,12 +123,12 @@ def require_number(name: str, value: Any, interval: str, *, unit: str = "") -> N
         raise ValueError(f"{name} must be a number in {shown}; got {value!r}.")
 
 
-def require_widths(net_arch: Any, name: str = "net_arch") -> tuple[int, ...]:
+def require_widths(net_arch: Any) -> tuple[int, ...]:
     """Return a network's hidden widths, each at least 1, or raise ``ValueError``."""
     if not isinstance(net_arch, (list, tuple)):
-        raise ValueError(f"{name} must be a list of hidden widths; got {net_arch!r}.")
+        raise ValueError(f"net_arch must be a list of hidden widths; got {net_arch!r}.")
     for width in net_arch:
-        require_integer(f"each width in {name}", width, 1)
+        require_integer("each width in net_arch", width, 1)
     return tuple(map(int, net_arch))
 
 
@@ -136,6 +147,38 @@ def plain_seed(seed: Any) -> int | None:
 def plain(value: Any) -> Any:
     """Return a NumPy number as Python's, which files and other libraries take; all else as is."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def require_hyperparameters(
+    model: Any, integers: Mapping[str, int], numbers: Mapping[str, str]
+) -> None:
+    """Raise for a number that no training could use: below its least, or out of its interval.
+
+    NumPy's numbers become Python's, which files hold.
+    """
+    for name in ("learning_rate", *integers, *numbers):
+        setattr(model, name, plain(getattr(model, name)))
+    model.seed = plain_seed(model.seed)
+    if not callable(model.learning_rate):
+        require_number("learning_rate", model.learning_rate, "[0, inf)")
+    require_integer("stats_window_size", model._stats_window_size, 1)
+    model._stats_window_size = int(model._stats_window_size)
+    for name, least in integers.items():
+        require_integer(name, getattr(model, name), least)
+    for name, interval in numbers.items():
+        require_number(name, getattr(model, name), interval)
+
+
+def require_policy(policy: Any, aliases: Mapping[str, Any], *kinds: type[Any]) -> None:
+    """Raise unless a policy is one that a learner can train: of one of some kinds."""
+    if isinstance(policy, str):
+        require_choice("policy", policy, aliases)
+    elif not (isinstance(policy, type) and issubclass(policy, kinds)):
+        names = ", ".join(f'"{name}"' for name in aliases)
+        listed = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(
+            f"policy must be {names} or a subclass of {listed}; got {policy!r}. An env goes second."
+        )
 
 
 # -- names ----------------------------------------------------------------------------------------

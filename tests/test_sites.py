@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from pathlib import Path
@@ -191,25 +190,6 @@ def test_first_refuses_what_the_table_does_not_have(n: int) -> None:
 def test_first_refuses_what_is_no_int(n: Any) -> None:
     with pytest.raises(TypeError, match=r"n_devices must be an int"):
         Sites("table.csv", np.arange(3.0), np.arange(3.0)).first(n, "n_devices")
-
-
-def test_sites_are_immutable() -> None:
-    latitude = np.zeros(2)
-    sites = Sites("table.csv", latitude, np.ones(2))
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        sites.path = "other"  # type: ignore[misc]
-    with pytest.raises(ValueError, match="read-only"):
-        sites.latitude_deg[0] = 1.0
-    latitude[0] = 5.0
-    assert sites.latitude_deg[0] == 0.0
-
-
-@pytest.mark.parametrize(
-    ("latitude", "longitude"), [([], []), ([1.0], [1.0, 2.0]), (1.0, 2.0), ([[1.0]], [[2.0]])]
-)
-def test_sites_need_two_equal_vectors(latitude: Any, longitude: Any) -> None:
-    with pytest.raises(ValueError, match="same K >= 1"):
-        Sites("table.csv", latitude, longitude)
 
 
 # -- the plane ------------------------------------------------------------------------------------

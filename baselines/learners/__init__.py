@@ -10,19 +10,7 @@ their scenarios, an argument out of range, and a replay buffer that does not fit
 
 from __future__ import annotations
 
-import sys
-
-from gymnasium.error import DependencyNotInstalled
-
-try:
-    import stable_baselines3  # noqa: F401
-except ModuleNotFoundError as error:
-    raise DependencyNotInstalled(
-        "the learners of baselines need PyTorch and Stable-Baselines3: "
-        'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
-    ) from error
-
-from baselines.learners import ddpg, maddpg, voting
+import mec_gym.envs.sb3  # noqa: F401  # first: it says what to install
 from baselines.learners.actor_critic import ActorCritic
 from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
 from baselines.learners.ddpg import DDPG
@@ -51,13 +39,3 @@ __all__ = [
     "OffloadingActorCriticPolicy",
     "VotePolicy",
 ]
-
-# Models and replay buffers that were saved before these modules were merged name their classes by
-# them: files of Stable-Baselines3 hold pickles.
-for _before, _now in {
-    "exploration": ddpg,
-    "maddpg_setting": maddpg,
-    "slot_replay": ddpg,
-    "vote_policy": voting,
-}.items():
-    sys.modules[f"{__name__}.{_before}"] = _now

@@ -12,21 +12,20 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
-from torch import Tensor, nn
+from torch import nn
 
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
 from baselines.learners.learner import (
     MECLog,
     attributes,
     loading,
+    require_arguments,
     require_env,
     require_fitting,
-    require_hyperparameters,
-    require_policy,
 )
 from baselines.learners.link_policy import LinkPolicy, fading, world_of_links
 from mec_gym.envs.sb3 import shown_as, vectorised, world_of
-from mec_gym.validation import dict_of
+from mec_gym.validation import dict_of, require_policy
 
 Self = TypeVar("Self", bound="ActorCritic")
 
@@ -119,7 +118,7 @@ class ActorCritic(MECLog, A2C):
     ) -> None:
         if _init_setup_model:
             require_env(type(self), env)
-        self._require_policy(policy)
+        require_policy(policy, self.policy_aliases, OffloadingActorCriticPolicy)
         super().__init__(
             policy,
             env,
@@ -143,21 +142,20 @@ class ActorCritic(MECLog, A2C):
         if _init_setup_model:
             self._setup_model()
 
-    @classmethod
-    def _require_policy(cls, policy: Any) -> None:
-        why = ", which keeps devices from choices that are not theirs"
-        require_policy(policy, cls.policy_aliases, OffloadingActorCriticPolicy, why=why)
-
     def _setup_model(self) -> None:
-        require_hyperparameters(self, _LEAST_INTEGERS, _NUMBERS)
+        require_arguments(self, _LEAST_INTEGERS, _NUMBERS)
         self.n_steps = math.ceil(self.batch_size / self.n_envs)
         if self.env is not None:
-            scenario, _ = world_of(self.env, plain=False)
-            may = scenario.can_execute_locally.tolist()
-            self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
-            if issubclass(self.policy_class, LinkPolicy):
-                self.policy_kwargs |= world_of_links(self.env, self.gamma)
+            self.policy_kwargs = self.policy_kwargs | self._known(self.env)
         super()._setup_model()
+
+    def _known(self, env: VecEnv) -> dict[str, Any]:
+        """Return what the policy has to know of an env."""
+        scenario, _ = world_of(env, plain=False)
+        known = {"can_execute_locally": scenario.can_execute_locally.tolist()}
+        if issubclass(self.policy_class, LinkPolicy):
+            known |= world_of_links(env, self.gamma)
+        return known
 
     def train(self) -> None:
         """Take one gradient step on the slots just gathered."""
@@ -187,25 +185,24 @@ class ActorCritic(MECLog, A2C):
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
         self._n_updates += 1
-        self._record(actor_loss, critic_loss, entropy.mean() / batch.actions.shape[1])
+        buffer = self.rollout_buffer
+        self._log_training(
+            {
+                "explained_variance": explained_variance(
+                    buffer.values.flatten(), buffer.returns.flatten()
+                ),
+                "entropy": (entropy.mean() / batch.actions.shape[1]).item(),
+                "policy_loss": actor_loss.item(),
+                "value_loss": critic_loss.item(),
+            }
+        )
 
     def _improve_links(self, policy: LinkPolicy) -> None:
         """Learn costs from the slots just gathered, then follow them."""
         weight = fading(self.ent_coef, self._current_progress_remaining)
         figures = policy.improve(self.rollout_buffer, weight, self.max_grad_norm)
         self._n_updates += 1
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name, value in figures.items():
-            self.logger.record(f"train/{name}", value)
-
-    def _record(self, actor_loss: Tensor, critic_loss: Tensor, entropy: Tensor) -> None:
-        buffer = self.rollout_buffer
-        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/explained_variance", explained)
-        self.logger.record("train/entropy", entropy.item())
-        self.logger.record("train/policy_loss", actor_loss.item())
-        self.logger.record("train/value_loss", critic_loss.item())
+        self._log_training(figures)
 
     def learn(
         self: Self,
@@ -231,15 +228,13 @@ class ActorCritic(MECLog, A2C):
         env = shown_as(self._wrap_env(env, self.verbose), self.observation_space)
         scenario, _ = world_of(env, plain=False)
         require_fitting(_sizes(self.action_space), self.observation_space, scenario, env)
+        known = self._known(env)
         if isinstance(self.policy, LinkPolicy):
-            world = world_of_links(env, self.gamma)
-            self.policy.meet(world["scenario"])
-            self.policy_kwargs = self.policy_kwargs | world
+            self.policy.meet(scenario)
         super().set_env(env, force_reset)
-        may = scenario.can_execute_locally.tolist()
-        self.policy_kwargs = self.policy_kwargs | {"can_execute_locally": may}
+        self.policy_kwargs = self.policy_kwargs | known
         assert isinstance(self.policy, OffloadingActorCriticPolicy)
-        self.policy.set_legal(may)
+        self.policy.set_legal(known["can_execute_locally"])
 
     @classmethod
     def load(
@@ -263,7 +258,8 @@ class ActorCritic(MECLog, A2C):
             with loading(path, cls):
                 data, _, _ = load_from_zip_file(path, device=device, custom_objects=custom_objects)
                 assert data is not None, "No data found in the saved file"
-                cls._require_policy(data["policy_class"])
+                kind = data["policy_class"]
+                require_policy(kind, cls.policy_aliases, OffloadingActorCriticPolicy)
             seen, sizes = data["observation_space"], _sizes(data["action_space"])
             env = shown_as(env, seen)
             require_fitting(sizes, seen, world_of(env, plain=False)[0], env)

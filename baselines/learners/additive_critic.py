@@ -15,21 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mec_gym import Scenario, Slot, Uniform
-from mec_gym.envs.observation import TASKS, units_of_gains
+from mec_gym import Scenario, Slot
+from mec_gym.envs.observation import units_of_gains
+from mec_gym.fields import PER_DEVICE_FIELDS, TASKS
 from mec_gym.model.cost import NO_TASK
-
-STANDING = (
-    "local_frequency_hz",
-    "switched_capacitance",
-    "power_exponent",
-    "max_power_w",
-    "weight_latency",
-    "weight_energy",
-    "migration_s",
-    "migration_j",
-)
-"""In what devices may differ for good."""
 
 FAR = 1.0
 """Mean costs of staying at which differences are cut: bad links cost hundreds of them."""
@@ -51,17 +40,17 @@ class Seen(NamedTuple):
 class CostView:
     """Turns slots of one scenario into what the cost of a device's choice may depend on.
 
-    Of a device: bits and cycles of its task, and what of :data:`STANDING` differs among devices,
-    as logarithms beside the scenario's mean. Of a link: its gain in decades as in the "db"
+    Of a device: bits and cycles of its task, and what differs for good among devices, as logarithms
+    beside the scenario's mean. Of a link: its gain in decades as in the "db"
     observation and, where services migrate, whether the device's would have to move to use it.
     """
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        values = [scenario.per_device(name) for name in STANDING]
+        values = [scenario.per_device(name) for name in PER_DEVICE_FIELDS]
         unlike = [_beside(one, one.mean()) for one in values if np.ptp(one) > 0.0]
         self._standing = np.stack([*unlike, np.zeros(scenario.n_devices)], -1)[:, :-1]
-        self._typical = {name: _typical(scenario, name) for name in TASKS}
+        self._typical = {name: float(np.mean(scenario.mean_task(name))) for name in TASKS}
         self.n_of_device = len(TASKS) + len(unlike)
         self.n_of_link = 1 + scenario.migrates
 
@@ -69,8 +58,7 @@ class CostView:
         """Return what is seen of a batch of slots (B, ...)."""
         links = [units_of_gains(slot.gains)]
         if self.scenario.migrates:
-            hosts = np.zeros(slot.gains.shape[:2]) if slot.hosts is None else slot.hosts
-            links.append(hosts[..., None] != np.arange(1, slot.gains.shape[-1] + 1))
+            links.append(slot.known_hosts[..., None] != np.arange(1, slot.n_servers + 1))
         present = np.broadcast_to(slot.cycles > NO_TASK, slot.gains.shape[:2])
         tasks = [_beside(getattr(slot, name), typical) for name, typical in self._typical.items()]
         shown = [np.broadcast_to(one, present.shape) for one in (*tasks, *self._standing.T)]
@@ -83,11 +71,6 @@ class CostView:
 def _beside(values: NDArray[np.float64], typical: float) -> NDArray[np.float64]:
     shares: NDArray[np.float64] = np.log(np.maximum(values / typical, 1e-9))
     return shares
-
-
-def _typical(scenario: Scenario, task: str) -> float:
-    law = getattr(scenario, task)
-    return (law.low + law.high) / 2 if isinstance(law, Uniform) else float(np.mean(law))
 
 
 class Prices(NamedTuple):
@@ -139,13 +122,13 @@ class AdditiveCritic(nn.Module):
     unit: Tensor
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, scenario: Scenario, width: int = 32) -> None:
+    def __init__(self, scenario: Scenario) -> None:
         super().__init__()
         self.meet(scenario)
         of_link, of_device = self.n_seen
-        self.link = _network(of_link + of_device, 1, width)
-        self.device = _network(of_device, 2, width)
-        self.server = _network(1, 2, width)
+        self.link = _network(of_link + of_device, 1)
+        self.device = _network(of_device, 2)
+        self.server = _network(1, 2)
         with torch.no_grad():
             # At first staying counts, and who comes to a server hardly.
             list(self.device.parameters())[-1].copy_(torch.tensor([2.0, -2.0]))
@@ -224,6 +207,6 @@ def costs_of(rewards: Tensor) -> Tensor:
     )
 
 
-def _network(n_inputs: int, n_outputs: int, width: int) -> nn.Sequential:
-    layers = [nn.Linear(n_inputs, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh()]
-    return nn.Sequential(*layers, nn.Linear(width, n_outputs))
+def _network(n_inputs: int, n_outputs: int) -> nn.Sequential:
+    layers = [nn.Linear(n_inputs, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh()]
+    return nn.Sequential(*layers, nn.Linear(32, n_outputs))

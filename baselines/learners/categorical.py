@@ -20,7 +20,8 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from baselines.learners.learner import AnyArray, require_networks
+from baselines.learners.learner import require_networks
+from mec_gym.envs.sb3_model import AnyArray
 
 Self = TypeVar("Self", bound="BatchedMultiCategorical")
 
@@ -184,17 +185,16 @@ class OffloadingActorCriticPolicy(AnyArray, ActorCriticPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.action_dist = BatchedMultiCategorical(*self._sizes)
-        super()._build(lr_schedule)
-        # Initialised by now: orthogonal weights and their random numbers are those of the base.
-        self._make_heads()
+        self._build_networks(lr_schedule)
         self.optimizer = self.optimizer_class(
             self.parameters(),
             lr=lr_schedule(1),  # type: ignore[call-arg]
             **self.optimizer_kwargs,
         )
 
-    def _make_heads(self) -> None:
-        """Replace or add what the base does not build."""
+    def _build_networks(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        # Initialised by now: orthogonal weights and their random numbers are those of the base.
         self.value_net = ScaledValue(self.mlp_extractor.latent_dim_vf)  # type: ignore[assignment]
 
     def _logits(self, latent_pi: Tensor) -> Tensor:

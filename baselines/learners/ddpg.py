@@ -18,18 +18,15 @@ from stable_baselines3.td3.policies import TD3Policy
 
 from baselines.learners.learner import (
     OFF_POLICY_NETWORKS,
-    MECLog,
     mean_and_spread,
-    naming,
     require_env,
     require_memory,
     require_networks,
     require_off_policy,
-    require_policy,
 )
 from baselines.learners.link_policy import STRAYS, LinkScorePolicy, StrayNoise, world_of_links
 from baselines.learners.voting import VotePolicy, VotingAlgorithm, saturated
-from mec_gym.validation import dict_of
+from mec_gym.validation import dict_of, require_policy
 
 LINKS: dict[str, Any] = {
     "policy": "LinkPolicy",
@@ -42,7 +39,7 @@ LINKS: dict[str, Any] = {
 _NUMBERS = {"actor_rate": "[0, inf)", "noise": "[0, inf)", "tau": "(0, 1]", "gamma": "[0, 1]"}
 
 
-class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
+class DDPG(VotingAlgorithm, stable_baselines3.DDPG):
     """Deep deterministic policy gradient over scores, voted into assignments.
 
     The actor maps the observation to M · N scores, the critic values them; the actor follows the
@@ -140,33 +137,28 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
         require_off_policy(self, _NUMBERS, n_steps=1)
         kind = self.replay_buffer_class
         if kind is not None and not (isinstance(kind, type) and issubclass(kind, ReplayBuffer)):
-            with naming("replay_buffer_class"):
-                raise TypeError(
-                    "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, "
-                    f"or None; got {kind!r}."
-                )
+            raise TypeError(
+                "replay_buffer_class must be a subclass of Stable-Baselines3's ReplayBuffer, or "
+                f"None; got {kind!r}."
+            )
         if "net_arch" in self.policy_kwargs:
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
             self.policy_kwargs["net_arch"] = widths
         self._remember_world()
-        if self.env is not None and issubclass(self.policy_class, LinkScorePolicy):
+        links = issubclass(self.policy_class, LinkScorePolicy)
+        if self.env is not None and links:
             self.policy_kwargs |= world_of_links(self.env, self.gamma, assignments=False)
             self.policy_kwargs.pop("n_critics", None)  # the library's DDPG asks for one
         if self.replay_buffer_class is None and self.n_steps == 1:
             self.replay_buffer_class = SlotReplay
-            follows_costs = issubclass(self.policy_class, LinkScorePolicy)
-            self.replay_buffer_kwargs = {
-                "next_observations": self.gamma > 0.0,
-                "standardised": not follows_costs,
-            }
+            ahead = self.gamma > 0.0
+            self.replay_buffer_kwargs = {"next_observations": ahead, "standardised": not links}
         if issubclass(self.policy_class, VotePolicy):
             self.policy_kwargs["n_servers"] = self.scenario.n_servers
         if self.action_noise is None and self.noise > 0.0:
             size = (self.scenario.n_servers, self.scenario.n_devices)
-            strays = issubclass(self.policy_class, LinkScorePolicy)
-            self.action_noise = (StrayNoise if strays else SharedNoise)(*size, self.noise)
+            self.action_noise = (StrayNoise if links else SharedNoise)(*size, self.noise)
         super()._setup_model()
-        self._remember_world()
 
     def _count_steps(self) -> None:
         """Take as many gradient steps as there are copies now, unless the caller has chosen."""
@@ -179,12 +171,6 @@ class DDPG(VotingAlgorithm, MECLog, stable_baselines3.DDPG):
     def _changed(cls, given: dict[str, Any]) -> dict[str, Any]:
         said = {"steps_by_copies": None} if "gradient_steps" in given else {}
         return super()._changed(given) | said
-
-    def _remember_world(self) -> None:
-        super()._remember_world()
-        policy = getattr(self, "policy", None)  # the first time there is none yet
-        if isinstance(policy, VotePolicy | LinkScorePolicy):
-            policy.meet(self.scenario)
 
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
@@ -232,9 +218,6 @@ class SharedNoise(ActionNoise):
         normal = np.random.normal
         noise = sum(share * normal(size=shape) for shape, share in parts)
         return (self.deviation * np.asarray(noise)).astype(np.float32).ravel()
-
-    def __repr__(self) -> str:
-        return f"SharedNoise({self.n_servers}, {self.n_devices}, {self.deviation})"
 
 
 class SlotReplay(ReplayBuffer):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import update_learning_rate
-from torch import Tensor, nn
+from torch import nn
 
 from baselines.learners.droo_policy import (
     Decisions,
@@ -21,11 +21,10 @@ from baselines.learners.droo_policy import (
     WholePolicy,
     all_candidates,
 )
-from baselines.learners.learner import require_hyperparameters, require_policy
 from mec_gym import Scenario
 from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.packing import Format
-from mec_gym.validation import dict_of, require_integer
+from mec_gym.validation import dict_of, require_hyperparameters, require_integer, require_policy
 
 Self = TypeVar("Self", bound="DROO")
 
@@ -155,7 +154,6 @@ class DROO(ResumableAlgorithm):
             if getattr(self, name) is not None:
                 require_integer(name, getattr(self, name), 1)
                 setattr(self, name, int(getattr(self, name)))
-        self.stats_window_size = self._stats_window_size
         self._set_up(env, _init_setup_model)
 
     # -- construction ---------------------------------------------------------------------------
@@ -296,17 +294,14 @@ class DROO(ResumableAlgorithm):
         for _ in range(steps):
             observations, assignments = self.memory.sample(self.batch_size, self.rng)
             scores = self.policy.scores(self.policy.slots(observations))
-            loss = _cross_entropy(scores, torch.as_tensor(assignments, device=self.device))
+            wanted = torch.as_tensor(assignments, device=self.device)
+            # The mean over slots and devices of −ln of the probability of what was decided.
+            loss = nn.functional.cross_entropy(scores.flatten(0, 1), wanted.flatten())
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self._n_updates += 1
             self._averages.add("train/loss", loss.item())
-
-
-def _cross_entropy(scores: Tensor, assignments: Tensor) -> Tensor:
-    """Return the mean over slots and devices of −ln of the probability of what was decided."""
-    return nn.functional.cross_entropy(scores.flatten(0, 1), assignments.flatten())
 
 
 class Memory:

@@ -10,16 +10,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from gymnasium.spaces import Space
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
 
-from baselines.learners.learner import AnyArray
 from baselines.learners.links import LinkNetwork, LinkView
 from baselines.learners.quantisation import order_preserving
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder
+from mec_gym.envs.sb3_model import WorldPolicy
 from mec_gym.optimum import load_problems
 from mec_gym.validation import require_integer, require_widths
 
@@ -42,13 +40,11 @@ class Decisions:
     objective: NDArray[np.float64]  # (B, K) of all candidates
 
 
-class DROOPolicy(AnyArray, BasePolicy):
+class DROOPolicy(WorldPolicy):
     """Scores by a network, candidates by :func:`~baselines.learners.quantisation.order_preserving`.
 
     The cheapest candidate is the decision: each is priced exactly, by the model of the slot. A
-    subclass says what its network sees. Spaces, `scenario` and `observation` are the env's;
-    `n_candidates` is how many candidates there are at first, `lr_schedule` is not used: the
-    algorithm owns the optimizer.
+    subclass says what its network sees. `n_candidates` is how many candidates there are at first.
     """
 
     any_size: ClassVar[bool] = False
@@ -59,25 +55,13 @@ class DROOPolicy(AnyArray, BasePolicy):
     candidates: Tensor
     """K, a tensor so that files have it with the weights."""
 
-    def __init__(
-        self,
-        observation_space: Space[Any],
-        action_space: Space[Any],
-        lr_schedule: Any = None,
-        *,
-        scenario: Scenario,
-        observation: str = "flat",
-        n_candidates: int = 1,
-    ) -> None:
-        del lr_schedule
-        super().__init__(observation_space, action_space)
+    def __init__(self, *args: Any, n_candidates: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.register_buffer("candidates", torch.tensor(n_candidates))
-        self.observation_kind = observation
-        self.meet(scenario)
 
     def meet(self, scenario: Scenario) -> None:
         """Decide in another scenario from now on, with the same weights."""
-        self.scenario, self.n_devices = scenario, scenario.n_devices
+        super().meet(scenario)
         self._coder = ObservationCoder(scenario, self.observation_kind)
         self._forbidden = torch.as_tensor(~scenario.can_execute_locally)
 
@@ -102,7 +86,6 @@ class DROOPolicy(AnyArray, BasePolicy):
         """Return the cheapest of K candidates in each of a batch of slots.
 
         With `noise`, (B, N, M + 1), K more follow, of the scores and the noise.
-        ``FloatingPointError`` for scores that are no numbers.
         """
         part = max(1, _ENTRIES // (int(self.candidates) * self.n_devices))
         parts = []
@@ -134,13 +117,7 @@ class DROOPolicy(AnyArray, BasePolicy):
         return self._predict(observations, deterministic)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {
-            "observation_space": self.observation_space,
-            "action_space": self.action_space,
-            "scenario": self.scenario,
-            "observation": self.observation_kind,
-            "n_candidates": int(self.candidates),
-        }
+        return super()._get_constructor_parameters() | {"n_candidates": int(self.candidates)}
 
 
 class WholePolicy(DROOPolicy):

@@ -7,6 +7,7 @@ Networks learn what an observation means: it may be normalised, stacked or flatt
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,15 @@ from gymnasium.spaces import Box, Space
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import ActionNoise
-from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import PyTorchObs, TrainFreq
+from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 
 from mec_gym import ENV_ID, Scenario
-from mec_gym.model.arrays import in_shape, plain_array
+from mec_gym.envs.sb3_model import Averages
 from mec_gym.validation import (
-    plain,
-    plain_seed,
-    require_choice,
+    constructor_parameters,
+    require_hyperparameters,
     require_integer,
-    require_number,
     require_widths,
 )
 
@@ -36,43 +34,13 @@ from mec_gym.validation import (
 OFF_POLICY_NETWORKS = ("pi", "qf")
 """What Stable-Baselines3 calls the actor and the critic of DDPG and MADDPG."""
 
-_ARGUMENT = "argument"
-"""The attribute of an exception that names the argument at fault."""
-
 _CLASSES = ("activation_fn", "optimizer_class", "features_extractor_class")
 """Arguments of policies that no command line can name."""
 
 
-@contextlib.contextmanager
-def naming(argument: str) -> Iterator[None]:
-    """Let :func:`loading` know which argument is at fault."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        setattr(error, _ARGUMENT, argument)
-        raise
-
-
-def require_hyperparameters(
-    model: Any, integers: Mapping[str, int], numbers: Mapping[str, str]
-) -> None:
-    """Raise for a number that no training could use: below its least, or out of its interval."""
-    for name in ("learning_rate", *integers, *numbers):
-        setattr(model, name, plain(getattr(model, name)))
-    with naming("seed"):
-        model.seed = plain_seed(model.seed)
-    if not callable(model.learning_rate):
-        with naming("learning_rate"):
-            require_number("learning_rate", model.learning_rate, "[0, inf)")
-    with naming("stats_window_size"):
-        require_integer("stats_window_size", model._stats_window_size, 1)
-    model._stats_window_size = int(model._stats_window_size)
-    for name, least in integers.items():
-        with naming(name):
-            require_integer(name, getattr(model, name), least)
-    for name, interval in numbers.items():
-        with naming(name):
-            require_number(name, getattr(model, name), interval)
+def require_arguments(model: Any, integers: Mapping[str, int], numbers: Mapping[str, str]) -> None:
+    """Raise for a number or a class in ``policy_kwargs`` that no training could use."""
+    require_hyperparameters(model, integers, numbers)
     for name in _CLASSES:
         given = model.policy_kwargs.get(name)
         if given is not None and not callable(given):
@@ -111,55 +79,36 @@ def _layers(net_arch: Any, least: int) -> list[int]:
 def require_off_policy(model: Any, numbers: Mapping[str, str], **integers: int) -> None:
     """Raise for an argument that DDPG or MADDPG could not use; as for all learners, and more."""
     least = {"buffer_size": 1, "learning_starts": 0, "batch_size": 1} | integers
-    require_hyperparameters(model, least, numbers)
+    require_arguments(model, least, numbers)
     given = model.train_freq
-    with naming("train_freq"):
-        pair = given if isinstance(given, tuple) else (given, "step")
-        if len(pair) != 2:
-            raise ValueError(
-                "train_freq must be an integer >= 1, alone or with its unit as in (1, 'episode'); "
-                f"got {given!r}."
-            )
-        require_integer("train_freq", pair[0], 1)
+    pair = given if isinstance(given, tuple) else (given, "step")
+    if len(pair) != 2:
+        raise ValueError(
+            "train_freq must be an integer >= 1, alone or with its unit as in (1, 'episode'); got "
+            f"{given!r}."
+        )
+    require_integer("train_freq", pair[0], 1)
     if not isinstance(given, TrainFreq):
         model.train_freq = (int(pair[0]), pair[1])
-    with naming("gradient_steps"):
-        if model.gradient_steps != -1:
-            require_integer("gradient_steps (or -1, one for each slot)", model.gradient_steps, 1)
+    if model.gradient_steps != -1:
+        require_integer("gradient_steps (or -1, one for each slot)", model.gradient_steps, 1)
     model.gradient_steps = int(model.gradient_steps)
-    with naming("action_noise"):
-        if not isinstance(model.action_noise, ActionNoise | None):
-            raise TypeError(
-                "action_noise must be an ActionNoise of Stable-Baselines3, or None; got "
-                f"{model.action_noise!r}."
-            )
-
-
-def require_policy(
-    policy: Any, aliases: Mapping[str, Any], *kinds: type[Any], why: str = ""
-) -> None:
-    """Raise unless a policy is one that a learner can train: of one of some kinds."""
-    if isinstance(policy, str):
-        require_choice("policy", policy, tuple(aliases))
-    elif not (isinstance(policy, type) and issubclass(policy, kinds)):
-        names = ", ".join(f'"{name}"' for name in aliases)
-        listed = " or ".join(kind.__name__ for kind in kinds)
-        with naming("policy"):
-            raise TypeError(
-                f"policy must be {names} or a subclass of {listed}{why}; got {policy!r}."
-            )
+    if not isinstance(model.action_noise, ActionNoise | None):
+        raise TypeError(
+            "action_noise must be an ActionNoise of Stable-Baselines3, or None; got "
+            f"{model.action_noise!r}."
+        )
 
 
 # -- envs -----------------------------------------------------------------------------------------
-
-_HOW = f'gymnasium.make("{ENV_ID}", scenario=...)'
 
 
 def require_env(algorithm: type[Any], env: Any) -> None:
     """Raise ``TypeError`` without an env."""
     if env is None:
         raise TypeError(
-            f"{algorithm.__name__} needs an env, whose sizes its networks take, e.g. env={_HOW}; "
+            f"{algorithm.__name__} needs an env, whose sizes its networks take, e.g. "
+            f'env=gymnasium.make("{ENV_ID}", scenario=...); '
             f"{algorithm.__name__}.load(path) predicts without one."
         )
 
@@ -182,26 +131,6 @@ def _bounds(space: Space[Any]) -> str:
     if isinstance(space, Box):
         return f"of shape {space.shape} within [{space.low.min():.4g}, {space.high.max():.4g}]"
     return f"{space}"
-
-
-# -- observations ---------------------------------------------------------------------------------
-
-
-class AnyArray(BasePolicy):
-    """Lets a policy of Stable-Baselines3 take arrays of any layout, byte order and precision.
-
-    Named before that policy among the bases. Slots may come as tables of `n_devices` rows or as
-    vectors, whichever the policy was made for.
-    """
-
-    n_devices: int
-
-    def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
-        """Return an observation, or a batch, as a tensor, and whether it is a batch."""
-        shape = self.observation_space.shape
-        if isinstance(observation, dict) or shape is None:
-            return super().obs_to_tensor(observation)
-        return super().obs_to_tensor(in_shape(plain_array(observation), shape, self.n_devices))
 
 
 # -- replay buffers -------------------------------------------------------------------------------
@@ -239,8 +168,8 @@ def mean_and_spread(rewards: NDArray[np.float32]) -> tuple[float, float]:
 
 def attributes(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments of ``load()`` under the names that models of Stable-Baselines3 give them."""
-    private = ("stats_window_size",)
-    return {f"_{name}" if name in private else name: value for name, value in given.items()}
+    private = {"stats_window_size": "_stats_window_size"}
+    return {private.get(name, name): value for name, value in given.items()}
 
 
 @contextlib.contextmanager
@@ -252,14 +181,15 @@ def loading(path: Any, cls: type[Any], given: Collection[str] = ()) -> Iterator[
     try:
         yield
     except (AssertionError, TypeError, ValueError) as error:
-        argument, name = getattr(error, _ARGUMENT, None), cls.__name__
+        # A refusal begins with the name of what is at fault.
+        argument, name = re.findall(r"^\w*", str(error))[0], cls.__name__
         if argument in given and argument != "policy":
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"argument of load(): {error}") from error
         told = f"{path} does not hold a usable {name}: {error}"
         if argument == "policy":
             told = f"{path} holds a model of another algorithm than {name}: {error}"
-        elif argument is not None:
+        elif argument in constructor_parameters(cls)[0]:
             told += f" {argument} given to load() replaces the file's."
         elif given:
             changes = ", ".join(given)
@@ -269,37 +199,33 @@ def loading(path: Any, cls: type[Any], given: Collection[str] = ()) -> Iterator[
 
 # -- the log --------------------------------------------------------------------------------------
 
-FIGURES = ("latency_s", "energy_j", "objective", "migrations", "nrr")
-"""What is logged as ``mec/...``; NRR where the env has ``optimum=True``, and what moves where it
-costs something."""
-
 
 class MECLog(BaseAlgorithm):
-    """Adds the means of :data:`FIGURES` since the last entry to the log.
+    """Adds the means of the env's figures since the last entry to the log, as ``mec/...``.
 
     For algorithms of Stable-Baselines3, named before them among the bases.
     """
 
-    _sums: dict[str, list[float]] | None = None
+    _averages: Averages | None = None
 
     def _update_info_buffer(
         self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None
     ) -> None:
         super()._update_info_buffer(infos, dones)
-        if self._sums is None:
-            self._sums = {name: [0.0, 0.0] for name in FIGURES}
-        for name, entry in self._sums.items():
-            values = [info[name] for info in infos if name in info]
-            entry[0] += sum(values)
-            entry[1] += len(values)
+        self._averages = self._averages or Averages()
+        self._averages.note(infos)
+
+    def _log_training(self, figures: Mapping[str, Any]) -> None:
+        """Log the gradient steps taken, and what a round of them shows."""
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name, value in figures.items():
+            self.logger.record(f"train/{name}", value)
 
     def dump_logs(self, *args: Any, **kwargs: Any) -> None:
         """Write the figures with all that the algorithm itself logs."""
-        for name, (total, count) in (self._sums or {}).items():
-            if count:
-                self.logger.record(f"mec/{name}", total / count)
-        self._sums = None
+        for name, value in self._averages.take().items() if self._averages else ():
+            self.logger.record(name, value)
         super().dump_logs(*args, **kwargs)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_sums"]
+        return [*super()._excluded_save_params(), "_averages"]

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Space
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 from torch.nn.functional import hardtanh_
 
 from baselines.learners.links import LinkNetwork, LinkView
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder
+from mec_gym.envs.sb3_model import WorldPolicy
 from mec_gym.model.cost import NO_TASK
 from mec_gym.validation import require_integer
 
@@ -39,7 +38,7 @@ class HostCritic(LinkNetwork):
         return values
 
 
-class LinkActorPolicy(BasePolicy):
+class LinkActorPolicy(WorldPolicy):
     """Probabilities of every device's choices by one network, for any N and M.
 
     Where the world moves, the memory of :class:`~baselines.learners.links.LinkView` is the state of
@@ -66,27 +65,18 @@ class LinkActorPolicy(BasePolicy):
     322
     """
 
-    def __init__(
-        self,
-        observation_space: Space[Any],
-        action_space: Space[Any],
-        lr_schedule: Any = None,
-        *,
-        scenario: Scenario,
-        observation: str = "flat",
-        width: int = 32,
-    ) -> None:
-        del lr_schedule
-        super().__init__(observation_space, action_space)
+    def __init__(self, *args: Any, width: int = 32, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         require_integer("width in policy_kwargs", width, 1)
-        self.enter(scenario, observation)
-        self.actor = LinkNetwork(self.view.n_features, int(width), hardtanh_)
-        self.critic = HostCritic(self.view.n_path_features, int(width), balanced=False)
+        self.width = int(width)
+        self.actor = LinkNetwork(self.view.n_features, self.width, hardtanh_)
+        self.critic = HostCritic(self.view.n_path_features, self.width, balanced=False)
 
-    def enter(self, scenario: Scenario, observation: str) -> None:
-        """Decide in a scenario from now on."""
+    def meet(self, scenario: Scenario) -> None:
+        """Decide in another scenario from now on, with the same weights."""
+        super().meet(scenario)
         self.view = LinkView(scenario)
-        self.coder = ObservationCoder(scenario, observation)
+        self.coder = ObservationCoder(scenario, self.observation_kind)
         self._may_stay = scenario.can_execute_locally
 
     def legal(self, slot: Slot) -> NDArray[np.bool_]:
@@ -157,3 +147,6 @@ class LinkActorPolicy(BasePolicy):
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
         return self.forward(observation, deterministic)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | {"width": self.width}

@@ -24,11 +24,11 @@ from torch.distributions import Categorical
 from torch.optim import Optimizer
 
 from baselines.learners.additive_critic import AdditiveCritic
-from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
-from baselines.learners.learner import AnyArray, naming
+from baselines.learners.categorical import OffloadingActorCriticPolicy
 from baselines.learners.links import LinkNetwork, LinkView
 from mec_gym import Scenario, Slot, slot_from_observation, vote
 from mec_gym.envs.sb3 import world_of
+from mec_gym.envs.sb3_model import AnyArray
 from mec_gym.validation import require_bool, require_integer, require_number
 
 OFFLOADED = 1 / 16
@@ -103,15 +103,7 @@ class ColumnActor(LinkActor):
         super().meet(scenario)
         lots, speeds = self.lots, scenario.server_frequencies_hz
         self._speeds, self._migrates = np.log(speeds / speeds.mean()), scenario.migrates
-        # Positions play no part: gains are given.
-        super().meet(
-            scenario.replace(
-                n_servers=1,
-                server_frequency_hz=float(speeds.mean()),
-                server_positions="kmeans",
-                device_positions="uniform",
-            )
-        )
+        super().meet(scenario.of_one_server(float(speeds.mean())))
         self.n_features += 1 + scenario.migrates
         self.lots = lots
 
@@ -128,7 +120,7 @@ class ColumnActor(LinkActor):
         further = [of_each(self.lots.T), of_each(self._speeds[:, None])]
         hosts = None
         if self._migrates:
-            hosts = of_all(0 if slot.hosts is None else slot.hosts)
+            hosts = of_all(slot.known_hosts)
             here = hosts == of_each(np.arange(1, servers + 1)[:, None])
             further.append((hosts > 0) & ~here)
             hosts = here.astype(np.int64)
@@ -275,17 +267,11 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         # Adam's denominator, 1e-5, would swallow them.
         super().__init__(*args, **{"optimizer_kwargs": {}} | kwargs)
 
-    def _build(self, lr_schedule: Schedule) -> None:
-        self.action_dist = BatchedMultiCategorical(*self._sizes)
+    def _build_networks(self, lr_schedule: Schedule) -> None:
         # Hands on what it sees: the networks of links read slots.
         self.mlp_extractor = MlpExtractor(self.features_dim, {}, nn.ReLU, self.device)
         self.links = LinkNetworks(**self._links)
         self.value_net = NoValue()  # type: ignore[assignment]
-        self.optimizer = self.optimizer_class(
-            self.parameters(),
-            lr=lr_schedule(1),  # type: ignore[call-arg]
-            **self.optimizer_kwargs,
-        )
 
     def meet(self, scenario: Scenario) -> None:
         """Go on in another scenario."""
@@ -351,9 +337,6 @@ class StrayNoise(ActionNoise):
         servers = np.random.randint(self.n_servers, size=self.n_devices)  # noqa: NPY002
         noise = np.where(np.arange(self.n_servers)[:, None] == servers, 2.0, -2.0)
         return (noise * strays).astype(np.float32).ravel()
-
-    def __repr__(self) -> str:
-        return f"StrayNoise({self.n_servers}, {self.n_devices}, {self.share})"
 
 
 class NoValue(nn.Module):
@@ -489,11 +472,10 @@ def world_of_links(env: VecEnv, gamma: float, *, assignments: bool = True) -> di
 
     They read slots out of observations and look no slot ahead.
     """
-    with naming("gamma"):
-        if gamma != 0.0:
-            raise ValueError(
-                f"LinkPolicy needs gamma=0, which its critic's sum is one slot's cost by; got "
-                f"gamma={gamma!r}. MAPPO looks ahead with a network over links, too."
-            )
+    if gamma != 0.0:
+        raise ValueError(
+            "gamma must be 0 for LinkPolicy, whose critic's sum is the cost of one slot; got "
+            f"gamma={gamma!r}. MAPPO looks ahead with a network over links, too."
+        )
     scenario, kind = world_of(env, assignments=assignments)
     return {"scenario": scenario, "kind": kind}

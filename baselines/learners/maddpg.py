@@ -20,13 +20,10 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor, nn
 
 from baselines.learners.learner import (
-    MECLog,
     mean_and_spread,
-    naming,
     require_env,
     require_memory,
     require_off_policy,
-    require_policy,
 )
 from baselines.learners.link_policy import STRAYS, LinkScorePolicy, StrayNoise, world_of_links
 from baselines.learners.maddpg_networks import (
@@ -39,7 +36,7 @@ from baselines.learners.maddpg_networks import (
 from baselines.learners.voting import VotingAlgorithm, saturated, scored
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.sb3 import vectorised
-from mec_gym.validation import dict_of, plain, require_choice
+from mec_gym.validation import dict_of, plain, require_choice, require_policy
 
 Self = TypeVar("Self", bound="MADDPG")
 
@@ -70,7 +67,7 @@ _NUMBERS = {
 }
 
 
-class MADDPG(MECLog, VotingAlgorithm, TD3):
+class MADDPG(VotingAlgorithm, TD3):
     """Multi-agent deep deterministic policy gradient for agents that share one reward.
 
     Agent j sees server j's own gains (the tasks, where they vary, and its guests, where services
@@ -221,9 +218,6 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     def _remember_world(self) -> None:
         if self.env is None or self.env.has_attr("scenario"):
             super()._remember_world()
-            policy = getattr(self, "policy", None)  # the first time there is none yet
-            if isinstance(policy, LinkScorePolicy):
-                policy.meet(self.scenario)
         else:
             self.scenario, self.votes = None, False  # type: ignore[assignment]
 
@@ -234,8 +228,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     def _setup_model(self) -> None:
         require_off_policy(self, _NUMBERS)
         for name, known in (("critics", CRITICS), ("others", OTHERS)):
-            with naming(name):
-                require_choice(name, getattr(self, name), known)
+            require_choice(name, getattr(self, name), known)
         self._remember_world()
         if issubclass(self.policy_class, LinkScorePolicy):
             self._set_links_up()
@@ -257,12 +250,11 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
 
     def _set_links_up(self) -> None:
         for name, needed in (("critics", "shared"), ("others", "policy")):
-            with naming(name):
-                if getattr(self, name) != needed:
-                    raise ValueError(
-                        f"LinkPolicy needs {name}={needed!r}: its critic takes all servers' "
-                        f"scores as one vote; got {name}={getattr(self, name)!r}."
-                    )
+            if getattr(self, name) != needed:
+                raise ValueError(
+                    f"{name} must be {needed!r} for LinkPolicy, whose critic takes all servers' "
+                    f"scores as one vote; got {getattr(self, name)!r}."
+                )
         if self.env is not None:
             world = world_of_links(self.env, self.gamma, assignments=False)
             self.policy_kwargs = {**self.policy_kwargs, **world, "columns": True}
@@ -270,8 +262,7 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
     def _set_views_up(self) -> None:
         if self.views is None:
             self.views = server_views(self.scenario, self.env, self.observation_space)
-        with naming("views"):
-            self.views = require_views(self.views, self.observation_space, self.action_space)
+        self.views = require_views(self.views, self.observation_space, self.action_space)
         agents = {"views": self.views, "critic": self.critics}
         self.policy_kwargs = {**self.policy_kwargs, **agents}
 
@@ -387,11 +378,8 @@ class MADDPG(MECLog, VotingAlgorithm, TD3):
         return f"{'agent' if self.scenario is None else 'mec'}_{agent + 1}"
 
     def _record(self, figures: list[dict[str, float]]) -> None:
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name in figures[0] if figures else ():
-            self.logger.record(f"train/{name}", float(np.mean([one[name] for one in figures])))
-        self.logger.record("train/noise", self.noise)
-        self.logger.record("train/level_noise", self.level_noise)
+        means = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
+        self._log_training(means | {"noise": self.noise, "level_noise": self.level_noise})
 
     def learn(
         self: Self,
@@ -423,9 +411,6 @@ class AgentNoise(ActionNoise):
         own = self.own * np.random.standard_normal(self.size)  # noqa: NPY002
         shift = self.level * np.random.standard_normal()  # noqa: NPY002
         return (own + shift).astype(np.float32)
-
-    def __repr__(self) -> str:
-        return f"AgentNoise(own={self.own}, level={self.level})"
 
 
 def server_views(scenario: Scenario | None, env: VecEnv | None, space: Any) -> list[list[int]]:
@@ -492,7 +477,7 @@ def require_views(views: Any, observations: Any, actions: Any) -> list[list[int]
     size = int(np.prod(actions.shape))
     if size % len(lists):
         raise ValueError(
-            f"the {size} actions of the env must be shared out equally; views has {len(lists)} "
+            f"views must share out the {size} actions of the env equally; got {len(lists)} "
             f"agents. Give views for a number of agents that divides {size}."
         )
     return lists

@@ -17,7 +17,8 @@ from stable_baselines3.common.torch_layers import get_actor_critic_arch
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
-from baselines.learners.learner import OFF_POLICY_NETWORKS, AnyArray, require_networks
+from baselines.learners.learner import OFF_POLICY_NETWORKS, require_networks
+from mec_gym.envs.sb3_model import AnyArray
 from mec_gym.validation import require_bool
 
 CRITICS = ("shared", "per-agent")

@@ -14,17 +14,13 @@ from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import explained_variance, update_learning_rate
 from torch import nn
 
-from baselines.learners.learner import require_hyperparameters, require_policy
 from baselines.learners.link_actor import LinkActorPolicy
-from mec_gym import Scenario, Slot, Uniform, counterfactuals
+from mec_gym import Scenario, Slot, counterfactuals
 from mec_gym.envs.sb3 import slots_of
 from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.model.cost import NO_TASK
 from mec_gym.packing import Format
-from mec_gym.validation import (
-    dict_of,
-    require_choice,
-)
+from mec_gym.validation import dict_of, require_choice, require_hyperparameters, require_policy
 
 Self = TypeVar("Self", bound="MAPPO")
 Floats = NDArray[np.float32]
@@ -36,14 +32,10 @@ LASTING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24, "
 """What None means where decisions are gone with their slot, and where they last."""
 
 _COMPARED, _PER_STEP = 16, 8
-"""Slots that a rollout has at least where rewards are compared, and for each gradient step on it."""
+"""Slots of a rollout whose rewards are compared, at least, and for each gradient step on it."""
 
 _LEAST_INTEGERS = {"batch_size": 1}
-_NUMBERS = {
-    "gae_lambda": "[0, 1]",
-    "clip_range": "(0, inf)",
-    "max_grad_norm": "(0, inf]",
-}
+_NUMBERS = {"gae_lambda": "[0, 1]", "clip_range": "(0, inf)", "max_grad_norm": "(0, inf]"}
 
 WORST = 4.0
 """By how much a choice is worse than local execution at most, in costs of the latter.
@@ -159,7 +151,6 @@ class MAPPO(ResumableAlgorithm):
         self.n_steps, self.gradient_steps, self.batch_size = n_steps, gradient_steps, batch_size
         self.gae_lambda, self.clip_range = gae_lambda, clip_range
         self.ent_coef, self.max_grad_norm = ent_coef, max_grad_norm
-        self.stats_window_size = stats_window_size
         self._require_arguments()
         self._set_up(env, _init_setup_model)
 
@@ -200,12 +191,12 @@ class MAPPO(ResumableAlgorithm):
 
     def _enter_scenario(self) -> None:
         self._require_loadable(self.scenario, self.observation_kind)
-        self.policy.enter(self.scenario, self.observation_kind)
+        self.policy.meet(self.scenario)
         self._choose_settings()
 
     def _require_loadable(self, scenario: Scenario, kind: str) -> None:
         del kind
-        mine, theirs = (_seen(one) for one in (self.scenario, scenario))
+        mine, theirs = ((one.dynamic, one.migrates) for one in (self.scenario, scenario))
         if mine != theirs:
             raise ValueError(
                 f"the model's links have been seen with dynamic={mine[0]}, migrates={mine[1]}; "
@@ -259,10 +250,11 @@ class MAPPO(ResumableAlgorithm):
                 "with credit='team' the slots of a rollout are compared: n_steps times the copies "
                 "of the env must be 2 or more; got 1."
             )
+        begins = reset_num_timesteps or self._last_obs is None  # new episodes
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        if reset_num_timesteps:
+        if begins:
             self._begin_rollout(self.policy.view.begin(self.n_envs))
         callback.on_training_start(locals(), globals())
         callback.on_rollout_start()
@@ -302,7 +294,7 @@ class MAPPO(ResumableAlgorithm):
         memory[starts] = 0.0
         links, self._memory = self.policy.view(slot, memory)
         legal, present = self.policy.legal(slot), slot.cycles > NO_TASK
-        return {"links": links, "legal": legal, "present": present, "hosts": _hosts(slot)}
+        return {"links": links, "legal": legal, "present": present, "hosts": slot.known_hosts}
 
     def _step(self) -> tuple[Any, Any, list[dict[str, Any]]]:
         """Decide in one slot of every copy and keep what happens."""
@@ -360,29 +352,20 @@ class MAPPO(ResumableAlgorithm):
         stacked = {
             name: np.stack([one[name] for one in steps]) for name in steps[0] if name != "after"
         }
-        targets, returns = self._targets(stacked)
+        stacked["targets"], stacked["returns"] = self._targets(stacked)
         self.policy.set_training_mode(True)
         falling = 1.0 if callable(self.learning_rate) else self._current_progress_remaining
         rate = self.lr_schedule(self._current_progress_remaining) * falling
         update_learning_rate(self.optimizer, rate)
         present = np.flatnonzero(stacked["present"])
-        flat = {
-            name: stacked[name].reshape(-1, *stacked[name].shape[3:])
-            for name in ("links", "legal", "log_p")
-        } | {
-            "hosts": stacked["hosts"].reshape(-1),
-            "targets": targets.reshape(-1, targets.shape[-1]),
-            "returns": returns.reshape(-1),
-        }
+        flat = {name: stacked[name].reshape(-1, *stacked[name].shape[3:]) for name in _FIELDS}
         for _ in range(self._gradient_steps if present.size else 0):
-            self._descend(flat, self._pick(present))
+            rows = present
+            if len(rows) > self.batch_size:
+                rows = self.rng.choice(rows, self.batch_size, replace=False, shuffle=False)
+            self._descend(flat, rows)
         self.policy.set_training_mode(False)
         self._begin_rollout(self._memory)
-
-    def _pick(self, present: NDArray[np.int64]) -> NDArray[np.int64]:
-        if len(present) <= self.batch_size:
-            return present
-        return self.rng.choice(present, self.batch_size, replace=False, shuffle=False)
 
     def _targets(self, stacked: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Return by what each choice's ratio is multiplied, (T, B, N, M + 1), and the returns.
@@ -396,7 +379,8 @@ class MAPPO(ResumableAlgorithm):
         table = stacked["saved"] if self.credit == "difference" else np.zeros_like(log_p)
         rewards = _at(table, decisions)
         if self.credit == "team":
-            rewards = rewards + _standardised(stacked["reward"])[..., None]
+            shared = stacked["reward"] - stacked["reward"].mean()
+            rewards = rewards + (shared / (stacked["reward"].std() or 1.0))[..., None]
         returns = rewards
         if self._gamma:
             values, nexts = self._around(stacked)
@@ -509,7 +493,7 @@ def shaping(scenario: Scenario, slot: Slot, gamma: float) -> Floats:
     Φ(now). No policy becomes better or worse by that (Ng et al., 1999), but the first placement no
     longer looks like a pure loss until the critic knows better: by then all devices stay local.
     """
-    placed = (np.zeros_like(slot.data_bits, dtype=int) if slot.hosts is None else slot.hosts) > 0
+    placed = slot.known_hosts > 0
     then = np.repeat(placed[..., None], scenario.n_servers + 1, axis=-1)
     then[..., 1:] |= (slot.cycles > NO_TASK)[..., None]
     moving = _move(scenario)[:, None]
@@ -525,12 +509,11 @@ def _move(scenario: Scenario) -> NDArray[np.float64]:
 
 def _units(scenario: Scenario) -> NDArray[np.float64]:
     """Return what local execution of a mean task costs, eqs. (8) to (10), (N,): the same always."""
-    law = scenario.cycles
-    mean = (law.low + law.high) / 2 if isinstance(law, Uniform) else scenario.per_device("cycles")
     weighted = scenario.per_device("weight_latency") + (
         scenario.per_device("weight_energy") * scenario.local_power_w
     )
-    return np.asarray(weighted * mean / scenario.per_device("local_frequency_hz"))
+    cycles = scenario.mean_task("cycles")
+    return np.asarray(weighted * cycles / scenario.per_device("local_frequency_hz"))
 
 
 def generalised(
@@ -550,21 +533,9 @@ def generalised(
     return advantages
 
 
-def _hosts(slot: Slot) -> NDArray[np.int64]:
-    """Return each device's host, (B, N), 0 where services have none."""
-    if slot.hosts is None:
-        return np.zeros_like(slot.cycles, dtype=np.int64)
-    return np.asarray(slot.hosts, dtype=np.int64)
-
-
 def _at(table: Any, choices: NDArray[np.int64]) -> Any:
     """Return of each device's entries, (..., M + 1), that of its choice."""
     return np.take_along_axis(table, choices[..., None], -1)[..., 0]
-
-
-def _standardised(rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred: NDArray[np.float64] = rewards - rewards.mean()
-    return centred / (rewards.std() or 1.0)
 
 
 def _drawn(log_p: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -574,7 +545,3 @@ def _drawn(log_p: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
     # Rounding may leave the last sum below 1.
     drawn: NDArray[np.int64] = np.minimum(passed.sum(-1), log_p.shape[-1] - 1)
     return drawn
-
-
-def _seen(scenario: Scenario) -> tuple[bool, bool]:
-    return scenario.dynamic, scenario.migrates

@@ -26,9 +26,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import Tensor, nn
 
-from baselines.learners.learner import AnyArray, attributes, loading, require_fitting
+from baselines.learners.learner import MECLog, attributes, loading, require_fitting
 from mec_gym import ENV_ID, Scenario, vote
 from mec_gym.envs.sb3 import ScoreVecEnv, shown_as, vectorised
+from mec_gym.envs.sb3_model import AnyArray
 from mec_gym.validation import plain, require_number
 
 Self = TypeVar("Self", bound="VotingAlgorithm")
@@ -38,7 +39,7 @@ class VotedVecEnv(ScoreVecEnv):
     """The wrapper that an algorithm put there by itself, around an env that takes assignments."""
 
 
-class VotingAlgorithm(OffPolicyAlgorithm):
+class VotingAlgorithm(MECLog, OffPolicyAlgorithm):
     """What an off-policy algorithm on continuous actions needs on the env of mec_gym.
 
     Put it before the algorithm: ``class DDPG(VotingAlgorithm, stable_baselines3.DDPG)``. An env
@@ -54,14 +55,17 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         return scored(BaseAlgorithm._wrap_env(vectorised(env), verbose, monitor_wrapper))
 
     def _setup_model(self) -> None:
-        self._remember_world()
         super()._setup_model()
+        self._remember_world()
 
     def _remember_world(self) -> None:
         # Without an env, load() has put back what was known when the model was saved.
         if self.env is not None:
             self.scenario = self.env.get_attr("scenario")[0]
             self.votes = isinstance(self.env, VotedVecEnv)
+        policy: Any = getattr(self, "policy", None)  # the first time there is none yet
+        if hasattr(policy, "meet"):
+            policy.meet(self.scenario)
 
     def get_env(self) -> VecEnv | None:
         """Return the env as it was given: it takes what :meth:`predict` returns."""
@@ -118,9 +122,7 @@ class VotingAlgorithm(OffPolicyAlgorithm):
         remaining = self._current_progress_remaining
         figures = policy.improve(sampled, remaining, max_grad_norm)
         self._n_updates += gradient_steps
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name, value in figures.items():
-            self.logger.record(f"train/{name}", value)
+        self._log_training(figures)
 
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1

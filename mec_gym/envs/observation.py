@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from mec_gym.fields import Uniform
+from mec_gym.fields import TASKS, Uniform
 from mec_gym.model.arrays import Array, in_shape, namespace_of
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.slot import Slot
@@ -39,21 +39,14 @@ Decibels in single precision have so many digits, far from 0 dB. Their logarithm
 would take twice the time in a batch, for 4.4e-6.
 """
 
-TASKS = ("data_bits", "cycles")
-
 
 class ObservationCoder:
     """Turns slots of one scenario into observations and back.
 
-    Columns 0...M-1 hold the gains; a further column holds data_bits, then one cycles, each where it
-    is drawn per slot (a Uniform). Where services migrate M columns follow, 1 for the server that
-    hosts the device's; where devices may be absent a last one, 1 for those present.
-
-    Kind "db" has gains as (10 log10(h) + 70)/10 [O-1] and tasks scaled to [-1, 1] by the ends of
-    their range [O-2]; "raw" gains, bits and cycles as they are; "flat", the default, is "db" as
-    one vector, row by row. `shape` is that of one observation, `n_columns` the number of columns,
-    and `task_scales` has for each task column, in order, the middle of its range and half its
-    width, in the task's unit.
+    Columns and kinds are those of :class:`~mec_gym.envs.offloading.MultiMECEnv`: gains as [O-1] and
+    tasks scaled by the ends of their range, [O-2], but in "raw". `shape` is that of an observation,
+    `n_columns` the number of columns, and `task_scales` has for each task column, in order, the
+    middle of its range and half its width, in the task's unit.
     """
 
     def __init__(self, scenario: Scenario, kind: str = "flat") -> None:
@@ -62,7 +55,11 @@ class ObservationCoder:
         self.kind = kind
         self.n_servers = scenario.n_servers
         drawn = {name: law for name in TASKS if isinstance(law := getattr(scenario, name), Uniform)}
-        self.task_scales = {name: _middle_and_half(law) for name, law in drawn.items()}
+        # Without axes, as above.
+        self.task_scales = {
+            name: (np.array((law.low + law.high) / 2), np.array((law.high - law.low) / 2))
+            for name, law in drawn.items()
+        }
         self._migrates, self._absences = scenario.migrates, scenario.absences
         hosts = scenario.n_servers if self._migrates else 0
         tasks_end = scenario.n_servers + len(drawn)
@@ -86,20 +83,33 @@ class ObservationCoder:
         return Box(low, high, dtype=np.float32)
 
     def columns_of_servers(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what each server sees of an observation of all, (M, columns · N).
-
-        One column after the other: its gains, the tasks, and where there is such a thing whose
-        service it hosts, whose another server hosts, and who is present.
-        """
+        """Return what each server sees of an observation of all, (M, R · N): row by row."""
         columns = observation.reshape(self.scenario.n_devices, self.n_columns).T
-        hosts = columns[self.host_columns]
-        tasks = columns[self.n_servers : self.host_columns.start].ravel()
-        present = columns[self.host_columns.stop :].ravel()
-        rows = []
-        for j in range(self.n_servers):
-            mine = [hosts[j], hosts.sum(axis=0) - hosts[j]] if len(hosts) else []
-            rows.append(np.concatenate([columns[j], tasks, *mine, present]))
-        return np.stack(rows)
+        seen: NDArray[np.float32] = self.of_servers(np, columns).reshape(self.n_servers, -1)
+        return seen.copy()
+
+    def of_servers(self, xp: Any, columns: Any) -> Any:
+        """Return each server's R rows, (..., M, R, N), of all columns, (..., C, N).
+
+        Its gains, the tasks, and where there is such a thing whose service it hosts, whose another
+        server hosts, and who is present.
+        """
+        if self.n_columns == self.n_servers:
+            return columns[..., None, :]
+        hosts = self.host_columns
+
+        def of_all(rows: Any) -> Any:
+            shape = (*rows.shape[:-2], self.n_servers, *rows.shape[-2:])
+            return xp.broadcast_to(rows[..., None, :, :], shape)
+
+        tasks = columns[..., self.n_servers : hosts.start, :]
+        parts = [columns[..., : self.n_servers, None, :], of_all(tasks)]
+        if self._migrates:
+            mine = columns[..., hosts, None, :]
+            parts += [mine, mine.sum(-3, keepdims=True) - mine]
+        if self._absences:
+            parts.append(of_all(columns[..., hosts.stop :, :]))
+        return xp.concatenate(parts, axis=-2)
 
     def _ends(self, n_gains: int, n_hosts: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the bounds of one row with so many columns of gains and of hosts."""
@@ -138,8 +148,8 @@ class ObservationCoder:
                     np.minimum(values, _HIGHEST, out=values)
                 coded[..., column] = values
         if self._migrates:
-            hosts = 0 if slot.hosts is None else slot.hosts[..., None]
-            coded[..., self.host_columns] = hosts == np.arange(1, self.n_servers + 1)
+            servers = np.arange(1, self.n_servers + 1)
+            coded[..., self.host_columns] = slot.known_hosts[..., None] == servers
         if self._absences:
             coded[..., -1] = slot.cycles > NO_TASK
         return coded if self.kind != "flat" else coded.reshape(gains.shape[:-2] + self.shape)
@@ -161,18 +171,15 @@ class ObservationCoder:
         gains = values[..., : self.n_servers]
         if self.kind != "raw":
             gains = gains_of_units(gains)
-        tasks = {}
+        tasks, places = {}, iter(range(self.n_servers, self.n_columns))
         for name in TASKS:
-            tasks[name] = (
-                self.scenario.per_device(name)
-                if name not in self.task_scales
-                else values[..., self.n_servers + list(self.task_scales).index(name)]
-            )
-            if name in self.task_scales and self.kind != "raw":
+            if name in self.task_scales:
                 middle, half = self.task_scales[name]
-                tasks[name] = middle + half * tasks[name]
-            if self._absences:
-                tasks[name] = np.where(values[..., -1] > 0.5, tasks[name], NO_TASK)
+                task = values[..., next(places)]
+                task = task if self.kind == "raw" else middle + half * task
+            else:
+                task = self.scenario.per_device(name)
+            tasks[name] = np.where(values[..., -1] > 0.5, task, NO_TASK) if self._absences else task
         hosts = None
         if self._migrates:
             at = values[..., self.host_columns] > 0.5
@@ -182,10 +189,7 @@ class ObservationCoder:
 
 
 def kind_of_space(scenario: Scenario, space: Any) -> str:
-    """Return the kind of the observations that a space holds, of a scenario with any tasks.
-
-    ``ValueError`` for a space of other observations.
-    """
+    """Return the kind of the observations that a space holds, whatever the tasks, or refuse it."""
     for kind in OBSERVATIONS:
         own = ObservationCoder(scenario, kind).space()
         # A gain comes first in all of them; bounds of tasks may be those of another scenario.
@@ -206,11 +210,6 @@ def units_of_gains(gains: Array) -> Array:
 def gains_of_units(units: Array) -> Array:
     """Return the gains that entries of a "db" observation stand for, the inverse of [O-1]."""
     return namespace_of(units).exp((units - float(_OFFSET)) / float(_PER_NEPER))
-
-
-def _middle_and_half(law: Uniform) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the middle of a range and half its width, without axes: what [O-2] scales by."""
-    return np.array((law.low + law.high) / 2), np.array((law.high - law.low) / 2)
 
 
 def slot_from_observation(scenario: Scenario, observation: Any, kind: str = "flat") -> Slot:

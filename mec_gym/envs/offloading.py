@@ -89,9 +89,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
         See above.
     optimum : bool
         Solve every slot and report the optimum in info. Steps then take 20 to 55 times as long in
-        the presets, 1 to 4 ms. The vector env solves all copies in one batch: 64 copies take 20 to
-        105 times as long as without, but per slot a ninth of the single env's time in
-        ``paper-30x2``, a third in ``paper-200x10`` and three quarters in ``unequal-200x10``.
+        the presets, 1 to 4 ms; the vector env, which solves all copies together, takes less a slot.
     episode : Episode, optional
         Show this path, of :func:`mec_gym.episode`, in every episode, in place of drawing one.
     render_mode : {"rgb_array", "human"}, optional
@@ -226,10 +224,7 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
 
     @property
     def seen(self) -> Slot:
-        """The current slot as the observation shows it: with old gains where the channel is stale.
-
-        Read-only, never changed.
-        """
+        """The current slot as the observation shows it, with old gains if stale; read-only."""
         return read_only(self._simulator.seen)
 
     @property

@@ -59,11 +59,6 @@ class MultiMECParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):
     max_cycles : int, optional
         Slots in an episode; None or -1: no limit.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As for the central env.
-
     Examples
     --------
     >>> env = MultiMECParallelEnv("paper-30x2", max_cycles=10)
@@ -212,9 +207,6 @@ def env(scenario: Any = "paper-200x10", **kwargs: Any) -> AECEnv[str, Any, Any]:
 
 if hasattr(pettingzoo, "register"):  # from PettingZoo 1.27 on
     pettingzoo.register(
-        "parallel",
-        ENV_ID,
-        "mec_gym.envs.parallel:parallel_env",
-        max_cycles=MAX_EPISODE_STEPS,
+        "parallel", ENV_ID, "mec_gym.envs.parallel:parallel_env", max_cycles=MAX_EPISODE_STEPS
     )
     pettingzoo.register("aec", ENV_ID, "mec_gym.envs.parallel:env", max_cycles=MAX_EPISODE_STEPS)

@@ -25,7 +25,7 @@ try:
     from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 except ModuleNotFoundError as error:
     raise gym.error.DependencyNotInstalled(
-        "mec_gym.envs.sb3 needs Stable-Baselines3: "
+        "learners, policies and their envs need PyTorch and Stable-Baselines3: "
         'pip install "mec-gym[sb3]", or in a clone pip install ".[sb3]".'
     ) from error
 

@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -29,6 +31,7 @@ from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.offloading import ENV_ID
 from mec_gym.envs.sb3 import shown_as, vectorised, world_of
 from mec_gym.envs.sb3_state import env_state, set_env_state
+from mec_gym.model.arrays import in_shape, plain_array
 from mec_gym.packing import Format
 from mec_gym.scenario import Scenario
 from mec_gym.validation import constructor_parameters, require_known
@@ -104,6 +107,7 @@ class ResumableAlgorithm(BaseAlgorithm):
         """End a constructor; ``ValueError`` without an env, unless the model is being loaded."""
         if self.tensorboard_log is not None:
             self.tensorboard_log = os.fspath(self.tensorboard_log)
+        self.stats_window_size = self._stats_window_size  # a file holds it by this name
         self._averages = Averages()
         if env is not None:
             assert self.env is not None
@@ -187,19 +191,13 @@ class ResumableAlgorithm(BaseAlgorithm):
         self._last_episode_starts = dones
         self.num_timesteps += self.n_envs
         self._update_info_buffer(infos, dones)
-        for info in infos:
-            for name in FIGURES:
-                if name in info:
-                    self._averages.add(f"mec/{name}", info[name])
+        self._averages.note(infos)
         return rewards, dones, infos
 
     # -- files ----------------------------------------------------------------------------------
 
     def save(
-        self,
-        path: Any,
-        exclude: Iterable[str] | None = None,
-        include: Iterable[str] | None = None,
+        self, path: Any, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None
     ) -> None:
         """Write model and training state to a file that runs no code when loaded.
 
@@ -464,19 +462,24 @@ class ResumableAlgorithm(BaseAlgorithm):
         """Write what has been noted since the last time, in Stable-Baselines3's tags."""
         del iteration
         self.record_averages()
-        logger = self.logger
-        if self.ep_info_buffer:
-            for key, name in (("r", "ep_rew_mean"), ("l", "ep_len_mean")):
-                mean = safe_mean([info[key] for info in self.ep_info_buffer])
-                logger.record(f"rollout/{name}", mean)
-        logger.record("train/learning_rate", self.optimizer.param_groups[0]["lr"])
-        logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        elapsed = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
-        steps = self.num_timesteps - self._num_timesteps_at_start
-        logger.record("time/fps", int(steps / elapsed))
-        logger.record("time/time_elapsed", int(elapsed), exclude="tensorboard")
-        logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
-        logger.dump(step=self.num_timesteps)
+        self.logger.record("train/learning_rate", self.optimizer.param_groups[0]["lr"])
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        dump_progress(self)
+
+
+def dump_progress(model: BaseAlgorithm) -> None:
+    """Write a log's entry: what it has been given, the last episodes' means, slots, their rate."""
+    logger = model.logger
+    if model.ep_info_buffer:
+        for key, name in (("r", "ep_rew_mean"), ("l", "ep_len_mean")):
+            mean = safe_mean([info[key] for info in model.ep_info_buffer])
+            logger.record(f"rollout/{name}", mean)
+    elapsed = max((time.time_ns() - model.start_time) / 1e9, sys.float_info.epsilon)
+    steps = model.num_timesteps - model._num_timesteps_at_start
+    logger.record("time/fps", int(steps / elapsed))
+    logger.record("time/time_elapsed", int(elapsed), exclude="tensorboard")
+    logger.record("time/total_timesteps", model.num_timesteps, exclude="tensorboard")
+    logger.dump(step=model.num_timesteps)
 
 
 @contextlib.contextmanager
@@ -496,6 +499,56 @@ def sizes_of(scenario: Scenario) -> tuple[int, int, tuple[str, ...]]:
     return scenario.n_devices, scenario.n_servers, tuple(others)
 
 
+class AnyArray(BasePolicy):
+    """Lets a policy of Stable-Baselines3 take arrays of any layout, byte order and precision.
+
+    Named before that policy among the bases. Slots may come as tables of `n_devices` rows or as
+    vectors, whichever the policy was made for.
+    """
+
+    n_devices: int
+
+    def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
+        """Return an observation, or a batch, as a tensor, and whether it is a batch."""
+        shape = self.observation_space.shape
+        if isinstance(observation, dict) or shape is None:
+            return super().obs_to_tensor(observation)
+        return super().obs_to_tensor(in_shape(plain_array(observation), shape, self.n_devices))
+
+
+class WorldPolicy(AnyArray):
+    """A policy for a scenario, and for observations of a kind, the env's.
+
+    `lr_schedule` is not used: the algorithm owns the optimizer.
+    """
+
+    def __init__(
+        self,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        lr_schedule: Any = None,
+        *,
+        scenario: Scenario,
+        observation: str = "flat",
+    ) -> None:
+        del lr_schedule
+        super().__init__(observation_space, action_space)
+        self.observation_kind = observation
+        self.meet(scenario)
+
+    def meet(self, scenario: Scenario) -> None:
+        """Decide in another scenario from now on, with the same weights."""
+        self.scenario, self.n_devices = scenario, scenario.n_devices
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "scenario": self.scenario,
+            "observation": self.observation_kind,
+        }
+
+
 class Averages:
     """Means by name since they were last taken; `sums`, [total, count], travel in checkpoints."""
 
@@ -507,6 +560,13 @@ class Averages:
         entry = self.sums.setdefault(name, [0.0, 0.0])
         entry[0] += float(value)
         entry[1] += 1.0
+
+    def note(self, infos: Iterable[Mapping[str, Any]]) -> None:
+        """Note the figures of an env's infos."""
+        for info in infos:
+            for name in FIGURES:
+                if name in info:
+                    self.add(f"mec/{name}", info[name])
 
     def take(self) -> dict[str, float]:
         """Return the means and begin anew."""

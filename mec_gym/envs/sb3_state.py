@@ -38,10 +38,7 @@ def env_state(env: VecEnv) -> dict[str, Any]:
 
 
 def set_env_state(env: VecEnv, state: Mapping[str, Any]) -> None:
-    """Bring an env to where another was, episodes under way included, or refuse it unchanged.
-
-    ``TypeError`` or ``ValueError`` for the state of another kind of env, of other copies or sizes.
-    """
+    """Bring an env to where another was, episodes under way included, or refuse it unchanged."""
     _require_fitting(env, state)
     env.reset()
     native = env.unwrapped

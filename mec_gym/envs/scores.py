@@ -108,8 +108,7 @@ def voted(action: Any, scenario: Scenario, batch: tuple[int, ...]) -> NDArray[np
 
 
 class ScoreAction(
-    gym.ActionWrapper[NDArray[Any], NDArray[Any], NDArray[np.int64]],
-    RecordConstructorArgs,
+    gym.ActionWrapper[NDArray[Any], NDArray[Any], NDArray[np.int64]], RecordConstructorArgs
 ):
     """Continuous actions for the env: Box [0, 1]^(M·N), voted into an assignment.
 

@@ -26,6 +26,7 @@ from mec_gym.validation import (
     require_bool,
     require_choice,
     require_unmasked,
+    state_array,
 )
 
 REWARDS = ("reciprocal", "relative", "negative")
@@ -134,10 +135,7 @@ class Simulator:
         return Slot.trusted(slot.gains, slot.data_bits, slot.cycles, self._hosts)
 
     def showing(self, episodes: Sequence[Episode] | None) -> World | Recorded:
-        """Return the world that shows recorded episodes, one per copy, or for None draws.
-
-        ``TypeError`` or ``ValueError`` for episodes that are not of this scenario.
-        """
+        """Return the world that shows recorded episodes, one per copy, or for None draws."""
         if episodes is None:
             return self._drawn
         if len(episodes) != self.n_copies:
@@ -278,13 +276,8 @@ class Simulator:
         """Go back to a state; ``TypeError`` or ``ValueError`` for one that does not fit."""
         hosts = None
         if self._hosts is not None:
-            hosts = np.array(state.get("hosts"))
-            if hosts.shape != self._hosts.shape:
-                raise ValueError(
-                    f"state must have hosts of shape {self._hosts.shape}; got shape {hosts.shape}."
-                )
-            reference = np.ones((*hosts.shape, self._n_servers))
-            hosts = np.array(Slot(reference, 1.0, 1.0, hosts).hosts)
+            hosts = state_array("hosts", state.get("hosts"), self._hosts)
+            Slot(np.ones((*hosts.shape, self._n_servers)), 1.0, 1.0, hosts)  # refuses what is none
         recorded, times = state.get("recorded") or (None, None)
         world = self.showing(recorded)
         if isinstance(world, Recorded):

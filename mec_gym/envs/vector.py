@@ -33,7 +33,7 @@ from mec_gym.model.layout import Layout
 from mec_gym.model.slot import Slot
 from mec_gym.rendering import Picture
 from mec_gym.scenario import Scenario
-from mec_gym.validation import plain, refuse_where, require_choice, require_known
+from mec_gym.validation import plain, refuse_where, require_choice, require_known, state_array
 
 Arrays = NDArray[Any]
 
@@ -58,11 +58,6 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         NEXT_STEP (default), SAME_STEP or DISABLED.
     render_mode : {"rgb_array"}, optional
         ``render()`` gives one picture per copy.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As for the single env.
 
     Examples
     --------
@@ -215,7 +210,11 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             truncations = (self._elapsed >= self.max_episode_steps) & ~restart
         if (over := self._simulator.over) is not None:
             truncations |= over
-        self._draw_pictures(assignment, info, restart)
+        for index, picture in enumerate(self._pictures):
+            if restart[index]:
+                self._begin_pictures([index], info)
+            else:
+                picture.decided(assignment[index], _row(info, index))
         infos = _masked(info, np.ones(self.num_envs, dtype=bool))
         self._ended = truncations.copy()
         if self.autoreset_mode is AutoresetMode.SAME_STEP and truncations.any():
@@ -253,15 +252,6 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             gym.logger.warn("render() needs render_mode='rgb_array'.")
             return None
         return tuple(frame for p in self._pictures if (frame := p.render()) is not None)
-
-    def _draw_pictures(
-        self, assignment: NDArray[np.int64], info: dict[str, Arrays], restart: NDArray[np.bool_]
-    ) -> None:
-        for index, picture in enumerate(self._pictures):
-            if restart[index]:
-                self._begin_pictures([index], info)
-            else:
-                picture.decided(assignment[index], _row(info, index))
 
     def _begin_pictures(self, copies: Sequence[int], info: dict[str, Arrays]) -> None:
         for index in copies if self._pictures else ():
@@ -316,16 +306,8 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             )
         for rng, generator in zip(self.np_random, state["generators"], strict=True):
             require_generator(rng, generator)
-        elapsed, ended = np.array(state["elapsed"]), np.array(state["ended"])
-        for name, array, like in (
-            ("elapsed", elapsed, self._elapsed),
-            ("ended", ended, self._ended),
-        ):
-            if (array.dtype, array.shape) != (like.dtype, like.shape):
-                raise ValueError(
-                    f"state must have {name} of shape {like.shape}, {like.dtype}; "
-                    f"got shape {array.shape}, {array.dtype}."
-                )
+        elapsed = state_array("elapsed", state["elapsed"], self._elapsed)
+        ended = state_array("ended", state["ended"], self._ended)
         refuse_where(elapsed < 0, "elapsed in state", "must be >= 0", elapsed)
         with reading_state():
             self._simulator.set_state(state["world"])

@@ -99,10 +99,10 @@ def chosen(xp: Any, table: Array, assignment: Array) -> Array:
     links = n_devices * n_servers
     if xp is not np:
         column = xp.clip(assignment - 1, min=0)
-        index = column + _range(xp, 0, links, n_servers, assignment)
-    copies = _product(batch)
+        index = column + arange_like(xp, 0, links, n_servers, assignment)
+    copies = math.prod(batch)
     if copies > 1:
-        first = _range(xp, 0, copies * links, links, assignment)
+        first = arange_like(xp, 0, copies * links, links, assignment)
         index = index + xp.reshape(first, (*batch, 1))
     return pick(xp, xp.reshape(table, (-1,)), index)
 
@@ -118,12 +118,12 @@ def sum_by_server(xp: Any, values: Array | None, assignment: Array, n_servers: i
         return np.bincount(assignment, values, bins)
     *batch, _ = assignment.shape
     if xp is not np:
-        member = assignment[..., None] == _range(xp, 0, bins, 1, assignment)
+        member = assignment[..., None] == arange_like(xp, 0, bins, 1, assignment)
         if values is None:
             return xp.sum(xp.astype(member, assignment.dtype), axis=-2)
         zero = xp.zeros((), dtype=values.dtype, device=values.device)
         return xp.sum(xp.where(member, values[..., None], zero), axis=-2)
-    copies = _product(batch)
+    copies = math.prod(batch)
     if copies > 1:
         assignment = assignment + np.arange(0, copies * bins, bins).reshape(*batch, 1)
     weights = None if values is None else values.ravel()
@@ -144,9 +144,9 @@ def entry_of_choice(xp: Any, table: Array, assignment: Array) -> Array:
     if xp is np and table.ndim == 1:
         return table.take(assignment)
     *batch, bins = table.shape
-    copies = _product(batch)
+    copies = math.prod(batch)
     if copies > 1:
-        first = _range(xp, 0, copies * bins, bins, assignment)
+        first = arange_like(xp, 0, copies * bins, bins, assignment)
         assignment = assignment + xp.reshape(first, (*batch, 1))
     return pick(xp, xp.reshape(table, (-1,)), assignment)
 
@@ -157,14 +157,8 @@ def _before_rows(n_devices: int, n_servers: int) -> NDArray[np.int64]:
     return np.arange(-1, n_devices * n_servers - 1, n_servers)
 
 
-def _range(xp: Any, start: int, stop: int, step: int, reference: Array) -> Array:
+def arange_like(xp: Any, start: int, stop: int, step: int, reference: Array) -> Array:
+    """Return a range of numbers on the device of `reference`, and a tensor in its dtype."""
     if xp is np:
         return np.arange(start, stop, step)
     return xp.arange(start, stop, step, dtype=reference.dtype, device=reference.device)
-
-
-def _product(sizes: list[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= int(size)
-    return product

@@ -30,7 +30,7 @@ def checked_assignment(scenario: Scenario, slot: Slot, assignment: Any) -> Array
         raise TypeError(
             f"assignment must be an array of integers, one entry per device; got {assignment!r}."
         ) from None
-    if not _is_integer(xp, array.dtype):
+    if not xp.isdtype(array.dtype, "integral"):
         raise TypeError(
             f"assignment must hold integers (0 = local, j = server j); got dtype {array.dtype}."
         )
@@ -83,9 +83,3 @@ def require_in_range(assignment: np.ndarray, scenario: Scenario) -> None:
             f"{scenario.per_device('max_power_w')[device]:.6g} W; "
             f"got assignment 0 at index {first}. Offload it (see action_masks())."
         )
-
-
-def _is_integer(xp: Any, dtype: Any) -> bool:
-    if xp is np:
-        return np.dtype(dtype).kind in "iu"
-    return bool(xp.isdtype(dtype, "integral"))

@@ -35,16 +35,11 @@ def path_gain(
     return np.asarray(reference_gain / squared)
 
 
-def spectral_nats(xp: Any, power_w: Array, snr_per_w: Array) -> Array:
-    """Return ln(1 + p h / σ²) of eq. (2) [nat/s/Hz], exact for the weakest links; h/σ² [1/W]."""
-    return xp.log1p(power_w * snr_per_w)
-
-
 def rate_bps(xp: Any, power_w: Array, snr_per_w: Array, *, bps_per_nat: Any) -> Array:
     """Return the offloading rate r = B log2(1 + p h / σ²) [bit/s], [M-1], eq. (2).
 
     p [W], h / σ² [1/W]; `bps_per_nat` is B / ln 2.
     """
-    rate = spectral_nats(xp, power_w, snr_per_w)
+    rate = xp.log1p(power_w * snr_per_w)  # exact for the weakest links
     rate *= bps_per_nat
     return rate

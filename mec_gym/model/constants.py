@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -70,10 +70,7 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
     speeds = scenario.server_frequencies_hz
     with np.errstate(divide="ignore"):
         ratio = np.minimum(latency / energy, 1e60)
-    local_power, local_speed = scenario.local_power_w, scenario.per_device("local_frequency_hz")
-
-    def array(value: Any) -> Array:
-        return like(reference, value)
+    array = partial(like, reference)
 
     def scalar(value: float) -> Any:
         # NumPy meets an array without axes faster than a Python float.
@@ -87,8 +84,8 @@ def _build(scenario: Scenario, xp: Any, reference: Array) -> Constants:
         weight_latency=array(latency),
         weight_energy=array(energy),
         max_power_w=array(scenario.per_device("max_power_w")),
-        local_frequency_hz=array(local_speed),
-        local_power_w=array(local_power),
+        local_frequency_hz=array(scenario.per_device("local_frequency_hz")),
+        local_power_w=array(scenario.local_power_w),
         server_frequency_hz=array(speeds),
         frequency_by_choice=array(np.concatenate([[1.0], speeds])),
         weight_ratio=array(ratio),

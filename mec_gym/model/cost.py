@@ -37,10 +37,7 @@ def uplink(
 
 
 def weighted_cost(
-    latency_s: Array,
-    energy_j: Array,
-    weight_latency: Array,
-    weight_energy: Array,
+    latency_s: Array, energy_j: Array, weight_latency: Array, weight_energy: Array
 ) -> Array:
     """Return Φ_i = φ_T T_i + φ_E E_i [1], [M-6], eq. (10); T [s], E [J], φ_T [1/s], φ_E [1/J]."""
     cost = weight_latency * latency_s

@@ -21,7 +21,7 @@ from mec_gym.model.motion import (
     walk_leg,
 )
 from mec_gym.scenario import Scenario
-from mec_gym.validation import refuse_where
+from mec_gym.validation import refuse_where, state_array
 
 Rngs = Sequence[np.random.Generator]
 
@@ -209,12 +209,7 @@ class Drift:
         if not isinstance(state, Mapping):
             raise TypeError(f"state must have drift as a mapping; got {type(state).__name__}.")
         for name, own in self.state.items():
-            array = np.array(state.get(name))
-            if (array.dtype, array.shape) != (own.dtype, own.shape):
-                raise ValueError(
-                    f"state must have {name} of shape {own.shape}, copies first, {own.dtype}; "
-                    f"got shape {array.shape}, {array.dtype}."
-                )
+            array = state_array(name, state.get(name), own)
             refuse_where(~np.isfinite(array), f"{name} in state", "must be finite", array)
             arrays[name] = array
         self.state = arrays

@@ -114,7 +114,10 @@ class Episode:
                 arrays = {name: np.array(archive[name], dtype=np.float64) for name in _ARRAYS}
         except FileNotFoundError:
             raise
-        except (*_DAMAGED, KeyError, TypeError, AttributeError, ValueError, OSError) as error:
+        except (
+            *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError),
+            *(KeyError, TypeError, AttributeError, ValueError, OSError),
+        ) as error:
             raise ValueError(
                 f"{str(path)!r} must be an episode that Episode.save wrote; {error}."
             ) from None
@@ -137,8 +140,6 @@ class Episode:
         for gains in (self.gains, self.seen_gains, self.path_gains):
             Slot(gains, self.data_bits, self.cycles)
 
-
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 _ARRAYS = {
     "gains": "TNM",
@@ -195,22 +196,15 @@ def episodes(scenario: Any, seeds: Sequence[int | None], n_slots: int = 100) -> 
         assert seen is not None
         layouts = [world.layout(copy) for copy in range(len(rngs))]
         positions = np.stack([layout.device_positions_m for layout in layouts])
-        path_gains = np.stack([layout.path_gains for layout in layouts])
-        tasks = (slot.data_bits, slot.cycles)
-        rows.append((slot.gains, seen.gains, *tasks, positions, path_gains))
-    gains, seen_gains, bits, cycles, positions, path_gains = (
-        np.stack(parts, axis=1) for parts in zip(*rows, strict=True)
-    )
+        links = np.stack([layout.path_gains for layout in layouts])
+        rows.append((slot.gains, seen.gains, slot.data_bits, slot.cycles, positions, links))
+    names = [name for name in _ARRAYS if name != "server_positions_m"]
+    drawn = [np.stack(parts, axis=1) for parts in zip(*rows, strict=True)]
     return tuple(
         Episode(
             resolved,
-            gains[index],
-            seen_gains[index],
-            bits[index],
-            cycles[index],
-            positions[index],
-            world.layout(index).server_positions_m.copy(),
-            path_gains[index],
+            server_positions_m=world.layout(index).server_positions_m.copy(),
+            **{name: part[index] for name, part in zip(names, drawn, strict=True)},
         )
         for index in range(len(rngs))
     )

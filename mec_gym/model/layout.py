@@ -10,6 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from mec_gym.levy import levy_steps
 from mec_gym.model.channel import path_gain
+from mec_gym.model.motion import reflected
 from mec_gym.scenario import Scenario
 
 GAUSSIAN_SPREAD = 1 / 6
@@ -82,13 +83,8 @@ def _device_positions(scenario: Scenario, rng: np.random.Generator) -> NDArray[n
         return np.asarray(np.clip(0.5 + GAUSSIAN_SPREAD * ndtri(quantile), 0.0, 1.0) * area)
     centres = rng.random((scenario.n_servers, 2))
     home = rng.integers(scenario.n_servers, size=scenario.n_devices)
-    return np.asarray(_folded(centres[home] + LEVY_SCALE * levy_steps(rng, shape)) * area)
-
-
-def _folded(position: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Reflect coordinates at 0 and 1 until they lie between."""
-    wrapped = np.mod(position, 2.0)
-    return np.asarray(np.where(wrapped > 1.0, 2.0 - wrapped, wrapped))
+    positions, _ = reflected(centres[home] + LEVY_SCALE * levy_steps(rng, shape), np.ones(2))
+    return np.asarray(positions * area)
 
 
 def _kmeans_centres(

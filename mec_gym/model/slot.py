@@ -82,11 +82,7 @@ class Slot:
         """Return a Slot of arrays of one kind and full shapes, without any check."""
         slot = object.__new__(cls)
         # A frozen dataclass forbids attributes, not the entries behind them.
-        fields = slot.__dict__
-        fields["gains"] = gains
-        fields["data_bits"] = data_bits
-        fields["cycles"] = cycles
-        fields["hosts"] = hosts
+        slot.__dict__.update(gains=gains, data_bits=data_bits, cycles=cycles, hosts=hosts)
         return slot
 
     def hosted(self, hosts: Array | None) -> Slot:
@@ -94,6 +90,14 @@ class Slot:
         if hosts is not None:
             hosts = _as_hosts(hosts, self.gains)
         return Slot.trusted(self.gains, self.data_bits, self.cycles, hosts)
+
+    @property
+    def known_hosts(self) -> Array:
+        """`hosts`, or 0, nowhere yet, of every device where there are none."""
+        if self.hosts is not None:
+            return self.hosts
+        xp = namespace_of(self.cycles)
+        return xp.zeros_like(self.cycles, dtype=xp.int64)
 
     @property
     def n_devices(self) -> int:
@@ -150,8 +154,7 @@ def _as_hosts(value: Any, gains: Array) -> Array:
     require_unmasked("hosts", value)
     device = {} if xp is np else {"device": gains.device}
     array = xp.asarray(value, **device)
-    whole = array.dtype.kind in "iu" if xp is np else xp.isdtype(array.dtype, "integral")
-    if not whole:
+    if not xp.isdtype(array.dtype, "integral"):
         raise TypeError(
             f"hosts must hold integers (0 = none yet, j = server j); got dtype {array.dtype}."
         )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mec_gym.fields import Uniform
+from mec_gym.fields import TASKS, Uniform
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.drift import Drift
 from mec_gym.model.layout import Layout, draw_layout, fixed_layout
@@ -23,8 +23,8 @@ from mec_gym.model.slot import Slot
 from mec_gym.scenario import Scenario
 from mec_gym.validation import LARGEST, SMALLEST, real_array, require_positive
 
-# Unit-mean exponential draws stay below 100 (the probability of more is 4e-44).
-_LARGEST_FADING = 100.0
+LARGEST_FADING = 100.0
+"""Unit-mean exponential draws stay below this: the probability of more is 4e-44."""
 
 
 class World:
@@ -47,13 +47,13 @@ class World:
         self._path_gains = self._stack_path_gains() if fixed else np.empty(0)
         self._constant_tasks = {
             name: _read_only(np.tile(scenario.per_device(name), (*self._batch, 1)))
-            for name in ("data_bits", "cycles")
+            for name in TASKS
             if not isinstance(getattr(scenario, name), Uniform)
         }
         # NumPy meets arrays without axes faster than Python's floats.
         self._ranges = {
             name: (np.array(law.low), np.array(law.high), np.array(law.high - law.low))
-            for name in ("data_bits", "cycles")
+            for name in TASKS
             if isinstance(law := getattr(scenario, name), Uniform)
         }
         self.slot: Slot | None = None
@@ -193,7 +193,7 @@ class World:
         return values
 
     def _update_path_gains(self, drift: Drift, copies: Sequence[int]) -> None:
-        gains = np.clip(drift.path_gains(copies), SMALLEST, LARGEST / _LARGEST_FADING)
+        gains = np.clip(drift.path_gains(copies), SMALLEST, LARGEST / LARGEST_FADING)
         if not self._batch:
             self._path_gains = gains[0]
         elif len(copies) == self.n_copies:
@@ -224,33 +224,25 @@ class World:
         """Return the gains without fading, in range: (N, M); of a batch (1, N, M) or (B, N, M)."""
         layouts = self._layouts[:1] if self.scenario.layout == "fixed" else self._layouts
         gains = np.stack([layout.path_gains for layout in layouts])
-        gains = np.clip(gains, SMALLEST, LARGEST / _LARGEST_FADING)
+        gains = np.clip(gains, SMALLEST, LARGEST / LARGEST_FADING)
         return np.asarray(gains if self._batch else gains[0])
 
     def get_state(self) -> dict[str, Any]:
         """Return copies of slots and layouts: all that the future depends on but the generators."""
-        slot = self.slot
+        slot = self.slot and {name: np.array(getattr(self.slot, name)) for name in _SLOT_FIELDS}
+        layouts = [
+            tuple(np.array(getattr(layout, name)) for name in _LAYOUT_FIELDS)
+            for layout in self._layouts
+        ]
         return {
-            "slot": None
-            if slot is None
-            else {name: np.array(getattr(slot, name)) for name in _SLOT_FIELDS},
-            "layouts": [
-                tuple(np.array(getattr(layout, name)) for name in _LAYOUT_FIELDS)
-                for layout in self._layouts
-            ]
-            if self.scenario.layout == "redrawn"
-            else None,
+            "slot": slot,
+            "layouts": layouts if self.scenario.layout == "redrawn" else None,
             "past": [gains.copy() for gains in self._past],
-            "drift": None
-            if self._drift is None
-            else {name: array.copy() for name, array in self._drift.state.items()},
+            "drift": self._drift and {name: one.copy() for name, one in self._drift.state.items()},
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state of a world of the same scenario and number of copies.
-
-        ``ValueError`` for one that does not fit; the world then stays as it was.
-        """
+        """Go back to a state of a world of the same scenario and copies, or refuse it unchanged."""
         values, arrays = state["slot"], state["layouts"]
         slot = None if values is None else Slot(*(values[name] for name in _SLOT_FIELDS))
         if slot is not None:

@@ -10,9 +10,11 @@ from mec_gym.optimum.solution import (
     load_problem,
     load_problems,
     load_problems_apart,
+    moving,
     solve,
+    tolled_problems,
+    with_toll,
 )
-from mec_gym.optimum.tolled import tolled_problems, with_toll
 
 __all__ = [
     "LoadProblems",
@@ -22,6 +24,7 @@ __all__ = [
     "load_problem",
     "load_problems",
     "load_problems_apart",
+    "moving",
     "paying",
     "solve",
     "tolled_problems",

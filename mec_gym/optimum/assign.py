@@ -44,13 +44,13 @@ CORE_STATES = 2000
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """An assignment and a proven bound; of a batch of problems, each with an axis in front."""
+    """Assignments of a batch of problems, and proven bounds."""
 
-    assignment: NDArray[np.int64]  # (..., N): 0 = local, j = server j
-    objective: Any  # of the assignment
-    lower_bound: Any  # at most the optimum, up to rounding; the objective where exact
-    prices: NDArray[np.float64]  # (..., M) [1/sqrt(cycle)]: dual prices λ_j >= 0 behind the bound
-    exact: Any  # whether the assignment is proven optimal
+    assignment: NDArray[np.int64]  # (B, N): 0 = local, j = server j
+    objective: NDArray[np.float64]  # (B,) of the assignment
+    lower_bound: NDArray[np.float64]  # (B,): at most the optimum, up to rounding; it where exact
+    prices: NDArray[np.float64]  # (B, M) [1/sqrt(cycle)]: dual prices λ_j >= 0 behind the bound
+    exact: NDArray[np.bool_]  # (B,): whether the assignment is proven optimal
 
     def put(self, rows: NDArray[Any], other: Solution) -> None:
         """Overwrite the solutions of some problems of a batch, `rows` of its axis."""
@@ -58,23 +58,12 @@ class Solution:
             getattr(self, name)[rows] = getattr(other, name)
 
 
-def minimise(problem: LoadProblem) -> Solution:
-    """Return the optimum, or the best assignment found with a lower bound.
-
-    Exact where tasks are equal, and for tiny problems; often elsewhere.
-    """
-    found = minimise_all(problem.alone())
-    return Solution(
-        found.assignment[0],
-        float(found.objective[0]),
-        float(found.lower_bound[0]),
-        found.prices[0],
-        bool(found.exact[0]),
-    )
-
-
 def minimise_all(problems: LoadProblems) -> Solution:
-    """Return :func:`minimise` of every problem of a batch, the same numbers as one by one."""
+    """Return the optima of a batch, or the best assignments found with lower bounds.
+
+    Exact where tasks are equal, and for tiny problems; often elsewhere. Each problem gets the same
+    numbers as alone.
+    """
     batch, devices, choices = problems.cost.shape
     equal = problems.equal_tasks
     tiny = float(choices) ** min(devices, 64) <= ENUMERATION_LIMIT

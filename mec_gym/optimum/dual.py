@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dposv
 
-from mec_gym.optimum.problem import LoadProblem, LoadProblems, NormalForm
+from mec_gym.optimum.problem import LoadProblems, NormalForm
 
 START_TEMPERATURE = 0.02
 """First temperature as a part of the uniform price; larger ones only forget the good start."""
@@ -42,18 +42,13 @@ SUFFICIENT = 1e-4
 """Line search: shorten by 0.4 up to 6 times until 1e-4 of the promised increase is reached."""
 
 
-def dual_bound(problem: LoadProblem, prices: NDArray[np.float64]) -> float:
-    """Return a lower bound on the optimum by weak duality, safe against rounding; not negative.
+def dual_bounds(problems: LoadProblems, prices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return lower bounds (B,) on optima by weak duality, safe against rounding; not negative.
 
-    `prices` are λ_j, (M,) [1/sqrt(cycle)]; any numbers, negative ones counting as 0. The better,
+    `prices` are λ_j, (B, M) [1/sqrt(cycle)]; any numbers, negative ones counting as 0. The better,
     the sharper the bound. Where all tasks are equal, the load is s times a whole number k <= N, and
     the conjugate λ²F/4 gives way to the smaller maximum of λsk − s²k²/F over such k.
     """
-    return float(dual_bounds(problem.alone(), prices[None])[0])
-
-
-def dual_bounds(problems: LoadProblems, prices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return :func:`dual_bound` of every problem of a batch, (B,), at prices (B, M)."""
     prices = np.maximum(prices, 0.0)
     with np.errstate(all="ignore"):
         priced = prices[:, :, None] * problems.root_work[:, None]

@@ -38,33 +38,18 @@ class LoadProblem:
         return len(self.server_frequency)
 
     @cached_property
-    def equal_tasks(self) -> bool:
-        """Whether all root works are equal, up to 1e-12 relative."""
-        return bool(self.alone().equal_tasks[0])
-
     def alone(self) -> LoadProblems:
-        """Return the problem as a batch of one."""
+        """The problem as a batch of one."""
         return LoadProblems(self.cost[None], self.root_work[None], self.server_frequency)
 
     def loads(self, assignment: NDArray[Any]) -> NDArray[np.float64]:
         """Return the root work L_j that an assignment (N,) puts on each server, shape (M,)."""
-        return np.asarray(self._batch_loads(assignment[None])[0])
+        return self.alone.loads(assignment[None, None])[0, 0, 1:]
 
     def objective(self, assignment: NDArray[Any]) -> Any:
         """Return the value of one assignment (N,) or of several (K, N)."""
-        batch = np.atleast_2d(assignment)
-        chosen = self.cost[np.arange(self.n_devices), batch]
-        loads = self._batch_loads(batch)
-        values = chosen.sum(axis=1) + (loads * (loads / self.server_frequency)).sum(axis=1)
+        values = self.alone.objective(np.atleast_2d(assignment)[None])[0]
         return float(values[0]) if assignment.ndim == 1 else values
-
-    def _batch_loads(self, batch: NDArray[Any]) -> NDArray[np.float64]:
-        width = self.n_servers + 1
-        cells = batch + width * np.arange(len(batch))[:, None]
-        weights = np.broadcast_to(self.root_work, batch.shape).ravel()
-        loads = np.bincount(cells.ravel(), weights=weights, minlength=width * len(batch))
-        # Of no devices at all, bincount counts in integers.
-        return loads.astype(np.float64, copy=False).reshape(len(batch), width)[:, 1:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,20 +87,14 @@ class LoadProblems:
         """By the number of candidates P: each one's first bin (B, P, 1), and s_i of all."""
         return {}
 
-    def _bins_of(self, candidates: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        found = self._bins.get(candidates)
-        if found is None:
-            batch, _, choices = self.cost.shape
-            first = np.arange(0, batch * candidates * choices, choices)
-            weights = self.root_work.repeat(candidates, axis=0).ravel()
-            found = self._bins[candidates] = first.reshape(batch, candidates, 1), weights
-        return found
-
-    def _loads(self, assignment: NDArray[np.int64]) -> NDArray[np.float64]:
+    def loads(self, assignment: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the root work of each choice, column 0 local, shape (B, P, M + 1)."""
         batch, candidates, _ = assignment.shape
         bins = self.cost.shape[-1]
-        first, weights = self._bins_of(candidates)
+        if candidates not in self._bins:
+            first = np.arange(0, batch * candidates * bins, bins).reshape(batch, candidates, 1)
+            self._bins[candidates] = first, self.root_work.repeat(candidates, axis=0).ravel()
+        first, weights = self._bins[candidates]
         loads = np.bincount((assignment + first).ravel(), weights, batch * candidates * bins)
         return np.asarray(loads.reshape(batch, candidates, bins), dtype=np.float64)
 
@@ -125,7 +104,7 @@ class LoadProblems:
         Assignments (B, P, N), not checked; (B, P), as :func:`mec_gym.evaluate` up to rounding.
         """
         own = self.cost.reshape(-1).take(assignment + self._first_cell).sum(axis=-1)
-        loads = self._loads(assignment)[..., 1:]
+        loads = self.loads(assignment)[..., 1:]
         return np.asarray(own + (loads * (loads / self.server_frequency)).sum(axis=-1))
 
     def improved(
@@ -137,7 +116,7 @@ class LoadProblems:
         loads reached so far, until no change that is left lowers it.
         """
         _, candidates, devices = assignment.shape
-        improved, loads = assignment.copy(), self._loads(assignment).reshape(-1)
+        improved, loads = assignment.copy(), self.loads(assignment).reshape(-1)
         costs, choices = self.cost.reshape(-1), self.cost.shape[-1]
         slowness = np.concatenate([[0.0], 1.0 / self.server_frequency])
         # All changes, as places in the batch, as long as they may still pay.

@@ -210,11 +210,6 @@ class _Frontier(NamedTuple):
     parent: NDArray[np.int64]  # (S,): where each came from
     target: NDArray[np.int64]  # (S,): the last device's choice
 
-    def part(self, states: NDArray[np.int64]) -> _Frontier:
-        """Return some of them."""
-        reals = (self.total[states], self.missed[states], self.bound[states])
-        return _Frontier(*reals, self.parent[states], self.target[states])
-
 
 def tighten(priced: Priced, choice: NDArray[np.int64], *, states: int, size: int) -> Tightened:
     """Enumerate the assignments better than one known, as far as a number of states allows.
@@ -241,7 +236,7 @@ def tighten(priced: Priced, choice: NDArray[np.int64], *, states: int, size: int
             proven = min(proven, edge)
         if not kept.size:
             break
-        frontier = frontier.part(kept)
+        frontier = _Frontier._make(field[kept] for field in frontier)
         history.append(frontier)
     else:
         found = _trace(core, history)

@@ -9,6 +9,7 @@ cost [S-1].
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mec_gym.allocation import optimal_power, root_work
-from mec_gym.model.arrays import (
-    Array,
-    as_numpy,
-    contiguous,
-    sum_by_server,
-)
+from mec_gym.model.arrays import Array, arange_like, as_numpy, contiguous, sum_by_server
 from mec_gym.model.assignment import checked_assignment, require_sizes
 from mec_gym.model.constants import Constants, constants_of
 from mec_gym.model.cost import computing_time, migrates, uplink, weighted_cost
@@ -98,34 +94,38 @@ def solve(scenario: Scenario, slot: Slot) -> Optimum:
     array([1, 1])
     """
     require_sizes(scenario, slot)
-    shape = slot.batch_shape
-    gains, data_bits, cycles = (
-        np.asarray(as_numpy(array), dtype=np.float64)
-        for array in (slot.gains, slot.data_bits, slot.cycles)
+    blocks = [_solve_block(scenario, block) for block, _ in _blocks(slot)]
+    whole = (
+        parts[0] if len(parts) == 1 else np.concatenate(parts)
+        for parts in zip(*blocks, strict=True)
     )
-    devices, servers = gains.shape[-2:]
-    batch = math.prod(shape)
+    shaped = [field.reshape(slot.batch_shape + field.shape[1:]) for field in whole]
+    return Optimum(*(field if field.ndim else field.item() for field in shaped))
+
+
+def _blocks(slot: Slot) -> Iterator[tuple[Slot, slice]]:
+    """Yield parts of slots on one batch axis, as NumPy arrays, and their places on it."""
+    batch, (devices, servers) = math.prod(slot.batch_shape), slot.gains.shape[-2:]
+
+    def rows(array: Array, *inner: int) -> NDArray[np.float64]:
+        return np.asarray(as_numpy(array), dtype=np.float64).reshape(batch, *inner)
+
     flat = Slot.trusted(
-        gains.reshape(batch, devices, servers),
-        data_bits.reshape(batch, devices),
-        cycles.reshape(batch, devices),
+        rows(slot.gains, devices, servers),
+        rows(slot.data_bits, devices),
+        rows(slot.cycles, devices),
         None if slot.hosts is None else as_numpy(slot.hosts).reshape(batch, devices),
     )
     step = max(1, BLOCK // (devices * (servers + 1)))
-    if batch <= step:
-        whole = _solve_block(scenario, flat)
-    else:
-        blocks = (_solve_block(scenario, flat[i : i + step]) for i in range(0, batch, step))
-        whole = tuple(np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    shaped = [field.reshape(shape + field.shape[1:]) for field in whole]
-    return Optimum(*(field if field.ndim else field.item() for field in shaped))
+    for first in range(0, max(batch, 1), step):
+        place = slice(first, first + step)
+        yield flat[place], place
 
 
 def _solve_block(scenario: Scenario, slots: Slot) -> tuple[NDArray[Any], ...]:
     """Return the fields of the optima of slots with one batch axis."""
     constants = constants_of(scenario, slots.gains)
-    problems = problems_of(constants, slots, scenario.can_execute_locally)
-    solution = minimise_all(problems)
+    solution = minimise_all(load_problems(scenario, slots))
     _, _, cost = price(constants, slots, solution.assignment)
     objective = cost.sum(axis=-1)
     bound = np.where(solution.exact, objective, np.minimum(solution.lower_bound, objective))
@@ -147,19 +147,17 @@ def load_problems(scenario: Scenario, slots: Slot) -> LoadProblems:
     require_sizes(scenario, slots)
     if len(slots.batch_shape) != 1:
         raise ValueError(f"slots must have one batch axis; got batch shape {slots.batch_shape}.")
-    return problems_of(constants_of(scenario, slots.gains), slots, scenario.can_execute_locally)
+    return _problems(constants_of(scenario, slots.gains), scenario, slots)
 
 
 def load_problems_apart(scenario: Scenario, slots: Slot) -> LoadProblems:
     """Return :func:`load_problems` without what migration costs, for who counts it otherwise."""
-    free = constants_of(scenario, slots.gains).without_migration
-    return problems_of(free, slots, scenario.can_execute_locally)
+    return _problems(constants_of(scenario, slots.gains).without_migration, scenario, slots)
 
 
-def problems_of(constants: Constants, slots: Slot, can_execute_locally: Array) -> LoadProblems:
-    """Return :func:`load_problems` of slots that are known to fit; no checks."""
+def _problems(constants: Constants, scenario: Scenario, slots: Slot) -> LoadProblems:
     return LoadProblems(
-        cost=choice_costs(constants, slots, can_execute_locally),
+        cost=choice_costs(constants, slots, scenario.can_execute_locally),
         root_work=root_work(constants, slots.cycles),
         server_frequency=constants.server_frequency_hz,
     )
@@ -205,11 +203,9 @@ def choice_costs(constants: Constants, slot: Slot, can_execute_locally: Array) -
 def _migrations(constants: Constants, slot: Slot) -> Array:
     """Return which choices of a server would move the service, [D-5]: 0 or 1, (..., M, N)."""
     xp = constants.xp
-    like = slot.gains
-    device = {} if xp is np else {"device": like.device}
-    servers = xp.arange(1, constants.n_servers + 1, **device)[:, None]
+    servers = arange_like(xp, 1, constants.n_servers + 1, 1, slot.gains)[:, None]
     hosts = constants.local_choice if slot.hosts is None else slot.hosts[..., None, :]
-    return xp.astype(migrates(servers, hosts, slot.cycles[..., None, :]), like.dtype)
+    return xp.astype(migrates(servers, hosts, slot.cycles[..., None, :]), slot.gains.dtype)
 
 
 def counterfactuals(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
@@ -254,8 +250,8 @@ def counterfactuals(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
     root = xp.broadcast_to(root_work(constants, slot.cycles), checked.shape)
     loads = sum_by_server(xp, root, checked, scenario.n_servers)[..., None, 1:]
     speed = constants.server_frequency_hz
-    mine = _one_of(xp, checked, scenario.n_servers, root.dtype) * root[..., None]
-    others = loads - mine
+    uses = checked[..., None] == arange_like(xp, 1, scenario.n_servers + 1, 1, checked)
+    others = loads - xp.astype(uses, root.dtype) * root[..., None]
     own = xp.take_along_axis(cost, checked[..., None], axis=-1)[..., 0]
     # What all others cost: summed, since a difference would lose it beside a dear device.
     before, after = (
@@ -270,11 +266,36 @@ def counterfactuals(scenario: Scenario, slot: Slot, assignment: Any) -> Array:
     return rest[..., None] + xp.concat([cost[..., :1], cost[..., 1:] + more], axis=-1)
 
 
-def _one_of(xp: Any, assignment: Array, n_servers: int, dtype: Any) -> Array:
-    """Return assignments (..., N) as (..., N, M), 1 at the chosen server."""
-    servers = (
-        xp.arange(1, n_servers + 1)
-        if xp is np
-        else xp.arange(1, n_servers + 1, device=assignment.device)
-    )
-    return xp.astype(assignment[..., None] == servers, dtype)
+# -- slots with a toll ----------------------------------------------------------------------------
+# Whoever looks ahead counts what a choice leads to beside what it costs in the slot: a part of μ,
+# or what the service's next place is worth.
+
+
+def moving(slot: Slot) -> NDArray[np.bool_]:
+    """Return which choices would move a service or place it, [D-5], shape (..., N, M + 1)."""
+    choices = np.arange(slot.n_servers + 1)
+    return np.asarray(migrates(choices, slot.known_hosts[..., None], slot.cycles[..., None]))
+
+
+def tolled_problems(
+    scenario: Scenario, slots: Slot, toll: NDArray[np.float64] | None = None
+) -> LoadProblems:
+    """Return the load problems of a batch of slots, with a toll (B, N, M + 1) >= 0 in μ's place.
+
+    Infinite entries forbid a choice; each device needs one that none forbids. None: μ.
+    """
+    if toll is None:
+        return load_problems(scenario, slots)
+    free = load_problems_apart(scenario, slots)
+    return LoadProblems(free.cost + toll, free.root_work, free.server_frequency)
+
+
+def with_toll(scenario: Scenario, slot: Slot, toll: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the best decision with a toll, of :func:`tolled_problems`, on choices: (..., N)."""
+    shape = slot.gains.shape[:-1]
+    toll = np.broadcast_to(toll, (*shape, toll.shape[-1])).reshape(-1, shape[-1], toll.shape[-1])
+    best = [
+        minimise_all(tolled_problems(scenario, block, toll[place])).assignment
+        for block, place in _blocks(slot)
+    ]
+    return np.concatenate(best).reshape(shape)

@@ -84,16 +84,16 @@ def test_tuning_saw_no_frozen_slots(scenario: str) -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("exploration", "SharedNoise"),
-        ("slot_replay", "SlotReplay"),
-        ("vote_policy", "VotePolicy"),
-        ("maddpg_setting", "AgentNoise"),
+        ("ddpg", "SharedNoise"),
+        ("ddpg", "SlotReplay"),
+        ("voting", "VotePolicy"),
+        ("maddpg", "AgentNoise"),
         ("maddpg_networks", "MADDPGPolicy"),
         ("categorical", "OffloadingActorCriticPolicy"),
         ("link_policy", "LinkPolicy"),
     ],
 )
-def test_files_name_classes_by_the_modules_that_held_them(module: str, name: str) -> None:
+def test_files_find_classes_by_the_modules_that_hold_them(module: str, name: str) -> None:
     found = pickle.loads(f"cbaselines.learners.{module}\n{name}\n.".encode())
     assert found.__name__ == name
     assert found.__module__.startswith("baselines.learners.")

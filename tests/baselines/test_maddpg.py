@@ -442,7 +442,7 @@ def test_gradients_that_are_not_finite_stop_training_and_spare_the_weights() -> 
         ({"gamma": 1.0}, r"gamma must be a number in \[0, 1\); got 1.0"),
         ({"views": [[0, 1], [2]]}, r"equally many entries .* got lengths \[2, 1\]"),
         ({"views": [[0, 18]]}, "integers from 0 to 17, .* from 0 to 18"),
-        ({"views": [[0]] * 4}, "18 actions of the env must be shared out equally; .* 4 agents"),
+        ({"views": [[0]] * 4}, "share out the 18 actions of the env equally; got 4 agents"),
         ({"buffer_size": 10**12}, r"buffer_size=10+ needs .* GiB are free"),
     ],
 )

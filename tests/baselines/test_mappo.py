@@ -19,6 +19,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from baselines import MAPPO
+from baselines.learners.link_actor import LinkActorPolicy
 from baselines.learners.mappo import WORST, _drawn, generalised, saved, shaping
 from mec_bench import algorithm
 from mec_gym import ENV_ID, Scenario, Slot, Uniform, evaluate
@@ -277,6 +278,26 @@ def test_resumed_training_is_training_that_never_stopped(
     again.learn(9, reset_num_timesteps=False)
     whole.learn(9, reset_num_timesteps=False)
     assert_same(again, whole)
+
+
+def test_no_rollout_crosses_from_one_episode_into_a_new_one(tmp_path: Path) -> None:
+    """A model that is loaded into new episodes leaves what it has not learned from yet."""
+    model = model_of(MOVING, n_steps=4).learn(6)
+    assert len(model._rollout) == 2
+    model.save(tmp_path / "model")
+    again = MAPPO.load(tmp_path / "model", env=env_of(MOVING), device="cpu")
+    again.learn(9, reset_num_timesteps=False)
+    assert len(again._rollout) == 3
+    assert [step["starts"].all() for step in again._rollout] == [True, False, False]
+
+
+def test_a_policy_is_kept_without_its_algorithm(tmp_path: Path) -> None:
+    model = model_of(MOVING).learn(9)
+    model.policy.save(str(tmp_path / "policy.pth"))
+    alone = LinkActorPolicy.load(str(tmp_path / "policy.pth"), device="cpu")
+    seen = env_of(MOVING, copies=5).reset()
+    found = [one.predict(seen, deterministic=True)[0] for one in (model.policy, alone)]
+    np.testing.assert_array_equal(*found)
 
 
 def test_single_envs_and_the_native_batch_train_alike() -> None:

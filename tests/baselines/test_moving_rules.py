@@ -120,7 +120,7 @@ def test_decisions_with_tolls_are_the_best_of_all(seed: int) -> None:
 def test_batches_are_decided_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = hosted_slot(1, batch=5)
     whole = stays(CROWD, slot, 4.0)
-    monkeypatch.setattr("mec_gym.optimum.tolled.BLOCK", 50)
+    monkeypatch.setattr("mec_gym.optimum.solution.BLOCK", 50)
     assert (stays(CROWD, slot, 4.0) == whole).all()
     assert (np.stack([stays(CROWD, slot[i], 4.0) for i in range(5)]) == whole).all()
 

@@ -15,11 +15,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from dirs_agents import DIRS, options
 from dirs_agents.columns import ColumnCoder
-from dirs_agents.continuation import AHEAD, FORECASTS, WINDOW, Continuation, begun, remembered
+from dirs_agents.continuation import AHEAD, FORECASTS, WINDOW, Continuation, remembered
 from dirs_agents.foresight import (
     _one_slot,
     continuation_tolls,
-    decided,
     drawn,
     hindsight_demonstrations,
     hindsight_lesson,
@@ -33,7 +32,7 @@ from mec_gym.envs.observation import ObservationCoder, units_of_gains
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.evaluation import decide_with, steps
 from mec_gym.model.cost import NO_TASK
-from mec_gym.optimum import load_problems_apart, tolled_problems
+from mec_gym.optimum import load_problems_apart, tolled_problems, with_toll
 from tests.dirs_agents.dirs_helpers import (
     TASKS,
     assert_same_weights,
@@ -102,7 +101,7 @@ def test_lessons_show_what_agents_remember(scenario: Scenario) -> None:
         seen = [one.seen[time] for one in paths]
         shown = columns.columns(torch.as_tensor(np.stack([coder.encode(one) for one in seen])))
         units = torch.where(columns.present(shown), shown[:, :, 0], torch.nan)
-        memory = remembered(begun(*units.shape) if memory is None else memory, units)
+        memory = remembered(memory, units)
         np.testing.assert_allclose(memory.numpy(), whole[time], atol=1e-5)
 
 
@@ -125,7 +124,8 @@ def test_worth_is_finite_whatever_was_seen(scenario: Scenario, forecast: str) ->
     network = Continuation(ColumnCoder(scenario), forecast)
     memory = torch.as_tensor(np.array(memories(drawn(scenario, 1, 3))))
     network.scale(memory)
-    for shown in (memory, begun(1, 3, 5), torch.full((1, 1, 1, WINDOW), -200.0)):
+    nothing, weak = (torch.full((1, 3, 5, WINDOW), units) for units in (torch.nan, -200.0))
+    for shown in (memory, nothing, weak):
         worth, predicted = network(shown)
         assert bool(torch.isfinite(predicted).all())
         assert bool(((worth >= 0.0) & (worth <= 1.0)).all())
@@ -139,7 +139,8 @@ def test_tolls_count_what_choices_lead_to() -> None:
     scenario = MOVING.replace(n_devices=3)
     slot = drawn(scenario, 1, 0)[0].seen[:1].hosted([[0, 1, 3]])
     worth = rng().uniform(0.0, 4.0, (1, 3, 3))
-    problems = tolled_problems(scenario, slot, continuation_tolls(scenario, slot, worth))
+    toll = continuation_tolls(scenario, slot, worth)
+    problems = tolled_problems(scenario, slot, toll)
     every = np.array(list(itertools.product(range(4), repeat=3)))
     after = np.where(every > 0, every, slot.hosts)
     held = np.concatenate([np.zeros((3, 1)), worth[0]], axis=1)[np.arange(3), after]
@@ -147,7 +148,7 @@ def test_tolls_count_what_choices_lead_to() -> None:
     wanted = costs + (scenario.migration_cost - held).sum(axis=1)
     np.testing.assert_allclose(problems.objective(every[None])[0], wanted, rtol=1e-9)
     best = every[wanted.argmin()]
-    np.testing.assert_array_equal(decided(scenario, slot, worth)[0], best)
+    np.testing.assert_array_equal(with_toll(scenario, slot, toll)[0], best)
 
 
 @WORLDS

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mec_gym.optimum.dual import dual_bound, maximise_dual, uniform_price
+from mec_gym.optimum.dual import maximise_dual, uniform_price
 from mec_gym.optimum.problem import LoadProblem, normal_form
+from tests.optimum.alone import dual_bound
 
 
 def random_problem(seed: int, *, equal: bool, n: int = 5, m: int = 2) -> LoadProblem:

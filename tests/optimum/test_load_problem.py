@@ -94,7 +94,7 @@ def test_normal_form_keeps_differences_of_objectives() -> None:
     ],
 )
 def test_equal_tasks(works: list[float], equal: bool) -> None:
-    assert LoadProblem(np.ones((2, 2)), np.array(works), np.ones(1)).equal_tasks is equal
+    assert LoadProblem(np.ones((2, 2)), np.array(works), np.ones(1)).alone.equal_tasks[0] == equal
 
 
 @pytest.mark.parametrize("preset", ["paper-30x2", "unequal-200x10"])

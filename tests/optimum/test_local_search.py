@@ -8,9 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from mec_gym.optimum.dual import Priced, at_prices, dual_bound, maximise_dual
+from mec_gym.optimum.dual import Priced, at_prices, maximise_dual
 from mec_gym.optimum.problem import LoadProblem, NormalForm, normal_form
 from mec_gym.optimum.search import restart, search, tighten
+from tests.optimum.alone import dual_bound
 
 
 def random_problem(seed: int, n: int = 7, m: int = 3, *, spread: float = 2.0) -> LoadProblem:

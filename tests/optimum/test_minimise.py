@@ -15,9 +15,9 @@ from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 from scipy.special import lambertw
 
 from mec_gym.optimum import assign
-from mec_gym.optimum.assign import Solution, minimise
-from mec_gym.optimum.dual import dual_bound
+from mec_gym.optimum.assign import Solution
 from mec_gym.optimum.problem import LoadProblem
+from tests.optimum.alone import dual_bound, minimise
 
 
 def random_problem(seed: int, n: int, m: int, *, equal: bool, spread: float = 3.0) -> LoadProblem:

@@ -11,9 +11,10 @@ import pytest
 from mec_gym import Scenario, Slot, solve
 from mec_gym.evaluation import slot_set
 from mec_gym.optimum import dual, solution
-from mec_gym.optimum.assign import minimise, minimise_all
-from mec_gym.optimum.dual import dual_bound, dual_bounds, maximise_dual, uniform_price
+from mec_gym.optimum.assign import minimise_all
+from mec_gym.optimum.dual import dual_bounds, maximise_dual, uniform_price
 from mec_gym.optimum.problem import LoadProblems, normal_form
+from tests.optimum.alone import dual_bound, minimise
 
 FIELDS = ("assignment", "objective", "lower_bound", "prices", "exact")
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from mec_gym.optimum.dual import dual_bound, maximise_dual
+from mec_gym.optimum.dual import maximise_dual
 from mec_gym.optimum.problem import LoadProblem, normal_form
 from mec_gym.optimum.transport import transport
+from tests.optimum.alone import dual_bound
 
 
 def random_problem(seed: int, n: int, m: int, *, whole: bool = False) -> LoadProblem:
@@ -39,7 +40,7 @@ def by_slots(problem: LoadProblem) -> float:
 
 
 def check(problem: LoadProblem, start: np.ndarray, best: float) -> None:
-    form = normal_form(problem.alone())
+    form = normal_form(problem.alone)
     flow = transport(form, start[None])
     value = problem.objective(flow.assignment[0])
     assert value == pytest.approx(best, rel=1e-12, abs=1e-12)
