@@ -249,15 +249,15 @@ STUDIES = pages.RESULTS / "studies"
 TRIALS = 8
 STUDIED: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "unequal-200x10": (
-        1_000,
+        5_000,
         (
             *("mappo", "mappo:team", "droo", "droo:links", "ac", "ac:links", "ddpg", "ddpg:links"),
             *("maddpg", "maddpg:links", "dirs", "dirs:by-device", "dirs:ensemble", "dirs:prices"),
         ),
     ),
-    "crowd-30x4": (2_000, ("mappo", "mappo:team", "dirs:hindsight")),
+    "crowd-30x4": (7_200, ("mappo", "mappo:team", "dirs:hindsight")),
 }
-"""Slots of each run and learners, by the scenario that tells them apart."""
+"""Slots of each run and learners, by the scenario that tells them apart; cheap learners first."""
 
 
 def _learners(given: argparse.Namespace) -> int:
