@@ -29,6 +29,7 @@ from dirs_agents import DIRS, options
 from mec_bench import tune
 from mec_bench.cli import complain, count
 from mec_bench.registry import title
+from mec_bench.searching import plain_name
 from mec_gym import Scenario
 from mec_gym.evaluation import SlotSet, decide_with, nrr, slot_set
 from mec_gym.files import read_object, require_folder, write_whole
@@ -275,7 +276,7 @@ def studies(folder: Path = STUDIES) -> list[list[str]]:
     rows = []
     for scenario, (_, names) in STUDIED.items():
         for name in names:
-            file = folder / f"{name.replace(':', '-')}-{scenario}.json"
+            file = folder / f"{plain_name(name)}-{scenario}.json"
             if file.exists():
                 rows.append([scenario, title(name), *_study_cells(read_object(file)["trials"])])
     return rows

@@ -31,8 +31,11 @@ PASSING: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1, "ent
 LASTING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24, "ent_coef": 0.2}
 """What None means where decisions are gone with their slot, and where they last."""
 
-_COMPARED, _PER_STEP = 16, 8
-"""Slots of a rollout whose rewards are compared, at least, and for each gradient step on it."""
+_COMPARED = 16
+"""Slots that a rollout has at least where rewards are compared with each other."""
+
+_PER_STEP = 8
+"""Slots for each gradient step on a rollout that is longer because of that."""
 
 _LEAST_INTEGERS = {"batch_size": 1}
 _NUMBERS = {"gae_lambda": "[0, 1]", "clip_range": "(0, inf)", "max_grad_norm": "(0, inf]"}

@@ -284,10 +284,13 @@ def test_a_study_is_a_row_of_the_learner_as_it_is_and_the_best_that_was_tried(
 def test_every_learner_was_tuned_with_the_same_budget() -> None:
     records = [json.loads(file.read_text()) for file in tune.STUDIES.glob("*.json")]
     planned = {(name, world) for world, (_, names) in tune.STUDIED.items() for name in names}
-    assert {(one["algorithm"], *one["holds_for"]) for one in records} <= planned
+    found = {(one["algorithm"], *one["holds_for"]) for one in records}
+    assert found
+    assert found <= planned
     for one in records:
         slots = {world: tune.STUDIED[world][0] for world in one["holds_for"]}
         assert one["budget"] == {"trials": tune.TRIALS, "seeds": 3, "slots": slots}
+        assert len(one["trials"]) == tune.TRIALS
 
 
 @pytest.mark.slow
