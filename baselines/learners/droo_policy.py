@@ -162,7 +162,7 @@ class LinkProposals(DROOPolicy):
         super().__init__(*args, **kwargs)
         require_integer("width", width, 1)
         self.width = int(width)
-        self.network = LinkNetwork(self._view.n_features, self.width)
+        self.network = LinkNetwork(self._view.middle(), self.width)
 
     def meet(self, scenario: Scenario) -> None:
         """Decide in another scenario from now on, with the same weights."""

@@ -69,8 +69,10 @@ class LinkActorPolicy(WorldPolicy):
         super().__init__(*args, **kwargs)
         require_integer("width in policy_kwargs", width, 1)
         self.width = int(width)
-        self.actor = LinkNetwork(self.view.n_features, self.width, hardtanh_)
-        self.critic = HostCritic(self.view.n_path_features, self.width, balanced=False)
+        middle = self.view.middle()
+        self.actor = LinkNetwork(middle, self.width, hardtanh_)
+        path = middle[: self.view.n_path_features]
+        self.critic = HostCritic(path, self.width, balanced=False)
 
     def meet(self, scenario: Scenario) -> None:
         """Decide in another scenario from now on, with the same weights."""

@@ -63,7 +63,10 @@ class LinkActor(nn.Module):
     def __init__(self, scenario: Scenario, width: int) -> None:
         super().__init__()
         self.meet(scenario)
-        self.network = LinkNetwork(self.n_features, width)
+        middle = np.zeros(self.n_features, dtype=np.float32)
+        typical = LinkView(scenario).middle()[: self.view.n_path_features]
+        middle[: len(typical)] = typical
+        self.network = LinkNetwork(middle, width)
         stay = math.log(scenario.n_servers * (1.0 / OFFLOADED - 1.0))
         nn.init.constant_(self.network.home.bias, stay)
         self.spread = nn.Parameter(torch.tensor(1.0 / QUICK))

@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import units_of_gains
 from mec_gym.model.cost import NO_TASK
+from mec_gym.model.episode import episodes
 from mec_gym.validation import SMALLEST
 
 Floats = NDArray[np.float32]
@@ -28,6 +30,12 @@ QUANTILES = (0.5, 0.8, 0.9, 0.95)
 
 LAGS = 4
 """Slots that a link's gain is remembered for."""
+
+_ARE_GAINS = [0, *range(4, 4 + len(QUANTILES))]
+"""Features that are gains, and not what they are beside."""
+
+_SAMPLED_LINKS = 50_000
+"""Of which the typical gain is the mean."""
 
 _FARTHEST = float(units_of_gains(np.array(SMALLEST)))
 
@@ -62,6 +70,16 @@ class LinkView:
         self.n_path_features = 4 + len(QUANTILES) + 4 + 3 * self.remembers
         self.n_features = self.n_path_features + 4 * scenario.migrates
 
+    def middle(self) -> Floats:
+        """Return what the features are to be seen beside, (n_features,): typical gains, or 0.
+
+        Elsewhere they may be millions of times as small as in the paper's world, and bounded hidden
+        units would see nothing else. To two decades, since one more or less does no harm.
+        """
+        found = np.zeros(self.n_features, dtype=np.float32)
+        found[_ARE_GAINS] = 2.0 * round(_typical_units(self.scenario) / 2.0)
+        return found
+
     def begin(self, batch: int) -> Floats:
         """Return the memory of episodes that begin, shape (B, N, M, LAGS + 2)."""
         size = (batch, self.scenario.n_devices, self.scenario.n_servers, LAGS + 2)
@@ -86,6 +104,14 @@ class LinkView:
             parts.append(_hosting(slot.hosts, gains, present))
         wide = [np.broadcast_to(part, (*gains.shape, part.shape[-1])) for part in parts]
         return np.concatenate(wide, axis=-1, dtype=np.float32), memory
+
+
+def _typical_units(scenario: Scenario) -> float:
+    """Return the mean of the gains of some slots, the same at every call; 0 if all are absent."""
+    count = max(1, min(16, _SAMPLED_LINKS // (scenario.n_devices * scenario.n_servers)))
+    first = episodes(scenario, range(count), n_slots=1)
+    units = np.concatenate([units_of_gains(one.gains[one.cycles > NO_TASK]) for one in first])
+    return float(units.mean()) if units.size else 0.0
 
 
 def _compared(gains: Any, best: Any, count: Any) -> list[Any]:
@@ -149,14 +175,17 @@ class LinkNetwork(nn.Module):
     becomes a logit; local execution gets one from the device's links alone. So N and M may be any,
     and a permutation of devices or servers permutes what comes out. What devices must know of each
     other is in the features: the network may be trained on some of a slot's devices alone.
+    Features are seen beside `middle`, which is saved with the weights.
     `balanced` makes local execution as probable at first as all servers together. `bend` bounds the
     hidden units, in place, tanh or, in half of the time, hardtanh: unbounded ones let the first,
     overloaded slots of a training drive all devices to local execution for good.
     """
 
+    middle: Tensor
+
     def __init__(
         self,
-        n_features: int,
+        middle: Floats,
         width: int = 32,
         bend: Callable[[Tensor], Tensor] = torch.tanh_,
         *,
@@ -164,7 +193,8 @@ class LinkNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self._bend, self._balanced = bend, balanced
-        self.embed = nn.Linear(n_features, width)
+        self.register_buffer("middle", torch.tensor(middle))
+        self.embed = nn.Linear(len(middle), width)
         self.mix = nn.Linear(width, width)
         self.of_device = nn.Linear(2 * width, width, bias=False)
         self.link = nn.Linear(width, 1)
@@ -176,10 +206,15 @@ class LinkNetwork(nn.Module):
             nn.init.orthogonal_(layer.weight, gain=0.01)
             nn.init.zeros_(layer.bias)
 
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        state.setdefault(f"{prefix}middle", torch.zeros_like(self.middle))  # as it once was
+        super()._load_from_state_dict(state, prefix, *others)
+
     def forward(self, links: Tensor) -> Tensor:
         """Return numbers per choice, (..., M + 1), of devices' links, (..., M, n_features)."""
         # In place: fresh memory for 16 slots of 200 x 10 links takes as long as all products.
-        first = self._bend(self.embed(links))
+        weight = self.embed.weight
+        first = self._bend(linear(links, weight, self.embed.bias - weight @ self.middle))
         device = self.of_device(torch.cat([first.amax(-2), first.mean(-2)], -1))
         second = self._bend(self.mix(first).add_(device.unsqueeze(-2)))
         home = self.home(self._bend(device))

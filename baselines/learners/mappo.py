@@ -193,7 +193,6 @@ class MAPPO(ResumableAlgorithm):
         self._begin_rollout(self.policy.view.begin(self.n_envs))
 
     def _enter_scenario(self) -> None:
-        self._require_loadable(self.scenario, self.observation_kind)
         self.policy.meet(self.scenario)
         self._choose_settings()
 
@@ -221,6 +220,10 @@ class MAPPO(ResumableAlgorithm):
         for step in state["steps"]:
             seen = self._look(step["observations"], step["starts"])
             self._rollout.append(dict(step) | seen)
+        self._choose_settings()
+        needed = {"reward" if self.credit == "team" else "saved", *["values"] * bool(self._gamma)}
+        if any(not needed <= step.keys() for step in self._rollout):
+            self._begin_rollout(self._memory)  # made with other credit, or without a critic
 
     # -- training -------------------------------------------------------------------------------
 
@@ -360,13 +363,16 @@ class MAPPO(ResumableAlgorithm):
         falling = 1.0 if callable(self.learning_rate) else self._current_progress_remaining
         rate = self.lr_schedule(self._current_progress_remaining) * falling
         update_learning_rate(self.optimizer, rate)
-        present = np.flatnonzero(stacked["present"])
         flat = {name: stacked[name].reshape(-1, *stacked[name].shape[3:]) for name in _FIELDS}
-        for _ in range(self._gradient_steps if present.size else 0):
-            rows = present
+        present = flat["present"]
+        # Whoever goes may come back: the critic learns what is to come of absent devices, too.
+        rows = np.arange(present.size) if self._gamma else np.flatnonzero(present)
+        for _ in range(self._gradient_steps if present.any() else 0):
+            some = rows
             if len(rows) > self.batch_size:
-                rows = self.rng.choice(rows, self.batch_size, replace=False, shuffle=False)
-            self._descend(flat, rows)
+                some = self.rng.choice(rows, self.batch_size, replace=False, shuffle=False)
+            if present[some].any():
+                self._descend(flat, some)
         self.policy.set_training_mode(False)
         self._begin_rollout(self._memory)
 
@@ -431,10 +437,11 @@ class MAPPO(ResumableAlgorithm):
     def _descend(self, flat: Mapping[str, Any], rows: NDArray[np.int64]) -> None:
         """Take one gradient step on some devices' decisions."""
         policy = self.policy
-        links, legal, before, targets, returns, hosts = (
+        links, legal, before, targets, returns, hosts, present = (
             policy.tensor(flat[n][rows]) for n in _FIELDS
         )
-        log_p = policy.log_probabilities(links, legal)
+        before, targets = before[present], targets[present]
+        log_p = policy.log_probabilities(links[present], legal[present])
         ratio = (log_p - before).exp()
         clipped = ratio.clamp(1.0 - self.clip_range, 1.0 + self.clip_range)
         gain = torch.minimum(ratio * targets, clipped * targets).sum(-1).mean()
@@ -467,7 +474,7 @@ class MAPPO(ResumableAlgorithm):
             self._averages.add(f"train/{name}", value.item())
 
 
-_FIELDS = ("links", "legal", "log_p", "targets", "returns", "hosts")
+_FIELDS = ("links", "legal", "log_p", "targets", "returns", "hosts", "present")
 
 
 def saved(scenario: Scenario, slot: Slot, decisions: NDArray[np.int64]) -> Floats:

@@ -81,7 +81,7 @@ class ResumableAlgorithm(BaseAlgorithm):
         """Go back to what :meth:`_own_state` returned, as far as it holds in another scenario."""
 
     def _require_loadable(self, scenario: Scenario, kind: str) -> None:
-        """Raise ``ValueError`` unless a loaded model can decide in a scenario."""
+        """Raise ``ValueError`` unless the model, once loaded, can decide in a scenario."""
         self._require_same_sizes(scenario, kind)
 
     def _enter_scenario(self) -> None:
@@ -162,6 +162,7 @@ class ResumableAlgorithm(BaseAlgorithm):
         wrapped = shown_as(self._wrap_env(env, self.verbose), self.observation_space)
         scenario, kind = world_of(wrapped)
         self._require_same_sizes(scenario, kind)
+        self._require_loadable(scenario, kind)
         super().set_env(wrapped, force_reset)
         if scenario != self.scenario:
             self.scenario = scenario

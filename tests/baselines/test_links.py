@@ -54,7 +54,7 @@ def seen(scenario: Scenario, shown: list[Slot]) -> Any:
 
 def network(n_features: int) -> LinkNetwork:
     torch.manual_seed(0)
-    made = LinkNetwork(n_features, 8)
+    made = LinkNetwork(np.zeros(n_features, dtype=np.float32), 8)
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.normal_()
@@ -165,3 +165,32 @@ def test_the_queue_counts_those_with_a_better_gain_to_their_best_server() -> Non
     links = seen(scenario, [Slot(gains, 8e5, 1e9)])
     queue = np.expm1(links[0, :, :, 3] * 3.0)
     np.testing.assert_allclose(queue, [[0, 1], [1, 1], [2, 0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=str)
+def test_a_world_with_weaker_gains_looks_the_same_to_its_own_network(scenario: Scenario) -> None:
+    """Gains, and noise with them, a million times as small: another unit, and the same system."""
+    weak = scenario.replace(
+        reference_gain=scenario.reference_gain * 1e-6, noise_w=scenario.noise_w * 1e-6
+    )
+    middles = [LinkView(one).middle() for one in (scenario, weak)]
+    links = [seen(one, slots(one)) for one in (scenario, weak)]
+    beside = [one - middle for one, middle in zip(links, middles, strict=True)]
+    assert np.abs(links[1] - links[0]).max() > 5.0
+    np.testing.assert_allclose(*beside, rtol=1e-4, atol=1e-4)
+    rated = []
+    for one, middle in zip(links, middles, strict=True):
+        made = network(links[0].shape[-1])
+        made.middle.copy_(torch.as_tensor(middle))
+        rated.append(made(torch.as_tensor(one)))
+    torch.testing.assert_close(*rated, rtol=1e-4, atol=1e-4)
+
+
+def test_files_from_before_networks_had_a_middle_are_read() -> None:
+    made = network(19)
+    weights = made.state_dict()
+    del weights["middle"]
+    other = network(19)
+    other.middle.fill_(1.0)
+    other.load_state_dict(weights)
+    assert not other.middle.any()
