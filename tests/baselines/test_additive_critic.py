@@ -185,6 +185,22 @@ def test_it_learns_what_choices_cost_from_totals() -> None:
     assert errors.mean() < 0.05 * expected[near].abs().mean()
 
 
+def test_slots_in_which_nobody_is_present_teach_nothing() -> None:
+    critic = critic_of(world())
+    slot = slots_of(world())
+    there = np.array([True, False, True, False])
+    gone = np.where(there[:, None], slot.cycles, NO_TASK)
+    seen = critic.see(Slot(slot.gains, slot.data_bits, gone))
+    rewards = torch.tensor([-2.0, 0.0, -3.0, 0.0])
+    expected = critic.loss(critic.see(slot[there]), ASSIGNMENTS[there], rewards[there])
+    assert torch.equal(critic.loss(seen, ASSIGNMENTS, rewards), expected)
+    empty = Seen(*(part[~there] for part in seen))
+    loss = critic.loss(empty, ASSIGNMENTS[~there], rewards[~there])
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert not any(bool(weight.grad.any()) for weight in critic.parameters())
+    assert not critic.leads(empty, shares_of(ASSIGNMENTS[~there])).any()
+
+
 @pytest.mark.parametrize("reward", [lambda cost: -cost, lambda cost: 7.0 / cost])
 def test_rewards_of_either_form_stand_for_costs(reward: Any) -> None:
     costs = torch.tensor([1.0, 2.0, 4.0])

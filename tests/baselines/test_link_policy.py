@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 from baselines.learners import DDPG, MADDPG, ActorCritic, actor_critic, ddpg, maddpg
 from baselines.learners.link_policy import ColumnActor, LinkActor, LinkNetworks, StrayNoise
 from mec_bench import algorithm
-from mec_gym import Scenario, Slot, Uniform, vote
+from mec_gym import Scenario, Slot, Traces, Uniform, vote
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.evaluation import decide_with, nrr, slot_set
 
@@ -133,6 +133,14 @@ def test_both_networks_learn(name: str) -> None:
     after = model.learn(128).policy.state_dict()
     for part in ("actor.network.link.weight", "critic.server.4.bias", "critic.unit"):
         assert not torch.equal(before[f"links.{part}"], after[f"links.{part}"]), part
+
+
+@each
+def test_slots_in_which_nobody_is_present_leave_all_finite(name: str) -> None:
+    places = np.random.default_rng(0).uniform(0.0, 50.0, (6, DEVICES, 2))
+    places[2:5] = places[0, 1] = np.nan
+    model = model_of(name, system(mobility=Traces(places, 1.0), migration_s=1.0)).learn(64)
+    assert all(bool(value.isfinite().all()) for value in model.policy.state_dict().values())
 
 
 @each

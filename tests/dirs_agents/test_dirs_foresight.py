@@ -54,7 +54,7 @@ MOVING = Scenario(
 )
 STALE = MOVING.replace(csi_delay_slots=1, shadowing_db=6.0, name="stale")
 _PLACES = np.random.default_rng(0).uniform(0.0, 50.0, (12, 5, 2))
-_PLACES[3:5, 2] = _PLACES[7, :2] = np.nan
+_PLACES[3:5, 2] = _PLACES[7, :2] = _PLACES[9:11] = np.nan
 ABSENT = MOVING.replace(mobility=Traces(_PLACES, interval_s=1.0), layout="fixed", name="absent")
 WORLDS = pytest.mark.parametrize("scenario", [MOVING, STALE, ABSENT], ids=lambda one: one.name)
 
