@@ -354,7 +354,7 @@ class Stop(BaseCallback):
 
 
 @pytest.mark.parametrize("forecast", ["none", "gru"])
-@pytest.mark.parametrize(("after", "imitating"), [(2, True), (3, True), (10, False), (12, False)])
+@pytest.mark.parametrize(("after", "imitating"), [(2, True), (3, True), (4, True), (10, False), (12, False)])
 def test_training_goes_on_exactly(
     tmp_path: Path, forecast: str, after: int, imitating: bool
 ) -> None:
@@ -371,6 +371,22 @@ def test_training_goes_on_exactly(
     np.testing.assert_array_equal(whole._last_obs, rest._last_obs)
     np.testing.assert_array_equal(whole._memory, rest._memory)
     assert differ(whole, model_of(forecast=forecast))
+
+
+@pytest.mark.parametrize("labels", ["none", "loaded"])
+def test_lessons_are_given_whoever_makes_the_labels(labels: str, tmp_path: Path) -> None:
+    whole = model_of().learn(1)
+    whole.save_replay_buffer(tmp_path / "labels")
+    model = model_of(n_demonstrations=8 * (labels == "loaded"))
+    if labels == "loaded":
+        model.load_replay_buffer(tmp_path / "labels")
+    with pytest.raises(KeyboardInterrupt):  # between two lessons
+        model.learn(1, callback=Stop(2, imitating=True))
+    assert model.stage == "lessons 1/2"
+    model.learn(1)
+    assert model.replay_buffer.n_demonstrations == 8 * (labels == "loaded")
+    mine, theirs = (one.policy.foresight.state_dict() for one in (model, whole))
+    assert all(torch.equal(mine[name], value) for name, value in theirs.items())
 
 
 @pytest.mark.parametrize("policy", ["EnsemblePolicy", "CentralPolicy", "PricePolicy"])
