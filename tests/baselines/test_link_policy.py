@@ -170,6 +170,21 @@ def test_a_saved_model_decides_alike_and_goes_on(name: str, tmp_path: Path) -> N
 
 
 @each
+def test_who_may_stay_is_the_env_s_not_the_file_s(name: str, tmp_path: Path) -> None:
+    model = model_of(name, system(max_power_w=[1.2, 1.2, 1.5, 1.5, 1.5]))
+    model.save(tmp_path / "model")
+    assert "links.may_stay" not in model.policy.state_dict()
+    forced = system(max_power_w=[0.5, 1.2, 1.5, 1.5, 1.5])
+    env = make_sb3_vec_env(forced, n_envs=4, seed=0)
+    again = type(model).load(tmp_path / "model", env=env, device="cpu")
+    assert again.policy.links.may_stay.tolist() == [False, True, True, True, True]
+    # Files of before held it with the weights.
+    held = again.policy.state_dict() | {"links.may_stay": torch.ones(DEVICES, dtype=torch.bool)}
+    again.policy.load_state_dict(held)
+    assert again.policy.links.may_stay.tolist() == [False, True, True, True, True]
+
+
+@each
 def test_equal_seeds_train_alike(name: str) -> None:
     one, other = (model_of(name).learn(64).policy.state_dict() for _ in range(2))
     for key, value in one.items():
