@@ -185,6 +185,15 @@ def test_who_may_stay_is_the_env_s_not_the_file_s(name: str, tmp_path: Path) -> 
 
 
 @each
+def test_weights_of_a_world_that_shows_other_things_are_refused(name: str, tmp_path: Path) -> None:
+    model = model_of(name)
+    model.save(tmp_path / "model")
+    env = make_sb3_vec_env(system(weight_latency=[0.1, 0.2, 0.3, 0.4, 0.5]), n_envs=4)
+    with pytest.raises(ValueError, match=r"cannot be loaded|other things differ"):
+        type(model).load(tmp_path / "model", env=env)
+
+
+@each
 def test_equal_seeds_train_alike(name: str) -> None:
     one, other = (model_of(name).learn(64).policy.state_dict() for _ in range(2))
     for key, value in one.items():
