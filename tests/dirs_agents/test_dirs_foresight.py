@@ -307,6 +307,18 @@ def test_memory_matters_and_an_episode_begins_without() -> None:
     np.testing.assert_array_equal(begun_anew[0], alone[0])
 
 
+def test_states_of_other_batches_are_refused() -> None:
+    model, env = model_of(), make_sb3_vec_env(MOVING, n_envs=2)
+    seen = env.reset()
+    _, state = model.predict(seen)
+    assert state is not None
+    for observations, given in ((seen[:1], state), (seen, state[0]), (seen, ()), (seen, (1,))):
+        with pytest.raises(ValueError, match="state must be"):
+            model.predict(observations, given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="shape"):
+        model.predict(seen, state, np.array([True, False, False]))
+
+
 def test_with_admission_the_vote_is_the_best_bid_of_all() -> None:
     """A device goes where its saving and what its service is worth are most, the host included."""
     model = shaken(model_of())
