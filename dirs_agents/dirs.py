@@ -71,8 +71,8 @@ class DIRS(ResumableAlgorithm):
         Episodes of 100 slots that "hindsight" looks back on at a time.
     own_rounds, lesson_steps : int
         With a policy that looks ahead: how often its network of worth, which has learned from
-        hindsight, learns again from what its own decisions cost on other episodes, [C-2]; and
-        gradient steps of each lesson.
+        hindsight, learns again from what exact decisions by its own D cost on other episodes,
+        [C-2]; and gradient steps of each lesson.
     buffer_size, batch_size : int
         Pairs in the replay buffer, and K + S of eqs. (14) and (17), the minibatch.
     train_interval, train_steps : int, [slot], int

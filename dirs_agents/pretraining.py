@@ -130,7 +130,7 @@ class Pretraining:
         return paths, rng
 
     def _teach(self, model: Any) -> None:
-        """Let the network of worth learn from hindsight, then from its own decisions, [C-2]."""
+        """Let the network of worth learn from hindsight, then from decisions by its D, [C-2]."""
         network, scenario = model.policy.foresight, model.scenario
         paths, rng = self._episodes(model, self.lessons)
         if self.lessons:
