@@ -90,15 +90,6 @@ class Prices(NamedTuple):
         """Return what loads, (..., M), cost each server."""
         return loads * (self.linear + self.square * loads)
 
-    def total(self, shares: Tensor) -> Tensor:
-        """Return the costs, (B,), of decisions: each device's share at each server, (B, N, M).
-
-        A share may be a probability: then loads are the expected ones.
-        """
-        own = ((1.0 - shares.sum(-1)) * self.home + (shares * self.links).sum(-1)).sum(-1)
-        loads = (shares * self.work[..., None]).sum(-2)
-        return own + self.of_loads(loads).sum(-1)
-
     def differences(self, shares: Tensor) -> Tensor:
         """Return what each choice, (B, N, M), costs all more than if that device stayed.
 

@@ -93,15 +93,6 @@ def test_of_expected_loads_too_they_are_those_of_the_mean_total() -> None:
         torch.testing.assert_close(found[device], torch.stack(means[1:]) - means[0])
 
 
-def test_the_total_of_shares_is_the_cost_of_the_decision() -> None:
-    scenario = world()
-    critic = critic_of(scenario)
-    seen = seen_by(critic, slots_of(scenario))
-    torch.testing.assert_close(
-        critic.prices(seen).total(shares_of(ASSIGNMENTS)), critic(seen, ASSIGNMENTS)
-    )
-
-
 def test_leads_are_differences_in_costs_of_staying_cut() -> None:
     scenario = world()
     critic = critic_of(scenario)
