@@ -132,7 +132,9 @@ class VotingPolicy(WorldPolicy):
         assert isinstance(batch, Tensor)
         with torch.no_grad():
             columns = self.columns(batch)
-            memory = None if state is None else tensor_of(self._of_state(state, columns), self.device)
+            memory = (
+                None if state is None else tensor_of(self._of_state(state, columns), self.device)
+            )
             memory = self.forgotten(memory, episode_start)
             columns, memory = self.recall(columns, memory)
             decisions = [self.decide(part)[0] for part in torch.split(columns, _PART)]

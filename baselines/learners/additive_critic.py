@@ -163,7 +163,8 @@ class AdditiveCritic(nn.Module):
         there = seen.present.any(-1)
         guesses, costs = self(seen, assignment)[there].log(), costs_of(rewards[there])
         if not len(costs):
-            return guesses.sum()
+            nothing: Tensor = guesses.sum()
+            return nothing
         if not self.unit:
             self.unit.copy_(costs.min() / (2 * assignment.shape[1]))
         return nn.functional.smooth_l1_loss(guesses, (costs / self.unit).log(), beta=BEND)

@@ -367,7 +367,9 @@ class Stop(BaseCallback):
 
 
 @pytest.mark.parametrize("forecast", ["none", "gru"])
-@pytest.mark.parametrize(("after", "imitating"), [(2, True), (3, True), (4, True), (10, False), (12, False)])
+@pytest.mark.parametrize(
+    ("after", "imitating"), [(2, True), (3, True), (4, True), (10, False), (12, False)]
+)
 def test_training_goes_on_exactly(
     tmp_path: Path, forecast: str, after: int, imitating: bool
 ) -> None:
