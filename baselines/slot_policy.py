@@ -93,6 +93,7 @@ class SlotPolicy(BaseAlgorithm):
         )
         self.scenario: Scenario | None = None
         self.observation_kind = ""
+        self._state: Any = None
         if env is not None:
             self.set_env(maybe_make_env(env, verbose))
         self._setup_model()
@@ -155,6 +156,8 @@ class SlotPolicy(BaseAlgorithm):
         """
         scenario = self._require_env("learn")
         assert self.env is not None
+        if reset_num_timesteps or self._last_obs is None:  # else the episodes go on
+            self._state = None
         total, callback = self._setup_learn(
             total_timesteps,
             callback,
@@ -166,12 +169,13 @@ class SlotPolicy(BaseAlgorithm):
         if reset_num_timesteps or self._untuned():
             self.tune(scenario)
         callback.on_rollout_start()
-        state, dones = None, np.ones(self.env.num_envs, dtype=bool)
         while self.num_timesteps < total:
             assert self._last_obs is not None
-            actions, state = self.predict(self._last_obs, state, dones)
+            starts = self._last_episode_starts
+            actions, self._state = self.predict(self._last_obs, self._state, starts)
             observations, rewards, dones, infos = self.env.step(actions)
             self._last_obs = observations  # type: ignore[assignment]  # no tuples here
+            self._last_episode_starts = dones
             self.num_timesteps += self.env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():

@@ -71,8 +71,8 @@ class DIRS(ResumableAlgorithm):
         Episodes of 100 slots that "hindsight" looks back on at a time.
     own_rounds, lesson_steps : int
         With a policy that looks ahead: how often its network of worth, which has learned from
-        hindsight, learns again from what its own decisions cost on other episodes, [C-2]; and
-        gradient steps of each lesson.
+        hindsight, learns again from what exact decisions by its own D cost on other episodes,
+        [C-2]; and gradient steps of each lesson.
     buffer_size, batch_size : int
         Pairs in the replay buffer, and K + S of eqs. (14) and (17), the minibatch.
     train_interval, train_steps : int, [slot], int
@@ -287,8 +287,7 @@ class DIRS(ResumableAlgorithm):
         if not self.pretrained:
             if self._pretraining.outdated(self):
                 self._begin_anew()
-            if self._imitates:
-                self._pretraining.run(self, callback)
+            self._pretraining.run(self, callback)
             self.pretrained = True
         callback.on_rollout_start()
         while self.num_timesteps < total_timesteps:
@@ -322,8 +321,7 @@ class DIRS(ResumableAlgorithm):
     @property
     def stage(self) -> str:
         """How far pre-training is, "demonstrations 64/256" or "imitation 25/500"; "" after it."""
-        over = self.pretrained or not self._imitates
-        return "" if over else self._pretraining.stage(self)
+        return "" if self.pretrained else self._pretraining.stage(self)
 
     @property
     def remark(self) -> str:
@@ -332,10 +330,6 @@ class DIRS(ResumableAlgorithm):
             "it imitates the best of each slot alone, and decisions last here: what looks ahead "
             "may reach more, as policy_kwargs={'continuation': True} does."
         ) * (self.scenario.migrates and not self.policy.remembers)
-
-    @property
-    def _imitates(self) -> bool:
-        return self.demonstrations != "none" and self.n_demonstrations > 0
 
     def _due(self, interval: int) -> list[int]:
         """Return the copies whose slot t has t mod interval = 0; copy i is in slot t0 + i."""

@@ -1,9 +1,10 @@
-r"""How servers learn what a service is worth: from hindsight, then from their own decisions.
+r"""How servers learn what a service is worth: from hindsight, then from decisions by that worth.
 
 One who knew the path has values V_t(s) by dynamic programming, [H-2]: the first lesson. They are
 too good, since no policy knows the path, so worth is learned anew from the cost of what is decided
-with the worth learned so far. On a path each device can be followed from every host at once, the
-servers' prices being those of the slots as they were decided:
+with the worth learned so far: by a central exact solve of each slot with everyone's D, in which no
+agent, price, vote or admission takes part. On a path each device can be followed from every host at
+once, the servers' prices being those of the slots as they were decided:
 
     [C-2]  V_t(s) = cost of the choice a_t(s) + ν V_t+1(s') + (1 − ν)(V_t+1(0) − D_t(s')),
 

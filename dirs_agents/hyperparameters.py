@@ -117,7 +117,7 @@ _PRICES: dict[str, Any] = {
 _OPTIONS: dict[str, dict[str, Any]] = {
     # Every default is the paper's where it prints one.
     "paper": {"policy": "EnsemblePolicy"},
-    # Every part of the paper, the i of eq. (23) read as the device, and taught the vote.
+    # The paper's agents and search, the i of eq. (23) read as the device, and taught the vote.
     "by-device": {
         "policy": "EnsemblePolicy",
         "demonstration_start": "best-gain",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dirs_agents.banks import CentralBank, EnsembleBank, paper_widths
 from dirs_agents.columns import ColumnCoder, tensor_of
-from dirs_agents.continuation import FORECASTS, Continuation
+from dirs_agents.continuation import FORECASTS, WINDOW, Continuation
 from dirs_agents.prices import PriceBank
 from mec_gym import vote
 from mec_gym.envs.sb3_model import WorldPolicy
@@ -132,13 +132,26 @@ class VotingPolicy(WorldPolicy):
         assert isinstance(batch, Tensor)
         with torch.no_grad():
             columns = self.columns(batch)
-            memory = None if state is None else tensor_of(state[0], self.device)
+            memory = (
+                None if state is None else tensor_of(self._of_state(state, columns), self.device)
+            )
             memory = self.forgotten(memory, episode_start)
             columns, memory = self.recall(columns, memory)
             decisions = [self.decide(part)[0] for part in torch.split(columns, _PART)]
         assert memory is not None
         decision = torch.cat(decisions).cpu().numpy()
         return (decision if several else decision[0]), (memory.cpu().numpy(),)
+
+    def _of_state(self, state: Any, columns: Tensor) -> NDArray[Any]:
+        """Return the memory, (B, M, N, W), that a state holds, or raise ``ValueError``."""
+        shape = (*columns.shape[:2], columns.shape[-1], WINDOW)
+        memory = np.asarray(state[0]) if isinstance(state, tuple) and state else np.empty(0)
+        if memory.shape != shape:
+            raise ValueError(
+                "state must be what the last call returned for as many slots, a tuple of an array "
+                f"of shape {shape}; got {type(state).__name__} and shape {memory.shape}."
+            )
+        return memory
 
     @staticmethod
     def forgotten(memory: Tensor | None, starts: Any) -> Tensor | None:
@@ -147,8 +160,8 @@ class VotingPolicy(WorldPolicy):
             return memory
         if np.all(starts):
             return None
-        new = torch.as_tensor(np.atleast_1d(np.asarray(starts, dtype=bool)), device=memory.device)
-        return torch.where(new[:, None, None, None], torch.nan, memory)
+        new = torch.tensor(np.broadcast_to(starts, len(memory)), dtype=torch.bool)
+        return torch.where(new.to(memory.device)[:, None, None, None], torch.nan, memory)
 
     def _decide_one(self, observation: NDArray[Any]) -> NDArray[np.int64]:
         """Return the joint decision for one observation."""

@@ -39,33 +39,46 @@ class Pretraining:
     def run(self, model: Any, callback: BaseCallback) -> None:
         """Make demonstrations and train on them alone: Algorithm 2, lines 2 to 6.
 
+        Before, a policy that looks ahead takes its lessons, whether demonstrations are made or not.
         What has been done already is not done again. Before the first part and after every one
         ``on_pretraining_step()`` of the callbacks that have it is called: there the model can be
         saved, and an exception ends pre-training, to go on exactly. Ctrl-C inside a part, once or
         more, leaves the model as it was before that part.
         """
+        if not self.stage(model):
+            return
         _tell(callback)
-        if self._labelling(model):
+        if self._learning(model) or self._labelling(model):
             _altogether(model, lambda: self._begin(model))
-            while self.lessons < _lessons(model):
+            while self._learning(model):
                 _altogether(model, lambda: self._teach(model))
                 _tell(callback)
-            self._demonstrate(model, callback)
-        while self.steps < model.pretrain_steps:
+            if self._labelling(model):
+                self._demonstrate(model, callback)
+        self.keep_labels()
+        while self._imitating(model):
             _altogether(model, lambda: self._imitate(model))
             _tell(callback)
 
+    def _learning(self, model: Any) -> bool:
+        """Return whether the network of worth has lessons left."""
+        return self.lessons < _lessons(model)
+
     def _labelling(self, model: Any) -> bool:
         """Return whether demonstrations are to be made, or were not all made: none were loaded."""
-        return self.seed is not None or not model.replay_buffer.size
+        begun = self.seed is not None and model.demonstrations != "hindsight"  # those come at once
+        return _imitates(model) and (begun or not model.replay_buffer.size)
+
+    def _imitating(self, model: Any) -> bool:
+        return _imitates(model) and self.steps < model.pretrain_steps
 
     def stage(self, model: Any) -> str:
         """Return what is being done, such as "demonstrations 64/256"; "" where nothing is left."""
-        if self._labelling(model) and self.lessons < _lessons(model):
+        if self._learning(model):
             return f"lessons {self.lessons:,}/{_lessons(model):,}"
         if self._labelling(model) and model.replay_buffer.size < model.n_demonstrations:
             return f"demonstrations {model.replay_buffer.size:,}/{model.n_demonstrations:,}"
-        if self.steps >= model.pretrain_steps:
+        if not self._imitating(model):
             return ""
         return f"imitation {self.steps:,}/{model.pretrain_steps:,}"
 
@@ -75,7 +88,6 @@ class Pretraining:
         if model.demonstrations == "hindsight":
             _altogether(model, lambda: self._look_back(model))
             _tell(callback)
-            self.keep_labels()
             return
         observations, slots = demonstration_slots(
             model.scenario, model.n_demonstrations, self.seed, observation=model.observation_kind
@@ -100,7 +112,6 @@ class Pretraining:
 
             _altogether(model, label)
             _tell(callback)
-        self.keep_labels()
 
     def _look_back(self, model: Any) -> None:
         """Fill the replay buffer with decisions of one who knew the path."""
@@ -119,7 +130,7 @@ class Pretraining:
         return paths, rng
 
     def _teach(self, model: Any) -> None:
-        """Let the network of worth learn from hindsight, then from its own decisions, [C-2]."""
+        """Let the network of worth learn from hindsight, then from decisions by its D, [C-2]."""
         network, scenario = model.policy.foresight, model.scenario
         paths, rng = self._episodes(model, self.lessons)
         if self.lessons:
@@ -170,6 +181,10 @@ def begun_at(model: Any, observations: NDArray[np.float32], slots: Slot) -> NDAr
 
 _STEPS = 25
 """Gradient steps of one part of imitation, and between two log entries."""
+
+
+def _imitates(model: Any) -> bool:
+    return bool(model.demonstrations != "none" and model.n_demonstrations > 0)
 
 
 def _lessons(model: Any) -> int:

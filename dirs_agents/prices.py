@@ -43,6 +43,7 @@ from mec_gym.optimum import choice_costs, load_problems, paying
 
 N_FEATURES = 5
 _SAMPLED_LINKS = 200_000
+_LEAST_WORK = 1e-12  # [sqrt(cycle/s)]: of absent devices it is 1e-15
 
 Savings = tuple[Tensor, Tensor]
 """What :meth:`PriceBank.savings` returns."""
@@ -126,8 +127,9 @@ class PriceBank(nn.Module):
         gradient that of the condition itself.
         """
         # Work in units of the column's mean: single precision then holds whatever units there are.
+        # But not where nobody is present and work is next to none.
         unit = root.mean(-1, keepdim=True)
-        unit = torch.where(unit > 0.0, unit, torch.ones_like(unit))
+        unit = torch.where(unit > _LEAST_WORK, unit, torch.ones_like(unit))
         root = root / unit
         ratio, order = (saving / root.clamp(min=1e-6)).sort(dim=-1, descending=True)
         work = root.gather(-1, order)

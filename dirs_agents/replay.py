@@ -163,3 +163,5 @@ class PrioritisedReplay:
             getattr(self, f"_{name}")[:size] = state[name]
         self._largest, self.n_demonstrations, self._next = numbers
         self.size = size
+        if size < self.capacity:  # a larger buffer goes on behind what it was given
+            self._next = size

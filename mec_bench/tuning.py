@@ -259,9 +259,11 @@ class _Study:
         arguments = suggested(self.space, before, TUNING_SEED)
         runs: list[TriedRun] = []
         try:
-            for settings in self.runs(arguments, number):
+            planned = self.runs(arguments, number)
+            for settings in planned:
                 runs.append(self._trained(settings, runs, before, judged))
-                if runs[-1].score is None or is_behind(runs, before):
+                left = len(planned) - len(runs)
+                if runs[-1].score is None or (left and is_behind(runs, before)):
                     return Trial(number, arguments, None, runs)
         except Exception:
             shutil.rmtree(self.folder / "runs", ignore_errors=True)  # it will begin anew

@@ -29,6 +29,7 @@ from mec_gym.envs.registration import parallel_env
 from mec_gym.envs.scores import ScoreAction
 from mec_gym.envs.vector import MultiMECVectorEnv
 from mec_gym.fields import Uniform
+from mec_gym.model.cost import NO_TASK
 from mec_gym.model.episode import episode as draw_episode
 from mec_gym.validation import require_choice
 
@@ -272,14 +273,15 @@ def _check_reward(trial: Trial) -> None:
     n_devices, kind = trial.scenario.n_devices, trial.options.get("reward", "reciprocal")
     for env, rng in trial.each_start():
         for _ in trial.each_step():
-            nearest = 1 + env.slot.gains.argmax(axis=-1)
+            nearest, present = 1 + env.slot.gains.argmax(axis=-1), env.slot.cycles > NO_TASK
             local = env.evaluate(np.where(trial.scenario.can_execute_locally, 0, nearest))
             action = trial.actions(rng)
             outcome = env.evaluate(action)
             _, reward, *_, info = env.step(action)
             value = info["objective"]
-            rewards = {"reciprocal": 1.0 / value, "negative": -value / n_devices}
-            rewards["relative"] = local.objective / value
+            rewards = {"reciprocal": 0.0, "relative": 1.0, "negative": -value / n_devices}
+            if present.any():
+                rewards |= {"reciprocal": 1.0 / value, "relative": local.objective / value}
             wanted = kind(outcome) if callable(kind) else rewards[kind]
             trial.require_same(reward, float(wanted), f"{kind} reward of objective {value!r}")
 

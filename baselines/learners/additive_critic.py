@@ -90,15 +90,6 @@ class Prices(NamedTuple):
         """Return what loads, (..., M), cost each server."""
         return loads * (self.linear + self.square * loads)
 
-    def total(self, shares: Tensor) -> Tensor:
-        """Return the costs, (B,), of decisions: each device's share at each server, (B, N, M).
-
-        A share may be a probability: then loads are the expected ones.
-        """
-        own = ((1.0 - shares.sum(-1)) * self.home + (shares * self.links).sum(-1)).sum(-1)
-        loads = (shares * self.work[..., None]).sum(-2)
-        return own + self.of_loads(loads).sum(-1)
-
     def differences(self, shares: Tensor) -> Tensor:
         """Return what each choice, (B, N, M), costs all more than if that device stayed.
 
@@ -165,11 +156,17 @@ class AdditiveCritic(nn.Module):
         return costs
 
     def loss(self, seen: Seen, assignment: Tensor, rewards: Tensor) -> Tensor:
-        """Return the error of logarithms of costs, given rewards, (B,); the first set the unit."""
-        costs = costs_of(rewards)
+        """Return the error of logarithms of costs, given rewards, (B,); the first set the unit.
+
+        Slots in which nobody is present are left out: there is nothing to learn from them.
+        """
+        there = seen.present.any(-1)
+        guesses, costs = self(seen, assignment)[there].log(), costs_of(rewards[there])
+        if not len(costs):
+            nothing: Tensor = guesses.sum()
+            return nothing
         if not self.unit:
             self.unit.copy_(costs.min() / (2 * assignment.shape[1]))
-        guesses = self(seen, assignment).log()
         return nn.functional.smooth_l1_loss(guesses, (costs / self.unit).log(), beta=BEND)
 
     def leads(self, seen: Seen, shares: Tensor) -> Tensor:
@@ -177,6 +174,7 @@ class AdditiveCritic(nn.Module):
         with torch.no_grad():
             prices = self.prices(seen)
             mean = prices.home.sum() / seen.present.sum().clamp(min=1.0)
+            mean = mean.clamp(min=1e-30)  # where nobody is present all is 0
             return (prices.differences(shares) / mean).clamp(-FAR, FAR)
 
     def _of_devices(self, seen: Seen) -> tuple[Tensor, Tensor]:

@@ -180,14 +180,16 @@ def loading(path: Any, cls: type[Any], given: Collection[str] = ()) -> Iterator[
     """
     try:
         yield
-    except (AssertionError, TypeError, ValueError) as error:
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         # A refusal begins with the name of what is at fault.
         argument, name = re.findall(r"^\w*", str(error))[0], cls.__name__
         if argument in given and argument != "policy":
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"argument of load(): {error}") from error
         told = f"{path} does not hold a usable {name}: {error}"
-        if argument == "policy":
+        if isinstance(error, RuntimeError):  # torch's
+            told = f"weights in {path} cannot be loaded as {name}: {error}"
+        elif argument == "policy":
             told = f"{path} holds a model of another algorithm than {name}: {error}"
         elif argument in constructor_parameters(cls)[0]:
             told += f" {argument} given to load() replaces the file's."

@@ -149,7 +149,13 @@ class LinkNetworks(nn.Module):
         self.actor = (ColumnActor if columns else LinkActor)(scenario, width)
         self.critic = AdditiveCritic(scenario)
         self.scenario, self.kind = scenario, kind
-        self.register_buffer("may_stay", torch.as_tensor(scenario.can_execute_locally))
+        # Of the scenario, not of the model: it is not part of what is saved.
+        may_stay = torch.as_tensor(scenario.can_execute_locally)
+        self.register_buffer("may_stay", may_stay, persistent=False)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        state_dict.pop(f"{prefix}may_stay", None)  # files of before held it
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def meet(self, scenario: Scenario) -> None:
         """Go on in another scenario; ``ValueError`` where it shows other things of links."""

@@ -59,7 +59,8 @@ class MultiMECEnv(gym.Env[NDArray[Any], NDArray[Any]]):
     :func:`mec_gym.slot_from_observation` turns an observation back into its Slot.
 
     **Reward.** ``reciprocal``: 1/ΣΦ_i [R-1], the paper's. ``relative``: objective of all-local
-    execution / objective [R-2]. ``negative``: −ΣΦ_i / N [R-3]. Or a function of the decision's
+    execution / objective [R-2]. ``negative``: −ΣΦ_i / N [R-3]. A slot in which nobody is present
+    gives 0, 1 and almost 0, whatever is decided. Or a function of the decision's
     :class:`~mec_gym.Outcome`, called once per step.
 
     **Start.** A layout (the scenario's one map, or a new one where ``layout="redrawn"``) and a

@@ -13,7 +13,7 @@ from mec_gym.fields import Uniform
 from mec_gym.model.arrays import sum_by_server
 from mec_gym.model.assignment import require_in_range
 from mec_gym.model.constants import constants_of
-from mec_gym.model.cost import hosts_after, migrates
+from mec_gym.model.cost import NO_TASK, hosts_after, migrates
 from mec_gym.model.episode import Episode, Recorded
 from mec_gym.model.slot import Slot
 from mec_gym.model.world import World
@@ -66,11 +66,11 @@ class Simulator:
         if scenario.migrates:
             self._hosts = np.zeros((*self._batch, scenario.n_devices), dtype=np.int64)
         self._n_servers = scenario.n_servers
-        self._reward = reward
+        self._reward, self._absences = reward, scenario.absences
         self._with_optimum = require_bool("optimum", optimum)
         self._constants = constants_of(scenario, np.empty(0))
         self._work: Work | None = None
-        if not isinstance(scenario.cycles, Uniform) and not scenario.absences:
+        if not isinstance(scenario.cycles, Uniform) and not self._absences:
             # What constant cycles lead to is the same in every slot.
             cycles = np.tile(scenario.per_device("cycles"), (*self._batch, 1))
             self._work = work_of(self._constants, cycles)
@@ -236,12 +236,16 @@ class Simulator:
         """Return the reward of a decision with this objective in the current slots."""
         if callable(self._reward):
             return self._rewarded_by(self._reward, assignment)
-        if self._reward == "reciprocal":
-            return 1.0 / objective
         if self._reward == "negative":
             return objective / -self.scenario.n_devices
-        _, _, local = price(self._constants, self.slot, self.local_assignment(), self._work)
-        return np.add.reduce(local, axis=-1) / objective
+        if self._reward == "reciprocal":
+            empty, reward = 0.0, 1.0 / objective
+        else:
+            _, _, local = price(self._constants, self.slot, self.local_assignment(), self._work)
+            empty, reward = 1.0, np.add.reduce(local, axis=-1) / objective
+        if self._absences:  # without a task in the slot the quotient says nothing
+            return np.where((self.slot.cycles > NO_TASK).any(-1), reward, empty)[()]
+        return reward
 
     def _rewarded_by(
         self, function: Callable[[Outcome], Any], assignment: NDArray[np.int64]

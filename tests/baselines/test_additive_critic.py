@@ -93,15 +93,6 @@ def test_of_expected_loads_too_they_are_those_of_the_mean_total() -> None:
         torch.testing.assert_close(found[device], torch.stack(means[1:]) - means[0])
 
 
-def test_the_total_of_shares_is_the_cost_of_the_decision() -> None:
-    scenario = world()
-    critic = critic_of(scenario)
-    seen = seen_by(critic, slots_of(scenario))
-    torch.testing.assert_close(
-        critic.prices(seen).total(shares_of(ASSIGNMENTS)), critic(seen, ASSIGNMENTS)
-    )
-
-
 def test_leads_are_differences_in_costs_of_staying_cut() -> None:
     scenario = world()
     critic = critic_of(scenario)
@@ -183,6 +174,22 @@ def test_it_learns_what_choices_cost_from_totals() -> None:
     assert near.float().mean() > 0.5
     errors = (found - expected)[near].abs()
     assert errors.mean() < 0.05 * expected[near].abs().mean()
+
+
+def test_slots_in_which_nobody_is_present_teach_nothing() -> None:
+    critic = critic_of(world())
+    slot = slots_of(world())
+    there = np.array([True, False, True, False])
+    gone = np.where(there[:, None], slot.cycles, NO_TASK)
+    seen = critic.see(Slot(slot.gains, slot.data_bits, gone))
+    rewards = torch.tensor([-2.0, 0.0, -3.0, 0.0])
+    expected = critic.loss(critic.see(slot[there]), ASSIGNMENTS[there], rewards[there])
+    assert torch.equal(critic.loss(seen, ASSIGNMENTS, rewards), expected)
+    empty = Seen(*(part[~there] for part in seen))
+    loss = critic.loss(empty, ASSIGNMENTS[~there], rewards[~there])
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert not any(bool(weight.grad.any()) for weight in critic.parameters())
+    assert not critic.leads(empty, shares_of(ASSIGNMENTS[~there])).any()
 
 
 @pytest.mark.parametrize("reward", [lambda cost: -cost, lambda cost: 7.0 / cost])

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 from baselines.learners import DDPG, MADDPG, ActorCritic, actor_critic, ddpg, maddpg
 from baselines.learners.link_policy import ColumnActor, LinkActor, LinkNetworks, StrayNoise
 from mec_bench import algorithm
-from mec_gym import Scenario, Slot, Uniform, vote
+from mec_gym import Scenario, Slot, Traces, Uniform, vote
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.evaluation import decide_with, nrr, slot_set
 
@@ -136,6 +136,14 @@ def test_both_networks_learn(name: str) -> None:
 
 
 @each
+def test_slots_in_which_nobody_is_present_leave_all_finite(name: str) -> None:
+    places = np.random.default_rng(0).uniform(0.0, 50.0, (6, DEVICES, 2))
+    places[2:5] = places[0, 1] = np.nan
+    model = model_of(name, system(mobility=Traces(places, 1.0), migration_s=1.0)).learn(64)
+    assert all(bool(value.isfinite().all()) for value in model.policy.state_dict().values())
+
+
+@each
 def test_devices_that_cannot_stay_never_do(name: str) -> None:
     forced = system(max_power_w=[0.5, 0.5, 1.5, 1.5, 1.5])
     assert not forced.can_execute_locally[0]
@@ -159,6 +167,30 @@ def test_a_saved_model_decides_alike_and_goes_on(name: str, tmp_path: Path) -> N
     for key, value in model.policy.state_dict().items():
         assert torch.equal(value, again.policy.state_dict()[key]), key
     assert again.learn(64, reset_num_timesteps=False).num_timesteps == 128
+
+
+@each
+def test_who_may_stay_is_the_env_s_not_the_file_s(name: str, tmp_path: Path) -> None:
+    model = model_of(name, system(max_power_w=[1.2, 1.2, 1.5, 1.5, 1.5]))
+    model.save(tmp_path / "model")
+    assert "links.may_stay" not in model.policy.state_dict()
+    forced = system(max_power_w=[0.5, 1.2, 1.5, 1.5, 1.5])
+    env = make_sb3_vec_env(forced, n_envs=4, seed=0)
+    again = type(model).load(tmp_path / "model", env=env, device="cpu")
+    assert again.policy.links.may_stay.tolist() == [False, True, True, True, True]
+    # Files of before held it with the weights.
+    held = again.policy.state_dict() | {"links.may_stay": torch.ones(DEVICES, dtype=torch.bool)}
+    again.policy.load_state_dict(held)
+    assert again.policy.links.may_stay.tolist() == [False, True, True, True, True]
+
+
+@each
+def test_weights_of_a_world_that_shows_other_things_are_refused(name: str, tmp_path: Path) -> None:
+    model = model_of(name)
+    model.save(tmp_path / "model")
+    env = make_sb3_vec_env(system(weight_latency=[0.1, 0.2, 0.3, 0.4, 0.5]), n_envs=4)
+    with pytest.raises(ValueError, match=r"cannot be loaded|other things differ"):
+        type(model).load(tmp_path / "model", env=env)
 
 
 @each

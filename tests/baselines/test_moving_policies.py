@@ -112,6 +112,23 @@ def test_policies_learn_are_evaluated_and_come_back_from_files(name: str, tmp_pa
     assert (costs(again, env) == costs(model, env)).all()
 
 
+@pytest.mark.parametrize("name", ["ski rental", "smoothed", "measured speed"])
+def test_acting_in_parts_is_acting_at_once(name: str) -> None:
+    """In the middle of an episode, and where one begins within a part."""
+    cls, arguments, _ = POLICIES[name]
+    found: list[list[np.ndarray]] = []
+    for parts in ([60], [24, 36]):
+        model = cls(make_sb3_vec_env(CROWD, n_envs=2, seed=0, max_episode_steps=14), **arguments)
+        found.append([])
+        for number, slots in enumerate(parts):
+            model.learn(
+                slots,
+                callback=lambda scope, _: found[-1].append(scope["actions"]) or True,
+                reset_num_timesteps=not number,
+            )
+    np.testing.assert_array_equal(*found)
+
+
 @pytest.mark.parametrize(
     "cls", [StaysOffloading, ByClassOffloading, SmoothedOffloading, MeasuredSpeedOffloading]
 )

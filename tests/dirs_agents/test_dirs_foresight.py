@@ -54,7 +54,7 @@ MOVING = Scenario(
 )
 STALE = MOVING.replace(csi_delay_slots=1, shadowing_db=6.0, name="stale")
 _PLACES = np.random.default_rng(0).uniform(0.0, 50.0, (12, 5, 2))
-_PLACES[3:5, 2] = _PLACES[7, :2] = np.nan
+_PLACES[3:5, 2] = _PLACES[7, :2] = _PLACES[9:11] = np.nan
 ABSENT = MOVING.replace(mobility=Traces(_PLACES, interval_s=1.0), layout="fixed", name="absent")
 WORLDS = pytest.mark.parametrize("scenario", [MOVING, STALE, ABSENT], ids=lambda one: one.name)
 
@@ -278,9 +278,10 @@ def test_agents_side_by_side_decide_as_the_policy(
     agents = pickle.loads(pickle.dumps(agents))
     for agent in agents:
         agent.begin()
+    own = coder.columns_of_servers(seen)
     fresh = [a.scores(one) for a, one in zip(agents, own, strict=True)]
     anew = np.asarray(model.policy.decide(model._look(seen[None], None)[0])[1].detach())[0]
-    assert np.abs(np.stack(fresh) - anew).max() < 1.0
+    np.testing.assert_allclose(fresh, anew, rtol=1e-4, atol=1e-5)
 
 
 def test_memory_matters_and_an_episode_begins_without() -> None:
@@ -304,6 +305,18 @@ def test_memory_matters_and_an_episode_begins_without() -> None:
     assert memory.shape == (1, 3, 5, WINDOW)
     np.testing.assert_array_equal(kept[0][..., :-1], memory[..., 1:])
     np.testing.assert_array_equal(begun_anew[0], alone[0])
+
+
+def test_states_of_other_batches_are_refused() -> None:
+    model, env = model_of(), make_sb3_vec_env(MOVING, n_envs=2)
+    seen = env.reset()
+    _, state = model.predict(seen)
+    assert state is not None
+    for observations, given in ((seen[:1], state), (seen, state[0]), (seen, ()), (seen, (1,))):
+        with pytest.raises(ValueError, match="state must be"):
+            model.predict(observations, given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="shape"):
+        model.predict(seen, state, np.array([True, False, False]))
 
 
 def test_with_admission_the_vote_is_the_best_bid_of_all() -> None:
@@ -354,7 +367,9 @@ class Stop(BaseCallback):
 
 
 @pytest.mark.parametrize("forecast", ["none", "gru"])
-@pytest.mark.parametrize(("after", "imitating"), [(2, True), (3, True), (10, False), (12, False)])
+@pytest.mark.parametrize(
+    ("after", "imitating"), [(2, True), (3, True), (4, True), (10, False), (12, False)]
+)
 def test_training_goes_on_exactly(
     tmp_path: Path, forecast: str, after: int, imitating: bool
 ) -> None:
@@ -371,6 +386,22 @@ def test_training_goes_on_exactly(
     np.testing.assert_array_equal(whole._last_obs, rest._last_obs)
     np.testing.assert_array_equal(whole._memory, rest._memory)
     assert differ(whole, model_of(forecast=forecast))
+
+
+@pytest.mark.parametrize("labels", ["none", "loaded"])
+def test_lessons_are_given_whoever_makes_the_labels(labels: str, tmp_path: Path) -> None:
+    whole = model_of().learn(1)
+    whole.save_replay_buffer(tmp_path / "labels")
+    model = model_of(n_demonstrations=8 * (labels == "loaded"))
+    if labels == "loaded":
+        model.load_replay_buffer(tmp_path / "labels")
+    with pytest.raises(KeyboardInterrupt):  # between two lessons
+        model.learn(1, callback=Stop(2, imitating=True))
+    assert model.stage == "lessons 1/2"
+    model.learn(1)
+    assert model.replay_buffer.n_demonstrations == 8 * (labels == "loaded")
+    mine, theirs = (one.policy.foresight.state_dict() for one in (model, whole))
+    assert all(torch.equal(mine[name], value) for name, value in theirs.items())
 
 
 @pytest.mark.parametrize("policy", ["EnsemblePolicy", "CentralPolicy", "PricePolicy"])

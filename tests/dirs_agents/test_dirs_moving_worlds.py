@@ -20,7 +20,7 @@ from mec_gym.model.cost import NO_TASK
 from mec_gym.optimum import choice_costs
 
 _PLACES = np.random.default_rng(0).uniform(0.0, 50.0, (4, 6, 2))
-_PLACES[1, 2] = _PLACES[2, 5] = np.nan
+_PLACES[1, 2] = _PLACES[2, 5] = _PLACES[3] = np.nan
 
 MOVING = Scenario(
     n_devices=6,

@@ -168,6 +168,16 @@ def test_demonstrations_stay_and_own_pairs_go_round() -> None:
     assert replay.size == 6
 
 
+def test_a_full_ring_goes_on_in_a_larger_buffer() -> None:
+    replay, larger = buffer(capacity=6), buffer(capacity=8, demonstrations=0)
+    for number in range(3, 8):
+        replay.add(*numbered([number]))
+    larger.set_state(replay.get_state())
+    for number in (8, 9):
+        larger.add(*numbered([number]))
+        assert sorted(contents(larger)) == [0, 1, 2, *range(5, number + 1)]
+
+
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_adding_in_batches_is_adding_one_by_one(step: int) -> None:
     one, many = buffer(capacity=8), buffer(capacity=8)

@@ -31,6 +31,7 @@ from mec_gym import (
 )
 from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.envs.vector import MultiMECVectorEnv
+from mec_gym.model.cost import NO_TASK
 from mec_gym.testing import check_offloading_env, difference
 
 TRACES = Traces(
@@ -117,6 +118,23 @@ def test_vector_and_parallel_env_equal_the_single_env(name: str) -> None:
         assert (batch[0][1] == observation).all()
         for one, other in zip(arrays(info), arrays({k: batch[4][k][1] for k in info}), strict=True):
             assert (one == other).all()
+
+
+def test_slots_in_which_nobody_is_present_neither_reward_nor_punish() -> None:
+    places = np.ones((2, 30, 2))
+    places[1] = np.nan
+    scenario = Scenario.preset("crowd-30x4", mobility=Traces(places, 1.0), layout="fixed")
+    for reward, worth in (("reciprocal", 0.0), ("relative", 1.0), ("negative", 0.0)):
+        single = gym.make(ENV_ID, scenario=scenario, reward=reward)
+        vector = gym.make_vec(ENV_ID, num_envs=4, scenario=scenario, reward=reward)
+        check_offloading_env(scenario, seeds=(0,), reward=reward)
+        single.reset(seed=0)
+        vector.reset(seed=0)
+        for _ in range(4):
+            empty = [(env.unwrapped.slot.cycles == NO_TASK).all(-1) for env in (single, vector)]
+            found = single.step(np.ones(30, int))[1], vector.step(np.ones((4, 30), int))[1]
+            for rewards, there in zip(found, empty, strict=True):
+                assert ((abs(rewards - worth) < 1e-20) == there).all()
 
 
 @pytest.mark.parametrize("name", WORLDS)
