@@ -272,13 +272,14 @@ def _learners(given: argparse.Namespace) -> int:
 
 
 def studies(folder: Path = STUDIES) -> list[list[str]]:
-    """Return a row for every study on record: the learner as it is, its best trial, the rest."""
+    """Return a row for every study that is done: the learner as it is, its best trial, the rest."""
     rows = []
     for scenario, (_, names) in STUDIED.items():
         for name in names:
             file = folder / f"{plain_name(name)}-{scenario}.json"
-            if file.exists():
-                rows.append([scenario, title(name), *_study_cells(read_object(file)["trials"])])
+            record = read_object(file) if file.exists() else {"trials": []}
+            if (trials := record["trials"]) and len(trials) == record["budget"]["trials"]:
+                rows.append([scenario, title(name), *_study_cells(trials)])
     return rows
 
 

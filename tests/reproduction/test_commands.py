@@ -279,6 +279,10 @@ def test_a_study_is_a_row_of_the_learner_as_it_is_and_the_best_that_was_tried(
     assert as_it_is.startswith(f"{first:.4f} (")
     assert reached.startswith(f"{best:.4f} (")
     assert (changes == "nothing") == (best == first)
+    for done in (0, 1):  # while a study is under way, or where it was stopped
+        under_way = record | {"trials": record["trials"][:done]}
+        (tmp_path / "ac-paper-30x2.json").write_text(json.dumps(under_way))
+        assert tune.studies(tmp_path) == []
 
 
 def test_every_learner_was_tuned_with_the_same_budget() -> None:
