@@ -1,7 +1,8 @@
 """Measure what DROO's network knows and what pricing adds; write the table of its page.
 
 Models are those of reproduction/learned.py, in its folder: what either has trained is not trained
-again. Nor is anything measured again; delete the folder to begin anew.
+again. Nor is anything measured again; delete the folder to begin anew. Runs that are not asked for
+stay as the raw figures have them.
 """
 
 from __future__ import annotations
@@ -55,13 +56,18 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     folder, results = pages.places(given.out)
+    figures = given.raw or results / "droo.json"
     with complain(status=2):
         require_folder(given.runs, "--runs")
         around(folder / PAGE, BEGIN, END)
-        raw = read_figures(given.raw, FORMAT, VERSION, "reproduction/droo.py") if given.raw else {}
+        there = given.raw or figures.exists()
+        kept = (
+            read_figures(figures, FORMAT, VERSION, "reproduction/droo.py")["runs"] if there else ()
+        )
     with complain():
-        records = raw["runs"] if raw else [*_records(given)]
-        write(records, folder, results)
+        anew = () if given.raw else _records(given)
+        found = {(one["scenario"], one["algorithm"], one["seed"]): one for one in (*kept, *anew)}
+        write([*found.values()], folder, results)
 
 
 def _records(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
