@@ -325,23 +325,22 @@ def read(figures: Path) -> dict[str, Any]:
     return read_figures(figures, FORMAT, VERSION, WRITER)
 
 
-def require_planned(records: Iterable[Record]) -> None:
-    """Raise ``ValueError`` for a record that is of no run of the plan, or the second of one."""
+def planned(records: Iterable[Record]) -> list[Record]:
+    """Return the records that are of a run of the plan, one of each; say what is left out."""
     left = [
-        {
-            "label": run.label,
-            "scenario": run.scenario.name,
-            "seed": run.seed,
-            "timesteps": run.timesteps,
-            "arguments": run.changed,
-        }
+        (run.scenario.name, run.label, run.timesteps, run.seed, devices, run.changed)
         for run in runs()
+        for devices in (0, *SIZES.get(str(run.scenario.name), ()))
     ]
+    found = []
     for record in records:
-        one = {name: record[name] for name in left[0]}
-        if one not in left:
-            raise ValueError(f"the plan has no such run, or has it once: {one}.")
-        left.remove(one)
+        one = (*_run_of(record), record["arguments"])
+        if one in left:
+            left.remove(one)
+            found.append(record)
+        else:
+            print("left out, since the plan has no such run, or has it once:", *one)
+    return found
 
 
 Record = Mapping[str, Any]
@@ -382,8 +381,8 @@ def learned(records: Sequence[Record]) -> bool:
 
 
 def write_page(raw: Mapping[str, Any], out: Path | None) -> Path:
-    """Write page and raw figures; ``ValueError`` for a run that is not in the plan."""
-    require_planned(raw["runs"])
+    """Write page and raw figures, of runs that are in the plan."""
+    raw = {kind: planned(raw[kind]) for kind in ("runs", "sizes")}
     folder, results = pages.places(out)
     figures = results / "learned.json"
     pages.write_json(figures, {"format": FORMAT, "version": VERSION, **raw})

@@ -150,20 +150,28 @@ def test_results_of_several_commits_are_said_to_agree_in_law_only() -> None:
 @pytest.mark.parametrize(
     "change", [{"seed": 5}, {"arguments": {}}, {"timesteps": 64}, {"label": "ddpg"}, {}]
 )
-def test_a_run_that_is_not_planned_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict[str, Any]
+def test_a_run_that_is_not_planned_is_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, Any],
 ) -> None:
     plan(monkeypatch, paper_30x2=SMALL)
     one = record("ac", [0.9, 0.9], timesteps=32, arguments={"batch_size": 16})
-    learned.require_planned([one, one | {"seed": 1}])
-    with pytest.raises(ValueError, match="plan has no such run, or has it once"):
-        learned.write_page({"runs": [one, one | change]}, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    both = [one, one | {"seed": 1}]
+    assert learned.planned(both) == both
+    assert capsys.readouterr().out == ""
+    sizes = [one | {"devices": 50}]
+    learned.write_page({"runs": [one, one | change], "sizes": sizes}, tmp_path)
+    raw = learned.read(tmp_path / "learned.json")
+    assert (raw["runs"], raw["sizes"]) == ([one], [])
+    assert capsys.readouterr().out.count("left out") == 2
+    assert "- 3 runs of the plan are not" in (tmp_path / "learning-pays.md").read_text()
 
 
 def test_the_page_in_docs_is_that_of_the_raw_figures() -> None:
     raw = learned.read(pages.RESULTS / "learned.json")
-    learned.require_planned(raw["runs"])
+    assert all(learned.planned(raw[kind]) == raw[kind] for kind in ("runs", "sizes"))
     link = "../reproduction/results/learned.json"
     page = pages.render("learning-pays.md.j2", raw=link, **learned.content(raw))
     assert (pages.DOCS / "learning-pays.md").read_text(encoding="utf-8") == page
