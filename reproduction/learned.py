@@ -409,6 +409,7 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "sizes": _sizes(raw["sizes"]),
         "cabs": _on_cabs(),
         "studies": tune.studies(),
+        "trials": tune.TRIALS,
         "missing": len(runs()) - len(raw["runs"]),
         "cautions": [caution for preset in PRESETS for caution in cautions(preset, raw["runs"])],
     }

@@ -279,7 +279,8 @@ def studies(folder: Path = STUDIES) -> list[list[str]]:
             file = folder / f"{plain_name(name)}-{scenario}.json"
             record = read_object(file) if file.exists() else {"trials": []}
             if (trials := record["trials"]) and len(trials) == record["budget"]["trials"]:
-                rows.append([scenario, title(name), *_study_cells(trials)])
+                slots = f"{record['budget']['slots'][scenario]:,}"
+                rows.append([scenario, title(name), slots, *_study_cells(trials)])
     return rows
 
 
@@ -288,7 +289,7 @@ def _study_cells(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     as_it_is, best = complete[0], max(complete, key=lambda one: one["value"])
     changes = ", ".join(f"{key} {value}" for key, value in best["arguments"].items())
     figures = [_seeds(one) for one in (as_it_is, best)]
-    return [*figures, changes or "nothing", f"{len(trials) - len(complete)} of {len(trials)}"]
+    return [*figures, changes or "as it is", f"{len(trials) - len(complete)} of {len(trials)}"]
 
 
 def _seeds(trial: Mapping[str, Any]) -> str:
