@@ -384,7 +384,9 @@ _RULES = {
         "no prices, servers keep what pays", "PostedPrices", _COLUMN, {"prices": 0.0}
     ),
     "posted-prices": _Entry(
-        "posted prices", "PostedPrices", f"{_COLUMN}, and a price tuned on other slots"
+        "posted prices",
+        "PostedPrices",
+        f"{_COLUMN}, and a price for each server, from the optimum of other slots",
     ),
     "greedy": _Entry("greedy", "GreedyOffloading", _WHOLE_SLOT),
     "optimal": _Entry("optimum", "Optimal", _WHOLE_SLOT),

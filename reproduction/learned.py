@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from baselines.headroom import PLACING, HeadRoom
-from baselines.regimes import FULL_KNOWLEDGE, Regime
+from baselines.regimes import Regime
 from mec_bench import Result, Settings, evaluate_again, read_result, write_result
 from mec_bench.cli import complain, count
 from mec_bench.launching import Processes
@@ -123,8 +123,8 @@ STILL = Worlds(
         "droo:links": Learner(),
         "examples.cross_entropy:CrossEntropy": Learner(),
     },
-    simple=("local", "random", "random:limit", "nearest:limit", "keep-what-pays", "posted-prices"),
-    others=("greedy",),
+    simple=("local", "random", "random:limit", "nearest:limit", "keep-what-pays"),
+    others=("posted-prices", "greedy"),
 )
 MOVING = Worlds(
     slots={"crowd-30x4": 24_000, "crowd-200x10": 24_000},
@@ -450,7 +450,7 @@ def _in_short(one: Regime | HeadRoom, found: Runs) -> list[str]:
     """Return a row of the first table: a world, its best rules, and the best learner there."""
     if isinstance(one, Regime):
         scores = {name: result.mean for name, result in one.nrr.items() if name != "optimum"}
-        simple = _best({name: scores[name] for name in scores if name not in FULL_KNOWLEDGE})
+        simple = _best({name: scores[name] for name in map(title, STILL.simple)})
     else:
         scores = {name: room.mean for name, room in one.ratio.items() if name not in PLACING}
         simple = one.best_simple
