@@ -26,8 +26,8 @@ from mec_bench.launching import Processes
 from mec_bench.matrix import Progress, run_matrix, tasks_of
 from mec_bench.registry import knows, title
 from mec_bench.results import HINDSIGHT_RATIO, NRR, Measure
-from mec_bench.statistics import Interval, crossed_mean
-from mec_bench.tables import MINUS, digits, plus_minus
+from mec_bench.statistics import Interval, crossed_mean, paired_difference
+from mec_bench.tables import MINUS, plus_minus
 from mec_gym import Scenario
 from mec_gym.files import read_figures, require_folder
 from reproduction import pages, regimes, tune
@@ -368,8 +368,12 @@ def scores_of(records: Sequence[Record]) -> list[float]:
 
 def mean_score(records: Sequence[Record]) -> Interval:
     """Return the score over training seeds and layouts; of a rule, over layouts alone."""
-    key = f"{measure_of(records).key}_of_layouts"
-    return crossed_mean([one[key] for one in records], learns=learned(records))
+    return crossed_mean(layouts_of(records), learns=learned(records))
+
+
+def layouts_of(records: Sequence[Record]) -> list[list[float]]:
+    """Return the score of every seed and layout."""
+    return [record[f"{measure_of(records).key}_of_layouts"] for record in records]
 
 
 def learned(records: Sequence[Record]) -> bool:
@@ -405,7 +409,6 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "still": [_in_short(one, found) for one in still],
         "moving": [_in_short(one, found) for one in moving],
         "worlds": worlds,
-        "gains": {world["name"]: world["gain"] for world in worlds if world["gain"]},
         "sizes": _sizes(raw["sizes"]),
         "cabs": _on_cabs(),
         "studies": tune.studies(),
@@ -468,48 +471,40 @@ def short(score: float) -> str:
 
 
 def _learner_cells(scenario: str, found: Runs) -> list[str]:
-    gain = _gain(scenario, found)
-    if not gain:
-        return [pages.MISSING] * 4
-    reached = f"{gain['learner']}, {short(gain['score'])}"
-    return [reached, *(gain[key] for key in ("budget", "simple", "best"))]
-
-
-def _gain(scenario: str, found: Runs) -> dict[str, Any]:
     """Return what the best learner of a scenario reaches, and its distance to rules, in words.
 
-    All on the same slots; nothing where there is no learner, or no simple rule.
+    All on the same slots; a dash where there is no learner, or no simple rule.
     """
     here = {label: records for (label, name), records in found.items() if name == scenario}
-    means = {label: mean_score(records).value for label, records in here.items()}
-    learners = {label: means[label] for label in here if learned(here[label])}
-    rules = {label: means[label] for label in here if not learned(here[label])}
+    learners = {label: runs for label, runs in here.items() if learned(runs)}
+    rules = {label: runs for label, runs in here.items() if label not in learners}
     known = PRESETS[scenario].simple if scenario in PRESETS else ()
     simple = {label: rules[label] for label in known if label in rules}
     if not (learners and simple):
-        return {}
-    learner = _best(learners)
-    records = here[learner]
-    seconds = cpu(records)
-    return {
-        "learner": name_of(learner),
-        "score": means[learner],
-        "budget": f"{records[0]['timesteps']:,} slots" + (f", {seconds} CPU s" if seconds else ""),
-        "simple": _against(means[learner], simple),
-        "best": _against(means[learner], rules),
-    }
+        return [pages.MISSING] * 4
+    learner = _best_of(learners)
+    runs, seconds = learners[learner], cpu(learners[learner])
+    budget = f"{runs[0]['timesteps']:,} slots" + (f", {seconds} CPU s" if seconds else "")
+    reached = f"{name_of(learner)}, {short(mean_score(runs).value)}"
+    return [reached, budget, _against(runs, simple), _against(runs, rules)]
 
 
 def _best(scores: Mapping[str, float]) -> str:
     return max(scores, key=lambda label: scores[label])
 
 
-def _against(score: float, rules: Mapping[str, float]) -> str:
-    """Return by how much a score is above the best of some rules, two digits of it."""
-    best = _best(rules)
-    left = score - rules[best]
-    sign = "+" if left >= 0 else MINUS
-    return f"{sign}{digits(abs(left), 2).text} against {name_of(best)}"
+def _best_of(found: Mapping[str, Sequence[Record]]) -> str:
+    return _best({label: mean_score(records).value for label, records in found.items()})
+
+
+def _against(records: Sequence[Record], rules: Mapping[str, Sequence[Record]]) -> str:
+    """Return by how much a learner is above the best of some rules, with half of the interval."""
+    best = _best_of(rules)
+    pair = layouts_of(records), layouts_of(rules[best])
+    left = paired_difference(*pair, learns=(True, False)).interval
+    shown = f"{'+' if left.value >= 0 else MINUS}{plus_minus(abs(left.value), left.half)}"
+    told = " against" if left.low > 0 or left.high < 0 else ", not told apart from"
+    return f"{shown}{told} {name_of(best)}"
 
 
 def cpu(records: Sequence[Record]) -> str:
@@ -520,7 +515,7 @@ def cpu(records: Sequence[Record]) -> str:
 
 
 def _world(preset: str, found: Runs) -> dict[str, Any]:
-    """Return a preset's table, what its scores are called, and the gain of its best learner."""
+    """Return a preset's table."""
     kind = PRESETS[preset]
     labels = [label for label in (*kind.learners, *kind.rules) if (label, preset) in found]
     rows = [_row(label, found[label, preset]) for label in labels]
@@ -530,7 +525,6 @@ def _world(preset: str, found: Runs) -> dict[str, Any]:
         "name": preset,
         "head": ["policy", measure, "before", "seeds", "slots", "CPU s", "knows"],
         "rows": rows,
-        "gain": _gain(preset, found),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -119,12 +120,12 @@ def test_a_learner_is_compared_with_the_best_rules_on_its_own_slots() -> None:
             record("greedy", [0.95, 0.95]),
         ]
     )
-    gain = learned._gain("paper-30x2", runs)
-    assert gain["learner"] == "AC"
-    assert gain["budget"] == "3,000 slots, 8 CPU s"
-    assert gain["simple"] == "+0.53 against all local"  # prices have a number for each server
-    assert gain["best"] == "−0.020 against greedy"
-    assert learned._gain("unequal-200x10", runs) == {}
+    reached, budget, simple, best = learned._learner_cells("paper-30x2", runs)
+    assert (reached, budget) == ("AC, 0.930", "3,000 slots, 8 CPU s")
+    # Prices have a number for each server, and two seeds are no proof.
+    assert re.fullmatch(r"\+0\.5300 ± 0\.\d+ against all local", simple)
+    assert re.fullmatch(r"−0\.0200 ± 0\.\d+, not told apart from greedy", best)
+    assert learned._learner_cells("unequal-200x10", runs) == [pages.MISSING] * 4
     row = learned._row("ac", runs["ac", "paper-30x2"])
     assert row[3] == "0.950, 0.910"  # every seed, the best first
 
