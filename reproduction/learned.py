@@ -529,16 +529,25 @@ def _world(preset: str, found: Runs) -> dict[str, Any]:
 
 
 def _row(label: str, records: Sequence[Record]) -> list[str]:
-    mean = mean_score(records)
-    shown = plus_minus(mean.value, mean.half)
+    first = [row_title(label, records), _mean(records)]
     if not learned(records):
-        return [f"*{name_of(label)}*", shown, "", "", "", "", knows(label)]
+        return [*first, "", "", "", "", knows(label)]
     seeds = ", ".join(map(short, sorted(scores_of(records), reverse=True)))
     before = short(float(np.mean([one["untrained"] for one in records])))
     slots = f"{records[0]['timesteps']:,}"
     learner = {**STILL.learners, **MOVING.learners}[label]
     told = knows(learner.algorithm or label) or "the observation, and a scalar reward"
-    return [name_of(label), shown, before, seeds, slots, cpu(records), told]
+    return [*first, before, seeds, slots, cpu(records), told]
+
+
+def row_title(label: str, records: Sequence[Record]) -> str:
+    """Return what stands before a row: rules are in italics."""
+    return name_of(label) if learned(records) else f"*{name_of(label)}*"
+
+
+def _mean(records: Sequence[Record]) -> str:
+    mean = mean_score(records) if records else None
+    return plus_minus(mean.value, mean.half) if mean else pages.MISSING
 
 
 def _sizes(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -550,12 +559,9 @@ def _sizes(records: Sequence[Record]) -> list[dict[str, Any]]:
         labels = [label for label in NAMED if label in found]
         rows = []
         for label in labels:
-            cells = []
-            for size in sizes:
-                own = [one for one in here if (one["label"], one["devices"]) == (label, size)]
-                mean = mean_score(own) if own else None
-                cells.append(plus_minus(mean.value, mean.half) if mean else pages.MISSING)
-            rows.append([name_of(label), *cells])
+            runs = [one for one in here if one["label"] == label]
+            own = [[one for one in runs if one["devices"] == size] for size in sizes]
+            rows.append([row_title(label, runs), *map(_mean, own)])
         if rows:
             tables.append({"name": preset, "head": ["policy", *map(str, sizes)], "rows": rows})
     return tables
