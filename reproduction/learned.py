@@ -145,15 +145,17 @@ STALE = replace(MOVING, slots={"stale-200x10": 24_000}, others=_BLURRED)
 KINDS = (STILL, MOVING, STALE)
 PRESETS: Mapping[str, Worlds] = {preset: kind for kind in KINDS for preset in kind.slots}
 
-NAMED = tuple(dict.fromkeys(name for kind in KINDS for name in (*kind.learners, *kind.rules)))
+_LEARNERS = {name: one for kind in KINDS for name, one in kind.learners.items()}
+NAMED = tuple(_LEARNERS | dict.fromkeys(rule for kind in KINDS for rule in kind.rules))
+"""All rows, learners first."""
 
 SIZES: Mapping[str, tuple[int, ...]] = {"crowd-200x10": (50, 800)}
 """Numbers of devices that models of a preset are measured with, and have never seen."""
 
 NAMES = {
     "examples.cross_entropy:CrossEntropy": "cross-entropy, one constant assignment",
-    _VELOCITY: "the same, forecast by constant velocity",
-    _GRU: "the same, forecast by a recurrent network",
+    _VELOCITY: f"{title('dirs:hindsight')}, forecast by constant velocity",
+    _GRU: f"{title('dirs:hindsight')}, forecast by a recurrent network",
 }
 """Of rows that are no algorithm of the project."""
 
@@ -400,6 +402,7 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
     found = grouped(raw["runs"])
     still = regimes.read(pages.RESULTS / "regimes.json", regimes.REGIMES)
     moving = regimes.read(pages.RESULTS / "headroom.json", regimes.ROOMS)
+    rows = {label: row_title(label, records) for (label, _), records in found.items()}
     worlds = [_world(preset, found) for preset in PRESETS]
     worlds = [world for world in worlds if world["rows"]]
     return {
@@ -409,6 +412,7 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "still": [_in_short(one, found) for one in still],
         "moving": [_in_short(one, found) for one in moving],
         "worlds": worlds,
+        "told": told({label: rows[label] for label in NAMED if label in rows}),
         "sizes": _sizes(raw["sizes"]),
         "cabs": _on_cabs(),
         "studies": tune.studies(),
@@ -523,7 +527,7 @@ def _world(preset: str, found: Runs) -> dict[str, Any]:
     (measure,) = measures
     return {
         "name": preset,
-        "head": ["policy", measure, "before", "seeds", "slots", "CPU s", "knows"],
+        "head": ["policy", measure, "before", "seeds", "slots", "CPU s"],
         "rows": rows,
     }
 
@@ -531,18 +535,24 @@ def _world(preset: str, found: Runs) -> dict[str, Any]:
 def _row(label: str, records: Sequence[Record]) -> list[str]:
     first = [row_title(label, records), _mean(records)]
     if not learned(records):
-        return [*first, "", "", "", "", knows(label)]
+        return [*first, "", "", "", ""]
     seeds = ", ".join(map(short, sorted(scores_of(records), reverse=True)))
     before = short(float(np.mean([one["untrained"] for one in records])))
-    slots = f"{records[0]['timesteps']:,}"
-    learner = {**STILL.learners, **MOVING.learners}[label]
-    told = knows(learner.algorithm or label) or "the observation, and a scalar reward"
-    return [*first, before, seeds, slots, cpu(records), told]
+    return [*first, before, seeds, f"{records[0]['timesteps']:,}", cpu(records)]
 
 
 def row_title(label: str, records: Sequence[Record]) -> str:
     """Return what stands before a row: rules are in italics."""
     return name_of(label) if learned(records) else f"*{name_of(label)}*"
+
+
+def told(names: Mapping[str, str]) -> list[list[str]]:
+    """Return a row for everything that policies know: who does, of names by label, and what."""
+    found: dict[str, list[str]] = {}
+    for label, name in names.items():
+        one = _LEARNERS.get(label, Learner()).algorithm or label
+        found.setdefault(knows(one) or knows("ac"), []).append(name)
+    return [["; ".join(who), what] for what, who in found.items()]
 
 
 def _mean(records: Sequence[Record]) -> str:
