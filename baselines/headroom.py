@@ -206,21 +206,45 @@ class Planned:
 
 _TITLES = {
     "all local": ("all local", ""),
-    "blind": ("blind: the slot's optimum, moves for nothing", ""),
-    "myopic": ("myopic: the slot's optimum, moves for μ", ""),
-    "never": ("never: placed once", ""),
-    "keep what pays": ("servers keep what pays, moves for μ/H (local knowledge)", "H = {}"),
-    "stays-H": ("placed, then moves for μ/H", "H = {}"),
+    "blind": ("blind to moves: the slot's optimum, moves for nothing", ""),
+    "myopic": ("optimum: of the slot alone, moves for μ", ""),
+    "never": ("place once, never move", ""),
+    "keep what pays": (
+        "no prices, servers keep what pays, stays-H: moves for μ/H (local knowledge)",
+        "H = {}",
+    ),
+    "stays-H": ("stays-H: placed, then moves for μ/H", "H = {}"),
     "follow": ("always follow: the server with the best seen gain or none", ""),
-    "follow by positions": ("always follow: the nearest server or none (knows positions)", ""),
-    "ski rental": ("ski rental", ""),
-    "smoothed": ("moves for μ/H, to links that were better for a while", "memory, H = {}"),
-    "measured speed": ("moves for μ/H, H = 1 + c/v by speed measured in gains", "c = {} m"),
-    "by class": ("moves for μ/H, H = 1 + c/v by mean speed", "c = {} m"),
-    "forecast": ("forecast over some slots", "{} slots"),
-    "forecast by positions": ("forecast over some slots (knows positions)", "{} slots"),
+    "follow by positions": (
+        "follow by positions: always the nearest server or none (knows positions)",
+        "",
+    ),
+    "ski rental": ("ski rental: moves when staying has cost μ", ""),
+    "smoothed": (
+        "smoothed links, stays-H: moves for μ/H, to links that were better for a while",
+        "memory, H = {}",
+    ),
+    "measured speed": (
+        "stays-H by measured speed: moves for μ/H, H = 1 + c/v, v measured in gains",
+        "c = {} m",
+    ),
+    "by class": ("stays-H by mean speed: moves for μ/H, H = 1 + c/v", "c = {} m"),
+    "forecast": ("forecast: over some slots", "{} slots"),
+    "forecast by positions": (
+        "forecast by positions: over some slots (knows positions)",
+        "{} slots",
+    ),
 }
-"""By rule, what it is called and how its number is written."""
+"""By rule, its title in all tables, what it does behind a colon, and how its number is written."""
+
+
+def rule_title(rule: str) -> str:
+    """Return what tables call a rule of these figures.
+
+    >>> rule_title("by class")
+    'stays-H by mean speed'
+    """
+    return _TITLES[rule][0].partition(":")[0]
 
 
 def headroom_table(rooms: Sequence[HeadRoom]) -> str:
@@ -256,7 +280,7 @@ def _with_number(room: HeadRoom, rule: str) -> str:
 def headroom_verdict(room: HeadRoom) -> str:
     """Return what there is to gain in a moving world."""
     simple, knowing_one, seeing, *placing = (
-        f"{name!r}, {room.ratio[name].mean:.3f}"
+        f"{rule_title(name)!r}, {room.ratio[name].mean:.3f}"
         for name in (
             room.best_simple,
             room.best_knowing,

@@ -18,7 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from baselines.headroom import HeadRoom, headroom_rows, headroom_verdict, measure_headroom
+from baselines.headroom import (
+    HeadRoom,
+    headroom_rows,
+    headroom_verdict,
+    measure_headroom,
+    rule_title,
+)
 from baselines.regimes import as_table, cell
 from mec_bench import Settings, evaluate_again, measuring, train
 from mec_bench.cli import complain, count
@@ -269,7 +275,7 @@ def _learners(room: HeadRoom, records: Sequence[dict[str, Any]]) -> dict[str, An
     columns = [*names, "seeds", "slots", "CPU s", "knows"]
     blank = [""] * (len(columns) - len(names))
     table = {head: columns} | rows | {rule: [*cells, *blank] for rule, cells in rules}
-    scores = {name: one.mean for name, one in room.ratio.items()}
+    scores = {rule_title(name): one.mean for name, one in room.ratio.items()}
     return {
         "table": as_table(table),
         "learner": max((mean.value, name) for name, mean in means.items()),

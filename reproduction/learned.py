@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines.headroom import PLACING, HeadRoom
+from baselines.headroom import PLACING, HeadRoom, rule_title
 from baselines.regimes import Regime
 from mec_bench import Result, Settings, evaluate_again, read_result, write_result
 from mec_bench.cli import complain, count
@@ -448,8 +448,9 @@ def name_of(label: str) -> str:
 
 def _room(room: HeadRoom) -> dict[str, Any]:
     """Return what there is to gain in a world that moves, by names and ratios."""
-    names = {"simple": room.best_simple, "seeing": room.best_seeing, "knowing": room.best_knowing}
-    ratios = {f"{kind}_ratio": room.ratio[rule].mean for kind, rule in names.items()}
+    best = {"simple": room.best_simple, "seeing": room.best_seeing, "knowing": room.best_knowing}
+    names = {kind: rule_title(rule) for kind, rule in best.items()}
+    ratios = {f"{kind}_ratio": room.ratio[rule].mean for kind, rule in best.items()}
     return {"name": room.name, "discriminates": room.discriminates} | names | ratios
 
 
@@ -459,8 +460,9 @@ def _in_short(one: Regime | HeadRoom, found: Runs) -> list[str]:
         scores = {name: result.mean for name, result in one.nrr.items() if name != "optimum"}
         simple = _best({name: scores[name] for name in map(title, STILL.simple)})
     else:
-        scores = {name: room.mean for name, room in one.ratio.items() if name not in PLACING}
-        simple = one.best_simple
+        seen = [name for name in one.ratio if name not in PLACING]
+        scores = {rule_title(name): one.ratio[name].mean for name in seen}
+        simple = rule_title(one.best_simple)
     rules = [f"{name}, {short(scores[name])}" for name in (simple, _best(scores))]
     return [one.name, *rules, *_learner_cells(one.name, found)]
 

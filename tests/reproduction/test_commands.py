@@ -145,7 +145,7 @@ def test_the_page_says_which_rules_a_preset_lacks() -> None:
         HeadRoom(name, dict.fromkeys(measured, half), {}, half, half, 0.1, 2, 3)
         for name, measured in rules.items()
     ]
-    assert regimes._gaps(rooms) == [("old", "measured speed")]
+    assert regimes._gaps(rooms) == [("old", "stays-H by measured speed")]
 
 
 def test_regimes_without_figures_are_refused(command: Command, tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
+from baselines.headroom import rule_title
 from mec_bench import compare
+from mec_bench.registry import title
 from mec_bench.results import EXAMPLE, HINDSIGHT_RATIO, NRR
 from mec_bench.tables import score_sheet
 from mec_gym import Scenario
-from reproduction import learned, pages
+from reproduction import learned, pages, regimes
 from reproduction.learned import Learner, Worlds
 
 SMALL = Worlds(
@@ -138,6 +140,15 @@ def test_a_record_bears_the_score_under_its_own_name() -> None:
     moving = [record("stays", [0.8, 0.9], HINDSIGHT_RATIO.key)]
     assert learned.measure_of(moving) is HINDSIGHT_RATIO
     assert learned.mean_score(moving).value == pytest.approx(0.85)
+
+
+def test_a_rule_has_one_title_in_all_tables() -> None:
+    (still, *_), (moving, *_) = (
+        regimes.read(pages.RESULTS / f"{kind.name}.json", kind)
+        for kind in (regimes.REGIMES, regimes.ROOMS)
+    )
+    assert {*map(title, learned.STILL.rules)} < {*still.nrr}
+    assert {*map(title, learned.MOVING.rules)} < {*map(rule_title, moving.ratio)}
 
 
 def test_results_of_several_commits_are_said_to_agree_in_law_only() -> None:
