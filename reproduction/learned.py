@@ -19,16 +19,18 @@ from typing import Any
 import numpy as np
 
 from baselines.headroom import PLACING, HeadRoom, rule_title
-from baselines.regimes import Regime
+from baselines.regimes import CLOSE, FULL_KNOWLEDGE, Regime
+from dirs_agents.foresight import SLOTS
 from mec_bench import Result, Settings, evaluate_again, read_result, write_result
 from mec_bench.cli import complain, count
 from mec_bench.launching import Processes
 from mec_bench.matrix import Progress, run_matrix, tasks_of
-from mec_bench.registry import knows, title
+from mec_bench.registry import algorithm, knows, title
 from mec_bench.results import HINDSIGHT_RATIO, NRR, Measure
 from mec_bench.statistics import Interval, crossed_mean, paired_difference
 from mec_bench.tables import MINUS, plus_minus
 from mec_gym import Scenario
+from mec_gym.evaluation import Estimate
 from mec_gym.files import read_figures, require_folder
 from reproduction import pages, regimes, tune
 from reproduction.jobs import carry_out
@@ -406,12 +408,13 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
     worlds = [_world(preset, found) for preset in PRESETS]
     worlds = [world for world in worlds if world["rows"]]
     return {
-        "close": [one.name for one in still if one.close_rules],
-        "apart": [one.name for one in still if not one.close_rules],
+        "close": [one.name for one in still if _own_gains(one).low >= CLOSE],
+        "apart": [(one.name, _own_gains(one)) for one in still if _own_gains(one).low < CLOSE],
         "rooms": [_room(one) for one in moving],
         "still": [_in_short(one, found) for one in still],
         "moving": [_in_short(one, found) for one in moving],
         "worlds": worlds,
+        "drawn": {name: drawn_before(name) for name in ("dirs", "dirs:prices", "dirs:hindsight")},
         "told": told({label: rows[label] for label in NAMED if label in rows}),
         "sizes": _sizes(raw["sizes"]),
         "cabs": _on_cabs(),
@@ -420,6 +423,21 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "missing": len(runs()) - len(raw["runs"]),
         "cautions": [caution for preset in PRESETS for caution in cautions(preset, raw["runs"])],
     }
+
+
+def _own_gains(one: Regime) -> Estimate:
+    """Return what the best rule reaches by which each server decides by its own gains."""
+    rules = [result for name, result in one.nrr.items() if name not in FULL_KNOWLEDGE]
+    return max(rules, key=lambda result: result.low)
+
+
+def drawn_before(name: str) -> int:
+    """Return how many slots DIRS draws before those of training."""
+    one = algorithm(name)
+    options = ("demonstrations", "n_demonstrations", "hindsight_episodes", "own_rounds")
+    kind, slots, episodes, rounds = (one.arguments.get(o, one.default(o)) for o in options)
+    # The first lesson, those that follow, and demonstrations have episodes each.
+    return int((2 + rounds) * episodes * SLOTS if kind == "hindsight" else slots)
 
 
 def _on_cabs() -> dict[str, Any]:

@@ -15,11 +15,14 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 from baselines.headroom import rule_title
+from baselines.regimes import CLOSE
+from dirs_agents import pretraining
 from mec_bench import compare
-from mec_bench.registry import title
+from mec_bench.registry import algorithm, title
 from mec_bench.results import EXAMPLE, HINDSIGHT_RATIO, NRR
 from mec_bench.tables import score_sheet
 from mec_gym import Scenario
+from mec_gym.envs.sb3 import make_sb3_vec_env
 from reproduction import learned, pages, regimes
 from reproduction.learned import Learner, Worlds
 
@@ -151,6 +154,13 @@ def test_a_rule_has_one_title_in_all_tables() -> None:
     assert {*map(title, learned.MOVING.rules)} < {*map(rule_title, moving.ratio)}
 
 
+def test_rules_are_close_to_the_optimum_where_their_interval_is() -> None:
+    shown = learned.content({"runs": [learned.record_of(EXAMPLE)], "sizes": []})
+    for world in regimes.read(pages.RESULTS / "regimes.json", regimes.REGIMES):
+        lows = [world.nrr[rule].low for rule in world.close_rules]
+        assert (world.name in shown["close"]) is (max(lows, default=0.0) >= CLOSE)
+
+
 def test_results_of_several_commits_are_said_to_agree_in_law_only() -> None:
     kept = learned.record_of(EXAMPLE) | {"scenario": "paper-30x2", "label": "local"}
     for commits, said in ((["a"], False), (["a", "b"], True)):
@@ -188,6 +198,22 @@ def test_the_page_in_docs_is_that_of_the_raw_figures() -> None:
     link = "../reproduction/results/learned.json"
     page = pages.render("learning-pays.md.j2", raw=link, **learned.content(raw))
     assert (pages.DOCS / "learning-pays.md").read_text(encoding="utf-8") == page
+
+
+def test_slots_that_dirs_sees_before_it_trains_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"n_demonstrations": 8, "own_rounds": 1, "hindsight_episodes": 2, "pretrain_steps": 1}
+    dirs = algorithm("dirs:hindsight", few | {"lesson_steps": 1})
+    monkeypatch.setattr(learned, "algorithm", lambda _: dirs)
+    original, seen = pretraining.drawn, []
+
+    def drawn(*given: Any) -> Any:
+        seen.extend(original(*given))
+        return original(*given)
+
+    monkeypatch.setattr(pretraining, "drawn", drawn)
+    env = make_sb3_vec_env(Scenario.preset("crowd-30x4").replace(n_devices=3))
+    dirs.build(env, seed=0, device="cpu").learn(0)
+    assert sum(len(path.gains) for path in seen) == learned.drawn_before("dirs:hindsight")
 
 
 @pytest.mark.parametrize("own", [True, False])
