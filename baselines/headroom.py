@@ -205,37 +205,27 @@ class Planned:
 # -- the table --------------------------------------------------------------------------------
 
 _TITLES = {
-    "all local": ("all local", ""),
-    "blind": ("blind to moves: the slot's optimum, moves for nothing", ""),
-    "myopic": ("optimum: of the slot alone, moves for μ", ""),
-    "never": ("place once, never move", ""),
-    "keep what pays": (
-        "no prices, servers keep what pays, stays-H: moves for μ/H (local knowledge)",
-        "H = {}",
-    ),
-    "stays-H": ("stays-H: placed, then moves for μ/H", "H = {}"),
-    "follow": ("always follow: the server with the best seen gain or none", ""),
-    "follow by positions": (
-        "follow by positions: always the nearest server or none (knows positions)",
-        "",
-    ),
-    "ski rental": ("ski rental: moves when staying has cost μ", ""),
-    "smoothed": (
-        "smoothed links, stays-H: moves for μ/H, to links that were better for a while",
-        "memory, H = {}",
-    ),
-    "measured speed": (
-        "stays-H by measured speed: moves for μ/H, H = 1 + c/v, v measured in gains",
-        "c = {} m",
-    ),
-    "by class": ("stays-H by mean speed: moves for μ/H, H = 1 + c/v", "c = {} m"),
-    "forecast": ("forecast: over some slots", "{} slots"),
-    "forecast by positions": (
-        "forecast by positions: over some slots (knows positions)",
-        "{} slots",
-    ),
+    "all local": "all local",
+    "blind": "blind to moves: the slot's optimum, moves for nothing",
+    "myopic": "optimum: of the slot alone, moves for μ",
+    "never": "place once, never move",
+    "keep what pays": "no prices, servers keep what pays, stays-H: moves for μ/H (local knowledge)",
+    "stays-H": "stays-H: placed, then moves for μ/H",
+    "follow": "always follow: the server with the best seen gain or none",
+    "follow by positions": "follow by positions: the nearest server or none (knows positions)",
+    "ski rental": "ski rental: moves when staying has cost μ",
+    "smoothed": "smoothed links, stays-H: moves for μ/H, to links that were better for a while",
+    "measured speed": "stays-H by measured speed: moves for μ/H, H = 1 + c/v, v measured in gains",
+    "by class": "stays-H by mean speed: moves for μ/H, H = 1 + c/v",
+    "forecast": "forecast: over some slots",
+    "forecast by positions": "forecast by positions: over some slots (knows positions)",
 }
-"""By rule, its title in all tables, what it does behind a colon, and how its number is written."""
+"""By rule, its title in all tables and, behind a colon, what it does."""
+
+_NUMBERS = dict.fromkeys(("keep what pays", "stays-H"), "H = {}")
+_NUMBERS |= dict.fromkeys(("measured speed", "by class"), "c = {} m")
+_NUMBERS |= dict.fromkeys(("forecast", "forecast by positions"), "{} slots")
+_NUMBERS["smoothed"] = "memory, H = {}"
 
 
 def rule_title(rule: str) -> str:
@@ -244,7 +234,7 @@ def rule_title(rule: str) -> str:
     >>> rule_title("by class")
     'stays-H by mean speed'
     """
-    return _TITLES[rule][0].partition(":")[0]
+    return _TITLES[rule].partition(":")[0]
 
 
 def headroom_table(rooms: Sequence[HeadRoom]) -> str:
@@ -255,7 +245,7 @@ def headroom_table(rooms: Sequence[HeadRoom]) -> str:
 def headroom_rows(rooms: Sequence[HeadRoom]) -> dict[str, list[str]]:
     """Return the rows of that table by what stands before them, the head first."""
     rows = {"hindsight ratio": [room.name for room in rooms]}
-    for rule, (title, _) in _TITLES.items():
+    for rule, title in _TITLES.items():
         if any(rule in room.ratio for room in rooms):
             rows[title] = [_with_number(room, rule) for room in rooms]
     rows["*plan of hindsight, which knows the path*"] = [cell(room.plan) for room in rooms]
@@ -274,7 +264,7 @@ def _with_number(room: HeadRoom, rule: str) -> str:
     number = room.tuned[rule]
     several = isinstance(number, (list, tuple))
     text = ", ".join(f"{one:g}" for one in number) if several else f"{number:g}"
-    return f"{shown}; {_TITLES[rule][1].format(text)}"
+    return f"{shown}; {_NUMBERS[rule].format(text)}"
 
 
 def headroom_verdict(room: HeadRoom) -> str:

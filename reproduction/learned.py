@@ -405,15 +405,14 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
     still = regimes.read(pages.RESULTS / "regimes.json", regimes.REGIMES)
     moving = regimes.read(pages.RESULTS / "headroom.json", regimes.ROOMS)
     rows = {label: row_title(label, records) for (label, _), records in found.items()}
-    worlds = [_world(preset, found) for preset in PRESETS]
-    worlds = [world for world in worlds if world["rows"]]
+    shown = {preset for _, preset in found}
     return {
         "close": [one.name for one in still if _own_gains(one).low >= CLOSE],
         "apart": [(one.name, _own_gains(one)) for one in still if _own_gains(one).low < CLOSE],
         "rooms": [_room(one) for one in moving],
         "still": [_in_short(one, found) for one in still],
         "moving": [_in_short(one, found) for one in moving],
-        "worlds": worlds,
+        "worlds": [_world(preset, found) for preset in PRESETS if preset in shown],
         "drawn": {name: drawn_before(name) for name in ("dirs", "dirs:prices", "dirs:hindsight")},
         "told": told({label: rows[label] for label in NAMED if label in rows}),
         "sizes": _sizes(raw["sizes"]),
@@ -465,23 +464,23 @@ def name_of(label: str) -> str:
 
 
 def _room(room: HeadRoom) -> dict[str, Any]:
-    """Return what there is to gain in a world that moves, by names and ratios."""
+    """Return what there is to gain in a world that moves: the best rules, and what they reach."""
     best = {"simple": room.best_simple, "seeing": room.best_seeing, "knowing": room.best_knowing}
-    names = {kind: rule_title(rule) for kind, rule in best.items()}
-    ratios = {f"{kind}_ratio": room.ratio[rule].mean for kind, rule in best.items()}
-    return {"name": room.name, "discriminates": room.discriminates} | names | ratios
+    reached = {kind: (rule_title(rule), room.ratio[rule].mean) for kind, rule in best.items()}
+    return {"name": room.name, "discriminates": room.discriminates} | reached
 
 
 def _in_short(one: Regime | HeadRoom, found: Runs) -> list[str]:
     """Return a row of the first table: a world, its best rules, and the best learner there."""
     if isinstance(one, Regime):
         scores = {name: result.mean for name, result in one.nrr.items() if name != "optimum"}
-        simple = _best({name: scores[name] for name in map(title, STILL.simple)})
+        simple = max(map(title, STILL.simple), key=lambda name: scores[name])
     else:
         seen = [name for name in one.ratio if name not in PLACING]
         scores = {rule_title(name): one.ratio[name].mean for name in seen}
         simple = rule_title(one.best_simple)
-    rules = [f"{name}, {short(scores[name])}" for name in (simple, _best(scores))]
+    best = max(scores, key=lambda name: scores[name])
+    rules = [f"{name}, {short(scores[name])}" for name in (simple, best)]
     return [one.name, *rules, *_learner_cells(one.name, found)]
 
 
@@ -500,35 +499,28 @@ def _learner_cells(scenario: str, found: Runs) -> list[str]:
     All on the same slots; a dash where there is no learner, or no simple rule.
     """
     here = {label: records for (label, name), records in found.items() if name == scenario}
-    learners = {label: runs for label, runs in here.items() if learned(runs)}
-    rules = {label: runs for label, runs in here.items() if label not in learners}
-    known = PRESETS[scenario].simple if scenario in PRESETS else ()
-    simple = {label: rules[label] for label in known if label in rules}
+    means = {label: mean_score(records).value for label, records in here.items()}
+    learners = [label for label in here if learned(here[label])]
+    rules = [label for label in here if label not in learners]
+    simple = [label for label in PRESETS.get(scenario, STILL).simple if label in here]
     if not (learners and simple):
         return [pages.MISSING] * 4
-    learner = _best_of(learners)
-    runs, seconds = learners[learner], cpu(learners[learner])
+    best, *against = (
+        max(some, key=lambda label: means[label]) for some in (learners, simple, rules)
+    )
+    runs, seconds = here[best], cpu(here[best])
     budget = f"{runs[0]['timesteps']:,} slots" + (f", {seconds} CPU s" if seconds else "")
-    reached = f"{name_of(learner)}, {short(mean_score(runs).value)}"
-    return [reached, budget, _against(runs, simple), _against(runs, rules)]
+    reached = f"{name_of(best)}, {short(means[best])}"
+    return [reached, budget, *(_against(runs, here[rule]) for rule in against)]
 
 
-def _best(scores: Mapping[str, float]) -> str:
-    return max(scores, key=lambda label: scores[label])
-
-
-def _best_of(found: Mapping[str, Sequence[Record]]) -> str:
-    return _best({label: mean_score(records).value for label, records in found.items()})
-
-
-def _against(records: Sequence[Record], rules: Mapping[str, Sequence[Record]]) -> str:
-    """Return by how much a learner is above the best of some rules, with half of the interval."""
-    best = _best_of(rules)
-    pair = layouts_of(records), layouts_of(rules[best])
+def _against(records: Sequence[Record], rule: Sequence[Record]) -> str:
+    """Return by how much a learner is above a rule, with half of the interval."""
+    pair = layouts_of(records), layouts_of(rule)
     left = paired_difference(*pair, learns=(True, False)).interval
     shown = f"{'+' if left.value >= 0 else MINUS}{plus_minus(abs(left.value), left.half)}"
     told = " against" if left.low > 0 or left.high < 0 else ", not told apart from"
-    return f"{shown}{told} {name_of(best)}"
+    return f"{shown}{told} {name_of(rule[0]['label'])}"
 
 
 def cpu(records: Sequence[Record]) -> str:
@@ -542,13 +534,11 @@ def _world(preset: str, found: Runs) -> dict[str, Any]:
     """Return a preset's table."""
     kind = PRESETS[preset]
     labels = [label for label in (*kind.learners, *kind.rules) if (label, preset) in found]
-    rows = [_row(label, found[label, preset]) for label in labels]
-    measures = {measure_of(found[label, preset]).title for label in labels} or {""}
-    (measure,) = measures
+    measure = measure_of(found[labels[0], preset]).title
     return {
         "name": preset,
         "head": ["policy", measure, "before", "seeds", "slots", "CPU s"],
-        "rows": rows,
+        "rows": [_row(label, found[label, preset]) for label in labels],
     }
 
 
@@ -582,16 +572,13 @@ def _mean(records: Sequence[Record]) -> str:
 
 def _sizes(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Return a table for every preset whose models were measured with other numbers of devices."""
-    tables = []
+    tables, found = [], grouped(records)
     for preset, sizes in SIZES.items():
-        here = [one for one in records if one["scenario"] == preset]
-        found = {one["label"] for one in here}
-        labels = [label for label in NAMED if label in found]
         rows = []
-        for label in labels:
-            runs = [one for one in here if one["label"] == label]
-            own = [[one for one in runs if one["devices"] == size] for size in sizes]
-            rows.append([row_title(label, runs), *map(_mean, own)])
+        for label in NAMED:
+            if runs := found.get((label, preset)):
+                own = [[one for one in runs if one["devices"] == size] for size in sizes]
+                rows.append([row_title(label, runs), *map(_mean, own)])
         if rows:
             tables.append({"name": preset, "head": ["policy", *map(str, sizes)], "rows": rows})
     return tables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from dataclasses import replace
@@ -223,22 +222,11 @@ def test_a_table_of_one_map_says_so(own: bool) -> None:
     assert ("say nothing about others" in notes) is own
 
 
-@pytest.fixture(scope="module")
-def seeds_on_unequal() -> dict[str, list[float]]:
-    runs = json.loads((pages.RESULTS / "learned.json").read_text())["runs"]
-    found: dict[str, list[float]] = {}
-    for run in runs:
-        if run["scenario"] == "unequal-200x10":
-            found.setdefault(run["label"], []).append(run["nrr"])
-    return found
-
-
-@pytest.mark.parametrize("label", ["ac", "ddpg", "maddpg", "examples.cross_entropy:CrossEntropy"])
-def test_pages_are_right_that_staying_local_beats_them(
-    seeds_on_unequal: dict[str, list[float]], label: str
-) -> None:
-    (local,) = seeds_on_unequal["local"]
-    assert max(seeds_on_unequal[label]) < local
+def test_pages_are_right_that_staying_local_beats_them() -> None:
+    found = learned.grouped(learned.read(pages.RESULTS / "learned.json")["runs"])
+    (local,) = learned.scores_of(found["local", "unequal-200x10"])
+    for label in ("ac", "ddpg", "maddpg", "examples.cross_entropy:CrossEntropy"):
+        assert max(learned.scores_of(found[label, "unequal-200x10"])) < local
 
 
 def test_runs_of_before_stay_where_they_lie_elsewhere(tmp_path: Path) -> None:
