@@ -205,22 +205,36 @@ class Planned:
 # -- the table --------------------------------------------------------------------------------
 
 _TITLES = {
-    "all local": ("all local", ""),
-    "blind": ("blind: the slot's optimum, moves for nothing", ""),
-    "myopic": ("myopic: the slot's optimum, moves for μ", ""),
-    "never": ("never: placed once", ""),
-    "keep what pays": ("servers keep what pays, moves for μ/H (local knowledge)", "H = {}"),
-    "stays-H": ("placed, then moves for μ/H", "H = {}"),
-    "follow": ("always follow: the server with the best seen gain or none", ""),
-    "follow by positions": ("always follow: the nearest server or none (knows positions)", ""),
-    "ski rental": ("ski rental", ""),
-    "smoothed": ("moves for μ/H, to links that were better for a while", "memory, H = {}"),
-    "measured speed": ("moves for μ/H, H = 1 + c/v by speed measured in gains", "c = {} m"),
-    "by class": ("moves for μ/H, H = 1 + c/v by mean speed", "c = {} m"),
-    "forecast": ("forecast over some slots", "{} slots"),
-    "forecast by positions": ("forecast over some slots (knows positions)", "{} slots"),
+    "all local": "all local",
+    "blind": "blind to moves: the slot's optimum, moves for nothing",
+    "myopic": "optimum: of the slot alone, moves for μ",
+    "never": "place once, never move",
+    "keep what pays": "no prices, servers keep what pays, stays-H: moves for μ/H (local knowledge)",
+    "stays-H": "stays-H: placed, then moves for μ/H",
+    "follow": "always follow: the server with the best seen gain or none",
+    "follow by positions": "follow by positions: the nearest server or none (knows positions)",
+    "ski rental": "ski rental: moves when staying has cost μ",
+    "smoothed": "smoothed links, stays-H: moves for μ/H, to links that were better for a while",
+    "measured speed": "stays-H by measured speed: moves for μ/H, H = 1 + c/v, v measured in gains",
+    "by class": "stays-H by mean speed: moves for μ/H, H = 1 + c/v",
+    "forecast": "forecast: over some slots",
+    "forecast by positions": "forecast by positions: over some slots (knows positions)",
 }
-"""By rule, what it is called and how its number is written."""
+"""By rule, its title in all tables and, behind a colon, what it does."""
+
+_NUMBERS = dict.fromkeys(("keep what pays", "stays-H"), "H = {}")
+_NUMBERS |= dict.fromkeys(("measured speed", "by class"), "c = {} m")
+_NUMBERS |= dict.fromkeys(("forecast", "forecast by positions"), "{} slots")
+_NUMBERS["smoothed"] = "memory, H = {}"
+
+
+def rule_title(rule: str) -> str:
+    """Return what tables call a rule of these figures.
+
+    >>> rule_title("by class")
+    'stays-H by mean speed'
+    """
+    return _TITLES[rule].partition(":")[0]
 
 
 def headroom_table(rooms: Sequence[HeadRoom]) -> str:
@@ -231,7 +245,7 @@ def headroom_table(rooms: Sequence[HeadRoom]) -> str:
 def headroom_rows(rooms: Sequence[HeadRoom]) -> dict[str, list[str]]:
     """Return the rows of that table by what stands before them, the head first."""
     rows = {"hindsight ratio": [room.name for room in rooms]}
-    for rule, (title, _) in _TITLES.items():
+    for rule, title in _TITLES.items():
         if any(rule in room.ratio for room in rooms):
             rows[title] = [_with_number(room, rule) for room in rooms]
     rows["*plan of hindsight, which knows the path*"] = [cell(room.plan) for room in rooms]
@@ -250,13 +264,13 @@ def _with_number(room: HeadRoom, rule: str) -> str:
     number = room.tuned[rule]
     several = isinstance(number, (list, tuple))
     text = ", ".join(f"{one:g}" for one in number) if several else f"{number:g}"
-    return f"{shown}; {_TITLES[rule][1].format(text)}"
+    return f"{shown}; {_NUMBERS[rule].format(text)}"
 
 
 def headroom_verdict(room: HeadRoom) -> str:
     """Return what there is to gain in a moving world."""
     simple, knowing_one, seeing, *placing = (
-        f"{name!r}, {room.ratio[name].mean:.3f}"
+        f"{rule_title(name)!r}, {room.ratio[name].mean:.3f}"
         for name in (
             room.best_simple,
             room.best_knowing,

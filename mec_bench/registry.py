@@ -384,7 +384,9 @@ _RULES = {
         "no prices, servers keep what pays", "PostedPrices", _COLUMN, {"prices": 0.0}
     ),
     "posted-prices": _Entry(
-        "posted prices", "PostedPrices", f"{_COLUMN}, and a price tuned on other slots"
+        "posted prices",
+        "PostedPrices",
+        f"{_COLUMN}, and a price for each server, from the optimum of other slots",
     ),
     "greedy": _Entry("greedy", "GreedyOffloading", _WHOLE_SLOT),
     "optimal": _Entry("optimum", "Optimal", _WHOLE_SLOT),
@@ -394,11 +396,9 @@ _MOVING = {
     "never-move": _Entry(
         "place once, never move", "StaysOffloading", _WHOLE_SLOT, {"horizon": 0.0}
     ),
-    "stays": _Entry(
-        "place, then stays-H", "StaysOffloading", f"{_WHOLE_SLOT}, and H tuned on other episodes"
-    ),
+    "stays": _Entry("stays-H", "StaysOffloading", f"{_WHOLE_SLOT}, and H tuned on other episodes"),
     "by-class": _Entry(
-        "place, then stays-H by speed",
+        "stays-H by mean speed",
         "ByClassOffloading",
         f"{_WHOLE_SLOT}, the mean speed of each device, and c tuned on other episodes",
     ),
@@ -410,7 +410,7 @@ _MOVING = {
         f"{_WHOLE_SLOT}, those before, and two numbers tuned on other episodes",
     ),
     "measured-speed": _Entry(
-        "place, then stays-H by measured speed",
+        "stays-H by measured speed",
         "MeasuredSpeedOffloading",
         f"{_WHOLE_SLOT}, those before, and c tuned on other episodes",
     ),

@@ -18,16 +18,21 @@ from typing import Any
 
 import numpy as np
 
-from baselines.headroom import HeadRoom, headroom_rows, headroom_verdict, measure_headroom
+from baselines.headroom import (
+    HeadRoom,
+    headroom_rows,
+    headroom_verdict,
+    measure_headroom,
+    rule_title,
+)
 from baselines.regimes import as_table, cell
 from mec_bench import Settings, evaluate_again, measuring, train
 from mec_bench.cli import complain, count
-from mec_bench.registry import knows, title
+from mec_bench.registry import knows, names, title
 from mec_gym import Scenario, Traces
 from mec_gym.evaluation import Estimate
 from mec_gym.files import read_object, require_folder
-from reproduction import pages
-from reproduction.learned import cpu, grouped, mean_score, record_of, scores_of, short, speeds_for
+from reproduction import learned, pages
 from reproduction.regimes import ROOMS, raw_figures, read
 
 CABS = dataclasses.replace(ROOMS, writer="reproduction/cabs.py")
@@ -148,7 +153,7 @@ def learned_on(
     records = []
     for run in runs:
         (result,) = evaluate_again([folder / run.place], scenario=others, layouts=n_episodes)
-        records.append(record_of(result) | {"label": run.label})
+        records.append(learned.record_of(result) | {"label": run.label})
         print(f"{run.label}, seed {run.seed}: {np.mean(result.slots.score):.4f}", flush=True)
     return records
 
@@ -163,7 +168,7 @@ def scenarios(data: Path) -> tuple[Scenario, Scenario, dict[str, Any]]:
         sites, share = busy_sites(earlier, data / SITES, Path(folder))
         training = cabs(earlier, sites, name="cabs, earlier days")
         others = cabs(later, sites, name="cabs")
-        speeds = speeds_for(others.n_devices, training)
+        speeds = learned.speeds_for(others.n_devices, training)
         others = others.replace(server_frequency_hz=speeds, name="cabs")
     sides = [_facts(*side) for side in zip((training, others), days, strict=True)]
     return training, others, {"near": share, "servers": others.n_servers, "sides": sides}
@@ -257,21 +262,26 @@ def content(figures: Path) -> dict[str, Any]:
 
 
 def _learners(room: HeadRoom, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the table of learners and rules, and which of them are the best."""
-    means, rows = {}, {}
-    for (label, _), runs in grouped(records).items():
-        mean = means[title(label)] = mean_score(runs)
-        seeds = ", ".join(map(short, sorted(scores_of(runs), reverse=True)))
-        budget = f"{runs[0]['timesteps']:,}"
+    """Return the table of learners and rules, what they are told, and which are the best."""
+    means, rows, called = {}, {}, {}
+    for (label, _), runs in learned.grouped(records).items():
+        called[label] = title(label)
+        mean = means[title(label)] = learned.mean_score(runs)
+        seeds = ", ".join(map(learned.short, sorted(learned.scores_of(runs), reverse=True)))
         reached = cell(Estimate(mean.value, mean.low, mean.high))
-        rows[title(label)] = [reached, seeds, budget, cpu(runs), knows(label)]
-    (head, names), *rules = headroom_rows([room]).items()
-    columns = [*names, "seeds", "slots", "CPU s", "knows"]
-    blank = [""] * (len(columns) - len(names))
+        rows[title(label)] = [reached, seeds, f"{runs[0]['timesteps']:,}", learned.cpu(runs)]
+    scores = {rule_title(name): one.mean for name, one in room.ratio.items()}
+    labels = {title(name): name for name in names()}
+    called |= {labels[rule]: rule for rule in scores if rule in labels}
+    kept = rule_title("keep what pays")  # with an H, which the rule of the registry has not
+    guests = f"{knows('keep-what-pays')}, its guests, and H tuned on other episodes"
+    (head, worlds), *rules = headroom_rows([room]).items()
+    columns = [*worlds, "seeds", "slots", "CPU s"]
+    blank = [""] * (len(columns) - len(worlds))
     table = {head: columns} | rows | {rule: [*cells, *blank] for rule, cells in rules}
-    scores = {name: one.mean for name, one in room.ratio.items()}
     return {
         "table": as_table(table),
+        "told": [*learned.told(called), [kept, guests]],
         "learner": max((mean.value, name) for name, mean in means.items()),
         "rule": max((score, name) for name, score in scores.items()),
     }

@@ -1,7 +1,8 @@
 """Measure what DROO's network knows and what pricing adds; write the table of its page.
 
 Models are those of reproduction/learned.py, in its folder: what either has trained is not trained
-again. Nor is anything measured again; delete the folder to begin anew.
+again. Nor is anything measured again; delete the folder to begin anew. Runs that are not asked for
+stay as the raw figures have them.
 """
 
 from __future__ import annotations
@@ -18,14 +19,12 @@ from baselines import DROO
 from mec_bench import Settings, algorithm, train
 from mec_bench.cli import complain, count
 from mec_bench.measuring import decisions_of, frozen
-from mec_bench.statistics import half_interval
-from mec_bench.tables import plus_minus
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.files import around, read_figures, require_folder, write_whole
 from reproduction import pages
 
-FORMAT, VERSION = "mec-gym/droo-results", 1
+FORMAT, VERSION, WRITER = "mec-gym/droo-results", 1, "reproduction/droo.py"
 
 LEARNERS = {"droo": '"MlpPolicy"', "droo:links": '"LinkPolicy"'}
 SCENARIOS = {
@@ -55,13 +54,16 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     folder, results = pages.places(given.out)
+    figures = given.raw or results / "droo.json"
     with complain(status=2):
         require_folder(given.runs, "--runs")
         around(folder / PAGE, BEGIN, END)
-        raw = read_figures(given.raw, FORMAT, VERSION, "reproduction/droo.py") if given.raw else {}
+        there = given.raw or figures.exists()
+        kept = read_figures(figures, FORMAT, VERSION, WRITER)["runs"] if there else ()
     with complain():
-        records = raw["runs"] if raw else [*_records(given)]
-        write(records, folder, results)
+        anew = () if given.raw else _records(given)
+        found = {(one["scenario"], one["algorithm"], one["seed"]): one for one in (*kept, *anew)}
+        write([*found.values()], folder, results)
 
 
 def _records(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
@@ -124,25 +126,12 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
             if runs:
                 kept = sorted(run["candidates"] for run in runs)
                 figures = ("pricing_alone", "network_alone", "with_n", "trained")
-                means = [_mean([run[figure] for run in runs]) for figure in figures]
+                means = [pages.nrr_cell([run[figure] for run in runs]) for figure in figures]
                 each = ", ".join(f"{run['trained']:.3f}" for run in runs)
                 cells.append([scenario, policy, len(runs), *means, f"{kept[0]}–{kept[-1]}", each])
-    head = [
-        "scenario",
-        "network",
-        "seeds",
-        "untrained, all candidates",
-        "trained, K = 1",
-        "K = N",
-        "K as left by training",
-        "that K",
-        "each seed",
-    ]
+    whose = ["untrained, all candidates", "trained, K = 1", "K = N", "K as left by training"]
+    head = ["scenario", "network", "seeds", *whose, "that K", "each seed"]
     return f"{pages.head(head)}\n{pages.rows(cells)}\n"
-
-
-def _mean(values: Sequence[float]) -> str:
-    return plus_minus(pages.mean(values), half_interval(values))
 
 
 if __name__ == "__main__":

@@ -18,17 +18,19 @@ from typing import Any
 
 import numpy as np
 
-from baselines.headroom import PLACING, HeadRoom
-from baselines.regimes import FULL_KNOWLEDGE, Regime
+from baselines.headroom import PLACING, HeadRoom, rule_title
+from baselines.regimes import CLOSE, FULL_KNOWLEDGE, Regime
+from dirs_agents.foresight import SLOTS
 from mec_bench import Result, Settings, evaluate_again, read_result, write_result
 from mec_bench.cli import complain, count
 from mec_bench.launching import Processes
 from mec_bench.matrix import Progress, run_matrix, tasks_of
-from mec_bench.registry import knows, title
+from mec_bench.registry import algorithm, knows, title
 from mec_bench.results import HINDSIGHT_RATIO, NRR, Measure
-from mec_bench.statistics import Interval, crossed_mean
-from mec_bench.tables import MINUS, digits, plus_minus
+from mec_bench.statistics import Interval, crossed_mean, paired_difference
+from mec_bench.tables import MINUS, plus_minus
 from mec_gym import Scenario
+from mec_gym.evaluation import Estimate
 from mec_gym.files import read_figures, require_folder
 from reproduction import pages, regimes, tune
 from reproduction.jobs import carry_out
@@ -123,8 +125,8 @@ STILL = Worlds(
         "droo:links": Learner(),
         "examples.cross_entropy:CrossEntropy": Learner(),
     },
-    simple=("local", "random", "random:limit", "nearest:limit", "keep-what-pays", "posted-prices"),
-    others=("greedy",),
+    simple=("local", "random", "random:limit", "nearest:limit", "keep-what-pays"),
+    others=("posted-prices", "greedy"),
 )
 MOVING = Worlds(
     slots={"crowd-30x4": 24_000, "crowd-200x10": 24_000},
@@ -145,15 +147,17 @@ STALE = replace(MOVING, slots={"stale-200x10": 24_000}, others=_BLURRED)
 KINDS = (STILL, MOVING, STALE)
 PRESETS: Mapping[str, Worlds] = {preset: kind for kind in KINDS for preset in kind.slots}
 
-NAMED = tuple(dict.fromkeys(name for kind in KINDS for name in (*kind.learners, *kind.rules)))
+_LEARNERS = {name: one for kind in KINDS for name, one in kind.learners.items()}
+NAMED = tuple(_LEARNERS | dict.fromkeys(rule for kind in KINDS for rule in kind.rules))
+"""All rows, learners first."""
 
 SIZES: Mapping[str, tuple[int, ...]] = {"crowd-200x10": (50, 800)}
 """Numbers of devices that models of a preset are measured with, and have never seen."""
 
 NAMES = {
     "examples.cross_entropy:CrossEntropy": "cross-entropy, one constant assignment",
-    _VELOCITY: "the same, forecast by constant velocity",
-    _GRU: "the same, forecast by a recurrent network",
+    _VELOCITY: f"{title('dirs:hindsight')}, forecast by constant velocity",
+    _GRU: f"{title('dirs:hindsight')}, forecast by a recurrent network",
 }
 """Of rows that are no algorithm of the project."""
 
@@ -325,23 +329,22 @@ def read(figures: Path) -> dict[str, Any]:
     return read_figures(figures, FORMAT, VERSION, WRITER)
 
 
-def require_planned(records: Iterable[Record]) -> None:
-    """Raise ``ValueError`` for a record that is of no run of the plan, or the second of one."""
+def planned(records: Iterable[Record]) -> list[Record]:
+    """Return the records that are of a run of the plan, one of each; say what is left out."""
     left = [
-        {
-            "label": run.label,
-            "scenario": run.scenario.name,
-            "seed": run.seed,
-            "timesteps": run.timesteps,
-            "arguments": run.changed,
-        }
+        (run.scenario.name, run.label, run.timesteps, run.seed, devices, run.changed)
         for run in runs()
+        for devices in (0, *SIZES.get(str(run.scenario.name), ()))
     ]
+    found = []
     for record in records:
-        one = {name: record[name] for name in left[0]}
-        if one not in left:
-            raise ValueError(f"the plan has no such run, or has it once: {one}.")
-        left.remove(one)
+        one = (*_run_of(record), record["arguments"])
+        if one in left:
+            left.remove(one)
+            found.append(record)
+        else:
+            print("left out, since the plan has no such run, or has it once:", *one)
+    return found
 
 
 Record = Mapping[str, Any]
@@ -369,8 +372,12 @@ def scores_of(records: Sequence[Record]) -> list[float]:
 
 def mean_score(records: Sequence[Record]) -> Interval:
     """Return the score over training seeds and layouts; of a rule, over layouts alone."""
-    key = f"{measure_of(records).key}_of_layouts"
-    return crossed_mean([one[key] for one in records], learns=learned(records))
+    return crossed_mean(layouts_of(records), learns=learned(records))
+
+
+def layouts_of(records: Sequence[Record]) -> list[list[float]]:
+    """Return the score of every seed and layout."""
+    return [record[f"{measure_of(records).key}_of_layouts"] for record in records]
 
 
 def learned(records: Sequence[Record]) -> bool:
@@ -382,8 +389,8 @@ def learned(records: Sequence[Record]) -> bool:
 
 
 def write_page(raw: Mapping[str, Any], out: Path | None) -> Path:
-    """Write page and raw figures; ``ValueError`` for a run that is not in the plan."""
-    require_planned(raw["runs"])
+    """Write page and raw figures, of runs that are in the plan."""
+    raw = {kind: planned(raw[kind]) for kind in ("runs", "sizes")}
     folder, results = pages.places(out)
     figures = results / "learned.json"
     pages.write_json(figures, {"format": FORMAT, "version": VERSION, **raw})
@@ -397,22 +404,39 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
     found = grouped(raw["runs"])
     still = regimes.read(pages.RESULTS / "regimes.json", regimes.REGIMES)
     moving = regimes.read(pages.RESULTS / "headroom.json", regimes.ROOMS)
-    worlds = [_world(preset, found) for preset in PRESETS]
-    worlds = [world for world in worlds if world["rows"]]
+    rows = {label: row_title(label, records) for (label, _), records in found.items()}
+    shown = {preset for _, preset in found}
     return {
-        "close": [one.name for one in still if one.close_rules],
-        "apart": [one.name for one in still if not one.close_rules],
+        "close": [one.name for one in still if _own_gains(one).low >= CLOSE],
+        "apart": [(one.name, _own_gains(one)) for one in still if _own_gains(one).low < CLOSE],
         "rooms": [_room(one) for one in moving],
         "still": [_in_short(one, found) for one in still],
         "moving": [_in_short(one, found) for one in moving],
-        "worlds": worlds,
-        "gains": {world["name"]: world["gain"] for world in worlds if world["gain"]},
+        "worlds": [_world(preset, found) for preset in PRESETS if preset in shown],
+        "drawn": {name: drawn_before(name) for name in ("dirs", "dirs:prices", "dirs:hindsight")},
+        "told": told({label: rows[label] for label in NAMED if label in rows}),
         "sizes": _sizes(raw["sizes"]),
         "cabs": _on_cabs(),
         "studies": tune.studies(),
+        "trials": tune.TRIALS,
         "missing": len(runs()) - len(raw["runs"]),
         "cautions": [caution for preset in PRESETS for caution in cautions(preset, raw["runs"])],
     }
+
+
+def _own_gains(one: Regime) -> Estimate:
+    """Return what the best rule reaches by which each server decides by its own gains."""
+    rules = [result for name, result in one.nrr.items() if name not in FULL_KNOWLEDGE]
+    return max(rules, key=lambda result: result.low)
+
+
+def drawn_before(name: str) -> int:
+    """Return how many slots DIRS draws before those of training."""
+    one = algorithm(name)
+    options = ("demonstrations", "n_demonstrations", "hindsight_episodes", "own_rounds")
+    kind, slots, episodes, rounds = (one.arguments.get(o, one.default(o)) for o in options)
+    # The first lesson, those that follow, and demonstrations have episodes each.
+    return int((2 + rounds) * episodes * SLOTS if kind == "hindsight" else slots)
 
 
 def _on_cabs() -> dict[str, Any]:
@@ -440,21 +464,23 @@ def name_of(label: str) -> str:
 
 
 def _room(room: HeadRoom) -> dict[str, Any]:
-    """Return what there is to gain in a world that moves, by names and ratios."""
-    names = {"simple": room.best_simple, "seeing": room.best_seeing, "knowing": room.best_knowing}
-    ratios = {f"{kind}_ratio": room.ratio[rule].mean for kind, rule in names.items()}
-    return {"name": room.name, "discriminates": room.discriminates} | names | ratios
+    """Return what there is to gain in a world that moves: the best rules, and what they reach."""
+    best = {"simple": room.best_simple, "seeing": room.best_seeing, "knowing": room.best_knowing}
+    reached = {kind: (rule_title(rule), room.ratio[rule].mean) for kind, rule in best.items()}
+    return {"name": room.name, "discriminates": room.discriminates} | reached
 
 
 def _in_short(one: Regime | HeadRoom, found: Runs) -> list[str]:
     """Return a row of the first table: a world, its best rules, and the best learner there."""
     if isinstance(one, Regime):
         scores = {name: result.mean for name, result in one.nrr.items() if name != "optimum"}
-        simple = _best({name: scores[name] for name in scores if name not in FULL_KNOWLEDGE})
+        simple = max(map(title, STILL.simple), key=lambda name: scores[name])
     else:
-        scores = {name: room.mean for name, room in one.ratio.items() if name not in PLACING}
-        simple = one.best_simple
-    rules = [f"{name}, {short(scores[name])}" for name in (simple, _best(scores))]
+        seen = [name for name in one.ratio if name not in PLACING]
+        scores = {rule_title(name): one.ratio[name].mean for name in seen}
+        simple = rule_title(one.best_simple)
+    best = max(scores, key=lambda name: scores[name])
+    rules = [f"{name}, {short(scores[name])}" for name in (simple, best)]
     return [one.name, *rules, *_learner_cells(one.name, found)]
 
 
@@ -468,48 +494,33 @@ def short(score: float) -> str:
 
 
 def _learner_cells(scenario: str, found: Runs) -> list[str]:
-    gain = _gain(scenario, found)
-    if not gain:
-        return [pages.MISSING] * 4
-    reached = f"{gain['learner']}, {short(gain['score'])}"
-    return [reached, *(gain[key] for key in ("budget", "simple", "best"))]
-
-
-def _gain(scenario: str, found: Runs) -> dict[str, Any]:
     """Return what the best learner of a scenario reaches, and its distance to rules, in words.
 
-    All on the same slots; nothing where there is no learner, or no simple rule.
+    All on the same slots; a dash where there is no learner, or no simple rule.
     """
     here = {label: records for (label, name), records in found.items() if name == scenario}
     means = {label: mean_score(records).value for label, records in here.items()}
-    learners = {label: means[label] for label in here if learned(here[label])}
-    rules = {label: means[label] for label in here if not learned(here[label])}
-    known = PRESETS[scenario].simple if scenario in PRESETS else ()
-    simple = {label: rules[label] for label in known if label in rules}
+    learners = [label for label in here if learned(here[label])]
+    rules = [label for label in here if label not in learners]
+    simple = [label for label in PRESETS.get(scenario, STILL).simple if label in here]
     if not (learners and simple):
-        return {}
-    learner = _best(learners)
-    records = here[learner]
-    seconds = cpu(records)
-    return {
-        "learner": name_of(learner),
-        "score": means[learner],
-        "budget": f"{records[0]['timesteps']:,} slots" + (f", {seconds} CPU s" if seconds else ""),
-        "simple": _against(means[learner], simple),
-        "best": _against(means[learner], rules),
-    }
+        return [pages.MISSING] * 4
+    best, *against = (
+        max(some, key=lambda label: means[label]) for some in (learners, simple, rules)
+    )
+    runs, seconds = here[best], cpu(here[best])
+    budget = f"{runs[0]['timesteps']:,} slots" + (f", {seconds} CPU s" if seconds else "")
+    reached = f"{name_of(best)}, {short(means[best])}"
+    return [reached, budget, *(_against(runs, here[rule]) for rule in against)]
 
 
-def _best(scores: Mapping[str, float]) -> str:
-    return max(scores, key=lambda label: scores[label])
-
-
-def _against(score: float, rules: Mapping[str, float]) -> str:
-    """Return by how much a score is above the best of some rules, two digits of it."""
-    best = _best(rules)
-    left = score - rules[best]
-    sign = "+" if left >= 0 else MINUS
-    return f"{sign}{digits(abs(left), 2).text} against {name_of(best)}"
+def _against(records: Sequence[Record], rule: Sequence[Record]) -> str:
+    """Return by how much a learner is above a rule, with half of the interval."""
+    pair = layouts_of(records), layouts_of(rule)
+    left = paired_difference(*pair, learns=(True, False)).interval
+    shown = f"{'+' if left.value >= 0 else MINUS}{plus_minus(abs(left.value), left.half)}"
+    told = " against" if left.low > 0 or left.high < 0 else ", not told apart from"
+    return f"{shown}{told} {name_of(rule[0]['label'])}"
 
 
 def cpu(records: Sequence[Record]) -> str:
@@ -520,48 +531,54 @@ def cpu(records: Sequence[Record]) -> str:
 
 
 def _world(preset: str, found: Runs) -> dict[str, Any]:
-    """Return a preset's table, what its scores are called, and the gain of its best learner."""
+    """Return a preset's table."""
     kind = PRESETS[preset]
     labels = [label for label in (*kind.learners, *kind.rules) if (label, preset) in found]
-    rows = [_row(label, found[label, preset]) for label in labels]
-    measures = {measure_of(found[label, preset]).title for label in labels} or {""}
-    (measure,) = measures
+    measure = measure_of(found[labels[0], preset]).title
     return {
         "name": preset,
-        "head": ["policy", measure, "before", "seeds", "slots", "CPU s", "knows"],
-        "rows": rows,
-        "gain": _gain(preset, found),
+        "head": ["policy", measure, "before", "seeds", "slots", "CPU s"],
+        "rows": [_row(label, found[label, preset]) for label in labels],
     }
 
 
 def _row(label: str, records: Sequence[Record]) -> list[str]:
-    mean = mean_score(records)
-    shown = plus_minus(mean.value, mean.half)
+    first = [row_title(label, records), _mean(records)]
     if not learned(records):
-        return [f"*{name_of(label)}*", shown, "", "", "", "", knows(label)]
+        return [*first, "", "", "", ""]
     seeds = ", ".join(map(short, sorted(scores_of(records), reverse=True)))
     before = short(float(np.mean([one["untrained"] for one in records])))
-    slots = f"{records[0]['timesteps']:,}"
-    learner = {**STILL.learners, **MOVING.learners}[label]
-    told = knows(learner.algorithm or label) or "the observation, and a scalar reward"
-    return [name_of(label), shown, before, seeds, slots, cpu(records), told]
+    return [*first, before, seeds, f"{records[0]['timesteps']:,}", cpu(records)]
+
+
+def row_title(label: str, records: Sequence[Record]) -> str:
+    """Return what stands before a row: rules are in italics."""
+    return name_of(label) if learned(records) else f"*{name_of(label)}*"
+
+
+def told(names: Mapping[str, str]) -> list[list[str]]:
+    """Return a row for everything that policies know: who does, of names by label, and what."""
+    found: dict[str, list[str]] = {}
+    for label, name in names.items():
+        one = _LEARNERS.get(label, Learner()).algorithm or label
+        found.setdefault(knows(one) or knows("ac"), []).append(name)
+    return [["; ".join(who), what] for what, who in found.items()]
+
+
+def _mean(records: Sequence[Record]) -> str:
+    mean = mean_score(records) if records else None
+    return plus_minus(mean.value, mean.half) if mean else pages.MISSING
 
 
 def _sizes(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Return a table for every preset whose models were measured with other numbers of devices."""
-    tables = []
+    tables, found = [], grouped(records)
     for preset, sizes in SIZES.items():
-        here = [one for one in records if one["scenario"] == preset]
-        found = {one["label"] for one in here}
-        labels = [label for label in NAMED if label in found]
         rows = []
-        for label in labels:
-            cells = []
-            for size in sizes:
-                own = [one for one in here if (one["label"], one["devices"]) == (label, size)]
-                mean = mean_score(own) if own else None
-                cells.append(plus_minus(mean.value, mean.half) if mean else pages.MISSING)
-            rows.append([name_of(label), *cells])
+        for label in NAMED:
+            if runs := found.get((label, preset)):
+                own = [[one for one in runs if one["devices"] == size] for size in sizes]
+                rows.append([row_title(label, runs), *map(_mean, own)])
         if rows:
             tables.append({"name": preset, "head": ["policy", *map(str, sizes)], "rows": rows})
     return tables

@@ -18,6 +18,7 @@ from baselines.headroom import (
     headroom_table,
     headroom_verdict,
     measure_headroom,
+    rule_title,
 )
 from baselines.regimes import Regime, measure_regime, regime_table, verdict
 from mec_bench.cli import complain, count
@@ -135,8 +136,8 @@ def _gaps(rooms: Sequence[HeadRoom]) -> list[tuple[str, str]]:
     """Return the rules that rooms lack, by name, but for those that positions decide."""
     placed = {"forecast", *PLACING}
     rules = {rule for room in rooms for rule in room.ratio if rule not in placed}
-    lacking = [(room.name, " and ".join(sorted(rules - {*room.ratio}))) for room in rooms]
-    return [(name, missing) for name, missing in lacking if missing]
+    lacking = [(room.name, sorted(map(rule_title, rules - {*room.ratio}))) for room in rooms]
+    return [(name, " and ".join(missing)) for name, missing in lacking if missing]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -91,8 +91,9 @@ def write(raw: Mapping[str, Any], folder: Path, results: Path) -> None:
     """Write raw figures, and the table into the page."""
     page = folder / PAGE
     before, after = around(page, f"{BEGIN}\n", END)
+    shown = table(raw)  # which refuses figures that the next call could not mend
     pages.write_json(results / FILE, {"format": FORMAT, "version": VERSION, **raw})
-    write_whole(page, f"{before}{BEGIN}\n{table(raw)}{END}{after}")
+    write_whole(page, f"{before}{BEGIN}\n{shown}{END}{after}")
     print("wrote", page)
 
 

@@ -10,20 +10,20 @@ from mec_bench.cli import complain
 from mec_gym.files import around, write_whole
 from reproduction import learned, pages
 
-Names = Mapping[str, str]
-"""What README calls labels, or presets."""
+Rows = Mapping[str, tuple[str, str]]
+"""What README calls labels, and what each is told, in short."""
 
-TABLES: tuple[tuple[str, Names, Names], ...] = (
+TABLES: tuple[tuple[str, Rows, Mapping[str, str]], ...] = (
     (
         "optimum / cost",
         {
-            "local": "everything local",
-            "nearest:limit": "nearest server, if it has room",
-            "posted-prices": "servers post a price (a rule)",
-            "ac": "actor–critic (AC)",
-            "mappo": "MAPPO, exact credit for each device",
-            "dirs": "DIRS as in the paper",
-            "dirs:prices": "DIRS with price-posting agents",
+            "local": ("all local", "nothing"),
+            "posted-prices": ("posted prices (a rule)", "own links, tuned prices"),
+            "ac": ("AC (actor–critic)", "a reward"),
+            "ac:links": ("AC, one network for all links", "a reward, what links are"),
+            "mappo": ("MAPPO, difference credit", "each choice's cost"),
+            "dirs": ("DIRS, the paper's options", "decisions of a search"),
+            "dirs:prices": ("DIRS, price-posting agents", "the optimum, choices' costs"),
         },
         {
             "paper-30x2": "30 devices, 2 servers",
@@ -34,13 +34,16 @@ TABLES: tuple[tuple[str, Names, Names], ...] = (
     (
         "hindsight bound / cost",
         {
-            "local": "everything local",
-            "never-move": "place each service once",
-            "stays": "move it if that pays in H slots (a rule)",
-            "measured-speed": "H by measured speed (a rule)",
-            "forecast": "a planner that knows how devices move",
-            "mappo": "MAPPO, exact credit for each device",
-            "dirs:hindsight": "DIRS that looks ahead",
+            "local": ("all local", "nothing"),
+            "never-move": ("place once, never move (a rule)", "the slot"),
+            "stays": ("stays-H: move if that pays in H slots (a rule)", "the slot, tuned H"),
+            "measured-speed": ("stays-H by measured speed (a rule)", "all slots so far, tuned c"),
+            "forecast": ("forecast, a planner (a rule)", "how devices move"),
+            "mappo": ("MAPPO, difference credit", "each choice's cost"),
+            "dirs:hindsight": (
+                "DIRS, price-posting agents that look ahead",
+                "hindsight, the optimum, choices' costs",
+            ),
         },
         {
             "crowd-30x4": "30 devices that walk and drive, 4 servers",
@@ -48,7 +51,7 @@ TABLES: tuple[tuple[str, Names, Names], ...] = (
         },
     ),
 )
-"""Measures, with what README calls rows, rules first, and columns."""
+"""Measures, with rows, rules first, and what README calls presets."""
 
 BEGIN = "<!-- summary: written by python -m reproduction.summary --readme -->"
 END = "<!-- end of summary -->"
@@ -61,13 +64,14 @@ def summary(figures: Path = pages.RESULTS / "learned.json") -> str:
     return "\n".join(table for table in tables if table)
 
 
-def _table(found: learned.Runs, measure: str, labels: Names, presets: Names) -> str:
+def _table(found: learned.Runs, measure: str, rows: Rows, presets: Mapping[str, str]) -> str:
     cells = [
-        [name, *(_cell(found, label, preset) for preset in presets)]
-        for label, name in labels.items()
+        [name, told, *(_cell(found, label, preset) for preset in presets)]
+        for label, (name, told) in rows.items()
         if any((label, preset) in found for preset in presets)
     ]
-    return f"{pages.head([measure, *presets.values()])}\n{pages.rows(cells)}\n" if cells else ""
+    head = pages.head([measure, "told", *presets.values()])
+    return f"{head}\n{pages.rows(cells)}\n" if cells else ""
 
 
 def _cell(found: learned.Runs, label: str, preset: str) -> str:

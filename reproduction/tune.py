@@ -272,13 +272,15 @@ def _learners(given: argparse.Namespace) -> int:
 
 
 def studies(folder: Path = STUDIES) -> list[list[str]]:
-    """Return a row for every study on record: the learner as it is, its best trial, the rest."""
+    """Return a row for every study that is done: the learner as it is, its best trial, the rest."""
     rows = []
     for scenario, (_, names) in STUDIED.items():
         for name in names:
             file = folder / f"{plain_name(name)}-{scenario}.json"
-            if file.exists():
-                rows.append([scenario, title(name), *_study_cells(read_object(file)["trials"])])
+            record = read_object(file) if file.exists() else {"trials": []}
+            if (trials := record["trials"]) and len(trials) == record["budget"]["trials"]:
+                slots = f"{record['budget']['slots'][scenario]:,}"
+                rows.append([scenario, title(name), slots, *_study_cells(trials)])
     return rows
 
 
@@ -287,7 +289,7 @@ def _study_cells(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     as_it_is, best = complete[0], max(complete, key=lambda one: one["value"])
     changes = ", ".join(f"{key} {value}" for key, value in best["arguments"].items())
     figures = [_seeds(one) for one in (as_it_is, best)]
-    return [*figures, changes or "nothing", f"{len(trials) - len(complete)} of {len(trials)}"]
+    return [*figures, changes or "as it is", f"{len(trials) - len(complete)} of {len(trials)}"]
 
 
 def _seeds(trial: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from baselines.headroom import (
     kept_local,
     measure_headroom,
     moving_rules,
+    rule_title,
 )
 from baselines.moving import (
     Acting,
@@ -393,7 +394,7 @@ def test_a_world_tells_policies_apart_by_what_knowledge_is_worth(room: HeadRoom)
     assert ("does not tell" in said) != room.discriminates
     assert room.ratio[room.best_simple].mean <= room.ratio[room.best_seeing].mean
     assert all(
-        f"{name!r}, {room.ratio[name].mean:.3f}" in said
+        f"{rule_title(name)!r}, {room.ratio[name].mean:.3f}" in said
         for name in (room.best_simple, room.best_seeing, room.best_knowing)
     )
 

@@ -16,7 +16,7 @@ pytest.importorskip("pydantic")
 pytest.importorskip("stable_baselines3")
 
 from mec_bench import evaluate_again, measuring
-from reproduction import cabs
+from reproduction import cabs, pages
 from reproduction.pages import rows
 
 DAYS = ("2008-05-19", "2008-05-17", "2008-05-18", "2008-05-17", "2008-05-19", "2008-05-18")
@@ -136,6 +136,15 @@ def test_without_data_the_page_is_refused_with_the_cure(
         cabs.main()
     assert caught.value.code == 2
     assert "must name a folder with sf_cabs_gps/positions.csv.gz" in capsys.readouterr().err
+
+
+def test_the_page_says_of_every_policy_what_it_is_told() -> None:
+    shown = cabs.content(pages.RESULTS / "cabs.json")
+    said = {name for who, _ in shown["told"] for name in who.split("; ")}
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in shown["table"].splitlines()[2:]]
+    assert {row.partition(":")[0] for row in rows if not row.startswith("*")} == said
+    page = pages.render("cabs.md.j2", raw="../reproduction/results/cabs.json", **shown)
+    assert (pages.DOCS / "cabs.md").read_text(encoding="utf-8") == page
 
 
 def test_every_parameter_is_a_field_with_a_source() -> None:

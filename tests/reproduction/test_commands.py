@@ -18,6 +18,7 @@ pytest.importorskip("stable_baselines3")
 
 import mec_gym
 from baselines.headroom import HeadRoom
+from mec_bench.registry import title
 from mec_gym.evaluation import Estimate
 from reproduction import pages, regimes, summary, tune, variants
 from reproduction.games import BEGIN as BEGIN_GAMES
@@ -145,7 +146,7 @@ def test_the_page_says_which_rules_a_preset_lacks() -> None:
         HeadRoom(name, dict.fromkeys(measured, half), {}, half, half, 0.1, 2, 3)
         for name, measured in rules.items()
     ]
-    assert regimes._gaps(rooms) == [("old", "measured speed")]
+    assert regimes._gaps(rooms) == [("old", "stays-H by measured speed")]
 
 
 def test_regimes_without_figures_are_refused(command: Command, tmp_path: Path) -> None:
@@ -274,11 +275,15 @@ def test_a_study_is_a_row_of_the_learner_as_it_is_and_the_best_that_was_tried(
     assert command("tune learners", "--trials", "2", "--out", tmp_path)[0] == 0
     record = json.loads((tmp_path / "ac-paper-30x2.json").read_text())
     first, best = record["trials"][0]["value"], max(one["value"] for one in record["trials"])
-    ((scenario, learner, as_it_is, reached, changes, given_up),) = tune.studies(tmp_path)
-    assert (scenario, learner, given_up) == ("paper-30x2", "AC", "0 of 2")
+    ((*head, as_it_is, reached, changes, given_up),) = tune.studies(tmp_path)
+    assert (*head, given_up) == ("paper-30x2", "AC", "16", "0 of 2")
     assert as_it_is.startswith(f"{first:.4f} (")
     assert reached.startswith(f"{best:.4f} (")
-    assert (changes == "nothing") == (best == first)
+    assert (changes == "as it is") == (best == first)
+    for done in (0, 1):  # while a study is under way, or where it was stopped
+        under_way = record | {"trials": record["trials"][:done]}
+        (tmp_path / "ac-paper-30x2.json").write_text(json.dumps(under_way))
+        assert tune.studies(tmp_path) == []
 
 
 def test_every_learner_was_tuned_with_the_same_budget() -> None:
@@ -329,7 +334,9 @@ def test_readme_gets_its_table_between_the_marks(
 def test_the_table_of_readme_is_small() -> None:
     lines = summary.summary().splitlines()
     assert len(lines) <= len(summary.TABLES) * (2 + 7) + 1
-    assert all(line.count("|") <= 5 for line in lines)
+    assert all(line.count("|") <= 6 for line in lines)
+    for _, rows, _ in summary.TABLES:
+        assert all(title(label) in name for label, (name, _) in rows.items())
 
 
 # -- games -----------------------------------------------------------------------------------------

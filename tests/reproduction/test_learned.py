@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,16 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
+from baselines.headroom import rule_title
+from baselines.regimes import CLOSE
+from dirs_agents import pretraining
 from mec_bench import compare
+from mec_bench.registry import algorithm, title
 from mec_bench.results import EXAMPLE, HINDSIGHT_RATIO, NRR
 from mec_bench.tables import score_sheet
 from mec_gym import Scenario
-from reproduction import learned, pages
+from mec_gym.envs.sb3 import make_sb3_vec_env
+from reproduction import learned, pages, regimes
 from reproduction.learned import Learner, Worlds
 
 SMALL = Worlds(
@@ -77,7 +82,8 @@ def test_rules_are_measured_with_numbers_of_devices_beside_the_presets(
     assert main(monkeypatch, tmp_path, "--only", "crowd-30x4") == 0
     (record,) = learned.read(tmp_path / "out/learned.json")["sizes"]
     assert (record["label"], record["scenario"], record["devices"]) == ("local", "crowd-30x4", 5)
-    assert "## Other numbers of devices" in (tmp_path / "out/learning-pays.md").read_text()
+    _, sizes = (tmp_path / "out/learning-pays.md").read_text().split("## Other numbers of devices")
+    assert "| *all local* |" in sizes
     assert learned.resizings(["crowd-30x4"], tmp_path / "runs") == []
 
 
@@ -119,12 +125,12 @@ def test_a_learner_is_compared_with_the_best_rules_on_its_own_slots() -> None:
             record("greedy", [0.95, 0.95]),
         ]
     )
-    gain = learned._gain("paper-30x2", runs)
-    assert gain["learner"] == "AC"
-    assert gain["budget"] == "3,000 slots, 8 CPU s"
-    assert gain["simple"] == "+0.030 against posted prices"
-    assert gain["best"] == "−0.020 against greedy"
-    assert learned._gain("unequal-200x10", runs) == {}
+    reached, budget, simple, best = learned._learner_cells("paper-30x2", runs)
+    assert (reached, budget) == ("AC, 0.930", "3,000 slots, 8 CPU s")
+    # Prices have a number for each server, and two seeds are no proof.
+    assert re.fullmatch(r"\+0\.5300 ± 0\.\d+ against all local", simple)
+    assert re.fullmatch(r"−0\.0200 ± 0\.\d+, not told apart from greedy", best)
+    assert learned._learner_cells("unequal-200x10", runs) == [pages.MISSING] * 4
     row = learned._row("ac", runs["ac", "paper-30x2"])
     assert row[3] == "0.950, 0.910"  # every seed, the best first
 
@@ -136,6 +142,22 @@ def test_a_record_bears_the_score_under_its_own_name() -> None:
     moving = [record("stays", [0.8, 0.9], HINDSIGHT_RATIO.key)]
     assert learned.measure_of(moving) is HINDSIGHT_RATIO
     assert learned.mean_score(moving).value == pytest.approx(0.85)
+
+
+def test_a_rule_has_one_title_in_all_tables() -> None:
+    (still, *_), (moving, *_) = (
+        regimes.read(pages.RESULTS / f"{kind.name}.json", kind)
+        for kind in (regimes.REGIMES, regimes.ROOMS)
+    )
+    assert {*map(title, learned.STILL.rules)} < {*still.nrr}
+    assert {*map(title, learned.MOVING.rules)} < {*map(rule_title, moving.ratio)}
+
+
+def test_rules_are_close_to_the_optimum_where_their_interval_is() -> None:
+    shown = learned.content({"runs": [learned.record_of(EXAMPLE)], "sizes": []})
+    for world in regimes.read(pages.RESULTS / "regimes.json", regimes.REGIMES):
+        lows = [world.nrr[rule].low for rule in world.close_rules]
+        assert (world.name in shown["close"]) is (max(lows, default=0.0) >= CLOSE)
 
 
 def test_results_of_several_commits_are_said_to_agree_in_law_only() -> None:
@@ -150,23 +172,47 @@ def test_results_of_several_commits_are_said_to_agree_in_law_only() -> None:
 @pytest.mark.parametrize(
     "change", [{"seed": 5}, {"arguments": {}}, {"timesteps": 64}, {"label": "ddpg"}, {}]
 )
-def test_a_run_that_is_not_planned_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict[str, Any]
+def test_a_run_that_is_not_planned_is_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, Any],
 ) -> None:
     plan(monkeypatch, paper_30x2=SMALL)
     one = record("ac", [0.9, 0.9], timesteps=32, arguments={"batch_size": 16})
-    learned.require_planned([one, one | {"seed": 1}])
-    with pytest.raises(ValueError, match="plan has no such run, or has it once"):
-        learned.write_page({"runs": [one, one | change]}, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    both = [one, one | {"seed": 1}]
+    assert learned.planned(both) == both
+    assert capsys.readouterr().out == ""
+    sizes = [one | {"devices": 50}]
+    learned.write_page({"runs": [one, one | change], "sizes": sizes}, tmp_path)
+    raw = learned.read(tmp_path / "learned.json")
+    assert (raw["runs"], raw["sizes"]) == ([one], [])
+    assert capsys.readouterr().out.count("left out") == 2
+    assert "- 3 runs of the plan are not" in (tmp_path / "learning-pays.md").read_text()
 
 
 def test_the_page_in_docs_is_that_of_the_raw_figures() -> None:
     raw = learned.read(pages.RESULTS / "learned.json")
-    learned.require_planned(raw["runs"])
+    assert all(learned.planned(raw[kind]) == raw[kind] for kind in ("runs", "sizes"))
     link = "../reproduction/results/learned.json"
     page = pages.render("learning-pays.md.j2", raw=link, **learned.content(raw))
     assert (pages.DOCS / "learning-pays.md").read_text(encoding="utf-8") == page
+
+
+def test_slots_that_dirs_sees_before_it_trains_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"n_demonstrations": 8, "own_rounds": 1, "hindsight_episodes": 2, "pretrain_steps": 1}
+    dirs = algorithm("dirs:hindsight", few | {"lesson_steps": 1})
+    monkeypatch.setattr(learned, "algorithm", lambda _: dirs)
+    original, seen = pretraining.drawn, []
+
+    def drawn(*given: Any) -> Any:
+        seen.extend(original(*given))
+        return original(*given)
+
+    monkeypatch.setattr(pretraining, "drawn", drawn)
+    env = make_sb3_vec_env(Scenario.preset("crowd-30x4").replace(n_devices=3))
+    dirs.build(env, seed=0, device="cpu").learn(0)
+    assert sum(len(path.gains) for path in seen) == learned.drawn_before("dirs:hindsight")
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -176,22 +222,11 @@ def test_a_table_of_one_map_says_so(own: bool) -> None:
     assert ("say nothing about others" in notes) is own
 
 
-@pytest.fixture(scope="module")
-def seeds_on_unequal() -> dict[str, list[float]]:
-    runs = json.loads((pages.RESULTS / "learned.json").read_text())["runs"]
-    found: dict[str, list[float]] = {}
-    for run in runs:
-        if run["scenario"] == "unequal-200x10":
-            found.setdefault(run["label"], []).append(run["nrr"])
-    return found
-
-
-@pytest.mark.parametrize("label", ["ac", "ddpg", "maddpg", "examples.cross_entropy:CrossEntropy"])
-def test_pages_are_right_that_staying_local_beats_them(
-    seeds_on_unequal: dict[str, list[float]], label: str
-) -> None:
-    (local,) = seeds_on_unequal["local"]
-    assert max(seeds_on_unequal[label]) < local
+def test_pages_are_right_that_staying_local_beats_them() -> None:
+    found = learned.grouped(learned.read(pages.RESULTS / "learned.json")["runs"])
+    (local,) = learned.scores_of(found["local", "unequal-200x10"])
+    for label in ("ac", "ddpg", "maddpg", "examples.cross_entropy:CrossEntropy"):
+        assert max(learned.scores_of(found[label, "unequal-200x10"])) < local
 
 
 def test_runs_of_before_stay_where_they_lie_elsewhere(tmp_path: Path) -> None:
