@@ -475,14 +475,25 @@ def chosen(
     return [record for record in records if wanted <= record.items()]
 
 
-def write_page(records: Sequence[Record], rules: Rules, plan: Plan, out: Path | None) -> Path:
+def with_kept(records: Sequence[Record], rules: Rules, figures: Path) -> tuple[list[Record], Rules]:
+    """Return runs and rules with those that only a file of before has: they lie elsewhere."""
+    runs, known = read_page(figures) if figures.exists() else ([], {})
+    names = ("table", "preset", "variant", "seed")
+    found = {tuple(record[name] for name in names): record for record in (*runs, *records)}
+    both = {**known, **rules}
+    return list(found.values()), {
+        of: both[of] for of in dict.fromkeys((*PRESETS, *both)) if of in both
+    }
+
+
+def write_page(records: Sequence[Record], rules: Rules, out: Path | None) -> Path:
     """Write page and raw figures, of the runs there are."""
     folder, results = pages.places(out)
     figures = results / "dirs-results.json"
     plain = {of: {name: vars(one) for name, one in found.items()} for of, found in rules.items()}
     raw = {"format": FORMAT, "version": VERSION, "runs": records, "rules": plain}
     pages.write_json(figures, raw)
-    content = page_content(records, rules, plan)
+    content = page_content(records, rules)
     return pages.write_page(folder / "dirs-results.md", figures, "variants.md.j2", **content)
 
 
@@ -497,12 +508,13 @@ def read_page(figures: Path) -> tuple[list[Record], Rules]:
     return raw["runs"], rules
 
 
-def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[str, Any]:
+def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
     """Return what the template shows of runs and of rules, by scenario."""
     main = [record for record in records if record["table"] == "main"]
+    switched = {record["preset"] for record in records if record["table"] == "ablation"}
     names = dict.fromkeys(rule for found in rules.values() for rule in found)
     return {
-        "seeds": plan.seeds,
+        "seeds": len({record["seed"] for record in main}),
         "goal": GOAL,
         "presets": list(rules),
         "variants": list(MAIN),
@@ -527,8 +539,8 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
                 "verdicts": verdicts(records, preset),
                 "closed": closed(records, preset),
             }
-            for preset in plan.ablations
-            if any(record["preset"] == preset for record in records)
+            for preset in dict.fromkeys((*ABLATED, *sorted(switched)))
+            if preset in switched
         ],
         "as_it_is": AS_IT_IS,
         "causes": CAUSES,
@@ -589,12 +601,14 @@ def main() -> int:
     given = _parser().parse_args()
     plan = Plan(**{name: getattr(given, name) for name in Plan.__annotations__})
     with complain(status=2):
+        if given.slots and not given.out:
+            raise ValueError("--slots is for tests: give them an --out of their own.")
         require_folder(pages.places(given.out)[0])
         require_folder(given.runs, "--runs")
         for preset in (*plan.presets, *plan.ablations):
             scenario_named(preset)
         if given.raw:
-            print("wrote", write_page(*read_page(given.raw), plan, given.out))
+            print("wrote", write_page(*read_page(given.raw), given.out))
             return 0
         wanted = plan.runs()
         missing = [run for run in wanted if not run.done(given.runs)]
@@ -619,7 +633,8 @@ def _write(plan: Plan, given: argparse.Namespace) -> None:
         raise ValueError(f"{given.runs} holds none of the runs that the page is to show.")
     main = [record["preset"] for record in records if record["table"] == "main"]
     rules = {one: rules_reached(Scenario.preset(one)) for one in plan.presets if one in main}
-    print("wrote", write_page(records, rules, plan, given.out))
+    figures = pages.places(given.out)[1] / "dirs-results.json"
+    print("wrote", write_page(*with_kept(records, rules, figures), given.out))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -246,6 +246,27 @@ def test_variants_without_a_run_keep_their_page(command: Command, tmp_path: Path
     assert (tmp_path / "docs/dirs-results.md").read_text() == kept
 
 
+@pytest.mark.usefixtures("quick")
+def test_variants_of_one_preset_keep_the_figures_of_others(
+    command: Command, tmp_path: Path
+) -> None:
+    def figures(runs: str, preset: str) -> dict[str, Any]:
+        options = ("--presets", preset, *FEW[2:], "--runs", tmp_path / runs, "--out", tmp_path)
+        command("variants", *options)
+        found: dict[str, Any] = json.loads((tmp_path / "dirs-results.json").read_text())
+        return found
+
+    other = figures("one", "paper-180x8")
+    both = figures("two", "paper-30x2")
+    assert both["runs"][: len(other["runs"])] == other["runs"]
+    assert len(both["runs"]) == 2 * len(other["runs"])
+    assert list(both["rules"]) == ["paper-30x2", "paper-180x8"]
+    again = figures("three", "paper-30x2")
+    assert len(again["runs"]) == len(both["runs"])
+    said = sentence(*command("variants", "--slots", "10"))
+    assert said == "--slots is for tests: give them an --out of their own."
+
+
 @pytest.mark.slow
 def test_variants_keep_their_runs_and_write_their_page(command: Command, tmp_path: Path) -> None:
     places = ("--runs", tmp_path / "runs", "--out", tmp_path / "docs")

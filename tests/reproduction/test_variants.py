@@ -129,7 +129,7 @@ def test_a_variant_of_the_main_table_is_not_run_twice() -> None:
 
 
 def page(records: list[dict[str, Any]]) -> str:
-    content = page_content(records, {PRESET: {}}, Plan())
+    content = page_content(records, {PRESET: {}})
     return pages.render("variants.md.j2", raw="dirs-results.json", **content)
 
 
@@ -180,12 +180,13 @@ def test_a_goal_that_needs_admission_is_not_credited_to_the_vote() -> None:
 
 def test_a_cell_of_fewer_seeds_says_so() -> None:
     base = records("main", "the paper's options", [0.95, 0.96, 0.97], [0.90, 0.91, 0.92])
-    assert "| the paper's options | 0.9600 ± 0.0248 (3 seeds) |\n" in page(base)
+    more = records("main", "price-posting agents", [0.95] * 4, [0.90] * 4)
+    assert "| the paper's options | 0.9600 ± 0.0248 (3 seeds) |\n" in page([*base, *more])
 
 
 def test_the_page_in_docs_is_that_of_the_raw_figures() -> None:
     figures = pages.RESULTS / "dirs-results.json"
-    content = page_content(*read_page(figures), Plan())
+    content = page_content(*read_page(figures))
     link = "../reproduction/results/dirs-results.json"
     written = (pages.DOCS / "dirs-results.md").read_text(encoding="utf-8")
     assert written == pages.render("variants.md.j2", raw=link, **content)
