@@ -370,6 +370,12 @@ class Change:
     def __str__(self) -> str:
         return f"{self.mean:+.4f} ± {self.half:.4f}"
 
+    @classmethod
+    def of(cls, values: Sequence[float], p: float | None = None) -> Change:
+        """Return the change of paired values, by Student's t where p is not given, corrected."""
+        p = between(values, -math.inf, 0.0).p if p is None else p
+        return cls(float(np.mean(values)), float(half_interval(values)), p, len(values))
+
     @property
     def verdict(self) -> str:
         """What is shown of the idea that is switched off."""
@@ -400,9 +406,14 @@ def changes(records: Sequence[Record], preset: str) -> dict[tuple[str, str], Cha
             ]
     p = holm([between(change, -math.inf, 0.0).p for change in found.values()])
     return {
-        key: Change(float(np.mean(change)), float(half_interval(change)), corrected, len(change))
+        key: Change.of(change, corrected)
         for (key, change), corrected in zip(found.items(), p, strict=True)
     }
+
+
+def gained(runs: Iterable[Record], before: str, after: str = "final") -> Change:
+    """Return by how much training changes the NRR from one stage to another."""
+    return Change.of([run["nrr"][after] - run["nrr"][before] for run in runs])
 
 
 def verdicts(records: Sequence[Record], preset: str) -> list[dict[str, Any]]:
@@ -528,6 +539,7 @@ def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
         },
         "goals": goals(main, list(rules)),
         "sizes": SIZES,
+        "gained": gained,
         "at_size": lambda runs, size, key: [run["sizes"][str(size)][key] for run in runs],
         "sized": SIZED,
         "ablations": [

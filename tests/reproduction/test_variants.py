@@ -159,6 +159,18 @@ def test_an_idea_can_help_early_and_not_in_the_end() -> None:
     assert "Standard deviation over seeds: 0.0100 with the idea, 0.0000 without." in line
 
 
+def test_training_that_makes_agents_worse_is_said_to() -> None:
+    def text(untrained: float) -> str:
+        base = records("main", "the paper's options", [0.80, 0.81, 0.82], [0.9, 0.9, 0.9])
+        begun = [one | {"nrr": one["nrr"] | {"untrained": untrained}} for one in base]
+        shown = page([*begun, *records("ablation", "no imitation", [0.9], [0.9])])
+        return " ".join(shown.split())
+
+    assert "makes agents worse: untrained they reach 0.9000 ± 0, after" in text(0.9)
+    assert "paired -0.0900 ± 0.0248." in text(0.9)
+    assert not any("makes agents worse" in text(untrained) for untrained in (0.7, 0.815))
+
+
 def test_p_values_are_corrected_for_all_comparisons() -> None:
     base = records("main", "the paper's options", [0.95, 0.96, 0.97], [0.90, 0.91, 0.92])
     one = records("ablation", "no imitation", [0.94, 0.951, 0.961], [0.90, 0.92, 0.91])
