@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import time
@@ -37,7 +38,7 @@ from mec_gym import Scenario
 from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr
 from mec_gym.files import read_figures, read_object, require_folder, require_record
 from reproduction import pages
-from reproduction.claims import between
+from reproduction.claims import between, differences
 from reproduction.jobs import carry_out
 from reproduction.paper import LARGEST, MEDIUM, SLOTS, WEIGHTS, scenario_of, section_of
 
@@ -391,16 +392,17 @@ def changes(records: Sequence[Record], preset: str) -> dict[tuple[str, str], Cha
     runs, found = ablated(records, preset), {}
     base = runs.pop(AS_IT_IS)
     for variant, ones in runs.items():
-        seeds = [seed for seed in ones if seed in base]
-        for stage in STAGES if len(seeds) > 1 else ():
-            found[variant, stage] = [
-                ones[seed]["nrr"][stage] - base[seed]["nrr"][stage] for seed in seeds
-            ]
+        for stage in STAGES if len(ones.keys() & base.keys()) > 1 else ():
+            found[variant, stage] = differences(_at(ones, stage), _at(base, stage))
     p = holm([between(change, -math.inf, 0.0).p for change in found.values()])
     return {
         key: Change.of(change, corrected)
         for (key, change), corrected in zip(found.items(), p, strict=True)
     }
+
+
+def _at(runs: Mapping[int, Record], stage: str) -> dict[int, float]:
+    return {seed: run["nrr"][stage] for seed, run in runs.items()}
 
 
 def gained(runs: Iterable[Record], before: str, after: str = "final") -> Change:
@@ -436,6 +438,27 @@ def closed(records: Sequence[Record], preset: str) -> dict[str, float]:
         )
         if seeds:
             found[variant] = (after - before) / (1.0 - before)
+    return found
+
+
+def contrary(records: Sequence[Record]) -> list[tuple[str, str, str, Change]]:
+    """Return labels better than the usual ones that also repeat more, and yet teach agents worse.
+
+    Each with its system, the variant that imitates them, and how that changes what it reaches.
+    """
+    found = []
+    for preset, labels in itertools.product(ABLATED, LABELS):
+        variant = next(name for name, one in ABLATIONS.items() if one == LABELS[labels])
+        ones, base = (
+            _at(ablated(records, preset)[one], "imitation") for one in (variant, AS_IT_IS)
+        )
+        better, usual = (of_labels(records, preset, one) for one in (labels, AS_IT_IS))
+        if (
+            len(ones.keys() & base.keys()) > 1
+            and all(better.get(key, 0) > usual.get(key, 1) for key in ("nrr", "agreement"))
+            and (change := Change.of(differences(ones, base))).verdict == "worse"
+        ):
+            found.append((preset, labels, variant, change))
     return found
 
 
@@ -537,6 +560,8 @@ def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
             for of in LABELLED
             for variant in LABELS
         ),
+        "contrary": contrary(records),
+        "imitated": lambda of, name: list(_at(ablated(records, of)[name], "imitation").values()),
         "commits": pages.commits(record.get("system", {}).get("commit") for record in records),
     }
 

@@ -20,6 +20,7 @@ from reproduction.variants import (
     ablated,
     changes,
     closed,
+    contrary,
     done,
     goals,
     labelled,
@@ -165,6 +166,26 @@ def test_training_that_makes_agents_worse_is_said_to() -> None:
     assert "makes agents worse: untrained they reach 0.9000 ± 0, after" in text(0.9)
     assert "paired -0.0900 ± 0.0248." in text(0.9)
     assert not any("makes agents worse" in text(untrained) for untrained in (0.7, 0.815))
+
+
+def labels(variant: str, nrr: float, agreement: float) -> dict[str, Any]:
+    (one,) = records("labels", variant, [0.0], [0.0])
+    return one | {"nrr": {"labels": nrr}, "agreement": agreement, "chance": 0.4}
+
+
+def test_agents_that_better_labels_teach_worse_are_named() -> None:
+    base = records("main", "the paper's options", [0.9, 0.9, 0.9], [0.9, 0.9, 0.9])
+    worse = records("ablation", "signed d", [0.9, 0.9, 0.9], [0.9, 0.9, 0.9])
+    for seed, record in enumerate(worse):
+        record["nrr"] |= {"imitation": 0.8 + 0.001 * seed}
+    usual, better = labels("as it is", 0.992, 0.42), labels("signed d", 0.995, 0.5)
+    ((of, name, variant, change),) = contrary([*base, *worse, usual, better])
+    assert (of, name, variant, change.verdict) == (PRESET, "signed d", "signed d", "worse")
+    assert contrary([*base, *worse, usual, better | {"agreement": 0.4}]) == []
+    assert contrary([*worse, *base[:1], usual, better]) == []
+    shown = " ".join(page([*base, *worse, usual, better]).split())
+    assert "labels as they are have an NRR of 0.992 and agree on 0.42, hardly" in shown
+    assert "are worse: 0.801 against 0.900, paired" in shown
 
 
 def test_p_values_are_corrected_for_all_comparisons() -> None:
