@@ -295,6 +295,7 @@ def test_the_page_shows_every_printed_number_beside_ours() -> None:
             assert f"{value:.2f}" in page
     for row in TABLE_V.values():
         assert f"{row.objective:.2f}" in page
+    assert "1.0000 ± 0.0000" not in page  # what is not the optimum has the digits that show it
     assert MISSED not in page
 
 
