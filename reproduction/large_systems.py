@@ -57,8 +57,7 @@ def _stages(system: str) -> list[float]:
     """Return the NRR untrained, after imitation and in the end, of the runs of variants.py."""
     records, _ = variants.read_page(pages.RESULTS / "dirs-results.json")
     runs = variants.ablated(records, system)[variants.AS_IT_IS].values()
-    stages = ("untrained", "imitation", "final") if runs else ()
-    return [mean([run["nrr"][stage] for run in runs]) for stage in stages]
+    return [mean([run["nrr"][one] for run in runs]) for one in ("untrained", "imitation", "final")]
 
 
 # -- Tables III and IV: positions and tasks --------------------------------------------------------

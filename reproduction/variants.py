@@ -92,18 +92,14 @@ ABLATIONS: Mapping[str, dict[str, Any]] = {
 ABLATED: Mapping[str, int] = {MEDIUM: 20, WEIGHTS["energy-sensitive"]: 10, LARGEST: 10}
 """Systems that ideas are switched off in, and the training seeds of each."""
 
-LABELS: Mapping[str, dict[str, Any]] = {
-    "as it is": {},
-    "signed d": {"signed": True},
-    "d a tenth as long": {"flight_scale": 0.1},
-    "from best gains": {"demonstration_start": "best-gain"},
-    "selection device by device": {"selection": "device"},
-    "selection device by device, from best gains": {
-        "selection": "device",
-        "demonstration_start": "best-gain",
-    },
+LABELS: Mapping[str, str] = {
+    name.removeprefix("demonstrations "): name
+    for name in (
+        *(AS_IT_IS, "signed d", "d a tenth as long", "demonstrations from best gains"),
+        *("selection device by device", "selection device by device, from best gains"),
+    )
 }
-"""Demonstrations whose cost and agreement are measured: what each changes of the search."""
+"""Demonstrations whose cost and agreement are measured, and the variant that learns by them."""
 
 LABELLED = (*PRESETS, WEIGHTS["energy-sensitive"])
 """Systems in which they are."""
@@ -170,10 +166,10 @@ class Plan:
     def runs(self) -> list[Run]:
         """Return every run, the first seed of all of them first."""
         found = [
-            Run("labels", system, variant, seed, _LABEL_SLOTS, options("paper") | changes)
+            Run("labels", system, one, seed, _LABEL_SLOTS, options("paper") | ABLATIONS[variant])
             for system in LABELLED
             if system in (*self.presets, *self.ablations)
-            for variant, changes in LABELS.items()
+            for one, variant in LABELS.items()
             for seed in range(self.seeds)
         ]
         found += [
@@ -367,7 +363,7 @@ class Change:
     def of(cls, values: Sequence[float], p: float | None = None) -> Change:
         """Return the change of paired values, by Student's t where p is not given, corrected."""
         p = between(values, -math.inf, 0.0).p if p is None else p
-        return cls(float(np.mean(values)), float(half_interval(values)), p)
+        return cls(pages.mean(values), float(half_interval(values)), p)
 
     @property
     def verdict(self) -> str:
@@ -412,15 +408,13 @@ def gained(runs: Iterable[Record], before: str, after: str = "final") -> Change:
 
 # -- what explains the distance --------------------------------------------------------------------
 
-CAUSES: Mapping[str, str] = {
-    "demonstrations and labels by solve": "optimal labels, with the paper's loss",
-    "loss of the vote": "the loss of the vote, with the paper's labels",
-    "selection device by device, from best gains": "labels of the search device by device, with "
-    "the paper's loss",
-    "selection device by device, from best gains, loss of the vote": "labels of the search "
-    "device by device, with the loss of the vote",
-}
-"""Variants that change labels, loss or both, and what the page says of them."""
+CAUSES = (
+    "demonstrations and labels by solve",
+    "loss of the vote",
+    "selection device by device, from best gains",
+    "selection device by device, from best gains, loss of the vote",
+)
+"""Variants that change labels, loss or both."""
 
 
 def closed(records: Sequence[Record], preset: str) -> dict[str, float]:
@@ -428,16 +422,12 @@ def closed(records: Sequence[Record], preset: str) -> dict[str, float]:
 
     Means over the seeds that both have; nothing where there are none.
     """
-    runs, found = ablated(records, preset), {}
-    base = runs[AS_IT_IS]
+    finals = {name: _at(runs, "final") for name, runs in ablated(records, preset).items()}
+    base, found = finals[AS_IT_IS], {}
     for variant in CAUSES:
-        seeds = runs[variant].keys() & base.keys()
-        before, after = (
-            float(np.mean([of[seed]["nrr"]["final"] for seed in seeds])) if seeds else math.nan
-            for of in (base, runs[variant])
-        )
-        if seeds:
-            found[variant] = (after - before) / (1.0 - before)
+        if gains := differences(finals[variant], base):
+            before = pages.mean([base[seed] for seed in base.keys() & finals[variant].keys()])
+            found[variant] = pages.mean(gains) / (1.0 - before)
     return found
 
 
@@ -447,17 +437,13 @@ def contrary(records: Sequence[Record]) -> list[tuple[str, str, str, Change]]:
     Each with its system, the variant that imitates them, and how that changes what it reaches.
     """
     found = []
-    for preset, labels in itertools.product(ABLATED, LABELS):
-        variant = next(name for name, one in ABLATIONS.items() if one == LABELS[labels])
-        ones, base = (
-            _at(ablated(records, preset)[one], "imitation") for one in (variant, AS_IT_IS)
-        )
+    for preset, (labels, variant) in itertools.product(ABLATED, LABELS.items()):
         better, usual = (of_labels(records, preset, one) for one in (labels, AS_IT_IS))
-        if (
-            len(ones.keys() & base.keys()) > 1
-            and all(better.get(key, 0) > usual.get(key, 1) for key in ("nrr", "agreement"))
-            and (change := Change.of(differences(ones, base))).verdict == "worse"
-        ):
+        runs = ablated(records, preset)
+        ones, base = (_at(runs[name], "imitation") for name in (variant, AS_IT_IS))
+        change = Change.of(differences(ones, base))
+        more = all(better.get(key, 0) > usual.get(key, 1) for key in ("nrr", "agreement"))
+        if more and change.verdict == "worse":
             found.append((preset, labels, variant, change))
     return found
 
@@ -486,10 +472,7 @@ def with_kept(records: Sequence[Record], rules: Rules, figures: Path) -> tuple[l
     runs, known = read_page(figures) if figures.exists() else ([], {})
     names = ("table", "preset", "variant", "seed")
     found = {tuple(record[name] for name in names): record for record in (*runs, *records)}
-    both = {**known, **rules}
-    return list(found.values()), {
-        of: both[of] for of in dict.fromkeys((*PRESETS, *both)) if of in both
-    }
+    return list(found.values()), {**known, **rules}
 
 
 def write_page(records: Sequence[Record], rules: Rules, out: Path | None) -> Path:
@@ -518,11 +501,12 @@ def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
     """Return what the template shows of runs and of rules, by scenario."""
     main = [record for record in records if record["table"] == "main"]
     switched = {record["preset"] for record in records if record["table"] == "ablation"}
+    presets = sorted(rules, key=[*PRESETS, *rules].index)
     names = dict.fromkeys(rule for found in rules.values() for rule in found)
     return {
         "seeds": len({record["seed"] for record in main}),
         "goal": GOAL,
-        "presets": list(rules),
+        "presets": presets,
         "variants": list(MAIN),
         "stages": STAGES,
         "chosen": partial(chosen, records),
@@ -532,7 +516,7 @@ def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
             of: {name: plus_minus(x.mean, (x.high - x.low) / 2) for name, x in found.items()}
             for of, found in rules.items()
         },
-        "goals": goals(main, list(rules)),
+        "goals": goals(main, presets),
         "sizes": SIZES,
         "gained": gained,
         "at_size": lambda runs, size, key: [run["sizes"][str(size)][key] for run in runs],
@@ -549,17 +533,13 @@ def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
             if preset in switched
         ],
         "as_it_is": AS_IT_IS,
-        "causes": CAUSES,
         "labels": {
             variant: {of: found for of in LABELLED if (found := of_labels(records, of, variant))}
             for variant in LABELS
         },
         "labelled": list(LABELLED),
-        "label_seeds": _seeds(
-            {run["seed"] for run in chosen(records, of, variant, table="labels")}
-            for of in LABELLED
-            for variant in LABELS
-        ),
+        "label_seeds": len({one["seed"] for one in records if one["table"] == "labels"}),
+        "few": pages.few,
         "contrary": contrary(records),
         "imitated": lambda of, name: list(_at(ablated(records, of)[name], "imitation").values()),
         "commits": pages.commits(record.get("system", {}).get("commit") for record in records),
@@ -569,17 +549,9 @@ def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
 def of_labels(records: Sequence[Record], preset: str, variant: str) -> dict[str, float]:
     """Return NRR, agreement and chance of a search's labels, means over seeds; or nothing."""
     runs = chosen(records, preset, variant, table="labels")
-    if not runs:
-        return {}
     means = {name: pages.mean([run[name] for run in runs]) for name in ("agreement", "chance")}
-    return means | {"nrr": pages.mean([run["nrr"]["labels"] for run in runs])}
-
-
-def _seeds(found: Iterable[set[int]]) -> str:
-    """Return how many seeds there are, in words, where there are any."""
-    counts = sorted({len(one) for one in found if one})
-    few, many = (counts or [0])[0], (counts or [0])[-1]
-    return f"{many} seed{'s' * (many != 1)}" if few == many else f"{few} to {many} seeds"
+    means["nrr"] = pages.mean([run["nrr"]["labels"] for run in runs])
+    return means | {"seeds": len(runs)} if runs else {}
 
 
 def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, list[str]]:

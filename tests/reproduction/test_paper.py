@@ -174,9 +174,9 @@ def test_which_printed_numbers_are_possible() -> None:
             assert one.time_s > least_time(scenario_of(system[name]), one.energy_j)
 
 
-def test_uniform_positions_are_reproduced_within_one_per_cent() -> None:
+def test_the_optimum_is_up_to_one_per_cent_above_what_the_paper_implies() -> None:
     optimum = frozen_slots(scenario_of(LARGE), layouts=2).lower_bound.mean()
-    assert optimum == pytest.approx(TABLE_III["uniform"].implied_optimum, rel=0.01)
+    assert 1.0 < optimum / TABLE_III["uniform"].implied_optimum < 1.01
 
 
 def test_table_five_lies_nine_per_cent_above_the_optimum() -> None:
@@ -279,13 +279,6 @@ def test_page_and_figures_are_a_function_of_raw_results_alone(tmp_path: Path) ->
     written = _content(first)
     assert _content(second) == written
     assert {"reproduction.md", "reproduction.json", "reproduction/fig7.svg"} <= set(written)
-
-
-def test_an_optimum_above_what_the_paper_implies_is_not_called_the_same_system() -> None:
-    lower = "the paper's transmissions must have cost less"
-    assert lower in " ".join(page_text(RAW).split())
-    below = _changed(RAW, lambda run: run | {"lower_bound": 0.9 * run["lower_bound"]})
-    assert lower not in " ".join(page_text(below).split())
 
 
 def test_the_page_shows_every_printed_number_beside_ours() -> None:

@@ -117,9 +117,7 @@ def test_what_closes_the_distance_is_paired_by_seed() -> None:
     loss = records("ablation", "loss of the vote", [0.95, 0.9], [0.9, 0.9])
     shares = closed([*base, *loss], PRESET)
     assert shares == {"loss of the vote": pytest.approx(0.075 / 0.15)}
-    assert "50% by the loss of the vote, with the paper's labels." in " ".join(
-        page([*base, *loss]).split()
-    )
+    assert "50% by *loss of the vote*." in " ".join(page([*base, *loss]).split())
 
 
 def test_a_variant_of_the_main_table_is_not_run_twice() -> None:
