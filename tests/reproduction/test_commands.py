@@ -271,11 +271,13 @@ def test_variants_of_one_preset_keep_the_figures_of_others(
 def test_variants_keep_their_runs_and_write_their_page(command: Command, tmp_path: Path) -> None:
     places = ("--runs", tmp_path / "runs", "--out", tmp_path / "docs")
     few = FEW[:-2]  # in processes of their own
-    assert command("variants", *few, *places, "--list")[1] == "4 runs, 4 to do\n"
-    assert "4/4 main-paper-30x2-" in command("variants", *few, *places)[1]
+    count = len(variants.MAIN) + len(variants.LABELS)
+    assert command("variants", *few, *places, "--list")[1] == f"{count} runs, {count} to do\n"
+    assert f"{count}/{count} " in command("variants", *few, *places)[1]
     raw = tmp_path / "docs/dirs-results.json"
     runs = json.loads(raw.read_text())["runs"]
-    assert all(0 < one["nrr"]["final"] <= 1 for one in runs)
+    assert len(runs) == count
+    assert all(0 < nrr <= 1 for one in runs for nrr in one["nrr"].values())
     page = (tmp_path / "docs/dirs-results.md").read_text()
     assert all(f"| {one['variant']} |" in page for one in runs)
     for again in (("--page",), ("--raw", raw)):
