@@ -12,7 +12,7 @@ from mec_bench.statistics import half_interval
 from reproduction import drawing, paper
 from reproduction.claims import Claim, Exhibit, between, differences, lower
 from reproduction.jobs import PARTS, REWARD_VARIANTS
-from reproduction.pages import cell, mean
+from reproduction.pages import cell, mean, nrr_cell
 from reproduction.raw import Raw
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def fig5(raw: Raw) -> Exhibit:
     )
     nrr = {name: [one["nrr"] for one in seeds.values()] for name, seeds in found.items()}
     numbers: dict[str, Any] = {
-        "rows": [[n, cell(first[n], 3), cell(last[n], 3), cell(nrr[n], 4)] for n in found],
+        "rows": [[n, cell(first[n], 3), cell(last[n], 3), nrr_cell(nrr[n])] for n in found],
     }
     claims: dict[str, Claim] = {}
     if len(found) == len(REWARD_VARIANTS):

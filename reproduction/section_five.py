@@ -1,6 +1,7 @@
 """The page on Section V: its exhibits' numbers and verdicts, put into words by its template.
 
-Page, figures and raw results are functions of raw results alone.
+Page, figures and raw results are functions of raw results alone; one sentence on Fig. 6 is of the
+raw figures of :mod:`reproduction.variants`.
 """
 
 from __future__ import annotations

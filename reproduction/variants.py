@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import time
@@ -37,7 +38,7 @@ from mec_gym import Scenario
 from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr
 from mec_gym.files import read_figures, read_object, require_folder, require_record
 from reproduction import pages
-from reproduction.claims import between
+from reproduction.claims import between, differences
 from reproduction.jobs import carry_out
 from reproduction.paper import LARGEST, MEDIUM, SLOTS, WEIGHTS, scenario_of, section_of
 
@@ -91,18 +92,14 @@ ABLATIONS: Mapping[str, dict[str, Any]] = {
 ABLATED: Mapping[str, int] = {MEDIUM: 20, WEIGHTS["energy-sensitive"]: 10, LARGEST: 10}
 """Systems that ideas are switched off in, and the training seeds of each."""
 
-LABELS: Mapping[str, dict[str, Any]] = {
-    "as it is": {},
-    "signed d": {"signed": True},
-    "d a tenth as long": {"flight_scale": 0.1},
-    "from best gains": {"demonstration_start": "best-gain"},
-    "selection device by device": {"selection": "device"},
-    "selection device by device, from best gains": {
-        "selection": "device",
-        "demonstration_start": "best-gain",
-    },
+LABELS: Mapping[str, str] = {
+    name.removeprefix("demonstrations "): name
+    for name in (
+        *(AS_IT_IS, "signed d", "d a tenth as long", "demonstrations from best gains"),
+        *("selection device by device", "selection device by device, from best gains"),
+    )
 }
-"""Demonstrations whose cost and agreement are measured: what each changes of the search."""
+"""Demonstrations whose cost and agreement are measured, and the variant that learns by them."""
 
 LABELLED = (*PRESETS, WEIGHTS["energy-sensitive"])
 """Systems in which they are."""
@@ -169,10 +166,10 @@ class Plan:
     def runs(self) -> list[Run]:
         """Return every run, the first seed of all of them first."""
         found = [
-            Run("labels", system, variant, seed, _LABEL_SLOTS, options("paper") | changes)
+            Run("labels", system, one, seed, _LABEL_SLOTS, options("paper") | ABLATIONS[variant])
             for system in LABELLED
             if system in (*self.presets, *self.ablations)
-            for variant, changes in LABELS.items()
+            for one, variant in LABELS.items()
             for seed in range(self.seeds)
         ]
         found += [
@@ -350,32 +347,30 @@ def _posting(scenario: Scenario, *, dropping: bool) -> Decide:
 STAGES = {"tenth": "after a tenth of the slots", "final": "final"}
 """When the ideas are judged, as records name it: how fast they learn, and how well."""
 
-IDEAS = {
-    "Imitation acceleration": "no imitation",
-    "The ensemble with its vote": "one central network",
-    "The Lévy search of actions": "no refinement",
-}
-"""The paper's three ideas, and what stands in the place of each."""
-
 
 @dataclass(frozen=True)
 class Change:
-    """By how much a switch changes the NRR: mean of pairs, half of its 95 % interval, Holm's p."""
+    """By how much the NRR changes: mean of pairs, half of its 95 % interval, and p."""
 
     mean: float
     half: float
     p: float
-    n_seeds: int
 
     def __str__(self) -> str:
         return f"{self.mean:+.4f} ± {self.half:.4f}"
 
+    @classmethod
+    def of(cls, values: Sequence[float], p: float | None = None) -> Change:
+        """Return the change of paired values, by Student's t where p is not given, corrected."""
+        p = between(values, -math.inf, 0.0).p if p is None else p
+        return cls(pages.mean(values), float(half_interval(values)), p)
+
     @property
     def verdict(self) -> str:
-        """What is shown of the idea that is switched off."""
+        """What is shown of what it changes to."""
         if not self.p < 0.05:
-            return "shown neither to help nor to cost"
-        return "helps" if self.mean < 0 else "costs"
+            return "undecided"
+        return "worse" if self.mean < 0 else "better"
 
 
 def ablated(records: Sequence[Record], preset: str) -> dict[str, dict[int, Record]]:
@@ -393,49 +388,33 @@ def changes(records: Sequence[Record], preset: str) -> dict[tuple[str, str], Cha
     runs, found = ablated(records, preset), {}
     base = runs.pop(AS_IT_IS)
     for variant, ones in runs.items():
-        seeds = [seed for seed in ones if seed in base]
-        for stage in STAGES if len(seeds) > 1 else ():
-            found[variant, stage] = [
-                ones[seed]["nrr"][stage] - base[seed]["nrr"][stage] for seed in seeds
-            ]
+        for stage in STAGES if len(ones.keys() & base.keys()) > 1 else ():
+            found[variant, stage] = differences(_at(ones, stage), _at(base, stage))
     p = holm([between(change, -math.inf, 0.0).p for change in found.values()])
     return {
-        key: Change(float(np.mean(change)), float(half_interval(change)), corrected, len(change))
+        key: Change.of(change, corrected)
         for (key, change), corrected in zip(found.items(), p, strict=True)
     }
 
 
-def verdicts(records: Sequence[Record], preset: str) -> list[dict[str, Any]]:
-    """Return of each of the paper's ideas whether it helps, early and in the end."""
-    found, runs = changes(records, preset), ablated(records, preset)
-    return [
-        {
-            "idea": idea,
-            "stage": name,
-            "without": variant,
-            "change": found[variant, stage],
-            "deviations": [
-                float(np.std([run["nrr"][stage] for run in runs[one].values()], ddof=1))
-                for one in (AS_IT_IS, variant)
-            ],
-        }
-        for idea, variant in IDEAS.items()
-        for stage, name in STAGES.items()
-        if (variant, stage) in found
-    ]
+def _at(runs: Mapping[int, Record], stage: str) -> dict[int, float]:
+    return {seed: run["nrr"][stage] for seed, run in runs.items()}
+
+
+def gained(runs: Iterable[Record], before: str, after: str = "final") -> Change:
+    """Return by how much training changes the NRR from one stage to another."""
+    return Change.of([run["nrr"][after] - run["nrr"][before] for run in runs])
 
 
 # -- what explains the distance --------------------------------------------------------------------
 
-CAUSES: Mapping[str, str] = {
-    "demonstrations and labels by solve": "optimal labels, with the paper's loss",
-    "loss of the vote": "the loss of the vote, with the paper's labels",
-    "selection device by device, from best gains": "labels of the search device by device, with "
-    "the paper's loss",
-    "selection device by device, from best gains, loss of the vote": "labels of the search "
-    "device by device, with the loss of the vote",
-}
-"""Variants that change labels, loss or both, and what the page says of them."""
+CAUSES = (
+    "demonstrations and labels by solve",
+    "loss of the vote",
+    "selection device by device, from best gains",
+    "selection device by device, from best gains, loss of the vote",
+)
+"""Variants that change labels, loss or both."""
 
 
 def closed(records: Sequence[Record], preset: str) -> dict[str, float]:
@@ -443,16 +422,29 @@ def closed(records: Sequence[Record], preset: str) -> dict[str, float]:
 
     Means over the seeds that both have; nothing where there are none.
     """
-    runs, found = ablated(records, preset), {}
-    base = runs[AS_IT_IS]
+    finals = {name: _at(runs, "final") for name, runs in ablated(records, preset).items()}
+    base, found = finals[AS_IT_IS], {}
     for variant in CAUSES:
-        seeds = runs[variant].keys() & base.keys()
-        before, after = (
-            float(np.mean([of[seed]["nrr"]["final"] for seed in seeds])) if seeds else math.nan
-            for of in (base, runs[variant])
-        )
-        if seeds:
-            found[variant] = (after - before) / (1.0 - before)
+        if gains := differences(finals[variant], base):
+            before = pages.mean([base[seed] for seed in base.keys() & finals[variant].keys()])
+            found[variant] = pages.mean(gains) / (1.0 - before)
+    return found
+
+
+def contrary(records: Sequence[Record]) -> list[tuple[str, str, str, Change]]:
+    """Return labels better than the usual ones that also repeat more, and yet teach agents worse.
+
+    Each with its system, the variant that imitates them, and how that changes what it reaches.
+    """
+    found = []
+    for preset, (labels, variant) in itertools.product(ABLATED, LABELS.items()):
+        better, usual = (of_labels(records, preset, one) for one in (labels, AS_IT_IS))
+        runs = ablated(records, preset)
+        ones, base = (_at(runs[name], "imitation") for name in (variant, AS_IT_IS))
+        change = Change.of(differences(ones, base))
+        more = all(better.get(key, 0) > usual.get(key, 1) for key in ("nrr", "agreement"))
+        if more and change.verdict == "worse":
+            found.append((preset, labels, variant, change))
     return found
 
 
@@ -475,14 +467,22 @@ def chosen(
     return [record for record in records if wanted <= record.items()]
 
 
-def write_page(records: Sequence[Record], rules: Rules, plan: Plan, out: Path | None) -> Path:
+def with_kept(records: Sequence[Record], rules: Rules, figures: Path) -> tuple[list[Record], Rules]:
+    """Return runs and rules with those that only a file of before has: they lie elsewhere."""
+    runs, known = read_page(figures) if figures.exists() else ([], {})
+    names = ("table", "preset", "variant", "seed")
+    found = {tuple(record[name] for name in names): record for record in (*runs, *records)}
+    return list(found.values()), {**known, **rules}
+
+
+def write_page(records: Sequence[Record], rules: Rules, out: Path | None) -> Path:
     """Write page and raw figures, of the runs there are."""
     folder, results = pages.places(out)
     figures = results / "dirs-results.json"
     plain = {of: {name: vars(one) for name, one in found.items()} for of, found in rules.items()}
     raw = {"format": FORMAT, "version": VERSION, "runs": records, "rules": plain}
     pages.write_json(figures, raw)
-    content = page_content(records, rules, plan)
+    content = page_content(records, rules)
     return pages.write_page(folder / "dirs-results.md", figures, "variants.md.j2", **content)
 
 
@@ -497,14 +497,16 @@ def read_page(figures: Path) -> tuple[list[Record], Rules]:
     return raw["runs"], rules
 
 
-def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[str, Any]:
+def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
     """Return what the template shows of runs and of rules, by scenario."""
     main = [record for record in records if record["table"] == "main"]
+    switched = {record["preset"] for record in records if record["table"] == "ablation"}
+    presets = sorted(rules, key=[*PRESETS, *rules].index)
     names = dict.fromkeys(rule for found in rules.values() for rule in found)
     return {
-        "seeds": plan.seeds,
+        "seeds": len({record["seed"] for record in main}),
         "goal": GOAL,
-        "presets": list(rules),
+        "presets": presets,
         "variants": list(MAIN),
         "stages": STAGES,
         "chosen": partial(chosen, records),
@@ -514,8 +516,9 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
             of: {name: plus_minus(x.mean, (x.high - x.low) / 2) for name, x in found.items()}
             for of, found in rules.items()
         },
-        "goals": goals(main, list(rules)),
+        "goals": goals(main, presets),
         "sizes": SIZES,
+        "gained": gained,
         "at_size": lambda runs, size, key: [run["sizes"][str(size)][key] for run in runs],
         "sized": SIZED,
         "ablations": [
@@ -524,24 +527,21 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
                 "servers": scenario_named(preset).n_servers,
                 "runs": {n: list(by.values()) for n, by in ablated(records, preset).items()},
                 "changes": changes(records, preset),
-                "verdicts": verdicts(records, preset),
                 "closed": closed(records, preset),
             }
-            for preset in plan.ablations
-            if any(record["preset"] == preset for record in records)
+            for preset in dict.fromkeys((*ABLATED, *sorted(switched)))
+            if preset in switched
         ],
         "as_it_is": AS_IT_IS,
-        "causes": CAUSES,
         "labels": {
             variant: {of: found for of in LABELLED if (found := of_labels(records, of, variant))}
             for variant in LABELS
         },
         "labelled": list(LABELLED),
-        "label_seeds": _seeds(
-            {run["seed"] for run in chosen(records, of, variant, table="labels")}
-            for of in LABELLED
-            for variant in LABELS
-        ),
+        "label_seeds": len({one["seed"] for one in records if one["table"] == "labels"}),
+        "few": pages.few,
+        "contrary": contrary(records),
+        "imitated": lambda of, name: list(_at(ablated(records, of)[name], "imitation").values()),
         "commits": pages.commits(record.get("system", {}).get("commit") for record in records),
     }
 
@@ -549,36 +549,24 @@ def page_content(records: Sequence[Record], rules: Rules, plan: Plan) -> dict[st
 def of_labels(records: Sequence[Record], preset: str, variant: str) -> dict[str, float]:
     """Return NRR, agreement and chance of a search's labels, means over seeds; or nothing."""
     runs = chosen(records, preset, variant, table="labels")
-    if not runs:
-        return {}
     means = {name: pages.mean([run[name] for run in runs]) for name in ("agreement", "chance")}
-    return means | {"nrr": pages.mean([run["nrr"]["labels"] for run in runs])}
+    means["nrr"] = pages.mean([run["nrr"]["labels"] for run in runs])
+    return means | {"seeds": len(runs)} if runs else {}
 
 
-def _seeds(found: Iterable[set[int]]) -> str:
-    """Return how many seeds there are, in words, where there are any."""
-    counts = sorted({len(one) for one in found if one})
-    few, many = (counts or [0])[0], (counts or [0])[-1]
-    return f"{many} seed{'s' * (many != 1)}" if few == many else f"{few} to {many} seeds"
-
-
-def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, Any]:
-    """Return where the goal is reached by the vote alone or with admission only, and by what."""
-    ways = ("by the vote alone", "with admission only", "not")
-    reached: dict[str, list[str]] = {way: [] for way in ways}
-    best: dict[str, list[str]] = {}
+def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, list[str]]:
+    """Return where the goal is reached by the vote alone, or with admission only, or not."""
+    found: dict[str, list[str]] = {}
     for preset in presets:
-        nothing = -math.inf, "nothing that was measured"
-        found = {admitting: [nothing] for admitting in (False, True)}
-        for variant in MAIN:
-            finals = [run["nrr"]["final"] for run in chosen(records, preset, variant)]
-            if finals:
-                shown = f"{pages.nrr_cell(finals)} ({variant})"
-                found[admits(variant)].append((float(np.mean(finals)), shown))
-        voted, admitted = map(max, found.values())
-        best[preset] = [voted[1], admitted[1]]
-        reached[ways[0 if voted[0] >= GOAL else 1 if admitted[0] >= GOAL else 2]].append(preset)
-    return {"reached": {way: of for way, of in reached.items() if of}, "best": best}
+        runs = {name: chosen(records, preset, name) for name in MAIN}
+        ways = [
+            "with admission only" if admits(name) else "by the vote alone"
+            for name, ones in runs.items()
+            if pages.mean([run["nrr"]["final"] for run in ones]) >= GOAL
+        ]
+        # The vote alone comes first, by the alphabet, too.
+        found.setdefault(min(ways, default="not"), []).append(preset)
+    return found
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -589,12 +577,14 @@ def main() -> int:
     given = _parser().parse_args()
     plan = Plan(**{name: getattr(given, name) for name in Plan.__annotations__})
     with complain(status=2):
+        if given.slots and not given.out:
+            raise ValueError("--slots is for tests: give them an --out of their own.")
         require_folder(pages.places(given.out)[0])
         require_folder(given.runs, "--runs")
         for preset in (*plan.presets, *plan.ablations):
             scenario_named(preset)
         if given.raw:
-            print("wrote", write_page(*read_page(given.raw), plan, given.out))
+            print("wrote", write_page(*read_page(given.raw), given.out))
             return 0
         wanted = plan.runs()
         missing = [run for run in wanted if not run.done(given.runs)]
@@ -619,7 +609,8 @@ def _write(plan: Plan, given: argparse.Namespace) -> None:
         raise ValueError(f"{given.runs} holds none of the runs that the page is to show.")
     main = [record["preset"] for record in records if record["table"] == "main"]
     rules = {one: rules_reached(Scenario.preset(one)) for one in plan.presets if one in main}
-    print("wrote", write_page(records, rules, plan, given.out))
+    figures = pages.places(given.out)[1] / "dirs-results.json"
+    print("wrote", write_page(*with_kept(records, rules, figures), given.out))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -247,15 +247,38 @@ def test_variants_without_a_run_keep_their_page(command: Command, tmp_path: Path
     assert (tmp_path / "docs/dirs-results.md").read_text() == kept
 
 
+@pytest.mark.usefixtures("quick")
+def test_variants_of_one_preset_keep_the_figures_of_others(
+    command: Command, tmp_path: Path
+) -> None:
+    def figures(runs: str, preset: str) -> dict[str, Any]:
+        options = ("--presets", preset, *FEW[2:], "--runs", tmp_path / runs, "--out", tmp_path)
+        command("variants", *options)
+        found: dict[str, Any] = json.loads((tmp_path / "dirs-results.json").read_text())
+        return found
+
+    other = figures("one", "paper-180x8")
+    both = figures("two", "paper-30x2")
+    assert both["runs"][: len(other["runs"])] == other["runs"]
+    assert len(both["runs"]) == 2 * len(other["runs"])
+    assert "| NRR | paper-30x2 | paper-180x8 |" in (tmp_path / "dirs-results.md").read_text()
+    again = figures("three", "paper-30x2")
+    assert len(again["runs"]) == len(both["runs"])
+    said = sentence(*command("variants", "--slots", "10"))
+    assert said == "--slots is for tests: give them an --out of their own."
+
+
 @pytest.mark.slow
 def test_variants_keep_their_runs_and_write_their_page(command: Command, tmp_path: Path) -> None:
     places = ("--runs", tmp_path / "runs", "--out", tmp_path / "docs")
     few = FEW[:-2]  # in processes of their own
-    assert command("variants", *few, *places, "--list")[1] == "4 runs, 4 to do\n"
-    assert "4/4 main-paper-30x2-" in command("variants", *few, *places)[1]
+    count = len(variants.MAIN) + len(variants.LABELS)
+    assert command("variants", *few, *places, "--list")[1] == f"{count} runs, {count} to do\n"
+    assert f"{count}/{count} " in command("variants", *few, *places)[1]
     raw = tmp_path / "docs/dirs-results.json"
     runs = json.loads(raw.read_text())["runs"]
-    assert all(0 < one["nrr"]["final"] <= 1 for one in runs)
+    assert len(runs) == count
+    assert all(0 < nrr <= 1 for one in runs for nrr in one["nrr"].values())
     page = (tmp_path / "docs/dirs-results.md").read_text()
     assert all(f"| {one['variant']} |" in page for one in runs)
     for again in (("--page",), ("--raw", raw)):

@@ -174,9 +174,9 @@ def test_which_printed_numbers_are_possible() -> None:
             assert one.time_s > least_time(scenario_of(system[name]), one.energy_j)
 
 
-def test_uniform_positions_are_reproduced_within_one_per_cent() -> None:
+def test_the_optimum_is_up_to_one_per_cent_above_what_the_paper_implies() -> None:
     optimum = frozen_slots(scenario_of(LARGE), layouts=2).lower_bound.mean()
-    assert optimum == pytest.approx(TABLE_III["uniform"].implied_optimum, rel=0.01)
+    assert 1.0 < optimum / TABLE_III["uniform"].implied_optimum < 1.01
 
 
 def test_table_five_lies_nine_per_cent_above_the_optimum() -> None:
@@ -288,6 +288,7 @@ def test_the_page_shows_every_printed_number_beside_ours() -> None:
             assert f"{value:.2f}" in page
     for row in TABLE_V.values():
         assert f"{row.objective:.2f}" in page
+    assert "1.0000 ± 0.0000" not in page  # what is not the optimum has the digits that show it
     assert MISSED not in page
 
 
