@@ -15,7 +15,7 @@ from mec_gym.files import require_folder
 from reproduction.jobs import FULL, QUICK, plan, unique, work
 from reproduction.pages import places
 from reproduction.raw import Raw, collect, read_raw
-from reproduction.section_five import EXHIBITS, write_page
+from reproduction.section_five import EXHIBITS, RAW, write_page
 
 
 def main() -> int:
@@ -44,10 +44,25 @@ def _reproduce(given: argparse.Namespace) -> int:
     if not given.page:
         failed = work(jobs, runs, processes=given.jobs)
     # The page is of everything that there is, not only of what was asked for this time.
-    _write(collect(everything, budget, runs), given)
+    raw = collect(everything, budget, runs)
+    if given.docs:
+        _require_no_less(raw, runs)
+    _write(raw, given)
     for text in failed:
         print("failed:", text)
     return 1 if failed else 0
+
+
+def _require_no_less(raw: Raw, runs: Path) -> None:
+    """Raise ``ValueError`` if figures on record would be lost."""
+    figures = places(None)[1] / RAW
+    known = read_raw(figures).progress if figures.exists() else {}
+    less = [name for name, (done, _) in raw.progress.items() if done < known.get(name, (0,))[0]]
+    if less:
+        raise ValueError(
+            f"--docs must lose no figures: {figures} has more runs of {', '.join(less)} than "
+            f"{runs}. Give the folder that they lie in by --runs, or leave out --docs."
+        )
 
 
 def _write(raw: Raw, given: argparse.Namespace) -> None:

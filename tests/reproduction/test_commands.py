@@ -56,6 +56,16 @@ def sentence(status: int, printed: str, errors: str) -> str:
     return said.removeprefix("error: ")
 
 
+def test_the_page_of_section_five_loses_no_figures_on_record(
+    command: Command, tmp_path: Path
+) -> None:
+    before = (pages.RESULTS / "reproduction.json").read_bytes()
+    status, _, errors = command("main all --docs --page", "--runs", tmp_path)
+    assert status != 0
+    assert "must lose no figures" in errors
+    assert (pages.RESULTS / "reproduction.json").read_bytes() == before
+
+
 # -- places ----------------------------------------------------------------------------------------
 
 
