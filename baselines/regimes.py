@@ -164,7 +164,8 @@ def verdict(regime: Regime) -> str:
         come = "comes" if len(regime.close_rules) == 1 else "come"
         return (
             f"{regime.name} hardly separates good policies: by each server's own gains, "
-            f"{' and '.join(map(repr, regime.close_rules))} {come} within 1 % of the optimum."
+            f"{' and '.join(map(repr, regime.close_rules))} {come} within 1 % of the optimum "
+            "on average."
         )
     return (
         f"{regime.name} separates policies: the best rule by each server's own gains, {best!r}, "
