@@ -45,7 +45,7 @@ class Pretraining:
         saved, and an exception ends pre-training, to go on exactly. Ctrl-C inside a part, once or
         more, leaves the model as it was before that part.
         """
-        if not self.stage(model):
+        if not (_imitates(model) or self._learning(model)):
             return
         _tell(callback)
         if self._learning(model) or self._labelling(model):

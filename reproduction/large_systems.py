@@ -10,7 +10,7 @@ from typing import Any
 
 from mec_bench.registry import title
 from mec_bench.statistics import half_interval
-from reproduction import drawing, pages, paper, variants
+from reproduction import drawing, pages, paper
 from reproduction.claims import NOT_MEASURED, Claim, Exhibit, between, differences, lower, times
 from reproduction.jobs import BITS_OF_TABLE_IV, FIG_7, MAIN_VARIANTS, SEARCHES, search_arguments
 from reproduction.pages import mean
@@ -55,6 +55,8 @@ def fig6(raw: Raw) -> Exhibit:
 
 def _stages(system: str) -> list[float]:
     """Return the NRR untrained, after imitation and in the end, of the runs of variants.py."""
+    from reproduction import variants  # which loads torch: `--help` does without
+
     records, _ = variants.read_page(pages.RESULTS / "dirs-results.json")
     runs = variants.ablated(records, system)[variants.AS_IT_IS].values()
     return [mean([run["nrr"][one] for run in runs]) for one in ("untrained", "imitation", "final")]

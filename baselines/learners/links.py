@@ -74,10 +74,10 @@ class LinkView:
         """Return what the features are to be seen beside, (n_features,): typical gains, or 0.
 
         Elsewhere they may be millions of times as small as in the paper's world, and bounded hidden
-        units would see nothing else. To two decades, since one more or less does no harm.
+        units would see nothing else. To three decades, since one more or less does no harm.
         """
         found = np.zeros(self.n_features, dtype=np.float32)
-        found[_ARE_GAINS] = 2.0 * round(_typical_units(self.scenario) / 2.0)
+        found[_ARE_GAINS] = 3.0 * round(_typical_units(self.scenario) / 3.0)
         return found
 
     def begin(self, batch: int) -> Floats:
