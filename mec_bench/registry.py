@@ -333,8 +333,9 @@ _LEARNERS = {
         "MAPPO, team credit",
         "MAPPO",
         f"{_LINK_VIEW}, and a scalar reward",
-        # One reward for all says little of each: every decision is learned from.
-        {"credit": "team", "batch_size": 3_200},
+        # One reward for all says little of each: every decision is learned from, and devices that
+        # look alike are left indifferent.
+        {"credit": "team", "batch_size": 3_200, "policy_kwargs": {"together": True}},
         n_envs=16,
     ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import hardtanh_
 
-from baselines.learners.links import LinkNetwork, LinkView
+from baselines.learners.links import LinkNetwork, LinkView, apportioned
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.sb3_model import WorldPolicy
 from mec_gym.model.cost import NO_TASK
-from mec_gym.validation import require_integer
+from mec_gym.validation import require_bool, require_integer
 
 Floats = NDArray[np.float32]
 
@@ -55,6 +55,10 @@ class LinkActorPolicy(WorldPolicy):
         The env's.
     width : int
         Of the hidden layers of both networks.
+    together : bool
+        Whether deterministic decisions are as many of each choice as probabilities add up to, and
+        not each device's likeliest: :func:`~baselines.learners.links.apportioned`. Of no effect
+        where services migrate, since they would move to and fro.
 
     Examples
     --------
@@ -65,10 +69,11 @@ class LinkActorPolicy(WorldPolicy):
     322
     """
 
-    def __init__(self, *args: Any, width: int = 32, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, width: int = 32, together: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         require_integer("width in policy_kwargs", width, 1)
         self.width = int(width)
+        self.together = require_bool("together in policy_kwargs", together)
         middle = self.view.middle()
         self.actor = LinkNetwork(middle, self.width, hardtanh_)
         path = middle[: self.view.n_path_features]
@@ -103,6 +108,8 @@ class LinkActorPolicy(WorldPolicy):
         with torch.no_grad():
             log_p = self.log_probabilities(self.tensor(links), self.tensor(self.legal(slot)))
             chosen = log_p.argmax(-1)
+            if deterministic and self.together and not self.scenario.migrates:
+                return apportioned(log_p.exp().cpu().numpy()), memory
             if not deterministic:
                 drawn = torch.multinomial(log_p.exp().flatten(0, 1), 1)
                 chosen = drawn.view(chosen.shape)
@@ -151,4 +158,5 @@ class LinkActorPolicy(WorldPolicy):
         return self.forward(observation, deterministic)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | {"width": self.width}
+        own = {"width": self.width, "together": self.together}
+        return super()._get_constructor_parameters() | own

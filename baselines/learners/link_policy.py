@@ -24,8 +24,8 @@ from torch.distributions import Categorical
 from torch.optim import Optimizer
 
 from baselines.learners.additive_critic import AdditiveCritic
-from baselines.learners.categorical import OffloadingActorCriticPolicy
-from baselines.learners.links import LinkNetwork, LinkView
+from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
+from baselines.learners.links import LinkNetwork, LinkView, apportioned
 from mec_gym import Scenario, Slot, slot_from_observation, vote
 from mec_gym.envs.sb3 import world_of
 from mec_gym.envs.sb3_model import AnyArray
@@ -222,6 +222,16 @@ def _descend(loss: Tensor, network: nn.Module, optimizer: Optimizer, limit: floa
     optimizer.step()
 
 
+class _Together(BatchedMultiCategorical):
+    """Its deterministic decisions are as many of each choice as probabilities add up to."""
+
+    def mode(self) -> Tensor:
+        """Return decisions, shape (B, N)."""
+        probabilities = self.distribution.probs
+        decisions = apportioned(probabilities.detach().cpu().numpy())
+        return torch.as_tensor(decisions, device=probabilities.device)
+
+
 class LinkPolicy(OffloadingActorCriticPolicy):
     """Probabilities by one network for all links, which follows the additive critic.
 
@@ -229,7 +239,8 @@ class LinkPolicy(OffloadingActorCriticPolicy):
     the critic (:class:`~baselines.learners.additive_critic.AdditiveCritic`) passes over the slots
     just gathered `critic_epochs` times, in batches of 64; the actor then `actor_epochs` times, in
     batches of 16, and raises Σ p · (what the critic says the choice saves), of each device on its
-    own and over all its choices, with an entropy bonus.
+    own and over all its choices, with an entropy bonus. Deterministic decisions are as many of each
+    choice as probabilities add up to, and not each device's likeliest, unless services migrate.
 
     Parameters
     ----------
@@ -281,6 +292,8 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         self.mlp_extractor = MlpExtractor(self.features_dim, {}, nn.ReLU, self.device)
         self.links = LinkNetworks(**self._links)
         self.value_net = NoValue()  # type: ignore[assignment]
+        if not self._links["scenario"].migrates:  # services would move to and fro
+            self.action_dist = _Together(*self._sizes)
 
     def meet(self, scenario: Scenario) -> None:
         """Go on in another scenario."""

@@ -37,6 +37,9 @@ _ARE_GAINS = [0, *range(4, 4 + len(QUANTILES))]
 _SAMPLED_LINKS = 50_000
 """Of which the typical gain is the mean."""
 
+_LIKELY = 1 / 32
+"""Share of its likeliest choice's probability from which on a choice is open to a device."""
+
 _FARTHEST = float(units_of_gains(np.array(SMALLEST)))
 
 
@@ -166,6 +169,26 @@ def _beside_mean(values: Any, present: Any) -> Any:
     count = np.maximum(present.sum(-1, keepdims=True), 1)
     mean = np.where(present, values, 0.0).sum(-1, keepdims=True) / count
     return np.log(np.where(present, values, 1.0) / np.where(present, mean, 1.0))
+
+
+def apportioned(probabilities: NDArray[Any]) -> NDArray[np.int64]:
+    """Return decisions, (B, N), such that each choice has about as many devices as is expected.
+
+    Of probabilities (B, N, M + 1). Where devices look alike each is indifferent, and if all made
+    their likeliest choice a crowd would make the same one. Instead device after device, the surest
+    first, makes the choice that most is missing of, among those that are likely for it.
+    """
+    surest = np.argsort(-probabilities.max(-1), axis=1, kind="stable")
+    decisions = np.empty(surest.shape, dtype=np.int64)
+    missing, rows = np.zeros(probabilities[:, 0].shape), np.arange(len(surest))
+    for devices in surest.T:
+        own = probabilities[rows, devices]
+        missing += own
+        likely = own >= own.max(-1, keepdims=True) * _LIKELY
+        chosen = np.where(likely, missing, -np.inf).argmax(-1)
+        decisions[rows, devices] = chosen
+        missing[rows, chosen] -= 1.0
+    return decisions
 
 
 class LinkNetwork(nn.Module):

@@ -11,7 +11,7 @@ pytest.importorskip("stable_baselines3")
 
 import torch
 
-from baselines.learners.links import LAGS, LinkNetwork, LinkView
+from baselines.learners.links import LAGS, LinkNetwork, LinkView, apportioned
 from mec_gym import Scenario, Slot, Uniform
 from mec_gym.model.cost import NO_TASK
 from mec_gym.model.world import World
@@ -194,3 +194,20 @@ def test_files_from_before_networks_had_a_middle_are_read() -> None:
     other.middle.fill_(1.0)
     other.load_state_dict(weights)
     assert not other.middle.any()
+
+
+def test_each_choice_has_as_many_devices_as_probabilities_add_up_to() -> None:
+    rng = np.random.default_rng(0)
+    sure = rng.integers(0, 4, (5, 40))
+    np.testing.assert_array_equal(apportioned(np.eye(4)[sure]), sure)
+    alike = np.broadcast_to([0.55, 0.15, 0.15, 0.15], (1, 40, 4))  # all would stay, each on its own
+    np.testing.assert_array_equal(np.bincount(apportioned(alike)[0]), [22, 6, 6, 6])
+    drawn = rng.dirichlet([0.3] * 4, (5, 40))
+    drawn[:, ::7, 2] = 0.0
+    drawn /= drawn.sum(-1, keepdims=True)
+    decisions = apportioned(drawn)
+    assert (np.take_along_axis(drawn, decisions[..., None], -1) > 0.0).all()
+    counts = np.eye(4)[decisions].sum(1)
+    np.testing.assert_allclose(counts, drawn.sum(1), atol=1.5)
+    order = rng.permutation(40)
+    np.testing.assert_array_equal(apportioned(drawn[:, order]), decisions[:, order])
