@@ -15,7 +15,7 @@ from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.sb3_model import WorldPolicy
 from mec_gym.model.cost import NO_TASK
-from mec_gym.validation import require_bool, require_integer
+from mec_gym.validation import require_integer, require_number
 
 Floats = NDArray[np.float32]
 
@@ -55,9 +55,9 @@ class LinkActorPolicy(WorldPolicy):
         The env's.
     width : int
         Of the hidden layers of both networks.
-    together : bool
-        Whether deterministic decisions are as many of each choice as probabilities add up to, and
-        not each device's likeliest: :func:`~baselines.learners.links.apportioned`. Of no effect
+    together : float
+        Devices whose likeliest choice is less probable than this make their deterministic decisions
+        together, :func:`~baselines.learners.links.apportioned`; with 0 none does. Of no effect
         where services migrate, since they would move to and fro.
 
     Examples
@@ -69,11 +69,12 @@ class LinkActorPolicy(WorldPolicy):
     322
     """
 
-    def __init__(self, *args: Any, width: int = 32, together: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, width: int = 32, together: float = 0.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         require_integer("width in policy_kwargs", width, 1)
         self.width = int(width)
-        self.together = require_bool("together in policy_kwargs", together)
+        require_number("together in policy_kwargs", together, "[0, 1]")
+        self.together = float(together)
         middle = self.view.middle()
         self.actor = LinkNetwork(middle, self.width, hardtanh_)
         path = middle[: self.view.n_path_features]
@@ -109,7 +110,7 @@ class LinkActorPolicy(WorldPolicy):
             log_p = self.log_probabilities(self.tensor(links), self.tensor(self.legal(slot)))
             chosen = log_p.argmax(-1)
             if deterministic and self.together and not self.scenario.migrates:
-                return apportioned(log_p.exp().cpu().numpy()), memory
+                return apportioned(log_p.exp().cpu().numpy(), self.together), memory
             if not deterministic:
                 drawn = torch.multinomial(log_p.exp().flatten(0, 1), 1)
                 chosen = drawn.view(chosen.shape)

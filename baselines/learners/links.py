@@ -171,21 +171,23 @@ def _beside_mean(values: Any, present: Any) -> Any:
     return np.log(np.where(present, values, 1.0) / np.where(present, mean, 1.0))
 
 
-def apportioned(probabilities: NDArray[Any]) -> NDArray[np.int64]:
+def apportioned(probabilities: NDArray[Any], sure: float = 1.0) -> NDArray[np.int64]:
     """Return decisions, (B, N), such that each choice has about as many devices as is expected.
 
     Of probabilities (B, N, M + 1). Where devices look alike each is indifferent, and if all made
     their likeliest choice a crowd would make the same one. Instead device after device, the surest
-    first, makes the choice that most is missing of, among those that are likely for it.
+    first, makes the choice that most is missing of, among those that are likely for it. Whoever has
+    a choice with a probability of `sure` or more makes that one.
     """
-    surest = np.argsort(-probabilities.max(-1), axis=1, kind="stable")
-    decisions = np.empty(surest.shape, dtype=np.int64)
-    missing, rows = np.zeros(probabilities[:, 0].shape), np.arange(len(surest))
-    for devices in surest.T:
-        own = probabilities[rows, devices]
-        missing += own
-        likely = own >= own.max(-1, keepdims=True) * _LIKELY
-        chosen = np.where(likely, missing, -np.inf).argmax(-1)
+    most = probabilities.max(-1, keepdims=True)
+    own = np.where(probabilities >= most * np.where(most < sure, _LIKELY, 1.0), probabilities, 0.0)
+    own = own / own.sum(-1, keepdims=True)
+    decisions = np.empty(own.shape[:2], dtype=np.int64)
+    missing, rows = np.zeros(own[:, 0].shape), np.arange(len(own))
+    for devices in np.argsort(-most[..., 0], axis=1, kind="stable").T:
+        mine = own[rows, devices]
+        missing += mine
+        chosen = np.where(mine > 0.0, missing, -np.inf).argmax(-1)
         decisions[rows, devices] = chosen
         missing[rows, chosen] -= 1.0
     return decisions

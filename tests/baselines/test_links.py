@@ -202,6 +202,7 @@ def test_each_choice_has_as_many_devices_as_probabilities_add_up_to() -> None:
     np.testing.assert_array_equal(apportioned(np.eye(4)[sure]), sure)
     alike = np.broadcast_to([0.55, 0.15, 0.15, 0.15], (1, 40, 4))  # all would stay, each on its own
     np.testing.assert_array_equal(np.bincount(apportioned(alike)[0]), [22, 6, 6, 6])
+    assert not apportioned(alike, 0.5).any()  # sure enough
     drawn = rng.dirichlet([0.3] * 4, (5, 40))
     drawn[:, ::7, 2] = 0.0
     drawn /= drawn.sum(-1, keepdims=True)
