@@ -7,23 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mec_bench.cli import complain
+from mec_bench.registry import title
 from mec_gym.files import around, write_whole
 from reproduction import learned, pages
 
 Rows = Mapping[str, tuple[str, str]]
-"""What README calls labels, and what each is told, in short."""
+"""By label what README adds to its title, and what it is told, in short."""
 
 TABLES: tuple[tuple[str, Rows, Mapping[str, str]], ...] = (
     (
         "optimum / cost",
         {
-            "local": ("all local", "nothing"),
-            "posted-prices": ("posted prices (a rule)", "own links, tuned prices"),
-            "ac": ("AC (actor–critic)", "a reward"),
-            "ac:links": ("AC, one network for all links", "a reward, what links are"),
-            "mappo": ("MAPPO, difference credit", "each choice's cost"),
-            "dirs": ("DIRS, the paper's options", "decisions of a search"),
-            "dirs:prices": ("DIRS, price-posting agents", "the optimum, choices' costs"),
+            "local": ("", "nothing"),
+            "posted-prices": (" (a rule)", "own links, tuned prices"),
+            "ac": (" (actor–critic)", "a reward"),
+            "ac:links": ("", "a reward, what links are"),
+            "mappo": ("", "each choice's cost"),
+            "dirs": ("", "decisions of a search"),
+            "dirs:prices": ("", "the optimum, choices' costs"),
         },
         {
             "paper-30x2": "30 devices, 2 servers",
@@ -34,16 +35,13 @@ TABLES: tuple[tuple[str, Rows, Mapping[str, str]], ...] = (
     (
         "hindsight bound / cost",
         {
-            "local": ("all local", "nothing"),
-            "never-move": ("place once, never move (a rule)", "the slot"),
-            "stays": ("stays-H: move if that pays in H slots (a rule)", "the slot, tuned H"),
-            "measured-speed": ("stays-H by measured speed (a rule)", "all slots so far, tuned c"),
-            "forecast": ("forecast, a planner (a rule)", "how devices move"),
-            "mappo": ("MAPPO, difference credit", "each choice's cost"),
-            "dirs:hindsight": (
-                "DIRS, price-posting agents that look ahead",
-                "hindsight, the optimum, choices' costs",
-            ),
+            "local": ("", "nothing"),
+            "never-move": (" (a rule)", "the slot"),
+            "stays": (": move if that pays in H slots (a rule)", "the slot, tuned H"),
+            "measured-speed": (" (a rule)", "all slots so far, tuned c"),
+            "forecast": (", a planner (a rule)", "how devices move"),
+            "mappo": ("", "each choice's cost"),
+            "dirs:hindsight": ("", "hindsight, the optimum, choices' costs"),
         },
         {
             "crowd-30x4": "30 devices that walk and drive, 4 servers",
@@ -66,8 +64,8 @@ def summary(figures: Path = pages.RESULTS / "learned.json") -> str:
 
 def _table(found: learned.Runs, measure: str, rows: Rows, presets: Mapping[str, str]) -> str:
     cells = [
-        [name, told, *(_cell(found, label, preset) for preset in presets)]
-        for label, (name, told) in rows.items()
+        [title(label) + more, told, *(_cell(found, label, preset) for preset in presets)]
+        for label, (more, told) in rows.items()
         if any((label, preset) in found for preset in presets)
     ]
     head = pages.head([measure, "told", *presets.values()])

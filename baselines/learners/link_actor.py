@@ -108,12 +108,13 @@ class LinkActorPolicy(WorldPolicy):
         links, memory = self.view(slot, memory)
         with torch.no_grad():
             log_p = self.log_probabilities(self.tensor(links), self.tensor(self.legal(slot)))
-            chosen = log_p.argmax(-1)
-            if deterministic and self.together and not self.scenario.migrates:
-                return apportioned(log_p.exp().cpu().numpy(), self.together), memory
             if not deterministic:
                 drawn = torch.multinomial(log_p.exp().flatten(0, 1), 1)
-                chosen = drawn.view(chosen.shape)
+                chosen = drawn.view(log_p.shape[:-1])
+            elif self.together and not self.scenario.migrates:
+                return apportioned(log_p.exp().cpu().numpy(), self.together), memory
+            else:
+                chosen = log_p.argmax(-1)
         return chosen.cpu().numpy(), memory
 
     def predict(

@@ -200,6 +200,20 @@ def test_equal_seeds_train_alike(name: str) -> None:
         assert torch.equal(value, other[key]), key
 
 
+@pytest.mark.parametrize("migration_s", [0.0, 2.0])
+def test_deterministic_decisions_are_made_together_where_services_stay(migration_s: float) -> None:
+    alike = Scenario(n_devices=64, n_servers=2, migration_s=migration_s)
+    env = make_sb3_vec_env(alike, n_envs=8, seed=0)
+    model = ActorCritic(env=env, device="cpu", seed=0, **actor_critic.LINKS | {"batch_size": 16})
+    seen = env.reset()
+    decisions, _ = model.predict(seen, deterministic=True)
+    chances = model.policy.get_distribution(torch.as_tensor(seen)).distribution.probs
+    expected = chances[..., 1:].sum((1, 2)).detach().numpy()  # and each, untrained, would stay
+    assert (expected > 2.0).all()
+    wanted = np.zeros(8) if migration_s else expected
+    np.testing.assert_allclose((decisions > 0).sum(-1), wanted, atol=2.0 * (not migration_s))
+
+
 @each
 def test_a_policy_alone_is_saved_with_its_arguments(name: str) -> None:
     policy = model_of(name, policy_kwargs={"width": 8}).policy

@@ -473,6 +473,18 @@ def test_the_state_of_predict_is_what_training_remembers() -> None:
     assert model_of().predict(env_of(STILL).reset(), deterministic=True)[1] is None
 
 
+@pytest.mark.parametrize(("name", "parted"), [("still", True), ("moving", False)])
+def test_who_is_not_sure_decides_together_where_services_stay(name: str, parted: bool) -> None:
+    model = model_of(SCENARIOS[name], policy_kwargs={"width": 8, "together": 1.0})
+    seen = env_of(SCENARIOS[name], copies=20).reset()
+    decisions, _ = model.predict(seen, deterministic=True)  # untrained: about half would offload
+    model.policy.together = 0.0
+    each, _ = model.predict(seen, deterministic=True)
+    assert ((decisions == each).all()) is np.bool_(not parted)
+    if parted:
+        assert set((decisions > 0).sum(-1)) <= {2, 3}
+
+
 def test_large_batches_are_decided_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(MOVING)
     observations = env_of(MOVING, copies=7).reset()
@@ -541,6 +553,7 @@ def test_names_of_the_command() -> None:
         ({"policy": "MlpPolicy"}, "LinkActorPolicy"),
         ({"policy_kwargs": {"widht": 8}}, "did you mean 'width'"),
         ({"policy_kwargs": {"width": 0}}, "width"),
+        ({"policy_kwargs": {"together": 1.5}}, "together"),
     ],
 )
 def test_bad_arguments_are_refused(settings: dict[str, Any], message: str) -> None:
