@@ -77,10 +77,10 @@ class LinkView:
         """Return what the features are to be seen beside, (n_features,): typical gains, or 0.
 
         Elsewhere they may be millions of times as small as in the paper's world, and bounded hidden
-        units would see nothing else. To three decades, since one more or less does no harm.
+        units would see nothing else.
         """
         found = np.zeros(self.n_features, dtype=np.float32)
-        found[_ARE_GAINS] = 3.0 * round(_typical_units(self.scenario) / 3.0)
+        found[_ARE_GAINS] = typical_units(self.scenario)
         return found
 
     def begin(self, batch: int) -> Floats:
@@ -109,12 +109,15 @@ class LinkView:
         return np.concatenate(wide, axis=-1, dtype=np.float32), memory
 
 
-def _typical_units(scenario: Scenario) -> float:
-    """Return the mean of the gains of some slots, the same at every call; 0 if all are absent."""
+def typical_units(scenario: Scenario) -> float:
+    """Return the mean of some slots' gains, the same at every call; 0 if all devices are absent.
+
+    To three decades, since one more or less does no harm.
+    """
     count = max(1, min(16, _SAMPLED_LINKS // (scenario.n_devices * scenario.n_servers)))
     first = episodes(scenario, range(count), n_slots=1)
     units = np.concatenate([units_of_gains(one.gains[one.cycles > NO_TASK]) for one in first])
-    return float(units.mean()) if units.size else 0.0
+    return 3.0 * round(float(units.mean()) / 3.0) if units.size else 0.0
 
 
 def _compared(gains: Any, best: Any, count: Any) -> list[Any]:

@@ -149,6 +149,27 @@ def test_a_move_costs_and_absent_devices_cost_nothing() -> None:
         assert (term[:, [0, 1, 3, 4]] > 0).all()
 
 
+def test_a_world_with_weaker_gains_looks_the_same_to_its_own_critic() -> None:
+    """Gains, and noise with them, a million times as small: another unit, and the same system."""
+    near = world()
+    weak = near.replace(reference_gain=near.reference_gain * 1e-6, noise_w=near.noise_w * 1e-6)
+    slot = slots_of(near)
+    weaker = Slot(slot.gains * 1e-6, slot.data_bits, slot.cycles)
+    ours, theirs = critic_of(near), critic_of(weak)
+    torch.testing.assert_close(theirs.see(weaker), ours.see(slot), rtol=1e-4, atol=1e-4)
+    theirs.load_state_dict(ours.state_dict())  # weights bring along what they were trained beside
+    torch.testing.assert_close(theirs.see(slot), ours.see(slot))
+
+
+def test_files_from_before_critics_had_a_middle_are_read() -> None:
+    critic, other = critic_of(world()), critic_of(world())
+    weights = critic.state_dict()
+    del weights["middle"]
+    other.middle.fill_(1.0)
+    other.load_state_dict(weights)
+    assert not other.middle
+
+
 def test_it_learns_what_choices_cost_from_totals() -> None:
     """Differences of choices that it has never seen apart, against the model's own."""
     scenario = world(noise_w=1e-9)
