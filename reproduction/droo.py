@@ -127,7 +127,7 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
                 kept = sorted(run["candidates"] for run in runs)
                 figures = ("pricing_alone", "network_alone", "with_n", "trained")
                 means = [pages.nrr_cell([run[figure] for run in runs]) for figure in figures]
-                each = ", ".join(f"{run['trained']:.3f}" for run in runs)
+                each = ", ".join(f"{run['trained']:.4f}" for run in runs)
                 cells.append([scenario, policy, len(runs), *means, f"{kept[0]}–{kept[-1]}", each])
     whose = ["untrained, all candidates", "trained, K = 1", "K = N", "K as left by training"]
     head = ["scenario", "network", "seeds", *whose, "that K", "each seed"]
