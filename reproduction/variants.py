@@ -34,7 +34,7 @@ from mec_bench.measuring import frozen_slots, slot_set_of
 from mec_bench.statistics import half_interval, holm
 from mec_bench.system import system
 from mec_bench.tables import plus_minus
-from mec_gym import Scenario
+from mec_gym import Scenario, Slot
 from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr
 from mec_gym.files import read_figures, read_object, require_folder, require_record
 from reproduction import pages
@@ -107,6 +107,15 @@ LABELLED = (*PRESETS, WEIGHTS["energy-sensitive"])
 _LABEL_SLOTS, _LABEL_SEED = 16, 66_000_000
 """Slots that each search labels twice, of a seed that training would draw at random only."""
 
+COUNTED = (
+    AS_IT_IS,
+    "signed d",
+    "demonstrations by solve",
+    "loss of the vote",
+    "selection device by device, from best gains, loss of the vote",
+)
+"""Variants whose devices are counted after imitation, in the systems that ideas are switched in."""
+
 IN_MAIN: Mapping[str, str] = {
     variant: name
     for variant, changes in ABLATIONS.items()
@@ -127,7 +136,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """One training run, of the "main" table or an "ablation", or "labels" of one search."""
+    """A training run, of the "main" table or an "ablation"; "labels" of a search; "numbers"."""
 
     table: str
     preset: str
@@ -185,6 +194,12 @@ class Plan:
             for seed in range(min(self.ablation_seeds, ABLATED.get(system, self.ablation_seeds)))
             # The first seeds of some are in the main table.
             if not (variant in IN_MAIN and system in self.presets and seed < self.seeds)
+        ]
+        found += [
+            Run("numbers", system, variant, seed, 0, options("paper") | ABLATIONS[variant])
+            for system in self.ablations
+            for variant in COUNTED
+            for seed in range(self.seeds)
         ]
         # Not one table after the other: an interrupted page has something of each.
         return sorted(found, key=lambda run: run.seed)
@@ -261,11 +276,6 @@ def labelled(run: Run) -> Record:
     }
 
 
-def measured(run: Run) -> Record:
-    """Return what is to be known of a run."""
-    return labelled(run) if run.table == "labels" else trained(run)
-
-
 def trained(run: Run) -> Record:
     """Train once; return what the policy reaches untrained, imitating, early, and in the end."""
     scenario = scenario_named(run.preset)
@@ -292,6 +302,53 @@ def trained(run: Run) -> Record:
     if model.policy.any_size and run.preset == SIZED:
         record["sizes"] = {str(size): _transferred(model, size) for size in SIZES}
     return record
+
+
+def counted(run: Run) -> Record:
+    """Imitate; return how many devices optimum, labels and agents keep local, and what that costs.
+
+    `drawn` is the NRR of as many devices at each server, which are drawn at random.
+    """
+    scenario = scenario_named(run.preset)
+    slots, begun = slot_set_of(scenario), time.perf_counter()
+    model = DIRS(env=gym.make(mec_gym.ENV_ID, scenario=scenario), seed=run.seed, **run.arguments)
+    found = {
+        "optimum": _numbers(slots, lambda one, slot, *_: mec_gym.solve(one, slot).assignment),
+        "untrained": _numbers(slots, decide_with(model)),
+    }
+    model.learn(run.slots)
+    found["imitation"] = _numbers(slots, decide_with(model))
+    reached, local, drawn = (
+        {stage: numbers[k] for stage, numbers in found.items()} for k in range(3)
+    )
+    local["labels"] = _local(model.replay_buffer.get_state()["assignments"])
+    seconds = {"all": time.perf_counter() - begun}
+    return {"nrr": reached, "local": local, "drawn": drawn, "seconds": seconds}
+
+
+def _numbers(slots: SlotSet, decide: Decide) -> tuple[float, float, float]:
+    """Return the NRR, the number of devices that stay, and the NRR of these numbers drawn."""
+    local = []
+
+    def drawn(scenario: Scenario, slot: Slot, layout: Any, rng: np.random.Generator) -> Any:
+        decisions = decide(scenario, slot, layout, rng)
+        local.append(_local(decisions))
+        return rng.permuted(decisions, axis=-1)
+
+    other = nrr(slots, drawn)
+    return float(nrr(slots, decide).mean()), pages.mean(local), float(other.mean())
+
+
+def _local(decisions: Any) -> float:
+    return float((decisions == 0).sum(-1).mean())
+
+
+_MEASURES = {"main": trained, "ablation": trained, "labels": labelled, "numbers": counted}
+
+
+def measured(run: Run) -> Record:
+    """Return what is to be known of a run."""
+    return _MEASURES[run.table](run)
 
 
 def _mean_nrr(model: DIRS, slots: SlotSet) -> float:

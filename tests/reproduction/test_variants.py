@@ -21,6 +21,7 @@ from reproduction.variants import (
     changes,
     closed,
     contrary,
+    counted,
     done,
     goals,
     labelled,
@@ -87,7 +88,7 @@ def test_no_run_of_a_plan_is_wanted_twice() -> None:
     assert len({one.file(Path()) for one in runs}) == len(runs)
     # Each switch has as many seeds as the runs that it is paired with.
     as_it_is = [one for one in runs if one.variant in ("as it is", "the paper's options")]
-    trained = [one for one in as_it_is if one.table != "labels"]
+    trained = [one for one in as_it_is if one.table in ("main", "ablation")]
     seeds = [one.seed for one in trained if one.preset == PRESET]
     assert sorted(seeds) == list(range(Plan().ablation_seeds))
 
@@ -95,8 +96,9 @@ def test_no_run_of_a_plan_is_wanted_twice() -> None:
 def test_the_first_seed_of_everything_comes_first() -> None:
     runs = Plan(ablation_seeds=3).runs()
     assert [one.seed for one in runs] == sorted(one.seed for one in runs)
-    assert {one.table for one in runs if one.seed == 0} == {"main", "ablation", "labels"}
-    energy = [one for one in runs if one.preset == "paper-180x8-energy" and one.table != "labels"]
+    tables = {"main", "ablation", "labels", "numbers"}
+    assert {one.table for one in runs if one.seed == 0} == tables
+    energy = [one for one in runs if "ablation" in str(one) and "180x8" in one.preset]
     assert {one.slots for one in energy} == {4000}
     assert scenario_named("paper-180x8-energy").weight_energy == 1.5
 
@@ -110,6 +112,17 @@ def test_labels_that_are_not_searched_for_agree() -> None:
     assert found["nrr"]["labels"] < 0.99
     searched = labelled(run(table="labels", slots=3, arguments={"demonstration_generations": 30}))
     assert searched["agreement"] < 1.0
+
+
+def test_devices_are_counted_that_labels_and_agents_keep_local() -> None:
+    arguments = {"demonstrations": "optimal", "n_demonstrations": 40, "pretrain_steps": 30}
+    found = counted(run(table="numbers", slots=0, arguments=arguments))
+    assert found["nrr"]["optimum"] == pytest.approx(1.0)
+    assert 0.95 < found["drawn"]["optimum"] < 0.999  # as many at each server, but others
+    assert found["local"]["labels"] == pytest.approx(found["local"]["optimum"], abs=0.5)
+    assert found["local"]["imitation"] != found["local"]["untrained"]
+    for stage in ("untrained", "imitation"):  # two servers hardly differ in who they are for
+        assert found["drawn"][stage] == pytest.approx(found["nrr"][stage], abs=0.02)
 
 
 def test_what_closes_the_distance_is_paired_by_seed() -> None:
