@@ -116,6 +116,9 @@ COUNTED = (
 )
 """Variants whose devices are counted after imitation, in the systems that ideas are switched in."""
 
+_COUNTS = ("optimum", "labels", "untrained", "imitation")
+"""By whom they are kept local."""
+
 IN_MAIN: Mapping[str, str] = {
     variant: name
     for variant, changes in ABLATIONS.items()
@@ -598,6 +601,15 @@ def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
         "label_seeds": len({one["seed"] for one in records if one["table"] == "labels"}),
         "few": pages.few,
         "contrary": contrary(records),
+        "numbers": {of: found for of in ABLATED if (found := numbers(records, of))},
+        "furthest": max(
+            (
+                abs(run["nrr"]["imitation"] - run["drawn"]["imitation"])
+                for run in records
+                if run["table"] == "numbers"
+            ),
+            default=0.0,
+        ),
         "imitated": lambda of, name: list(_at(ablated(records, of)[name], "imitation").values()),
         "commits": pages.commits(record.get("system", {}).get("commit") for record in records),
     }
@@ -609,6 +621,21 @@ def of_labels(records: Sequence[Record], preset: str, variant: str) -> dict[str,
     means = {name: pages.mean([run[name] for run in runs]) for name in ("agreement", "chance")}
     means["nrr"] = pages.mean([run["nrr"]["labels"] for run in runs])
     return means | {"seeds": len(runs)} if runs else {}
+
+
+def numbers(records: Sequence[Record], preset: str) -> dict[str, dict[str, Any]]:
+    """Return by variant how many devices stay local, in the mean, and what agents reach."""
+    found = {name: chosen(records, preset, name, table="numbers") for name in COUNTED}
+    return {
+        name: {
+            "seeds": len(runs),
+            "local": {key: pages.mean([run["local"][key] for run in runs]) for key in _COUNTS},
+            "nrr": [run["nrr"]["imitation"] for run in runs],
+            "drawn": [run["drawn"]["imitation"] for run in runs],
+        }
+        for name, runs in found.items()
+        if runs
+    }
 
 
 def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, list[str]]:

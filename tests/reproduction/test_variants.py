@@ -197,6 +197,21 @@ def test_agents_that_better_labels_teach_worse_are_named() -> None:
     shown = " ".join(page([*base, *worse, usual, better]).split())
     assert "labels as they are have an NRR of 0.992 and agree on 0.42, hardly" in shown
     assert "are worse: 0.801 against 0.900, paired" in shown
+    assert "That is unexplained." in shown
+    kept = {"optimum": 100.0, "untrained": 0.0}
+    numbers = [
+        records("numbers", variant, [0.9], [0.9])[0]
+        | {"local": kept | local, "drawn": {"imitation": 0.897}}
+        for variant, local in (
+            ("as it is", {"labels": 46.0, "imitation": 152.0}),
+            ("signed d", {"labels": 63.0, "imitation": 163.0}),
+        )
+    ]
+    shown = " ".join(page([*base, *worse, usual, better, *numbers]).split())
+    assert "keep more devices local, 63 against 46 of the optimum's 100, and" in shown
+    assert "still more, 163 against 152." in shown
+    assert "no figure changes by more than 0.003" in shown
+    assert "unexplained" not in shown
 
 
 def test_p_values_are_corrected_for_all_comparisons() -> None:
