@@ -137,7 +137,6 @@ MOVING = Worlds(
         _VELOCITY: _looking_ahead("velocity"),
         _GRU: _looking_ahead("gru"),
         "dirs:prices": Learner(slots=2000, any_size=True),
-        "ac:links": Learner(),
     },
     simple=("local", "blind", "never-move", "stays"),
     others=("ski-rental", "smoothed", "by-class", "measured-speed", "forecast"),
