@@ -110,6 +110,7 @@ _LABEL_SLOTS, _LABEL_SEED = 16, 66_000_000
 COUNTED = (
     AS_IT_IS,
     "signed d",
+    "d a tenth as long",
     "demonstrations by solve",
     "loss of the vote",
     "selection device by device, from best gains, loss of the vote",
