@@ -108,9 +108,7 @@ _LABEL_SLOTS, _LABEL_SEED = 16, 66_000_000
 """Slots that each search labels twice, of a seed that training would draw at random only."""
 
 COUNTED = (
-    AS_IT_IS,
-    "signed d",
-    "d a tenth as long",
+    *LABELS.values(),
     "demonstrations by solve",
     "loss of the vote",
     "selection device by device, from best gains, loss of the vote",
@@ -602,7 +600,8 @@ def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
         "label_seeds": len({one["seed"] for one in records if one["table"] == "labels"}),
         "few": pages.few,
         "contrary": contrary(records),
-        "numbers": {of: found for of in ABLATED if (found := numbers(records, of))},
+        "numbers": {of: kept for of in ABLATED if (kept := numbers(records, of))},
+        "explained": {of: by_numbers(records, of) for of in ABLATED},
         "furthest": max(
             (
                 abs(run["nrr"]["imitation"] - run["drawn"]["imitation"])
@@ -637,6 +636,18 @@ def numbers(records: Sequence[Record], preset: str) -> dict[str, dict[str, Any]]
         for name, runs in found.items()
         if runs
     }
+
+
+def by_numbers(records: Sequence[Record], preset: str) -> bool:
+    """Return whether numbers say why better labels teach worse: few stay, then too many."""
+    local = {name: one["local"] for name, one in numbers(records, preset).items()}
+    worse = [variant for of, _, variant, _ in contrary(records) if of == preset]
+    if not {AS_IT_IS, *worse} <= local.keys():
+        return False
+    usual = local[AS_IT_IS]
+    return usual["labels"] < usual["optimum"] < usual["imitation"] and all(
+        local[variant][of] > usual[of] for variant in worse for of in ("labels", "imitation")
+    )
 
 
 def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, list[str]]:
