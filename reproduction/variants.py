@@ -21,6 +21,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import mec_gym
 from baselines import best_discount, mean_prices, posted_prices
@@ -34,7 +35,7 @@ from mec_bench.measuring import frozen_slots, slot_set_of
 from mec_bench.statistics import half_interval, holm
 from mec_bench.system import system
 from mec_bench.tables import plus_minus
-from mec_gym import Scenario, Slot
+from mec_gym import Scenario
 from mec_gym.evaluation import Decide, Estimate, SlotSet, decide_with, estimate, nrr
 from mec_gym.files import read_figures, read_object, require_folder, require_record
 from reproduction import pages
@@ -108,15 +109,18 @@ _LABEL_SLOTS, _LABEL_SEED = 16, 66_000_000
 """Slots that each search labels twice, of a seed that training would draw at random only."""
 
 COUNTED = (
-    *LABELS.values(),
+    AS_IT_IS,
+    "signed d",
+    "d a tenth as long",
+    "selection device by device",
     "demonstrations by solve",
     "loss of the vote",
     "selection device by device, from best gains, loss of the vote",
 )
 """Variants whose devices are counted after imitation, in the systems that ideas are switched in."""
 
-_COUNTS = ("optimum", "labels", "untrained", "imitation")
-"""By whom they are kept local."""
+_COUNTS, _BESIDE = ("local", "nrr", "drawn", "even"), ("labels", "untrained")
+"""What is counted of decisions, and who else is counted that keeps devices local."""
 
 IN_MAIN: Mapping[str, str] = {
     variant: name
@@ -309,7 +313,8 @@ def trained(run: Run) -> Record:
 def counted(run: Run) -> Record:
     """Imitate; return how many devices optimum, labels and agents keep local, and what that costs.
 
-    `drawn` is the NRR of as many devices at each server, which are drawn at random.
+    `drawn` is the NRR of as many devices at each server, drawn at random; `even` that of as many
+    local ones, drawn at random, with the others spread evenly.
     """
     scenario = scenario_named(run.preset)
     slots, begun = slot_set_of(scenario), time.perf_counter()
@@ -320,29 +325,46 @@ def counted(run: Run) -> Record:
     }
     model.learn(run.slots)
     found["imitation"] = _numbers(slots, decide_with(model))
-    reached, local, drawn = (
-        {stage: numbers[k] for stage, numbers in found.items()} for k in range(3)
-    )
-    local["labels"] = _local(model.replay_buffer.get_state()["assignments"])
-    seconds = {"all": time.perf_counter() - begun}
-    return {"nrr": reached, "local": local, "drawn": drawn, "seconds": seconds}
+    record: Record = {
+        name: {stage: numbers[name] for stage, numbers in found.items()}
+        for name in ("nrr", "drawn", "even", "local")
+    }
+    record["local"]["labels"] = _local([model.replay_buffer.get_state()["assignments"]])
+    return record | {"seconds": {"all": time.perf_counter() - begun}}
 
 
-def _numbers(slots: SlotSet, decide: Decide) -> tuple[float, float, float]:
-    """Return the NRR, the number of devices that stay, and the NRR of these numbers drawn."""
-    local = []
+def _numbers(slots: SlotSet, decide: Decide) -> dict[str, float]:
+    """Return the NRR of decisions, of their numbers of devices alone, and how many stay."""
+    made: list[NDArray[np.int64]] = []
 
-    def drawn(scenario: Scenario, slot: Slot, layout: Any, rng: np.random.Generator) -> Any:
-        decisions = decide(scenario, slot, layout, rng)
-        local.append(_local(decisions))
-        return rng.permuted(decisions, axis=-1)
+    def noted(*given: Any) -> NDArray[np.int64]:
+        made.append(decide(*given))
+        return made[-1]
 
-    other = nrr(slots, drawn)
-    return float(nrr(slots, decide).mean()), pages.mean(local), float(other.mean())
+    def again(decisions: Iterable[NDArray[np.int64]]) -> float:
+        drawn = (np.random.default_rng(0).permuted(one, axis=-1) for one in decisions)
+        return float(nrr(slots, lambda *_: next(drawn)).mean())
+
+    return {
+        "nrr": float(nrr(slots, noted).mean()),
+        "drawn": again(made),
+        "even": again(evenly(one, slots.scenarios[0].n_servers) for one in made),
+        "local": _local(made),
+    }
 
 
-def _local(decisions: Any) -> float:
-    return float((decisions == 0).sum(-1).mean())
+def evenly(decisions: NDArray[np.int64], n_servers: int) -> NDArray[np.int64]:
+    """Return decisions, (..., N), that keep as many devices local and spread the others evenly.
+
+    >>> evenly(np.array([[0, 1, 1, 1, 0, 1]]), 3)
+    array([[0, 0, 1, 2, 3, 1]])
+    """
+    beyond = np.arange(decisions.shape[-1]) - (decisions == 0).sum(-1, keepdims=True)
+    return np.where(beyond < 0, 0, 1 + beyond % n_servers)
+
+
+def _local(decisions: Iterable[NDArray[np.int64]]) -> float:
+    return pages.mean([float((one == 0).sum(-1).mean()) for one in decisions])
 
 
 _MEASURES = {"main": trained, "ablation": trained, "labels": labelled, "numbers": counted}
@@ -601,13 +623,8 @@ def page_content(records: Sequence[Record], rules: Rules) -> dict[str, Any]:
         "few": pages.few,
         "contrary": contrary(records),
         "numbers": {of: kept for of in ABLATED if (kept := numbers(records, of))},
-        "explained": {of: by_numbers(records, of) for of in ABLATED},
         "furthest": max(
-            (
-                abs(run["nrr"]["imitation"] - run["drawn"]["imitation"])
-                for run in records
-                if run["table"] == "numbers"
-            ),
+            (1.0 - one["drawn"]["optimum"] for one in records if one["table"] == "numbers"),
             default=0.0,
         ),
         "imitated": lambda of, name: list(_at(ablated(records, of)[name], "imitation").values()),
@@ -624,30 +641,18 @@ def of_labels(records: Sequence[Record], preset: str, variant: str) -> dict[str,
 
 
 def numbers(records: Sequence[Record], preset: str) -> dict[str, dict[str, Any]]:
-    """Return by variant how many devices stay local, in the mean, and what agents reach."""
-    found = {name: chosen(records, preset, name, table="numbers") for name in COUNTED}
-    return {
-        name: {
-            "seeds": len(runs),
-            "local": {key: pages.mean([run["local"][key] for run in runs]) for key in _COUNTS},
-            "nrr": [run["nrr"]["imitation"] for run in runs],
-            "drawn": [run["drawn"]["imitation"] for run in runs],
-        }
-        for name, runs in found.items()
-        if runs
-    }
-
-
-def by_numbers(records: Sequence[Record], preset: str) -> bool:
-    """Return whether numbers say why better labels teach worse: few stay, then too many."""
-    local = {name: one["local"] for name, one in numbers(records, preset).items()}
-    worse = [variant for of, _, variant, _ in contrary(records) if of == preset]
-    if not {AS_IT_IS, *worse} <= local.keys():
-        return False
-    usual = local[AS_IT_IS]
-    return usual["labels"] < usual["optimum"] < usual["imitation"] and all(
-        local[variant][of] > usual[of] for variant in worse for of in ("labels", "imitation")
-    )
+    """Return by variant what was counted after imitation, means over seeds; the optimum first."""
+    runs = {name: chosen(records, preset, name, table="numbers") for name in COUNTED}
+    every = [run for ones in runs.values() for run in ones]
+    rows = {"optimum": every} | runs if every else {}
+    found = {}
+    for name, ones in rows.items():
+        stage = "optimum" if name == "optimum" else "imitation"
+        means = {key: pages.mean([one[key][stage] for one in ones]) for key in _COUNTS}
+        local = {who: pages.mean([one["local"][who] for one in ones]) for who in _BESIDE}
+        if ones:
+            found[name] = means | local | {"seeds": len({one["seed"] for one in ones})}
+    return found
 
 
 def goals(records: Sequence[Record], presets: Sequence[str]) -> dict[str, list[str]]:

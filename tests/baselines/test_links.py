@@ -186,6 +186,11 @@ def test_a_world_with_weaker_gains_looks_the_same_to_its_own_network(scenario: S
     torch.testing.assert_close(*rated, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("preset", Scenario.presets())
+def test_networks_see_presets_as_they_are(preset: str) -> None:
+    assert not LinkView(Scenario.preset(preset)).middle().any()
+
+
 def test_files_from_before_networks_had_a_middle_are_read() -> None:
     made = network(19)
     weights = made.state_dict()

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("stable_baselines3")
@@ -23,6 +24,7 @@ from reproduction.variants import (
     contrary,
     counted,
     done,
+    evenly,
     goals,
     labelled,
     page_content,
@@ -119,10 +121,19 @@ def test_devices_are_counted_that_labels_and_agents_keep_local() -> None:
     found = counted(run(table="numbers", slots=0, arguments=arguments))
     assert found["nrr"]["optimum"] == pytest.approx(1.0)
     assert 0.95 < found["drawn"]["optimum"] < 0.999  # as many at each server, but others
+    assert found["even"]["optimum"] == pytest.approx(found["drawn"]["optimum"], abs=0.002)
     assert found["local"]["labels"] == pytest.approx(found["local"]["optimum"], abs=0.5)
     assert found["local"]["imitation"] != found["local"]["untrained"]
-    for stage in ("untrained", "imitation"):  # two servers hardly differ in who they are for
-        assert found["drawn"][stage] == pytest.approx(found["nrr"][stage], abs=0.02)
+    for stage in ("untrained", "imitation"):
+        assert found["drawn"][stage] <= found["even"][stage] + 0.002  # servers are alike
+
+
+def test_decisions_are_spread_evenly() -> None:
+    decisions = np.random.default_rng(0).integers(0, 4, (5, 40))
+    even = evenly(decisions, 3)
+    np.testing.assert_array_equal((even == 0).sum(-1), (decisions == 0).sum(-1))
+    counts = np.stack([(even == server).sum(-1) for server in (1, 2, 3)])
+    assert np.ptp(counts, axis=0).max() <= 1
 
 
 def test_what_closes_the_distance_is_paired_by_seed() -> None:
@@ -196,35 +207,27 @@ def test_agents_that_better_labels_teach_worse_are_named() -> None:
     assert contrary([*worse, *base[:1], usual, better]) == []
     shown = " ".join(page([*base, *worse, usual, better]).split())
     assert "labels as they are have an NRR of 0.992 and agree on 0.42, hardly" in shown
-    assert "| signed d | 0.995 | 0.50 | | 0.801 | | -0.0990 ± 0.0025 |" in shown
+    assert "| signed d | 0.995 | 0.50 | 0.801 | -0.0990 ± 0.0025 | | | |" in shown
     assert "That is unexplained." in shown
 
+    def count(variant: str, **local: float) -> dict[str, Any]:
+        (one,) = records("numbers", variant, [0.9], [0.9])
+        figures = {"optimum": 0.993, "untrained": 0.7, "imitation": 0.8}
+        kept = {"optimum": 100.0, "untrained": 0.0} | local
+        return one | {"nrr": figures, "drawn": figures, "even": figures, "local": kept}
 
-@pytest.mark.parametrize(("kept", "explained"), [(152.0, True), (99.0, False)])
-def test_numbers_explain_worse_agents_where_these_keep_too_many(
-    kept: float, explained: bool
-) -> None:
-    base = records("main", "the paper's options", [0.9, 0.9, 0.9], [0.9, 0.9, 0.9])
-    worse = records("ablation", "signed d", [0.9, 0.9, 0.9], [0.9, 0.9, 0.9])
-    for seed, record in enumerate(worse):
-        record["nrr"] |= {"imitation": 0.8 + 0.001 * seed}
     counted = [
-        records("numbers", variant, [0.9], [0.9])[0]
-        | {
-            "local": {"optimum": 100.0, "untrained": 0.0} | local,
-            "drawn": {"imitation": 0.897},
-        }
-        for variant, local in (
-            ("as it is", {"labels": 46.0, "imitation": kept}),
-            ("signed d", {"labels": 63.0, "imitation": 163.0}),
-        )
+        count("as it is", labels=46.0, imitation=152.0),
+        count("signed d", labels=63.0, imitation=163.0),
     ]
-    usual, better = labels("as it is", 0.992, 0.42), labels("signed d", 0.995, 0.5)
     shown = " ".join(page([*base, *worse, usual, better, *counted]).split())
-    assert "| signed d | 0.995 | 0.50 | 63 | 0.801 | 163 | -0.0990 ± 0.0025 |" in shown
-    assert ("the optimum keeps 100 local" in shown) is explained
-    assert ("That is unexplained." in shown) is not explained
-    assert "no figure changes by more than 0.003" in shown
+    assert "| signed d | 0.995 | 0.50 | 0.801 | -0.0990 ± 0.0025 | 63 | 163 | 0.800 |" in shown
+    assert "| as it is | 0.992 | 0.42 | 0.900 | | 46 | 152 | 0.800 |" in shown
+    assert "| *optimum* | | | 100.0 | 0.9930 | 0.9930 | 0.9930 |" in shown
+    assert (
+        "keep 152 devices local in paper-30x2, where the labels that they imitate keep 46" in shown
+    )
+    assert "unexplained" not in shown
 
 
 def test_p_values_are_corrected_for_all_comparisons() -> None:
