@@ -342,7 +342,8 @@ def _numbers(slots: SlotSet, decide: Decide) -> dict[str, float]:
         return made[-1]
 
     def again(decisions: Iterable[NDArray[np.int64]]) -> float:
-        drawn = (np.random.default_rng(0).permuted(one, axis=-1) for one in decisions)
+        rng = np.random.default_rng(0)
+        drawn = (rng.permuted(one, axis=-1) for one in decisions)
         return float(nrr(slots, lambda *_: next(drawn)).mean())
 
     return {

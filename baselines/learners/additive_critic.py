@@ -8,14 +8,14 @@ costs each device, where an advantage that all devices share does not.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from baselines.learners.links import typical_units
+from baselines.learners.links import Centred, typical_units
 from mec_gym import Scenario, Slot
 from mec_gym.envs.observation import units_of_gains
 from mec_gym.fields import PER_DEVICE_FIELDS, TASKS
@@ -103,21 +103,19 @@ class Prices(NamedTuple):
         return self.links + loads - self.home[..., None]
 
 
-class AdditiveCritic(nn.Module):
+class AdditiveCritic(Centred):
     """Costs of decisions as sums of terms, each by a small network that is the same for all.
 
     cost = Σ_i own(i, its choice) + Σ_j k1_j L_j + k2_j L_j²; L_j sums up the work of those who
     come, and k1_j, k2_j depend on the server's speed. Costs are in units of `unit`, half the mean
     over devices of the cheapest decision in the first batch, about what a device costs that stays.
-    Gains are seen beside `middle`, a typical one, which is saved with the weights.
     """
 
     unit: Tensor
-    middle: Tensor
     optimizer: torch.optim.Optimizer
 
     def __init__(self, scenario: Scenario) -> None:
-        super().__init__()
+        super().__init__(typical_units(scenario))
         self.meet(scenario)
         of_link, of_device = self.n_seen
         self.link = _network(of_link + of_device, 1)
@@ -128,11 +126,6 @@ class AdditiveCritic(nn.Module):
             list(self.device.parameters())[-1].copy_(torch.tensor([2.0, -2.0]))
             list(self.server.parameters())[-1].copy_(torch.tensor([-3.0, 0.0]))
         self.register_buffer("unit", torch.zeros(()))
-        self.register_buffer("middle", torch.tensor(typical_units(scenario)))
-
-    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
-        state.setdefault(f"{prefix}middle", torch.zeros(()))  # as it once was
-        super()._load_from_state_dict(state, prefix, *others)
 
     def meet(self, scenario: Scenario) -> None:
         """See slots of this scenario from now on."""

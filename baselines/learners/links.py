@@ -198,20 +198,31 @@ def apportioned(probabilities: NDArray[Any], sure: float = 1.0) -> NDArray[np.in
     return decisions
 
 
-class LinkNetwork(nn.Module):
+class Centred(nn.Module):
+    """Sees gains beside `middle`, typical ones, which are saved with the weights."""
+
+    middle: Tensor
+
+    def __init__(self, middle: Floats | float) -> None:
+        super().__init__()
+        self.register_buffer("middle", torch.tensor(middle))
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        state.setdefault(f"{prefix}middle", torch.zeros_like(self.middle))  # as it once was
+        super()._load_from_state_dict(state, prefix, *others)
+
+
+class LinkNetwork(Centred):
     """One number per choice of each device, by weights that are the same for all links.
 
     A link is embedded, mixed with the largest and the mean embedding of its device's links, and
     becomes a logit; local execution gets one from the device's links alone. So N and M may be any,
     and a permutation of devices or servers permutes what comes out. What devices must know of each
     other is in the features: the network may be trained on some of a slot's devices alone.
-    Features are seen beside `middle`, which is saved with the weights.
     `balanced` makes local execution as probable at first as all servers together. `bend` bounds the
     hidden units, in place, tanh or, in half of the time, hardtanh: unbounded ones let the first,
     overloaded slots of a training drive all devices to local execution for good.
     """
-
-    middle: Tensor
 
     def __init__(
         self,
@@ -221,9 +232,8 @@ class LinkNetwork(nn.Module):
         *,
         balanced: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(middle)
         self._bend, self._balanced = bend, balanced
-        self.register_buffer("middle", torch.tensor(middle))
         self.embed = nn.Linear(len(middle), width)
         self.mix = nn.Linear(width, width)
         self.of_device = nn.Linear(2 * width, width, bias=False)
@@ -235,10 +245,6 @@ class LinkNetwork(nn.Module):
             # As all actors of this kind begin: nearly equal probabilities.
             nn.init.orthogonal_(layer.weight, gain=0.01)
             nn.init.zeros_(layer.bias)
-
-    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
-        state.setdefault(f"{prefix}middle", torch.zeros_like(self.middle))  # as it once was
-        super()._load_from_state_dict(state, prefix, *others)
 
     def forward(self, links: Tensor) -> Tensor:
         """Return numbers per choice, (..., M + 1), of devices' links, (..., M, n_features)."""
