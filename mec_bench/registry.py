@@ -329,6 +329,14 @@ _LEARNERS = {
         "at the true gains",
         n_envs=16,
     ),
+    "mappo:learned": _Entry(
+        "MAPPO, learned credit",
+        "MAPPO",
+        f"{_LINK_VIEW}, that costs add up over devices and servers' loads, what a move costs, and "
+        "a scalar reward",
+        {"credit": "learned"},
+        n_envs=16,
+    ),
     "mappo:team": _Entry(
         "MAPPO, team credit",
         "MAPPO",

@@ -110,6 +110,7 @@ STILL = Worlds(
     },
     learners={
         "mappo": Learner(seeds=10),
+        "mappo:learned": Learner(),
         "mappo:team": Learner(seeds=10),
         "dirs": Learner(),
         "dirs:by-device": Learner(),
@@ -132,6 +133,7 @@ MOVING = Worlds(
     slots={"crowd-30x4": 24_000, "crowd-200x10": 24_000},
     learners={
         "mappo": Learner(seeds=10, any_size=True),
+        "mappo:learned": Learner(any_size=True),
         "mappo:team": Learner(seeds=10, any_size=True),
         "dirs:hindsight": Learner(seeds=10, slots=2000, any_size=True),
         _VELOCITY: _looking_ahead("velocity"),

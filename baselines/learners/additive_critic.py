@@ -172,13 +172,13 @@ class AdditiveCritic(Centred):
             self.unit.copy_(costs.min() / (2 * assignment.shape[1]))
         return nn.functional.smooth_l1_loss(guesses, (costs / self.unit).log(), beta=BEND)
 
-    def leads(self, seen: Seen, shares: Tensor) -> Tensor:
-        """Return `differences` in mean costs of staying, at most ±:data:`FAR`, without gradient."""
+    def leads(self, seen: Seen, shares: Tensor, far: float = FAR) -> Tensor:
+        """Return `differences` in mean costs of staying, at most ±`far`, without gradient."""
         with torch.no_grad():
             prices = self.prices(seen)
             mean = prices.home.sum() / seen.present.sum().clamp(min=1.0)
             mean = mean.clamp(min=1e-30)  # where nobody is present all is 0
-            return (prices.differences(shares) / mean).clamp(-FAR, FAR)
+            return (prices.differences(shares) / mean).clamp(-far, far)
 
     def _of_devices(self, seen: Seen) -> tuple[Tensor, Tensor]:
         terms = nn.functional.softplus(self.device(seen.devices)) * seen.present[..., None]

@@ -21,6 +21,7 @@ from baselines.learners.droo_policy import (
     WholePolicy,
     all_candidates,
 )
+from baselines.learners.memory import Memory
 from mec_gym import Scenario
 from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.packing import Format
@@ -161,7 +162,13 @@ class DROO(ResumableAlgorithm):
     def _begin_anew(self) -> None:
         """Begin with all candidates and no memory: in another scenario something else is best."""
         shape: Any = self.observation_space.shape
-        self.memory = Memory(self.buffer_size, shape, self.scenario)
+        self.memory = Memory(
+            self.buffer_size,
+            observations=np.zeros(shape, dtype=np.float32),
+            assignments=np.zeros(
+                self.scenario.n_devices, dtype=np.min_scalar_type(self.scenario.n_servers)
+            ),
+        )
         self._places: deque[int] = deque(maxlen=self.delta)
         self.policy.candidates.fill_(self._most_candidates)
 
@@ -219,7 +226,7 @@ class DROO(ResumableAlgorithm):
         while self.num_timesteps < total:
             observations: Any = self._last_obs
             decisions = self._decide(observations)
-            self.memory.add(observations, decisions.assignment)
+            self.memory.add(observations=observations, assignments=decisions.assignment)
             rounds = self._due(self.train_interval)
             if rounds:
                 callback.on_rollout_end()
@@ -292,9 +299,9 @@ class DROO(ResumableAlgorithm):
         self.policy.set_training_mode(True)
         update_learning_rate(self.optimizer, self.lr_schedule(self._current_progress_remaining))
         for _ in range(steps):
-            observations, assignments = self.memory.sample(self.batch_size, self.rng)
-            scores = self.policy.scores(self.policy.slots(observations))
-            wanted = torch.as_tensor(assignments, device=self.device)
+            drawn = self.memory.sample(self.batch_size, self.rng)
+            scores = self.policy.scores(self.policy.slots(drawn["observations"]))
+            wanted = torch.as_tensor(drawn["assignments"], dtype=torch.int64, device=self.device)
             # The mean over slots and devices of −ln of the probability of what was decided.
             loss = nn.functional.cross_entropy(scores.flatten(0, 1), wanted.flatten())
             self.optimizer.zero_grad(set_to_none=True)
@@ -302,47 +309,3 @@ class DROO(ResumableAlgorithm):
             self.optimizer.step()
             self._n_updates += 1
             self._averages.add("train/loss", loss.item())
-
-
-class Memory:
-    """The last pairs of a slot, as it was observed, and its decision; a ring."""
-
-    def __init__(self, capacity: int, observation_shape: tuple[int, ...], scenario: Scenario):
-        small = np.min_scalar_type(scenario.n_servers)
-        self._observations = np.zeros((capacity, *observation_shape), dtype=np.float32)
-        self._assignments = np.zeros((capacity, scenario.n_devices), dtype=small)
-        self.capacity, self.added = capacity, 0
-
-    @property
-    def size(self) -> int:
-        """How many pairs there are."""
-        return min(self.added, self.capacity)
-
-    def add(self, observations: NDArray[np.float32], assignments: NDArray[np.int64]) -> None:
-        """Keep B pairs in place of the oldest."""
-        places = (self.added + np.arange(len(observations))) % self.capacity
-        self._observations[places], self._assignments[places] = observations, assignments
-        self.added += len(observations)
-
-    def sample(
-        self, count: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Draw observations and assignments, with replacement."""
-        places = rng.integers(self.size, size=count)
-        return self._observations[places], self._assignments[places].astype(np.int64)
-
-    def get_state(self) -> dict[str, Any]:
-        """Return all of it, for an exact continuation."""
-        kept = slice(0, self.size)
-        held = {"observations": self._observations[kept], "assignments": self._assignments[kept]}
-        return {name: array.copy() for name, array in held.items()} | {"added": self.added}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state; ``ValueError`` where it has no room for its pairs."""
-        size = len(state["observations"])
-        if size > self.capacity:
-            raise ValueError(f"buffer_size must hold the file's {size} slots; got {self.capacity}.")
-        self._observations[:size] = state["observations"]
-        self._assignments[:size] = state["assignments"]
-        # A ring of another size goes on behind what it was given.
-        self.added = int(state["added"]) if size == self.capacity else size

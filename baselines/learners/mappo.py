@@ -14,8 +14,10 @@ from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import explained_variance, update_learning_rate
 from torch import nn
 
+from baselines.learners.credit import RATE, LearnedCredit, saved, shaping
 from baselines.learners.link_actor import LinkActorPolicy
-from mec_gym import Scenario, Slot, counterfactuals
+from baselines.learners.link_policy import FLOOR, STRAYS
+from mec_gym import Scenario
 from mec_gym.envs.sb3 import slots_of
 from mec_gym.envs.sb3_model import ResumableAlgorithm
 from mec_gym.model.cost import NO_TASK
@@ -25,7 +27,7 @@ from mec_gym.validation import dict_of, require_choice, require_hyperparameters,
 Self = TypeVar("Self", bound="MAPPO")
 Floats = NDArray[np.float32]
 
-CREDITS = ("difference", "team")
+CREDITS = ("difference", "learned", "team")
 
 PASSING: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1, "ent_coef": 0.05}
 LASTING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24, "ent_coef": 0.2}
@@ -39,12 +41,6 @@ _PER_STEP = 8
 
 _LEAST_INTEGERS = {"batch_size": 1}
 _NUMBERS = {"gae_lambda": "[0, 1]", "clip_range": "(0, inf)", "max_grad_norm": "(0, inf]"}
-
-WORST = 4.0
-"""By how much a choice is worse than local execution at most, in costs of the latter.
-
-Links that reach no server cost hundreds of times as much. How bad they are teaches nothing more.
-"""
 
 
 class MAPPO(ResumableAlgorithm):
@@ -61,10 +57,12 @@ class MAPPO(ResumableAlgorithm):
         One that takes assignments.
     learning_rate : float or callable
         Of Adam. A number falls to zero in the course of training; a function is taken as it is.
-    credit : {"difference", "team"}
+    credit : {"difference", "learned", "team"}
         What a device is rewarded with: the exact difference that its own choice makes to the
-        objective, by :func:`mec_gym.counterfactuals`, in units of its local cost; or the env's
-        reward, the same for all devices.
+        objective, by :func:`mec_gym.counterfactuals`, in units of its local cost; that difference
+        as a critic which is a sum over links and loads learns it from the env's rewards,
+        :class:`~baselines.learners.additive_critic.AdditiveCritic`; or the env's reward, the same
+        for all devices.
     gamma : float, optional
         Discount; by default 0, and 0.97 where services migrate and so decisions last.
         With 0 no critic is needed: an advantage is the reward beside what the device's, or the
@@ -169,7 +167,13 @@ class MAPPO(ResumableAlgorithm):
 
     def _begin_anew(self) -> None:
         self._choose_settings()
+        self._begin_credit()
         self._begin_rollout(self.policy.view.begin(self.n_envs))
+
+    def _begin_credit(self) -> None:
+        """Know nothing of costs: in another scenario they are others."""
+        learns = self.credit == "learned"
+        self._learned = LearnedCredit(self.scenario, self.device) if learns else None
 
     def _choose_settings(self) -> None:
         """Take what the caller gave, or what suits the scenario."""
@@ -195,6 +199,7 @@ class MAPPO(ResumableAlgorithm):
     def _enter_scenario(self) -> None:
         self.policy.meet(self.scenario)
         self._choose_settings()
+        self._begin_credit()
 
     def _require_loadable(self, scenario: Scenario, kind: str) -> None:
         del kind
@@ -211,9 +216,12 @@ class MAPPO(ResumableAlgorithm):
             {name: value for name, value in step.items() if name not in ("links", "legal")}
             for step in self._rollout
         ]
-        return {"steps": steps, "begun_with": self._begun_with}
+        learned = self._learned and self._learned.get_state()
+        return {"steps": steps, "begun_with": self._begun_with, "learned": learned}
 
     def _take_own_state(self, state: Mapping[str, Any], *, same_world: bool) -> None:
+        if same_world and self._learned and state.get("learned"):
+            self._learned.set_state(state["learned"])
         if not same_world or len(state["begun_with"]) != self.n_envs:
             return
         self._begin_rollout(np.array(state["begun_with"]))
@@ -221,7 +229,8 @@ class MAPPO(ResumableAlgorithm):
             seen = self._look(step["observations"], step["starts"])
             self._rollout.append(dict(step) | seen)
         self._choose_settings()
-        needed = {"reward" if self.credit == "team" else "saved", *["values"] * bool(self._gamma)}
+        credit = "saved" if self.credit == "difference" else "reward"
+        needed = {credit, *["values"] * bool(self._gamma)}
         if any(not needed <= step.keys() for step in self._rollout):
             self._begin_rollout(self._memory)  # made with other credit, or without a critic
 
@@ -314,14 +323,18 @@ class MAPPO(ResumableAlgorithm):
             step["log_p"] = log_p.cpu().numpy()
         if self._gamma:
             step["values"] = self._values(links)
-        decisions = step["decisions"] = _drawn(step["log_p"], self.rng)
+        decisions = _drawn(step["log_p"], self.rng)
+        if self._learned and not self._gamma:
+            anywhere = strayed(decisions, self.scenario.n_servers, self.rng)
+            decisions = np.where(step["present"], anywhere, decisions)
+        step["decisions"] = decisions
         if self.credit == "difference":
             slot = slots_of(self.env)  # as it is, which stale observations do not show
             step["saved"] = saved(self.scenario, slot, decisions)
             if self._gamma and self.scenario.migrates:
                 step["saved"] += shaping(self.scenario, slot, self._gamma)
         rewards, dones, infos = self._act(decisions)
-        if self.credit == "team":
+        if self.credit != "difference":
             step["reward"] = np.array(rewards, dtype=np.float64)
         step["ends"] = np.array(dones, dtype=bool)
         if self._gamma and dones.any():
@@ -358,6 +371,8 @@ class MAPPO(ResumableAlgorithm):
         stacked = {
             name: np.stack([one[name] for one in steps]) for name in steps[0] if name != "after"
         }
+        if self._learned:
+            stacked["saved"] = self._by_rewards(self._learned, stacked)
         stacked["targets"], stacked["returns"] = self._targets(stacked)
         self.policy.set_training_mode(True)
         falling = 1.0 if callable(self.learning_rate) else self._current_progress_remaining
@@ -376,16 +391,26 @@ class MAPPO(ResumableAlgorithm):
         self.policy.set_training_mode(False)
         self._begin_rollout(self._memory)
 
+    def _by_rewards(self, learned: LearnedCredit, stacked: Mapping[str, Any]) -> Floats:
+        """Learn from the rollout's rewards; return what every choice in it saves by them."""
+        seen, decisions = stacked["observations"], stacked["decisions"]
+        slot = self.policy.coder.decode(seen.reshape(-1, *seen.shape[2:]))
+        flat = decisions.reshape(-1, decisions.shape[-1])
+        rewards, rate = stacked["reward"].ravel(), RATE * self._current_progress_remaining
+        for error in learned.learn(slot, flat, rewards, rate, self.rng):
+            self._averages.add("train/reward_error", error)
+        return learned.saved(slot, flat).reshape(*decisions.shape, -1)
+
     def _targets(self, stacked: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Return by what each choice's ratio is multiplied, (T, B, N, M + 1), and the returns.
 
-        The policy gradient is the mean of this times the ratio. Difference credit knows what every
-        other choice would have saved in the slot, and the critic what each host is worth in the
-        next one, which is the same slot whatever the device chose: so much is an expectation over
-        all choices. What the critic did not expect is known of the choice that was made alone.
+        The policy gradient is the mean of this times the ratio. All credit but the team's says
+        what every other choice would have saved in the slot, and the critic what each host is worth
+        in the next one, which is the same slot whatever the device chose: so much is an expectation
+        over all choices. What the critic did not expect is known of the choice that was made alone.
         """
         present, log_p, decisions = (stacked[name] for name in ("present", "log_p", "decisions"))
-        table = stacked["saved"] if self.credit == "difference" else np.zeros_like(log_p)
+        table = np.zeros_like(log_p) if self.credit == "team" else stacked["saved"]
         rewards = _at(table, decisions)
         if self.credit == "team":
             shared = stacked["reward"] - stacked["reward"].mean()
@@ -407,7 +432,10 @@ class MAPPO(ResumableAlgorithm):
         beyond = returns - _at(table, decisions)
         beyond = beyond - (beyond[present].mean() if present.any() else 0.0)
         chosen = decisions[..., None] == np.arange(log_p.shape[-1])
-        targets = np.exp(log_p) * (table - mean[..., None])
+        better, weights = table - mean[..., None], np.exp(log_p)
+        if self._learned and not self._gamma:
+            weights = np.where(better > 0.0, np.maximum(weights, FLOOR), weights)
+        targets = weights * better
         targets = (targets + chosen * beyond[..., None]) / scale
         return targets.astype(np.float32), returns.astype(np.float32)
 
@@ -477,53 +505,13 @@ class MAPPO(ResumableAlgorithm):
 _FIELDS = ("links", "legal", "log_p", "targets", "returns", "hosts", "present")
 
 
-def saved(scenario: Scenario, slot: Slot, decisions: NDArray[np.int64]) -> Floats:
-    """Return what every choice of every device saves, (B, N, M + 1), in units of :func:`_units`.
-
-    That is the objective with the device's local execution in its choice's place, minus the one
-    with the choice, the choices of all others as they are; at least -:data:`WORST` and what a move
-    costs. A device that cannot execute locally is compared with its best choice. 0 for absent
-    devices.
-    """
-    table = counterfactuals(scenario, slot, decisions)
-    best = table.min(-1, keepdims=True)
-    local = table[..., :1]
-    reference = np.where(np.isfinite(local), local, best)
-    units, present = _units(scenario)[:, None], (slot.cycles > NO_TASK)[..., None]
-    lowest = -WORST - _move(scenario)[:, None]
-    return np.where(present, np.maximum((reference - table) / units, lowest), 0.0).astype(
-        np.float32
-    )
-
-
-def shaping(scenario: Scenario, slot: Slot, gamma: float) -> Floats:
-    """Return what placing a service is worth beside what it saves, (B, N, M + 1).
-
-    A placed service has the potential of what placing one costs, Φ; every choice gains γ Φ(next) -
-    Φ(now). No policy becomes better or worse by that (Ng et al., 1999), but the first placement no
-    longer looks like a pure loss until the critic knows better: by then all devices stay local.
-    """
-    placed = slot.known_hosts > 0
-    then = np.repeat(placed[..., None], scenario.n_servers + 1, axis=-1)
-    then[..., 1:] |= (slot.cycles > NO_TASK)[..., None]
-    moving = _move(scenario)[:, None]
-    gained: Floats = (moving * (gamma * then - placed[..., None])).astype(np.float32)
-    return gained
-
-
-def _move(scenario: Scenario) -> NDArray[np.float64]:
-    """Return what a move costs, (N,), in units; 0 where services do not migrate."""
-    cost = scenario.migration_cost if scenario.migrates else 0.0
-    return np.broadcast_to(cost / _units(scenario), scenario.n_devices)
-
-
-def _units(scenario: Scenario) -> NDArray[np.float64]:
-    """Return what local execution of a mean task costs, eqs. (8) to (10), (N,): the same always."""
-    weighted = scenario.per_device("weight_latency") + (
-        scenario.per_device("weight_energy") * scenario.local_power_w
-    )
-    cycles = scenario.mean_task("cycles")
-    return np.asarray(weighted * cycles / scenario.per_device("local_frequency_hz"))
+def strayed(
+    decisions: NDArray[np.int64], n_servers: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Send a share of each slot's devices, drawn from 0 to STRAYS, to any server: to explore."""
+    share = STRAYS * rng.random((len(decisions), 1))
+    anywhere = rng.integers(1, n_servers + 1, decisions.shape)
+    return np.where(rng.random(decisions.shape) < share, anywhere, decisions)
 
 
 def generalised(

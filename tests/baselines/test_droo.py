@@ -225,7 +225,7 @@ def test_the_memory_holds_the_last_slots_and_their_decisions() -> None:
 
     kept = Kept()
     model = make_model(buffer_size=10).learn(36, kept)
-    observations, assignments = model.memory.sample(200, np.random.default_rng(0))
+    observations, assignments = model.memory.sample(200, np.random.default_rng(0)).values()
     last = {one.tobytes(): decision for one, decision in kept.pairs[-10:]}
     assert {one.tobytes() for one in observations} == set(last)
     for one, decision in zip(observations, assignments, strict=True):
@@ -281,7 +281,7 @@ def test_a_ring_of_another_size_goes_on(tmp_path: Path) -> None:
     again = DROO.load(tmp_path / "model", env=batch(), buffer_size=40, device="cpu")
     again.learn(6, reset_num_timesteps=False)
     assert again.memory.size == 8 + 6
-    observations, _ = again.memory.sample(200, np.random.default_rng(0))
+    observations = again.memory.sample(200, np.random.default_rng(0))["observations"]
     assert len({one.tobytes() for one in observations}) == 14
     with pytest.raises(ValueError, match="buffer_size must hold the file's 8 slots; got 4"):
         DROO.load(tmp_path / "model", buffer_size=4)

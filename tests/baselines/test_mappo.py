@@ -19,8 +19,10 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from baselines import MAPPO
+from baselines.learners.credit import RATE, WORST, LearnedCredit, saved, shaping
 from baselines.learners.link_actor import LinkActorPolicy
-from baselines.learners.mappo import WORST, _drawn, generalised, saved, shaping
+from baselines.learners.link_policy import STRAYS
+from baselines.learners.mappo import CREDITS, _drawn, generalised, strayed
 from mec_bench import algorithm
 from mec_gym import ENV_ID, Scenario, Slot, Traces, Uniform, evaluate
 from mec_gym.envs.sb3 import make_sb3_vec_env, slots_of
@@ -74,8 +76,11 @@ def shown(scenario: Scenario, batch: int = 3, seed: int = 0) -> Slot:
 
 
 def legal_decisions(scenario: Scenario, batch: int = 3) -> Any:
-    drawn = np.random.default_rng(1).integers(0, 3, (batch, scenario.n_devices))
-    return np.where(~scenario.can_execute_locally & (drawn == 0), 1, drawn)
+    return legal(scenario, np.random.default_rng(1).integers(0, 3, (batch, scenario.n_devices)))
+
+
+def legal(scenario: Scenario, decisions: Any) -> Any:
+    return np.where(~scenario.can_execute_locally & (decisions == 0), 1, decisions)
 
 
 def mean_cycles(scenario: Scenario) -> Any:
@@ -114,6 +119,76 @@ def test_difference_credit_is_the_objective_with_the_choice_replaced(name: str) 
         reference = table[:, :1] if may[i] else table.min(-1, keepdims=True)
         expected = np.maximum((reference - table) / unit[i], (-WORST - move)[i])
         np.testing.assert_allclose(found[:, i], expected, rtol=1e-5, atol=1e-6)
+
+
+def experienced(scenario: Scenario, reward: Any = np.negative, batches: int = 60) -> LearnedCredit:
+    """Credit that was learned from slots in which devices went anywhere, and from rewards alone."""
+    torch.manual_seed(0)
+    rng, credit = np.random.default_rng(0), LearnedCredit(scenario, torch.device("cpu"))
+    for seed in range(batches):
+        slot = shown(scenario, batch=16, seed=seed)
+        decisions = legal(scenario, rng.integers(0, 3, (16, 5)) * rng.integers(0, 2, (16, 5)))
+        rewards = reward(evaluate(scenario, slot, decisions).objective)
+        credit.learn(slot, decisions, rewards, RATE, rng)
+    return credit
+
+
+@pytest.mark.parametrize("name", ["still", "moving", "forced", "dear moves"])
+def test_learned_credit_comes_to_be_difference_credit(name: str) -> None:
+    scenario = SCENARIOS[name]
+    slot, decisions = shown(scenario, 64, seed=999), legal_decisions(scenario, 64)
+    exact = saved(scenario, slot, decisions)
+    untrained = LearnedCredit(scenario, torch.device("cpu")).saved(slot, decisions)
+    learned = experienced(scenario).saved(slot, decisions)
+    assert np.abs(learned - exact).mean() < 0.1 * exact.std() < np.abs(untrained - exact).mean()
+
+
+def test_learned_credit_is_the_same_whatever_the_unit_of_rewards() -> None:
+    slot, decisions = shown(STILL, seed=999), legal_decisions(STILL)
+    one, other = (
+        experienced(STILL, reward, batches=6).saved(slot, decisions)
+        for reward in (np.negative, lambda cost: -1e6 * cost)
+    )
+    np.testing.assert_allclose(one, other, atol=0.05)
+
+
+def test_learned_credit_reads_nothing_but_observations_and_rewards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for place in ("credit.counterfactuals", "credit.saved", "mappo.saved", "mappo.slots_of"):
+        monkeypatch.setattr(f"baselines.learners.{place}", lambda *_: pytest.fail("it is told"))
+    model_of(MOVING, credit="learned", **ROLLOUT).learn(12)
+
+
+def test_some_devices_stray_while_credit_is_learned_where_slots_are_independent() -> None:
+    """Who never goes anywhere learns nothing of going; services would move to and fro."""
+    decisions = np.zeros((1000, 200), dtype=np.int64)
+    found = strayed(decisions, 4, np.random.default_rng(0))
+    assert (found > 0).mean(-1).max() < 2 * STRAYS
+    assert (found > 0).mean() == pytest.approx(STRAYS / 2, rel=0.05)
+    assert np.bincount(found[found > 0])[1:].min() > 0.2 * (found > 0).sum()
+    for scenario, strays in ((STILL, True), (MOVING, False)):
+        model = model_of(scenario, env_of(scenario, 64), credit="learned", n_steps=2)
+        torch.nn.init.constant_(model.policy.actor.home.bias, 30.0)  # all want to stay
+        model.learn(64)
+        assert model._rollout[0]["decisions"].any() == strays
+
+
+def test_rewards_that_are_no_costs_teach_no_credit() -> None:
+    credit = LearnedCredit(STILL, torch.device("cpu"))
+    slot, decisions, rewards = shown(STILL, 4), legal_decisions(STILL, 4), np.arange(4.0) - 2.0
+    with pytest.raises(ValueError, match='Use reward="reciprocal"'):
+        credit.learn(slot, decisions, rewards, RATE, np.random.default_rng(0))
+
+
+def test_costs_are_learned_anew_in_another_scenario() -> None:
+    model = model_of(STILL, credit="learned", n_steps=2).learn(12)
+    assert model._learned is not None
+    before = model._learned
+    model.set_env(env_of(STILL.replace(weight_energy=9.0)))
+    assert model._learned is not before
+    assert model._learned.memory.size == 0
+    model.learn(12)
 
 
 def test_the_potential_of_placed_services_makes_no_policy_better_or_worse() -> None:
@@ -176,7 +251,7 @@ def test_advantages_are_discounted_sums_of_what_was_not_expected() -> None:
         np.testing.assert_allclose(found[t, b], total, rtol=1e-12)
 
 
-@pytest.mark.parametrize("credit", ["difference", "team"])
+@pytest.mark.parametrize("credit", CREDITS)
 def test_an_episode_that_is_cut_off_goes_on_in_the_critics_eyes(credit: str) -> None:
     """The slot after a time limit is valued as it would have been seen, not as the next episode."""
     model = model_of(MOVING, env_of(MOVING, copies=2, steps=2), credit=credit, n_steps=4)
@@ -289,7 +364,7 @@ class SavedAt(BaseCallback):
         return True
 
 
-@pytest.mark.parametrize("credit", ["difference", "team"])
+@pytest.mark.parametrize("credit", CREDITS)
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("at", [2, 3, 8])
 def test_resumed_training_is_training_that_never_stopped(
@@ -312,6 +387,8 @@ def test_resumed_training_is_training_that_never_stopped(
     [
         ({"credit": "team"}, {"credit": "difference"}),
         ({"credit": "difference"}, {"credit": "team"}),
+        ({"credit": "difference"}, {"credit": "learned"}),
+        ({"credit": "learned"}, {"credit": "difference"}),
         ({"gamma": 0.0}, {"gamma": 0.9}),
     ],
 )
@@ -533,7 +610,9 @@ def test_what_is_logged(tmp_path: Path) -> None:
 
 def test_names_of_the_command() -> None:
     assert algorithm("mappo").build(env_of(STILL), seed=0, device="cpu").credit == "difference"
-    assert algorithm("mappo:team").build(env_of(STILL), seed=0, device="cpu").credit == "team"
+    for credit in ("learned", "team"):
+        built = algorithm(f"mappo:{credit}").build(env_of(STILL), seed=0, device="cpu")
+        assert built.credit == credit
 
 
 # -- refusals ---------------------------------------------------------------------------------
