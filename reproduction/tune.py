@@ -252,11 +252,12 @@ STUDIED: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "unequal-200x10": (
         5_000,
         (
-            *("mappo", "mappo:team", "droo", "droo:links", "ac", "ac:links", "ddpg", "ddpg:links"),
-            *("maddpg", "maddpg:links", "dirs", "dirs:by-device", "dirs:ensemble", "dirs:prices"),
+            *("mappo", "mappo:team", "mappo:learned", "droo", "droo:links", "ac", "ac:links"),
+            *("ddpg", "ddpg:links", "maddpg", "maddpg:links"),
+            *("dirs", "dirs:by-device", "dirs:ensemble", "dirs:prices"),
         ),
     ),
-    "crowd-30x4": (7_200, ("mappo", "mappo:team", "dirs:hindsight")),
+    "crowd-30x4": (7_200, ("mappo", "mappo:team", "mappo:learned", "dirs:hindsight")),
 }
 """Slots of each run and learners, by the scenario that tells them apart; cheap learners first."""
 

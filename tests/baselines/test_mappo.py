@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from baselines import MAPPO
 from baselines.learners.credit import RATE, WORST, LearnedCredit, saved, shaping
 from baselines.learners.link_actor import LinkActorPolicy
-from baselines.learners.link_policy import STRAYS
+from baselines.learners.link_policy import FLOOR, STRAYS
 from baselines.learners.mappo import CREDITS, _drawn, generalised, strayed
 from mec_bench import algorithm
 from mec_gym import ENV_ID, Scenario, Slot, Traces, Uniform, evaluate
@@ -172,6 +172,19 @@ def test_some_devices_stray_while_credit_is_learned_where_slots_are_independent(
         torch.nn.init.constant_(model.policy.actor.home.bias, 30.0)  # all want to stay
         model.learn(64)
         assert model._rollout[0]["decisions"].any() == strays
+
+
+def test_a_better_choice_has_a_least_weight_while_credit_is_learned() -> None:
+    """Else a good link, once sent down with the many bad ones, would never come up again."""
+    rare = np.log(np.broadcast_to([1.0 - 2e-6, 1e-6, 1e-6], (1, 3, 5, 3)))
+    credit = np.broadcast_to([0.0, 1.0, -1.0], rare.shape)
+    told = {"present": np.ones((1, 3, 5), bool), "decisions": np.zeros((1, 3, 5), int)}
+    exact, learned = (
+        model_of(credit=name)._targets(told | {"log_p": rare, "saved": credit})[0][0, 0, 0]
+        for name in ("difference", "learned")
+    )
+    np.testing.assert_allclose(learned[1] / exact[1], FLOOR / 1e-6, rtol=1e-3)
+    np.testing.assert_allclose(learned[2], exact[2])
 
 
 def test_rewards_that_are_no_costs_teach_no_credit() -> None:
