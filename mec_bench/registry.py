@@ -261,10 +261,13 @@ def _options(name: str) -> Callable[[], Mapping[str, Any]]:
     return lambda: dict(_imported("dirs_agents:options")(name))
 
 
-_REWARD = "the observation, and a scalar reward"
+SCALAR_REWARD = "a scalar reward"
+"""How what a learner knows ends that is told nothing else of costs."""
+
+_REWARD = f"the observation, and {SCALAR_REWARD}"
 _LINKS = (
     "what the observation's entries mean, speeds of servers and devices, that costs add up over "
-    "devices and servers' loads, and a scalar reward"
+    f"devices and servers' loads, and {SCALAR_REWARD}"
 )
 _LINK_VIEW = (
     "what the observation's entries mean, speeds of servers, local costs of devices, the past of "
@@ -333,14 +336,14 @@ _LEARNERS = {
         "MAPPO, learned credit",
         "MAPPO",
         f"{_LINK_VIEW}, that costs add up over devices and servers' loads, what a move costs, and "
-        "a scalar reward",
+        f"{SCALAR_REWARD}",
         {"credit": "learned"},
         n_envs=16,
     ),
     "mappo:team": _Entry(
         "MAPPO, team credit",
         "MAPPO",
-        f"{_LINK_VIEW}, and a scalar reward",
+        f"{_LINK_VIEW}, and {SCALAR_REWARD}",
         # One reward for all says little of each: every decision is learned from, and devices that
         # look alike are left indifferent.
         {"credit": "team", "batch_size": 3_200, "policy_kwargs": {"together": 0.6}},

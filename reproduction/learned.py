@@ -25,7 +25,7 @@ from mec_bench import Result, Settings, evaluate_again, read_result, write_resul
 from mec_bench.cli import complain, count
 from mec_bench.launching import Processes
 from mec_bench.matrix import Progress, run_matrix, tasks_of
-from mec_bench.registry import algorithm, knows, title
+from mec_bench.registry import SCALAR_REWARD, algorithm, knows, title
 from mec_bench.results import HINDSIGHT_RATIO, NRR, Measure
 from mec_bench.statistics import Interval, crossed_mean, paired_difference
 from mec_bench.tables import MINUS, plus_minus
@@ -411,6 +411,7 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "close": [one.name for one in still if _own_gains(one).low >= CLOSE],
         "apart": [(one.name, _own_gains(one)) for one in still if _own_gains(one).low < CLOSE],
         "rooms": [_room(one) for one in moving],
+        "rewarded": list(_rewarded(found)),
         "still": [_in_short(one, found) for one in still],
         "moving": [_in_short(one, found) for one in moving],
         "worlds": [_world(preset, found) for preset in PRESETS if preset in shown],
@@ -469,6 +470,19 @@ def _room(room: HeadRoom) -> dict[str, Any]:
     best = {"simple": room.best_simple, "seeing": room.best_seeing, "knowing": room.best_knowing}
     reached = {kind: (rule_title(rule), room.ratio[rule].mean) for kind, rule in best.items()}
     return {"name": room.name, "discriminates": room.discriminates} | reached
+
+
+def _rewarded(found: Runs) -> Iterator[tuple[str, str, float]]:
+    """Yield the best learner that is told a scalar reward alone of costs, by moving preset."""
+    for preset in (*MOVING.slots, *STALE.slots):
+        here = {
+            label: mean_score(records).value
+            for (label, name), records in found.items()
+            if name == preset and learned(records) and knows(label).endswith(SCALAR_REWARD)
+        }
+        if here:
+            best = max(here, key=lambda label: here[label])
+            yield preset, name_of(best), here[best]
 
 
 def _in_short(one: Regime | HeadRoom, found: Runs) -> list[str]:

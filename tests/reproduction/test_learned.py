@@ -135,6 +135,15 @@ def test_a_learner_is_compared_with_the_best_rules_on_its_own_slots() -> None:
     assert row[3] == "0.950, 0.910"  # every seed, the best first
 
 
+def test_who_learns_from_the_reward_alone_is_named() -> None:
+    key, scenario = HINDSIGHT_RATIO.key, {"scenario": "crowd-30x4", "timesteps": 9}
+    reached = {"mappo": 0.97, "mappo:learned": 0.95, "mappo:team": 0.9, "dirs:hindsight": 0.96}
+    runs = [record(label, [score] * 2, key, **scenario) for label, score in reached.items()]
+    rules = [record("stays", [0.99] * 2, key, scenario="crowd-30x4")]
+    found = learned.grouped([*runs, *rules, record("ac", [0.5] * 2, timesteps=9)])
+    assert list(learned._rewarded(found)) == [("crowd-30x4", title("mappo:learned"), 0.95)]
+
+
 def test_a_record_bears_the_score_under_its_own_name() -> None:
     kept = learned.record_of(EXAMPLE)
     assert learned.measure_of([kept]) is NRR
