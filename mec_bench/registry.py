@@ -335,8 +335,7 @@ _LEARNERS = {
     "mappo:learned": _Entry(
         "MAPPO, learned credit",
         "MAPPO",
-        f"{_LINK_VIEW}, that costs add up over devices and servers' loads, what a move costs, and "
-        f"{SCALAR_REWARD}",
+        f"{_LINK_VIEW}, that costs add up over devices and servers' loads, and {SCALAR_REWARD}",
         {"credit": "learned"},
         n_envs=16,
     ),

@@ -1,13 +1,14 @@
 """What every choice of every device saves: MAPPO's credit, by the model or learned from rewards.
 
 A difference reward is what the objective would be with another choice of one device, all others as
-they are (D. Wolpert and K. Tumer, "Optimal Payoff Functions for Members of Collectives", 2001). Who
-is told the model computes it. It can be learned, too, by a network that explains the rewards
-(J. Castellini et al., "Difference Rewards Policy Gradients", 2021): here by the additive critic.
+they are (D. Wolpert and K. Tumer, "Optimal Payoff Functions for Members of Collectives", 2001).
+With the model it is computed; without, it can be learned by a network that explains the rewards
+(J. Castellini et al., "Difference Rewards Policy Gradients", 2021), here by the additive critic.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.utils import update_learning_rate
 from torch import nn
 
-from baselines.learners.additive_critic import AdditiveCritic, Seen
+from baselines.learners.additive_critic import AdditiveCritic, Seen, costs_of
 from baselines.learners.memory import Memory
 from mec_gym import Scenario, Slot, counterfactuals
 from mec_gym.model.cost import NO_TASK
@@ -30,14 +31,17 @@ WORST = 4.0
 Links that reach no server cost hundreds of times as much. How bad they are teaches nothing more.
 """
 
-REMEMBERED = 256
-"""Slots that learned credit is learned from, the last ones: older ones were crowded otherwise."""
+BUFFER_SIZE, BATCH_SIZE = 256, 64
+"""Slots that costs are learned from, the last ones, and slots of a gradient step.
 
-PASSES, BATCH = 16, 64
-"""How often a slot is learned from on average, and slots of a gradient step."""
+In many more of the first slots servers are crowded: a critic of those does not see single links.
+"""
 
-RATE, LONGEST = 0.01, 0.5
-"""Adam's learning rate at first, and the longest gradient."""
+REPLAYED = 16
+"""How often a slot is learned from on average."""
+
+LEARNING_RATE, MAX_GRAD_NORM = 0.01, 0.5
+"""Of Adam; the rate falls to zero in the course of training."""
 
 
 def saved(scenario: Scenario, slot: Slot, decisions: NDArray[np.int64]) -> Floats:
@@ -49,17 +53,16 @@ def saved(scenario: Scenario, slot: Slot, decisions: NDArray[np.int64]) -> Float
     devices.
     """
     table = counterfactuals(scenario, slot, decisions) / _units(scenario)[:, None]
-    return _savings(scenario, slot, table)
+    return _savings(slot, table, -WORST - _move(scenario)[:, None])
 
 
-def _savings(scenario: Scenario, slot: Slot, table: NDArray[Any]) -> Floats:
-    """Return what choices save whose costs, (B, N, M + 1), are in mean costs of staying."""
-    best = table.min(-1, keepdims=True)
-    local = table[..., :1]
+def _savings(slot: Slot, costs: NDArray[Any], lowest: Any) -> Floats:
+    """Return what choices save that cost so much, (B, N, M + 1), infinite where forbidden."""
+    best = costs.min(-1, keepdims=True)
+    local = costs[..., :1]
     reference = np.where(np.isfinite(local), local, best)
     present = (slot.cycles > NO_TASK)[..., None]
-    lowest = -WORST - _move(scenario)[:, None]
-    return np.where(present, np.maximum(reference - table, lowest), 0.0).astype(np.float32)
+    return np.where(present, np.maximum(reference - costs, lowest), 0.0).astype(np.float32)
 
 
 def shaping(scenario: Scenario, slot: Slot, gamma: float) -> Floats:
@@ -93,19 +96,33 @@ def _units(scenario: Scenario) -> NDArray[np.float64]:
 
 
 class LearnedCredit:
-    """What choices save by an additive critic that is trained on the last slots' rewards.
+    """What choices save by an additive critic that learns from the last slots' rewards.
 
-    It is told how costs add up, and none of them.
+    Of the model it is told that costs are such a sum, and who cannot execute locally.
     """
 
-    def __init__(self, scenario: Scenario, device: torch.device) -> None:
-        self.scenario, self.device = scenario, device
-        self.critic = AdditiveCritic(scenario).to(device)
-        self.optimizer = torch.optim.Adam(self.critic.parameters(), lr=RATE, fused=True)
+    def __init__(self, scenario: Scenario, device: torch.device, rng: np.random.Generator) -> None:
+        self.device, self.rng = device, rng
+        self._new_critic(scenario)
+        self.meet(scenario)
+
+    def _new_critic(self, scenario: Scenario) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(self.rng.integers(2**31)))
+            self.critic = AdditiveCritic(scenario).to(self.device)
+
+    def meet(self, scenario: Scenario) -> None:
+        """Go on with slots and rewards of this scenario alone, and with the weights if they fit."""
+        self.scenario, before = scenario, self.critic.n_seen
+        self.critic.meet(scenario)
+        if self.critic.n_seen != before:
+            self._new_critic(scenario)
+        self.critic.unit.zero_()
+        self.optimizer = torch.optim.Adam(self.critic.parameters(), lr=LEARNING_RATE, fused=True)
         of_link, of_device = self.critic.n_seen
         n, m = scenario.n_devices, scenario.n_servers
         self.memory = Memory(
-            REMEMBERED,
+            BUFFER_SIZE,
             links=np.zeros((n, m, of_link), dtype=np.float32),
             devices=np.zeros((n, of_device), dtype=np.float32),
             present=np.zeros(n, dtype=np.float32),
@@ -113,53 +130,77 @@ class LearnedCredit:
             rewards=np.zeros((), dtype=np.float32),
         )
 
+    @property
+    def ready(self) -> bool:
+        """Whether it has seen slots enough to say anything."""
+        return self.memory.added >= BATCH_SIZE
+
     def learn(
         self,
         slot: Slot,
         decisions: NDArray[np.int64],
         rewards: NDArray[np.float64],
-        rate: float,
-        rng: np.random.Generator,
+        remaining: float,
     ) -> list[float]:
-        """Remember slots, (B, ...), with their rewards, and learn; return the steps' errors."""
-        update_learning_rate(self.optimizer, rate)
-        before = self.memory.added
+        """Remember slots, (B, ...), with their rewards, and learn; return the steps' errors.
+
+        `remaining` is the share of training that is left. ``ValueError`` for rewards that are no
+        costs, ``FloatingPointError`` where training has diverged.
+        """
         seen = {name: part.cpu().numpy() for name, part in self.critic.see(slot)._asdict().items()}
+        costs_of(torch.as_tensor(rewards[seen["present"].any(-1)]))  # or refuse them at once
+        update_learning_rate(self.optimizer, LEARNING_RATE * max(remaining, 0.0))
+        before = self.memory.added
         self.memory.add(**seen, decisions=decisions, rewards=rewards)
-        steps = self.memory.added * PASSES // BATCH - before * PASSES // BATCH
-        return [self._descend(self.memory.sample(BATCH, rng)) for _ in range(steps)]
+        steps = self.memory.added * REPLAYED // BATCH_SIZE - before * REPLAYED // BATCH_SIZE
+        return [self._descend(self.memory.sample(BATCH_SIZE, self.rng)) for _ in range(steps)]
 
     def _descend(self, drawn: Mapping[str, NDArray[Any]]) -> float:
         part = {name: torch.as_tensor(one, device=self.device) for name, one in drawn.items()}
         seen = Seen(part["links"], part["devices"], part["present"])
         loss = self.critic.loss(seen, part["decisions"].long(), part["rewards"])
+        if not bool(torch.isfinite(loss)):
+            raise FloatingPointError(
+                "the error of the learned credit is no longer a number: rewards must be finite. "
+                "Training stopped; checkpoints written before are good."
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.critic.parameters(), LONGEST)
+        nn.utils.clip_grad_norm_(self.critic.parameters(), MAX_GRAD_NORM)
         self.optimizer.step()
         return loss.item()
 
     def saved(self, slot: Slot, decisions: NDArray[np.int64]) -> Floats:
-        """Return what :func:`saved` returns, as the critic has learned it."""
+        """Return what choices save, (B, N, M + 1), as the critic has it; at least -2 WORST.
+
+        In the mean cost of staying in these slots, by the critic, too.
+        """
         goes = decisions[..., None] == np.arange(1, self.scenario.n_servers + 1)
         shares = torch.as_tensor(goes, dtype=torch.float32, device=self.device)
         leads = self.critic.leads(self.critic.see(slot), shares, far=torch.inf).cpu().numpy()
         stays = np.where(self.scenario.can_execute_locally, 0.0, np.inf)[:, None]
         stays = np.broadcast_to(stays, (*leads.shape[:-1], 1))
-        return _savings(self.scenario, slot, np.concatenate([stays, leads], -1))
+        return _savings(slot, np.concatenate([stays, leads], -1), -2.0 * WORST)
 
     def get_state(self) -> dict[str, Any]:
-        """Return all of it, for an exact continuation."""
-        optimizer = self.optimizer.state_dict()["state"]
+        """Return a copy of all of it, for an exact continuation."""
+        optimizer = copy.deepcopy(self.optimizer.state_dict()["state"])
         return {
             "memory": self.memory.get_state(),
-            "weights": dict(self.critic.state_dict()),
+            "weights": copy.deepcopy(dict(self.critic.state_dict())),
             "optimizer": {str(key): value for key, value in optimizer.items()},
         }
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state."""
-        self.memory.set_state(state["memory"])
-        self.critic.load_state_dict(state["weights"])
-        optimizer = {int(key): one for key, one in state["optimizer"].items()}
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": optimizer})
+    def set_state(self, state: Mapping[str, Any], *, same_world: bool) -> None:
+        """Go back to a state; in another world to its weights alone, if they fit."""
+        mine = self.critic.state_dict()
+        if same_world or all(
+            mine[name].shape == one.shape for name, one in state["weights"].items()
+        ):
+            self.critic.load_state_dict(state["weights"])
+        if same_world:
+            self.memory.set_state(state["memory"])
+            optimizer = {int(key): one for key, one in state["optimizer"].items()}
+            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": optimizer})
+        else:
+            self.critic.unit.zero_()

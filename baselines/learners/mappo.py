@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import explained_variance, update_learning_rate
 from torch import nn
 
-from baselines.learners.credit import RATE, LearnedCredit, saved, shaping
+from baselines.learners.credit import LearnedCredit, saved, shaping
 from baselines.learners.link_actor import LinkActorPolicy
 from baselines.learners.link_policy import FLOOR, STRAYS
 from mec_gym import Scenario
@@ -57,15 +57,16 @@ class MAPPO(ResumableAlgorithm):
         One that takes assignments.
     learning_rate : float or callable
         Of Adam. A number falls to zero in the course of training; a function is taken as it is.
+        What learned credit is fitted with has a rate of its own.
     credit : {"difference", "learned", "team"}
-        What a device is rewarded with: the exact difference that its own choice makes to the
-        objective, by :func:`mec_gym.counterfactuals`, in units of its local cost; that difference
-        as a critic which is a sum over links and loads learns it from the env's rewards,
-        :class:`~baselines.learners.additive_critic.AdditiveCritic`; or the env's reward, the same
-        for all devices.
+        What a device is rewarded with. "difference": the exact difference that its own choice
+        makes to the objective, by :func:`mec_gym.counterfactuals`, in units of its local cost.
+        "learned": the same, as a critic has it that is fitted to the env's rewards, a sum over
+        links and loads (:class:`~baselines.learners.additive_critic.AdditiveCritic`); rewards are
+        costs with a minus, or their reciprocals. "team": the env's reward, the same for all.
     gamma : float, optional
         Discount; by default 0, and 0.97 where services migrate and so decisions last.
-        With 0 no critic is needed: an advantage is the reward beside what the device's, or the
+        With 0 no values are learned: an advantage is the reward beside what the device's, or the
         team's, is on average.
     n_steps : int, optional, [slot]
         Slots of each copy of the env between gradient steps; 1, or 12 where services migrate. With
@@ -171,9 +172,14 @@ class MAPPO(ResumableAlgorithm):
         self._begin_rollout(self.policy.view.begin(self.n_envs))
 
     def _begin_credit(self) -> None:
-        """Know nothing of costs: in another scenario they are others."""
-        learns = self.credit == "learned"
-        self._learned = LearnedCredit(self.scenario, self.device) if learns else None
+        self._learned = None
+        if self.credit == "learned":
+            self._learned = LearnedCredit(self.scenario, self.device, self.rng)
+
+    @property
+    def _explores(self) -> bool:
+        """Whether some devices stray: they would not go anywhere before links look good."""
+        return self._learned is not None and not self._gamma
 
     def _choose_settings(self) -> None:
         """Take what the caller gave, or what suits the scenario."""
@@ -194,12 +200,13 @@ class MAPPO(ResumableAlgorithm):
     def set_env(self, env: Any, force_reset: bool = True) -> None:
         """Train in another env of as many devices, servers and copies, unlike ``load``."""
         super().set_env(env, force_reset)
+        if self._learned:
+            self._learned.meet(self.scenario)  # whose rewards may be others, too
         self._begin_rollout(self.policy.view.begin(self.n_envs))
 
     def _enter_scenario(self) -> None:
         self.policy.meet(self.scenario)
         self._choose_settings()
-        self._begin_credit()
 
     def _require_loadable(self, scenario: Scenario, kind: str) -> None:
         del kind
@@ -220,8 +227,8 @@ class MAPPO(ResumableAlgorithm):
         return {"steps": steps, "begun_with": self._begun_with, "learned": learned}
 
     def _take_own_state(self, state: Mapping[str, Any], *, same_world: bool) -> None:
-        if same_world and self._learned and state.get("learned"):
-            self._learned.set_state(state["learned"])
+        if self._learned and state.get("learned"):
+            self._learned.set_state(state["learned"], same_world=same_world)
         if not same_world or len(state["begun_with"]) != self.n_envs:
             return
         self._begin_rollout(np.array(state["begun_with"]))
@@ -324,7 +331,7 @@ class MAPPO(ResumableAlgorithm):
         if self._gamma:
             step["values"] = self._values(links)
         decisions = _drawn(step["log_p"], self.rng)
-        if self._learned and not self._gamma:
+        if self._explores:
             anywhere = strayed(decisions, self.scenario.n_servers, self.rng)
             decisions = np.where(step["present"], anywhere, decisions)
         step["decisions"] = decisions
@@ -382,7 +389,8 @@ class MAPPO(ResumableAlgorithm):
         present = flat["present"]
         # Whoever goes may come back: the critic learns what is to come of absent devices, too.
         rows = np.arange(present.size) if self._gamma else np.flatnonzero(present)
-        for _ in range(self._gradient_steps if present.any() else 0):
+        ready = present.any() and (self._learned is None or self._learned.ready)
+        for _ in range(self._gradient_steps if ready else 0):
             some = rows
             if len(rows) > self.batch_size:
                 some = self.rng.choice(rows, self.batch_size, replace=False, shuffle=False)
@@ -396,8 +404,8 @@ class MAPPO(ResumableAlgorithm):
         seen, decisions = stacked["observations"], stacked["decisions"]
         slot = self.policy.coder.decode(seen.reshape(-1, *seen.shape[2:]))
         flat = decisions.reshape(-1, decisions.shape[-1])
-        rewards, rate = stacked["reward"].ravel(), RATE * self._current_progress_remaining
-        for error in learned.learn(slot, flat, rewards, rate, self.rng):
+        rewards, remaining = stacked["reward"].ravel(), self._current_progress_remaining
+        for error in learned.learn(slot, flat, rewards, remaining):
             self._averages.add("train/reward_error", error)
         return learned.saved(slot, flat).reshape(*decisions.shape, -1)
 
@@ -428,12 +436,16 @@ class MAPPO(ResumableAlgorithm):
         mean = (np.exp(log_p) * table).sum(-1)
         if not self._gamma:
             advantages = rewards - mean
-        scale = advantages[present].std() + 1e-8 if present.any() else 1.0
         beyond = returns - _at(table, decisions)
         beyond = beyond - (beyond[present].mean() if present.any() else 0.0)
         chosen = decisions[..., None] == np.arange(log_p.shape[-1])
         better, weights = table - mean[..., None], np.exp(log_p)
-        if self._learned and not self._gamma:
+        scale = 1.0
+        if present.any():
+            # Strays are no choices of the policy: without them, by all choices.
+            spread = (weights * better**2).sum(-1)[present].mean() ** 0.5
+            scale = (spread if self._explores else advantages[present].std()) + 1e-8
+        if self._explores:
             weights = np.where(better > 0.0, np.maximum(weights, FLOOR), weights)
         targets = weights * better
         targets = (targets + chosen * beyond[..., None]) / scale

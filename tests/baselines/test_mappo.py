@@ -19,7 +19,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from baselines import MAPPO
-from baselines.learners.credit import RATE, WORST, LearnedCredit, saved, shaping
+from baselines.learners.credit import WORST, LearnedCredit, saved, shaping
 from baselines.learners.link_actor import LinkActorPolicy
 from baselines.learners.link_policy import FLOOR, STRAYS
 from baselines.learners.mappo import CREDITS, _drawn, generalised, strayed
@@ -121,35 +121,61 @@ def test_difference_credit_is_the_objective_with_the_choice_replaced(name: str) 
         np.testing.assert_allclose(found[:, i], expected, rtol=1e-5, atol=1e-6)
 
 
-def experienced(scenario: Scenario, reward: Any = np.negative, batches: int = 60) -> LearnedCredit:
+def experienced(
+    scenario: Scenario,
+    reward: Any = np.negative,
+    slots: int = 1536,
+    believed: Scenario | None = None,
+) -> LearnedCredit:
     """Credit that was learned from slots in which devices went anywhere, and from rewards alone."""
-    torch.manual_seed(0)
-    rng, credit = np.random.default_rng(0), LearnedCredit(scenario, torch.device("cpu"))
-    for seed in range(batches):
-        slot = shown(scenario, batch=16, seed=seed)
-        decisions = legal(scenario, rng.integers(0, 3, (16, 5)) * rng.integers(0, 2, (16, 5)))
-        rewards = reward(evaluate(scenario, slot, decisions).objective)
-        credit.learn(slot, decisions, rewards, RATE, rng)
+    rng, size = np.random.default_rng(0), (slots, scenario.n_devices)
+    credit = LearnedCredit(believed or scenario, torch.device("cpu"), rng)
+    seen = shown(scenario, slots, seed=5)
+    decisions = legal(scenario, rng.integers(0, 3, size) * rng.integers(0, 2, size))
+    rewards = reward(evaluate(scenario, seen, decisions).objective)
+    for first in range(0, slots, 16):
+        rows = slice(first, first + 16)
+        credit.learn(seen[rows], decisions[rows], rewards[rows], 1.0 - first / slots)
     return credit
 
 
 @pytest.mark.parametrize("name", ["still", "moving", "forced", "dear moves"])
 def test_learned_credit_comes_to_be_difference_credit(name: str) -> None:
+    """Much closer than exact differences that leave out where the others go."""
     scenario = SCENARIOS[name]
     slot, decisions = shown(scenario, 64, seed=999), legal_decisions(scenario, 64)
-    exact = saved(scenario, slot, decisions)
-    untrained = LearnedCredit(scenario, torch.device("cpu")).saved(slot, decisions)
+    alone = legal(scenario, np.zeros_like(decisions))
+    exact, unloaded = (saved(scenario, slot, one) for one in (decisions, alone))
     learned = experienced(scenario).saved(slot, decisions)
-    assert np.abs(learned - exact).mean() < 0.1 * exact.std() < np.abs(untrained - exact).mean()
+    counts = (exact > -2.0) & (np.arange(3) > 0)  # what is worse is cut, or hardly matters
+    found, wanted, other = (one[counts] for one in (learned, exact, unloaded))
+    assert (np.sign(found) == np.sign(wanted)).mean() > 0.85
+    if name == "forced":  # where some cannot stay the unit is another one
+        assert np.corrcoef(found, wanted)[0, 1] > 0.9
+    else:
+        assert np.polyfit(wanted, found, 1)[0] == pytest.approx(1.0, abs=0.1)
+        far, farther = (np.square(one - wanted).mean() for one in (found, other))
+        assert far < 0.25 * farther
 
 
-def test_learned_credit_is_the_same_whatever_the_unit_of_rewards() -> None:
+@pytest.mark.parametrize("reward", [lambda cost: -1e6 * cost, lambda cost: 5.0 / cost])
+def test_learned_credit_is_the_same_whatever_the_unit_of_rewards(reward: Any) -> None:
     slot, decisions = shown(STILL, seed=999), legal_decisions(STILL)
     one, other = (
-        experienced(STILL, reward, batches=6).saved(slot, decisions)
-        for reward in (np.negative, lambda cost: -1e6 * cost)
+        experienced(STILL, given, slots=96).saved(slot, decisions)
+        for given in (np.negative, reward)
     )
     np.testing.assert_allclose(one, other, atol=0.05)
+
+
+def test_learned_credit_is_told_no_price() -> None:
+    slot, decisions = shown(MOVING), legal_decisions(MOVING)
+    dear = MOVING.replace(migration_s=99.0, weight_latency=7.0)
+    one, other = (
+        experienced(MOVING, slots=96, believed=believed).saved(slot, decisions)
+        for believed in (MOVING, dear)
+    )
+    np.testing.assert_array_equal(one, other)
 
 
 def test_learned_credit_reads_nothing_but_observations_and_rewards(
@@ -179,29 +205,59 @@ def test_a_better_choice_has_a_least_weight_while_credit_is_learned() -> None:
     rare = np.log(np.broadcast_to([1.0 - 2e-6, 1e-6, 1e-6], (1, 3, 5, 3)))
     credit = np.broadcast_to([0.0, 1.0, -1.0], rare.shape)
     told = {"present": np.ones((1, 3, 5), bool), "decisions": np.zeros((1, 3, 5), int)}
-    exact, learned = (
-        model_of(credit=name)._targets(told | {"log_p": rare, "saved": credit})[0][0, 0, 0]
-        for name in ("difference", "learned")
-    )
-    np.testing.assert_allclose(learned[1] / exact[1], FLOOR / 1e-6, rtol=1e-3)
-    np.testing.assert_allclose(learned[2], exact[2])
+    for name, least in (("difference", 1e-6), ("learned", FLOOR)):
+        targets, _ = model_of(credit=name)._targets(told | {"log_p": rare, "saved": credit})
+        np.testing.assert_allclose(targets[..., 1] / targets[..., 2], -least / 1e-6, rtol=1e-3)
+
+
+def test_strays_do_not_blur_how_much_choices_differ() -> None:
+    """Gradients are measured in the spread of the policy's own choices."""
+    sure = np.log(np.broadcast_to([0.98, 0.01, 0.01], (1, 3, 5, 3)))
+    credit = np.broadcast_to([0.0, 0.1, -4.0], sure.shape)
+    step = {"present": np.ones((1, 3, 5), bool), "log_p": sure, "saved": credit}
+    model = model_of(credit="learned")
+    found = [model._targets(step | {"decisions": np.full((1, 3, 5), k)})[0] for k in range(3)]
+    np.testing.assert_array_equal(found[0], found[2])
 
 
 def test_rewards_that_are_no_costs_teach_no_credit() -> None:
-    credit = LearnedCredit(STILL, torch.device("cpu"))
-    slot, decisions, rewards = shown(STILL, 4), legal_decisions(STILL, 4), np.arange(4.0) - 2.0
+    credit = LearnedCredit(STILL, torch.device("cpu"), np.random.default_rng(0))
+    slot, decisions = shown(STILL), legal_decisions(STILL)
     with pytest.raises(ValueError, match='Use reward="reciprocal"'):
-        credit.learn(slot, decisions, rewards, RATE, np.random.default_rng(0))
+        credit.learn(slot, decisions, np.array([-1.0, 0.5, -2.0]), 1.0)
+    assert credit.memory.size == 0
+    many = slot[np.repeat(np.arange(3), 4)], np.repeat(decisions, 4, 0), np.full(12, -np.inf)
+    with pytest.raises(FloatingPointError, match="rewards must be finite"):
+        credit.learn(*many, 1.0)
 
 
-def test_costs_are_learned_anew_in_another_scenario() -> None:
-    model = model_of(STILL, credit="learned", n_steps=2).learn(12)
-    assert model._learned is not None
-    before = model._learned
-    model.set_env(env_of(STILL.replace(weight_energy=9.0)))
-    assert model._learned is not before
-    assert model._learned.memory.size == 0
+def test_what_was_learned_of_costs_is_kept_where_it_fits_and_slots_are_not(tmp_path: Path) -> None:
+    model = model_of(STILL, credit="learned", n_steps=2).learn(48)
+    learned: Any = model._learned
+    model.save(tmp_path / "model")
+    before = {name: one.clone() for name, one in learned.critic.state_dict().items()}
+    dear = STILL.replace(weight_energy=9.0)
+    larger = MAPPO.load(tmp_path / "model", env=env_of(STILL.replace(n_devices=8)), device="cpu")
+    model.set_env(env_of(dear, reward="negative"))  # rewards of another kind
+    for one in (learned, larger._learned):
+        assert one.memory.size == 0
+        assert one.critic.unit == 0
+        now = one.critic.state_dict()
+        assert all(torch.equal(now[name], before[name]) for name in before if name != "unit")
     model.learn(12)
+    larger.learn(12)
+    model.set_env(env_of(STILL.replace(weight_energy=(1.0, 2.0, 3.0, 4.0, 5.0))))
+    assert learned.critic.n_seen[1] == 3  # weights that did not fit any more
+    model.learn(12)
+
+
+def test_the_actor_waits_for_slots_enough_to_learn_costs_from() -> None:
+    model = model_of(STILL, env_of(STILL, 16), credit="learned")
+    before = [one.detach().clone() for one in model.policy.actor.parameters()]
+    for slots, same in ((48, True), (64, False)):
+        model.learn(slots, reset_num_timesteps=False)
+        after = model.policy.actor.parameters()
+        assert all(map(torch.equal, before, after)) is same
 
 
 def test_the_potential_of_placed_services_makes_no_policy_better_or_worse() -> None:
