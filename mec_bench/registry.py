@@ -336,7 +336,7 @@ _LEARNERS = {
         "MAPPO, learned credit",
         "MAPPO",
         f"{_LINK_VIEW}, that costs add up over devices and servers' loads, and {SCALAR_REWARD}",
-        {"credit": "learned"},
+        {"credit": "learned", "policy_kwargs": {"together": 1.0}},
         n_envs=16,
     ),
     "mappo:team": _Entry(

@@ -16,7 +16,7 @@ from torch import nn
 
 from baselines.learners.credit import LearnedCredit, saved, shaping
 from baselines.learners.link_actor import LinkActorPolicy
-from baselines.learners.link_policy import FLOOR, STRAYS
+from baselines.learners.link_policy import FLOOR, OFFLOADED, STRAYS
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import slots_of
 from mec_gym.envs.sb3_model import ResumableAlgorithm
@@ -170,6 +170,13 @@ class MAPPO(ResumableAlgorithm):
         self._choose_settings()
         self._begin_credit()
         self._begin_rollout(self.policy.view.begin(self.n_envs))
+
+    def _new_policy(self) -> Any:
+        policy = super()._new_policy()
+        if self.credit == "learned" and not self.scenario.migrates:
+            # Many bad links at first would hide the good ones in what slots cost.
+            nn.init.constant_(policy.actor.home.bias, math.log(1.0 / OFFLOADED - 1.0))
+        return policy
 
     def _begin_credit(self) -> None:
         self._learned = None
@@ -332,7 +339,7 @@ class MAPPO(ResumableAlgorithm):
             step["values"] = self._values(links)
         decisions = _drawn(step["log_p"], self.rng)
         if self._explores:
-            anywhere = strayed(decisions, self.scenario.n_servers, self.rng)
+            anywhere = strayed(decisions, step["links"][..., 0], self.rng)
             decisions = np.where(step["present"], anywhere, decisions)
         step["decisions"] = decisions
         if self.credit == "difference":
@@ -518,12 +525,17 @@ _FIELDS = ("links", "legal", "log_p", "targets", "returns", "hosts", "present")
 
 
 def strayed(
-    decisions: NDArray[np.int64], n_servers: int, rng: np.random.Generator
+    decisions: NDArray[np.int64], gains: Floats, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Send a share of each slot's devices, drawn from 0 to STRAYS, to any server: to explore."""
+    """Send a share of each slot's devices, drawn from 0 to STRAYS, elsewhere: to explore.
+
+    One in 8 of them goes to any server, the others to that of their largest gain, (B, N, M): of
+    links drawn evenly few are good, and in a sum of costs bad ones hide them.
+    """
     share = STRAYS * rng.random((len(decisions), 1))
-    anywhere = rng.integers(1, n_servers + 1, decisions.shape)
-    return np.where(rng.random(decisions.shape) < share, anywhere, decisions)
+    anywhere = rng.integers(gains.shape[-1], size=decisions.shape)
+    to = np.where(rng.random(decisions.shape) < 0.125, anywhere, gains.argmax(-1)) + 1
+    return np.where(rng.random(decisions.shape) < share, to, decisions)
 
 
 def generalised(

@@ -189,15 +189,29 @@ def test_learned_credit_reads_nothing_but_observations_and_rewards(
 def test_some_devices_stray_while_credit_is_learned_where_slots_are_independent() -> None:
     """Who never goes anywhere learns nothing of going; services would move to and fro."""
     decisions = np.zeros((1000, 200), dtype=np.int64)
-    found = strayed(decisions, 4, np.random.default_rng(0))
+    found = strayed(decisions, np.tile(np.arange(4.0), (1000, 200, 1)), np.random.default_rng(0))
     assert (found > 0).mean(-1).max() < 2 * STRAYS
     assert (found > 0).mean() == pytest.approx(STRAYS / 2, rel=0.05)
-    assert np.bincount(found[found > 0])[1:].min() > 0.2 * (found > 0).sum()
+    shares = np.bincount(found[found > 0])[1:] / (found > 0).sum()
+    np.testing.assert_allclose(shares, [1 / 32, 1 / 32, 1 / 32, 29 / 32], atol=0.01)
     for scenario, strays in ((STILL, True), (MOVING, False)):
         model = model_of(scenario, env_of(scenario, 64), credit="learned", n_steps=2)
         torch.nn.init.constant_(model.policy.actor.home.bias, 30.0)  # all want to stay
         model.learn(64)
         assert model._rollout[0]["decisions"].any() == strays
+
+
+def test_few_offload_at_first_where_credit_is_learned_and_slots_are_independent() -> None:
+    for scenario, credit, share in (
+        (STILL, "learned", 1 / 16),
+        (STILL, "difference", 1 / 2),
+        (MOVING, "learned", 1 / 2),
+    ):
+        policy = model_of(scenario, credit=credit).policy
+        slot = shown(scenario)
+        links, _ = policy.view(slot, policy.view.begin(3))
+        log_p = policy.log_probabilities(*map(policy.tensor, (links, policy.legal(slot))))
+        assert 1.0 - log_p[..., 0].exp().mean().item() == pytest.approx(share, rel=0.1)
 
 
 def test_a_better_choice_has_a_least_weight_while_credit_is_learned() -> None:
