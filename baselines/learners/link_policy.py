@@ -48,6 +48,9 @@ never come up again. A large one is no gradient any more: with 0.2 actors crowde
 the less the entropy weighed.
 """
 
+CLEAR = 0.01
+"""How far from the threshold scores are at least of decisions that were made together."""
+
 CRITIC_BATCH, ACTOR_BATCH = 64, 16
 
 
@@ -375,7 +378,9 @@ class LinkScorePolicy(AnyArray):
     A score is p / (1 + |p|) of the preference p, on the scale from -1 to 1 on which the vote's
     threshold is 0. The critic learns what voted decisions cost. The gradient goes through it by the
     *soft* vote, a softmax over preferences and the threshold: of scores that far from the threshold
-    the gradient would vanish, as preferences for bad links grow without end.
+    the gradient would vanish, as preferences for bad links grow without end. Deterministic scores
+    are such that as many devices make each choice as the soft vote's shares add up to, unless
+    services migrate or servers decide by their own columns.
 
     Parameters
     ----------
@@ -446,7 +451,19 @@ class LinkScorePolicy(AnyArray):
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         assert isinstance(observation, Tensor)
         preferences: Tensor = self.links(observation)
+        if deterministic and not self.columns and not self.links.scenario.migrates:
+            preferences = self._together(preferences)
         return (preferences / (1.0 + preferences.abs())).transpose(1, 2).flatten(1)
+
+    def _together(self, preferences: Tensor) -> Tensor:
+        """Return preferences (B, N, M) that the vote turns into decisions made together."""
+        logits = nn.functional.pad(preferences, (1, 0))
+        logits[..., 0].masked_fill_(~self.links.may_stay, -torch.inf)
+        shares = torch.softmax(logits, -1).detach().cpu().numpy()
+        servers = np.arange(1, preferences.shape[-1] + 1)
+        chosen = torch.as_tensor(apportioned(shares)[..., None] == servers)
+        chosen = chosen.to(preferences.device)
+        return torch.where(chosen, preferences.clamp(min=CLEAR), preferences.clamp(max=-CLEAR))
 
     def improve(
         self, batches: Iterable[ReplayBufferSamples], remaining: float, limit: float
