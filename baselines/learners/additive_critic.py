@@ -132,7 +132,6 @@ class AdditiveCritic(Centred):
         self.view = CostView(scenario)
         speeds = scenario.server_frequencies_hz
         self._speeds = torch.tensor(_beside(speeds, speeds.mean()), dtype=torch.float32)[:, None]
-        self._may_stay = torch.as_tensor(scenario.can_execute_locally)
         self.n_seen = self.view.n_of_link, self.view.n_of_device
 
     def see(self, slot: Slot) -> Seen:
@@ -173,20 +172,13 @@ class AdditiveCritic(Centred):
             self.unit.copy_(costs.min() / (2 * assignment.shape[1]))
         return nn.functional.smooth_l1_loss(guesses, (costs / self.unit).log(), beta=BEND)
 
-    def leads(self, seen: Seen, shares: Tensor, far: float = FAR) -> Tensor:
-        """Return `differences` in mean costs of staying, at most ±`far`, without gradient.
-
-        Of devices that cannot stay the cheapest link counts instead: nothing tells what staying
-        would cost them.
-        """
+    def leads(self, seen: Seen, shares: Tensor) -> Tensor:
+        """Return `differences` in mean costs of staying, at most ±:data:`FAR`, without gradient."""
         with torch.no_grad():
             prices = self.prices(seen)
-            usual = torch.where(
-                self._may_stay.to(prices.home.device), prices.home, prices.links.amin(-1)
-            )
-            mean = usual.sum() / seen.present.sum().clamp(min=1.0)
+            mean = prices.home.sum() / seen.present.sum().clamp(min=1.0)
             mean = mean.clamp(min=1e-30)  # where nobody is present all is 0
-            return (prices.differences(shares) / mean).clamp(-far, far)
+            return (prices.differences(shares) / mean).clamp(-FAR, FAR)
 
     def _of_devices(self, seen: Seen) -> tuple[Tensor, Tensor]:
         terms = nn.functional.softplus(self.device(seen.devices)) * seen.present[..., None]

@@ -108,12 +108,12 @@ class LearnedCredit:
 
     def _new_critic(self, scenario: Scenario) -> None:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(self.rng.integers(2**31)))
+            torch.default_generator.manual_seed(int(self.rng.integers(2**31)))
             self.critic = AdditiveCritic(scenario).to(self.device)
 
     def meet(self, scenario: Scenario) -> None:
         """Go on with slots and rewards of this scenario alone, and with the weights if they fit."""
-        self.scenario, before = scenario, self.critic.n_seen
+        self.scenario, before, self._sign = scenario, self.critic.n_seen, 0.0
         self.critic.meet(scenario)
         if self.critic.n_seen != before:
             self._new_critic(scenario)
@@ -145,10 +145,17 @@ class LearnedCredit:
         """Remember slots, (B, ...), with their rewards, and learn; return the steps' errors.
 
         `remaining` is the share of training that is left. ``ValueError`` for rewards that are no
-        costs, ``FloatingPointError`` where training has diverged.
+        costs, ``FloatingPointError`` where training has diverged. Rewards of another sign than
+        those before begin anew.
         """
         seen = {name: part.cpu().numpy() for name, part in self.critic.see(slot)._asdict().items()}
-        costs_of(torch.as_tensor(rewards[seen["present"].any(-1)]))  # or refuse them at once
+        told = rewards[seen["present"].any(-1)]
+        costs_of(torch.as_tensor(told))
+        if not (np.abs(told) < np.finfo(np.float32).max).all():
+            raise ValueError(f"rewards must be finite; got {told.min():.4g} to {told.max():.4g}.")
+        if self._sign * told.sum() < 0:
+            self.meet(self.scenario)  # the env has rewards of another kind now
+        self._sign = float(np.sign(told.sum())) or self._sign
         update_learning_rate(self.optimizer, LEARNING_RATE * max(remaining, 0.0))
         before = self.memory.added
         self.memory.add(**seen, decisions=decisions, rewards=rewards)
@@ -161,8 +168,8 @@ class LearnedCredit:
         loss = self.critic.loss(seen, part["decisions"].long(), part["rewards"])
         if not bool(torch.isfinite(loss)):
             raise FloatingPointError(
-                "the error of the learned credit is no longer a number: rewards must be finite. "
-                "Training stopped; checkpoints written before are good."
+                "the error of the learned credit is no longer a number. Training stopped; "
+                "checkpoints written before are good."
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -173,11 +180,19 @@ class LearnedCredit:
     def saved(self, slot: Slot, decisions: NDArray[np.int64]) -> Floats:
         """Return what choices save, (B, N, M + 1), as the critic has it; at least -2 WORST.
 
-        In the mean cost of staying in these slots, by the critic, too.
+        In the mean cost of staying in these slots, by the critic, too; of who cannot stay the own
+        cost of the best link counts instead.
         """
         goes = decisions[..., None] == np.arange(1, self.scenario.n_servers + 1)
         shares = torch.as_tensor(goes, dtype=torch.float32, device=self.device)
-        leads = self.critic.leads(self.critic.see(slot), shares, far=torch.inf).cpu().numpy()
+        may_stay = torch.as_tensor(self.scenario.can_execute_locally, device=self.device)
+        with torch.no_grad():
+            seen = self.critic.see(slot)
+            prices = self.critic.prices(seen)
+            # Nothing tells what staying would cost those who cannot.
+            usual = torch.where(may_stay, prices.home, prices.links.amin(-1))
+            mean = (usual.sum() / seen.present.sum().clamp(min=1.0)).clamp(min=1e-30)
+            leads = (prices.differences(shares) / mean).cpu().numpy()
         stays = np.where(self.scenario.can_execute_locally, 0.0, np.inf)[:, None]
         stays = np.broadcast_to(stays, (*leads.shape[:-1], 1))
         return _savings(slot, np.concatenate([stays, leads], -1), -2.0 * WORST)
@@ -200,6 +215,7 @@ class LearnedCredit:
             self.critic.load_state_dict(state["weights"])
         if same_world:
             self.memory.set_state(state["memory"])
+            self._sign = float(np.sign(state["memory"]["rewards"].sum()))
             optimizer = {int(key): one for key, one in state["optimizer"].items()}
             self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": optimizer})
         else:

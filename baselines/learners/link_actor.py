@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,10 @@ class LinkActorPolicy(WorldPolicy):
         self.view = LinkView(scenario)
         self.coder = ObservationCoder(scenario, self.observation_kind)
         self._may_stay = scenario.can_execute_locally
+
+    def start_with(self, offloaded: float) -> None:
+        """Let about this share of the devices offload at first."""
+        torch.nn.init.constant_(self.actor.home.bias, math.log(1.0 / offloaded - 1.0))
 
     def legal(self, slot: Slot) -> NDArray[np.bool_]:
         """Return which choices count in a batch of slots, shape (B, N, M + 1)."""

@@ -173,9 +173,8 @@ class MAPPO(ResumableAlgorithm):
 
     def _new_policy(self) -> Any:
         policy = super()._new_policy()
-        if self.credit == "learned" and not self.scenario.migrates:
-            # Many bad links at first would hide the good ones in what slots cost.
-            nn.init.constant_(policy.actor.home.bias, math.log(1.0 / OFFLOADED - 1.0))
+        if self._explores:
+            policy.start_with(OFFLOADED)  # many bad links would hide the good ones
         return policy
 
     def _begin_credit(self) -> None:
@@ -186,7 +185,7 @@ class MAPPO(ResumableAlgorithm):
     @property
     def _explores(self) -> bool:
         """Whether some devices stray: they would not go anywhere before links look good."""
-        return self._learned is not None and not self._gamma
+        return self.credit == "learned" and not self.scenario.migrates
 
     def _choose_settings(self) -> None:
         """Take what the caller gave, or what suits the scenario."""

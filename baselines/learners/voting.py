@@ -100,7 +100,8 @@ class VotingAlgorithm(MECLog, OffPolicyAlgorithm):
 
         The policy is deterministic and slots are independent: the other arguments do not matter.
         """
-        scores, state = self.policy.predict(observation, state, episode_start, deterministic)
+        del deterministic  # training, which explores, asks the policy itself
+        scores, state = self.policy.predict(observation, state, episode_start, deterministic=True)
         return (self.voted(scores) if self.votes else scores), state
 
     def voted(self, scores: NDArray[Any]) -> NDArray[np.int64]:

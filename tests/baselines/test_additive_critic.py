@@ -108,17 +108,6 @@ def test_leads_are_differences_in_costs_of_staying_cut() -> None:
     torch.testing.assert_close(found, expected.clamp(-FAR, FAR))
 
 
-def test_who_cannot_stay_is_measured_by_the_cheapest_link() -> None:
-    scenario = world(max_power_w=(0.5, 1.5, 0.5, 0.5, 1.5))
-    critic = critic_of(scenario)
-    seen, shares = seen_by(critic, slots_of(scenario)), shares_of(ASSIGNMENTS)
-    prices, stays = critic.prices(seen), torch.as_tensor(scenario.can_execute_locally)
-    assert stays.tolist() == [False, True, False, False, True]
-    total = prices.home[:, stays].sum() + prices.links.min(-1).values[:, ~stays].sum()
-    expected = prices.differences(shares) / (total / (BATCH * DEVICES))
-    torch.testing.assert_close(critic.leads(seen, shares, far=torch.inf), expected)
-
-
 def test_devices_and_servers_in_another_order_have_prices_in_that_order() -> None:
     scenario = world()
     devices, servers = [3, 0, 4, 1, 2], [2, 0, 1]

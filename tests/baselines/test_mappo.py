@@ -240,9 +240,20 @@ def test_rewards_that_are_no_costs_teach_no_credit() -> None:
     with pytest.raises(ValueError, match='Use reward="reciprocal"'):
         credit.learn(slot, decisions, np.array([-1.0, 0.5, -2.0]), 1.0)
     assert credit.memory.size == 0
-    many = slot[np.repeat(np.arange(3), 4)], np.repeat(decisions, 4, 0), np.full(12, -np.inf)
-    with pytest.raises(FloatingPointError, match="rewards must be finite"):
-        credit.learn(*many, 1.0)
+    with pytest.raises(ValueError, match="rewards must be finite"):
+        credit.learn(slot, decisions, np.array([-1.0, -np.inf, -1e300]), 1.0)
+    assert credit.memory.size == 0
+
+
+def test_rewards_of_another_kind_begin_anew(tmp_path: Path) -> None:
+    """A file says nothing of the env's reward."""
+    model = model_of(STILL, credit="learned", n_steps=2).learn(48)
+    model.save(tmp_path / "model")
+    env = env_of(STILL, reward="negative")
+    again: Any = MAPPO.load(tmp_path / "model", env=env, device="cpu")
+    assert again._learned.memory.size == 48
+    again.learn(12, reset_num_timesteps=False)
+    assert again._learned.memory.size == 12
 
 
 def test_what_was_learned_of_costs_is_kept_where_it_fits_and_slots_are_not(tmp_path: Path) -> None:
