@@ -113,7 +113,8 @@ class LearnedCredit:
 
     def meet(self, scenario: Scenario) -> None:
         """Go on with slots and rewards of this scenario alone, and with the weights if they fit."""
-        self.scenario, before, self._sign = scenario, self.critic.n_seen, 0.0
+        self.scenario, before = scenario, self.critic.n_seen
+        self._reward, self._loaded = 0.0, False  # the last one that was told
         self.critic.meet(scenario)
         if self.critic.n_seen != before:
             self._new_critic(scenario)
@@ -145,17 +146,17 @@ class LearnedCredit:
         """Remember slots, (B, ...), with their rewards, and learn; return the steps' errors.
 
         `remaining` is the share of training that is left. ``ValueError`` for rewards that are no
-        costs, ``FloatingPointError`` where training has diverged. Rewards of another sign than
-        those before begin anew.
+        costs, ``FloatingPointError`` where training has diverged. Loaded with rewards of another
+        sign it begins anew.
         """
         seen = {name: part.cpu().numpy() for name, part in self.critic.see(slot)._asdict().items()}
         told = rewards[seen["present"].any(-1)]
-        costs_of(torch.as_tensor(told))
+        if self._loaded and (self._reward * told < 0).any():
+            self.meet(self.scenario)  # the env has rewards of another kind than the file's
+        costs_of(torch.as_tensor([*told, *[self._reward] * bool(self._reward)]))
         if not (np.abs(told) < np.finfo(np.float32).max).all():
             raise ValueError(f"rewards must be finite; got {told.min():.4g} to {told.max():.4g}.")
-        if self._sign * told.sum() < 0:
-            self.meet(self.scenario)  # the env has rewards of another kind now
-        self._sign = float(np.sign(told.sum())) or self._sign
+        self._reward, self._loaded = float(told[-1]) if len(told) else self._reward, False
         update_learning_rate(self.optimizer, LEARNING_RATE * max(remaining, 0.0))
         before = self.memory.added
         self.memory.add(**seen, decisions=decisions, rewards=rewards)
@@ -215,7 +216,7 @@ class LearnedCredit:
             self.critic.load_state_dict(state["weights"])
         if same_world:
             self.memory.set_state(state["memory"])
-            self._sign = float(np.sign(state["memory"]["rewards"].sum()))
+            self._reward, self._loaded = float(state["memory"]["rewards"].sum()), True
             optimizer = {int(key): one for key, one in state["optimizer"].items()}
             self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": optimizer})
         else:

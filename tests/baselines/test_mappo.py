@@ -240,9 +240,13 @@ def test_rewards_that_are_no_costs_teach_no_credit() -> None:
     with pytest.raises(ValueError, match='Use reward="reciprocal"'):
         credit.learn(slot, decisions, np.array([-1.0, 0.5, -2.0]), 1.0)
     assert credit.memory.size == 0
+    credit.learn(slot, decisions, -np.ones(3), 1.0)
+    with pytest.raises(ValueError, match='Use reward="reciprocal"'):
+        credit.learn(slot, decisions, np.ones(3), 1.0)
+    assert credit.memory.size == 3
     with pytest.raises(ValueError, match="rewards must be finite"):
         credit.learn(slot, decisions, np.array([-1.0, -np.inf, -1e300]), 1.0)
-    assert credit.memory.size == 0
+    assert credit.memory.size == 3
 
 
 def test_rewards_of_another_kind_begin_anew(tmp_path: Path) -> None:
