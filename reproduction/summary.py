@@ -21,7 +21,6 @@ TABLES: tuple[tuple[str, Rows, Mapping[str, str]], ...] = (
             "local": ("", "nothing"),
             "posted-prices": (" (a rule)", "own links, tuned prices"),
             "ac": (" (actor–critic)", "a reward"),
-            "ac:links": ("", "a reward, what links are"),
             "mappo:learned": ("", "a reward, what links are"),
             "mappo": ("", "each choice's cost"),
             "dirs": ("", "decisions of a search"),
@@ -37,7 +36,6 @@ TABLES: tuple[tuple[str, Rows, Mapping[str, str]], ...] = (
         "hindsight bound / cost",
         {
             "local": ("", "nothing"),
-            "never-move": (" (a rule)", "the slot"),
             "stays": (": move if that pays in H slots (a rule)", "the slot, tuned H"),
             "measured-speed": (" (a rule)", "all slots so far, tuned c"),
             "forecast": (", a planner (a rule)", "how devices move"),
