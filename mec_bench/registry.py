@@ -262,7 +262,7 @@ def _options(name: str) -> Callable[[], Mapping[str, Any]]:
 
 
 SCALAR_REWARD = "a scalar reward"
-"""How what a learner knows ends that is told nothing else of costs."""
+"""How what a learner knows ends that has nothing but rewards to learn from."""
 
 _REWARD = f"the observation, and {SCALAR_REWARD}"
 _LINKS = (

@@ -473,7 +473,7 @@ def _room(room: HeadRoom) -> dict[str, Any]:
 
 
 def _rewarded(found: Runs) -> Iterator[tuple[str, str, float]]:
-    """Yield the best learner that is told a scalar reward alone of costs, by moving preset."""
+    """Yield the best learner that has nothing but rewards to learn from, by moving preset."""
     for preset in (*MOVING.slots, *STALE.slots):
         here = {
             label: mean_score(records).value

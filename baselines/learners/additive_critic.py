@@ -176,8 +176,7 @@ class AdditiveCritic(Centred):
         """Return `differences` in mean costs of staying, at most ±:data:`FAR`, without gradient."""
         with torch.no_grad():
             prices = self.prices(seen)
-            mean = prices.home.sum() / seen.present.sum().clamp(min=1.0)
-            mean = mean.clamp(min=1e-30)  # where nobody is present all is 0
+            mean = mean_cost(prices.home, seen)
             return (prices.differences(shares) / mean).clamp(-FAR, FAR)
 
     def _of_devices(self, seen: Seen) -> tuple[Tensor, Tensor]:
@@ -193,6 +192,11 @@ class AdditiveCritic(Centred):
     def _of_servers(self) -> Tensor:
         terms: Tensor = self.server(self._speeds.to(self.unit.device))
         return nn.functional.softplus(terms).T
+
+
+def mean_cost(costs: Tensor, seen: Seen) -> Tensor:
+    """Return the mean of devices' costs, (B, N), over who is present; above 0 where nobody is."""
+    return (costs.sum() / seen.present.sum().clamp(min=1.0)).clamp(min=1e-30)
 
 
 def costs_of(rewards: Tensor) -> Tensor:

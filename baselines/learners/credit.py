@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.utils import update_learning_rate
 from torch import nn
 
-from baselines.learners.additive_critic import AdditiveCritic, Seen, costs_of
+from baselines.learners.additive_critic import AdditiveCritic, Seen, costs_of, mean_cost
 from baselines.learners.memory import Memory
 from mec_gym import Scenario, Slot, counterfactuals
 from mec_gym.model.cost import NO_TASK
@@ -192,8 +192,7 @@ class LearnedCredit:
             prices = self.critic.prices(seen)
             # Nothing tells what staying would cost those who cannot.
             usual = torch.where(may_stay, prices.home, prices.links.amin(-1))
-            mean = (usual.sum() / seen.present.sum().clamp(min=1.0)).clamp(min=1e-30)
-            leads = (prices.differences(shares) / mean).cpu().numpy()
+            leads = (prices.differences(shares) / mean_cost(usual, seen)).cpu().numpy()
         stays = np.where(self.scenario.can_execute_locally, 0.0, np.inf)[:, None]
         stays = np.broadcast_to(stays, (*leads.shape[:-1], 1))
         return _savings(slot, np.concatenate([stays, leads], -1), -2.0 * WORST)

@@ -61,9 +61,10 @@ class MAPPO(ResumableAlgorithm):
     credit : {"difference", "learned", "team"}
         What a device is rewarded with. "difference": the exact difference that its own choice
         makes to the objective, by :func:`mec_gym.counterfactuals`, in units of its local cost.
-        "learned": the same, as a critic has it that is fitted to the env's rewards, a sum over
-        links and loads (:class:`~baselines.learners.additive_critic.AdditiveCritic`); rewards are
-        costs with a minus, or their reciprocals. "team": the env's reward, the same for all.
+        "learned": the same, in the mean cost of staying, as a critic has it that is fitted to the
+        env's rewards, a sum over links and loads
+        (:class:`~baselines.learners.additive_critic.AdditiveCritic`); rewards are costs with a
+        minus, or their reciprocals. "team": the env's reward, the same for all.
     gamma : float, optional
         Discount; by default 0, and 0.97 where services migrate and so decisions last.
         With 0 no values are learned: an advantage is the reward beside what the device's, or the
