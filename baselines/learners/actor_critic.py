@@ -23,7 +23,7 @@ from baselines.learners.learner import (
     require_env,
     require_fitting,
 )
-from baselines.learners.link_policy import LinkPolicy, world_of_links
+from baselines.learners.link_policy import LinkPolicy, fading, world_of_links
 from mec_gym.envs.sb3 import shown_as, vectorised, world_of
 from mec_gym.validation import dict_of, require_policy
 
@@ -199,8 +199,8 @@ class ActorCritic(MECLog, A2C):
 
     def _improve_links(self, policy: LinkPolicy) -> None:
         """Learn costs from the slots just gathered, then follow them."""
-        remaining = self._current_progress_remaining
-        figures = policy.improve(self.rollout_buffer, self.ent_coef, remaining, self.max_grad_norm)
+        weight = fading(self.ent_coef, self._current_progress_remaining)
+        figures = policy.improve(self.rollout_buffer, weight, self.max_grad_norm)
         self._n_updates += 1
         self._log_training(figures)
 

@@ -24,8 +24,8 @@ from torch.distributions import Categorical
 from torch.optim import Optimizer
 
 from baselines.learners.additive_critic import AdditiveCritic
-from baselines.learners.categorical import OffloadingActorCriticPolicy
-from baselines.learners.links import LinkNetwork, LinkView
+from baselines.learners.categorical import BatchedMultiCategorical, OffloadingActorCriticPolicy
+from baselines.learners.links import LinkNetwork, LinkView, apportioned
 from mec_gym import Scenario, Slot, slot_from_observation, vote
 from mec_gym.envs.sb3 import world_of
 from mec_gym.envs.sb3_model import AnyArray
@@ -47,6 +47,9 @@ Weighed by its probability alone a good link, once sent down together with the m
 never come up again. A large one is no gradient any more: with 0.2 actors crowded servers, the more
 the less the entropy weighed.
 """
+
+CLEAR = 0.01
+"""How far from the threshold scores are at least of decisions that were made together."""
 
 CRITIC_BATCH, ACTOR_BATCH = 64, 16
 
@@ -192,16 +195,19 @@ class LinkNetworks(nn.Module):
         return loss.item()
 
     def follow(
-        self, slot: Slot, ent_coef: float, remaining: float, optimizer: Optimizer, limit: float
+        self,
+        slot: Slot,
+        entropy_weight: float,
+        optimizer: Optimizer,
+        limit: float,
+        expected: float = 1.0,
     ) -> tuple[float, float]:
         """Take a gradient step of the actor; return its lead over staying and its entropy.
 
         Each device's choices are weighed by a softmax over its preferences and 0, to stay. The
-        actor lowers Σ weight · difference, of every device on its own, given the loads of all. At
-        first those are what all weights lead to: where the critic is right that is the gradient of
-        the expected cost. As training comes to its end, `remaining` to 0, they become those of
-        everyone's likeliest choice, which is what will be carried out: devices that look alike
-        would end indifferent otherwise. The entropy's weight falls to a tenth of `ent_coef`.
+        actor lowers Σ weight · difference, of every device on its own, given the loads that all
+        weights lead to: where the critic is right that is the gradient of the expected cost.
+        The less is `expected`, 1 to 0, the more count the loads of everyone's likeliest choice.
         """
         preferences = self.actor(slot)
         logits = nn.functional.pad(preferences, (1, 0))
@@ -209,13 +215,12 @@ class LinkNetworks(nn.Module):
         choices = Categorical(logits=logits, validate_args=False)
         shares = choices.probs[..., 1:].detach()
         likeliest = nn.functional.one_hot(logits.argmax(-1), logits.shape[-1])[..., 1:]
-        expected = torch.lerp(likeliest.to(shares), shares, remaining)
-        leads = self.critic.leads(self.critic.see(slot), expected)
+        loads = torch.lerp(likeliest.to(shares), shares, expected)
+        leads = self.critic.leads(self.critic.see(slot), loads)
         lead = (shares * leads).sum(-1, keepdim=True)
         better = leads - lead
         push = torch.where(better < 0.0, shares.clamp(min=FLOOR), shares) * better
         entropy = choices.entropy().mean()  # type: ignore[no-untyped-call]
-        entropy_weight = ent_coef * (0.1 + 0.9 * remaining)
         loss = (push * preferences).sum(-1).mean() - entropy_weight * entropy
         _descend(loss, self.actor, optimizer, limit)
         return lead.mean().item(), entropy.item()
@@ -228,6 +233,16 @@ def _descend(loss: Tensor, network: nn.Module, optimizer: Optimizer, limit: floa
     optimizer.step()
 
 
+class _Together(BatchedMultiCategorical):
+    """Its deterministic decisions are as many of each choice as probabilities add up to."""
+
+    def mode(self) -> Tensor:
+        """Return decisions, shape (B, N)."""
+        probabilities = self.distribution.probs
+        decisions = apportioned(probabilities.detach().cpu().numpy())
+        return torch.as_tensor(decisions, device=probabilities.device)
+
+
 class LinkPolicy(OffloadingActorCriticPolicy):
     """Probabilities by one network for all links, which follows the additive critic.
 
@@ -235,7 +250,8 @@ class LinkPolicy(OffloadingActorCriticPolicy):
     the critic (:class:`~baselines.learners.additive_critic.AdditiveCritic`) passes over the slots
     just gathered `critic_epochs` times, in batches of 64; the actor then `actor_epochs` times, in
     batches of 16, and raises Σ p · (what the critic says the choice saves), of each device on its
-    own and over all its choices, with an entropy bonus.
+    own and over all its choices, with an entropy bonus. Deterministic decisions are as many of each
+    choice as probabilities add up to, and not each device's likeliest, unless services migrate.
 
     Parameters
     ----------
@@ -287,6 +303,8 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         self.mlp_extractor = MlpExtractor(self.features_dim, {}, nn.ReLU, self.device)
         self.links = LinkNetworks(**self._links)
         self.value_net = NoValue()  # type: ignore[assignment]
+        if not self._links["scenario"].migrates:  # services would move to and fro
+            self.action_dist = _Together(*self._sizes)
 
     def meet(self, scenario: Scenario) -> None:
         """Go on in another scenario."""
@@ -305,12 +323,9 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         return nn.functional.pad(self.links(latent_pi), (1, 0)).flatten(1)
 
     def improve(
-        self, rollout: RolloutBuffer, ent_coef: float, remaining: float, limit: float
+        self, rollout: RolloutBuffer, entropy_weight: float, limit: float
     ) -> dict[str, float]:
-        """Take a round's gradient steps, no longer than `limit`; return what is to be logged.
-
-        `remaining` is the share of training that is left.
-        """
+        """Take a round's gradient steps, no longer than `limit`; return what is to be logged."""
         errors = [
             self.links.learn_costs(
                 self.links.slots(batch.observations),
@@ -324,7 +339,7 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         ]
         followed = [
             self.links.follow(
-                self.links.slots(batch.observations), ent_coef, remaining, self.optimizer, limit
+                self.links.slots(batch.observations), entropy_weight, self.optimizer, limit
             )
             for _ in range(self.actor_epochs)
             for batch in rollout.get(ACTOR_BATCH)
@@ -371,8 +386,10 @@ class LinkScorePolicy(AnyArray):
     A score is p / (1 + |p|) of the preference p, on the scale from -1 to 1 on which the vote's
     threshold is 0. The critic learns what voted decisions cost. The gradient goes through it by the
     *soft* vote, a softmax over preferences and the threshold: of scores that far from the threshold
-    the gradient would vanish, as preferences for bad links grow without end. Loads are at first
-    those of the soft vote, and in the end those of the vote.
+    the gradient would vanish, as preferences for bad links grow without end. Deterministic scores
+    are such that as many devices make each choice as the soft vote's shares add up to, unless
+    services migrate. Servers that decide by their own columns cannot agree on that: their actors
+    come to follow the loads of the vote in the course of training, instead of the soft vote's.
 
     Parameters
     ----------
@@ -443,7 +460,19 @@ class LinkScorePolicy(AnyArray):
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         assert isinstance(observation, Tensor)
         preferences: Tensor = self.links(observation)
+        if deterministic and not self.columns and not self.links.scenario.migrates:
+            preferences = self._together(preferences)
         return (preferences / (1.0 + preferences.abs())).transpose(1, 2).flatten(1)
+
+    def _together(self, preferences: Tensor) -> Tensor:
+        """Return preferences (B, N, M) that the vote turns into decisions made together."""
+        logits = nn.functional.pad(preferences, (1, 0))
+        logits[..., 0].masked_fill_(~self.links.may_stay, -torch.inf)
+        shares = torch.softmax(logits, -1).detach().cpu().numpy()
+        servers = np.arange(1, preferences.shape[-1] + 1)
+        chosen = torch.as_tensor(apportioned(shares)[..., None] == servers)
+        chosen = chosen.to(preferences.device)
+        return torch.where(chosen, preferences.clamp(min=CLEAR), preferences.clamp(max=-CLEAR))
 
     def improve(
         self, batches: Iterable[ReplayBufferSamples], remaining: float, limit: float
@@ -453,6 +482,7 @@ class LinkScorePolicy(AnyArray):
         `remaining` is the share of training that is left; `limit`, how long a step may be.
         """
         figures = []
+        weight = fading(self.ent_coef, remaining)
         scenario = self.links.scenario
         for batch in batches:
             slot = self.links.slots(batch.observations)
@@ -461,9 +491,8 @@ class LinkScorePolicy(AnyArray):
             rewards, optimizer = batch.rewards[:, 0], self.critic.optimizer
             error = self.links.learn_costs(slot, decisions, rewards, optimizer, limit)
             slot = self.links.slots(batch.observations[:ACTOR_BATCH])
-            followed = self.links.follow(
-                slot, self.ent_coef, remaining, self.actor.optimizer, limit
-            )
+            expected = remaining if self.columns else 1.0
+            followed = self.links.follow(slot, weight, self.actor.optimizer, limit, expected)
             figures.append((error, *followed))
         names = "critic_loss", "actor_loss", "entropy"
         return dict(zip(names, np.mean(figures, axis=0).tolist(), strict=True))
@@ -481,6 +510,11 @@ class LinkScorePolicy(AnyArray):
             "optimizer_class": self.optimizer_class,
             "optimizer_kwargs": self.optimizer_kwargs,
         }
+
+
+def fading(weight: float, remaining: float) -> float:
+    """Return an entropy weight that falls to a tenth by the end of training."""
+    return weight * (0.1 + 0.9 * remaining)
 
 
 def world_of_links(env: VecEnv, gamma: float, *, assignments: bool = True) -> dict[str, Any]:
