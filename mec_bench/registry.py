@@ -345,7 +345,7 @@ _LEARNERS = {
         f"{_LINK_VIEW}, and {SCALAR_REWARD}",
         # One reward for all says little of each: every decision is learned from, and devices that
         # look alike are left indifferent.
-        {"credit": "team", "batch_size": 3_200, "policy_kwargs": {"together": 0.6}},
+        {"credit": "team", "batch_size": 3_200},
         n_envs=16,
     ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),

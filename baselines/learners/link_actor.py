@@ -58,8 +58,9 @@ class LinkActorPolicy(WorldPolicy):
         Of the hidden layers of both networks.
     together : float
         Devices whose likeliest choice is less probable than this make their deterministic decisions
-        together, :func:`~baselines.learners.links.apportioned`; with 0 none does. Of no effect
-        where services migrate, since they would move to and fro.
+        together, :func:`~baselines.learners.links.apportioned`; with 0 none does. Where devices and
+        servers look alike all would make the same choice otherwise. Of no effect where services
+        migrate, since they would move to and fro.
 
     Examples
     --------
@@ -70,7 +71,7 @@ class LinkActorPolicy(WorldPolicy):
     322
     """
 
-    def __init__(self, *args: Any, width: int = 32, together: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, width: int = 32, together: float = 0.6, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         require_integer("width in policy_kwargs", width, 1)
         self.width = int(width)

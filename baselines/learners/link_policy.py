@@ -44,8 +44,8 @@ FLOOR = 0.02
 """Least weight, in the actor's step, of a choice that is better than a device's mean.
 
 Weighed by its probability alone a good link, once sent down together with the many bad ones, would
-never come up again. A large one is no gradient any more: with 0.2 actors crowded servers, the more
-the less the entropy weighed.
+never come up again; nor would staying, once all have left. A large one is no gradient any more:
+with 0.2 actors crowded servers, the more the less the entropy weighed.
 """
 
 CLEAR = 0.01
@@ -213,13 +213,16 @@ class LinkNetworks(nn.Module):
         logits = nn.functional.pad(preferences, (1, 0))
         logits[..., 0].masked_fill_(~self.may_stay, -torch.inf)
         choices = Categorical(logits=logits, validate_args=False)
-        shares = choices.probs[..., 1:].detach()
+        stays, shares = choices.probs.detach().tensor_split([1], -1)
         likeliest = nn.functional.one_hot(logits.argmax(-1), logits.shape[-1])[..., 1:]
         loads = torch.lerp(likeliest.to(shares), shares, expected)
         leads = self.critic.leads(self.critic.see(slot), loads)
         lead = (shares * leads).sum(-1, keepdim=True)
         better = leads - lead
         push = torch.where(better < 0.0, shares.clamp(min=FLOOR), shares) * better
+        # To stay is a choice, too: who had better do so prefers all servers less.
+        lacking = (FLOOR - stays).clamp(min=0.0) * self.may_stay[:, None]
+        push = push + shares * lacking * lead.clamp(min=0.0)
         entropy = choices.entropy().mean()  # type: ignore[no-untyped-call]
         loss = (push * preferences).sum(-1).mean() - entropy_weight * entropy
         _descend(loss, self.actor, optimizer, limit)

@@ -187,9 +187,10 @@ def apportioned(probabilities: NDArray[Any], sure: float = 1.0) -> NDArray[np.in
     most = probabilities.max(-1, keepdims=True)
     own = np.where(probabilities >= most * np.where(most < sure, _LIKELY, 1.0), probabilities, 0.0)
     own = own / own.sum(-1, keepdims=True)
-    decisions = np.empty(own.shape[:2], dtype=np.int64)
+    decisions: NDArray[np.int64] = probabilities.argmax(-1)
     missing, rows = np.zeros(own[:, 0].shape), np.arange(len(own))
-    for devices in np.argsort(-most[..., 0], axis=1, kind="stable").T:
+    settled = int((most >= sure).sum(1).min(initial=own.shape[1]))  # of them nothing is missing
+    for devices in np.argsort(-most[..., 0], axis=1, kind="stable").T[settled:]:
         mine = own[rows, devices]
         missing += mine
         chosen = np.where(mine > 0.0, missing, -np.inf).argmax(-1)

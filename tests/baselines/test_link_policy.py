@@ -117,6 +117,19 @@ def test_the_actor_takes_what_the_critic_says_pays() -> None:
     assert right.float().mean() > 0.9
 
 
+def test_the_actor_takes_back_who_had_better_stay() -> None:
+    """Also where nobody stays any more."""
+    torch.manual_seed(0)
+    networks, slot = LinkNetworks(system(), "flat", width=16), slots_of(system(), 8)
+    torch.nn.init.constant_(networks.actor.network.home.bias, -8.0)
+    assert (networks.actor(slot) > 0.0).all()
+    networks.critic.leads = lambda _, shares: torch.full_like(shares, 0.5)  # type: ignore[method-assign]
+    optimizer = torch.optim.Adam(networks.actor.parameters(), 1e-2)
+    for _ in range(300):
+        networks.follow(slot, 0.0, optimizer, 1.0)
+    assert (networks.actor(slot) < 0.0).float().mean() > 0.9
+
+
 def model_of(name: str, scenario: Scenario | None = None, **changes: Any) -> Any:
     learner, arguments = LEARNERS[name]
     env = make_sb3_vec_env(scenario or system(), n_envs=4, seed=0)
