@@ -253,13 +253,16 @@ STUDIED: Mapping[str, tuple[int, tuple[str, ...]]] = {
         5_000,
         (
             *("mappo", "mappo:team", "mappo:learned", "droo", "droo:links", "ac", "ac:links"),
-            *("ddpg", "ddpg:links", "maddpg", "maddpg:links"),
-            *("dirs", "dirs:by-device", "dirs:ensemble", "dirs:prices"),
+            *("ddpg", "ddpg:links", "maddpg", "maddpg:links", "dirs:prices"),
         ),
     ),
+    "paper-30x2": (3_000, ("dirs", "dirs:by-device", "dirs:ensemble")),
     "crowd-30x4": (7_200, ("mappo", "mappo:team", "mappo:learned", "dirs:hindsight")),
 }
-"""Slots of each run and learners, by the scenario that tells them apart; cheap learners first."""
+"""Slots of each run and learners, by scenario: where they differ and a run takes a minute or less.
+
+Searches of demonstrations and labels take DIRS two on 200 devices.
+"""
 
 
 def _learners(given: argparse.Namespace) -> int:
