@@ -2,6 +2,7 @@
 
 python -m reproduction.learned                                  # what is missing, then the page
 python -m reproduction.learned --only crowd-30x4 --jobs 1       # a part of it
+python -m reproduction.learned --missing                        # runs that the raw figures lack
 python -m reproduction.learned --raw reproduction/results/learned.json      # the page alone
 
 Runs that are done are not repeated and one that was stopped goes on: it can be done in parts. Rows
@@ -174,12 +175,18 @@ def main() -> int:
             return 0
     with complain():
         chosen = given.algos or NAMED
+        figures = pages.places(given.out)[1] / "learned.json"
         wanted = [run for run in runs(given.only) if run.label in chosen]
+        if given.missing:
+            wanted = lacking(wanted, read(figures)["runs"] if figures.exists() else ())
+            if not wanted:
+                print(f"{figures} has all of them")
+                return 0
         status = _trained(wanted, given.runs, given.jobs)
         if status == 130:
             return status
         failed = carry_out(_resized, resizings(given.only, given.runs), given.jobs)
-        raw = with_kept(collected(given.runs), pages.places(given.out)[1] / "learned.json")
+        raw = with_kept(collected(given.runs), figures)
         print("wrote", write_page(raw, given.out))
     return 1 if failed else status
 
@@ -191,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--only", nargs="+", choices=PRESETS, default=[*PRESETS], metavar="PRESET", help="these")
     add("--algos", nargs="+", choices=NAMED, metavar="NAME", help="these learners and rules only")
+    add("--missing", action="store_true", help="only runs that the raw figures lack")
     add("--jobs", type=count, default=2, help="runs side by side (2)")
     add("--runs", type=Path, default=Path("runs/learned"), help="for runs (runs/learned)")
     add("--out", type=Path, help="for page and raw figures (docs, reproduction/results)")
@@ -201,6 +209,16 @@ def _parser() -> argparse.ArgumentParser:
 def runs(presets: Iterable[str] = PRESETS) -> list[Settings]:
     """Return all runs of some presets."""
     return [run for preset in presets for run in PRESETS[preset].runs(preset)]
+
+
+def lacking(wanted: Iterable[Settings], records: Iterable[Record]) -> list[Settings]:
+    """Return the runs that no record is of."""
+    there = {_run_of(record) for record in records}
+    return [
+        run
+        for run in wanted
+        if (run.scenario.name, run.label, run.timesteps, run.seed, 0) not in there
+    ]
 
 
 def _trained(wanted: Sequence[Settings], folder: Path, jobs: int) -> int:

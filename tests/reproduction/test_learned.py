@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -47,12 +48,17 @@ def plan(monkeypatch: pytest.MonkeyPatch, **presets: Worlds) -> None:
 
 
 def test_a_plan_is_trained_in_parts_and_its_page_is_that_of_its_figures(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan(monkeypatch, paper_30x2=SMALL)
     figures, page = tmp_path / "out/learned.json", tmp_path / "out/learning-pays.md"
     assert main(monkeypatch, tmp_path, "--only", "paper-30x2", "--algos", "local", "greedy") == 0
     assert "- 2 runs of the plan are not in these tables yet." in page.read_text()
+    shutil.rmtree(tmp_path / "runs")  # what the figures have is not trained again if so told
+    assert main(monkeypatch, tmp_path, "--only", "paper-30x2", "--missing") == 0
+    assert {file.parts[-3] for file in (tmp_path / "runs").rglob("result.json")} == {"ac-32"}
+    assert main(monkeypatch, tmp_path, "--only", "paper-30x2", "--missing") == 0
+    assert "has all of them" in capsys.readouterr().out
     assert main(monkeypatch, tmp_path, "--only", "paper-30x2") == 0
     raw = learned.read(figures)
     assert "runs of the plan are not" not in page.read_text()
