@@ -217,3 +217,10 @@ def test_each_choice_has_as_many_devices_as_probabilities_add_up_to() -> None:
     np.testing.assert_allclose(counts, drawn.sum(1), atol=1.5)
     order = rng.permutation(40)
     np.testing.assert_array_equal(apportioned(drawn[:, order]), decisions[:, order])
+    # Who is sure decides alone, and the others make up their own sums, wherever the sure ones are.
+    own = apportioned(drawn, 0.6)
+    sure = drawn.max(-1) >= 0.6
+    assert 0 < sure.sum() < sure.size
+    np.testing.assert_array_equal(own[sure], drawn.argmax(-1)[sure])
+    for row, settled, found in zip(drawn, sure, own, strict=True):
+        np.testing.assert_array_equal(apportioned(row[None, ~settled])[0], found[~settled])

@@ -650,7 +650,7 @@ def test_the_state_of_predict_is_what_training_remembers() -> None:
 
 @pytest.mark.parametrize(("name", "parted"), [("still", True), ("moving", False)])
 def test_who_is_not_sure_decides_together_where_services_stay(name: str, parted: bool) -> None:
-    model = model_of(SCENARIOS[name], policy_kwargs={"width": 8, "together": 1.0})
+    model = model_of(SCENARIOS[name])
     seen = env_of(SCENARIOS[name], copies=20).reset()
     decisions, _ = model.predict(seen, deterministic=True)  # untrained: about half would offload
     model.policy.together = 0.0
