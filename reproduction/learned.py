@@ -216,11 +216,7 @@ def runs(presets: Iterable[str] = PRESETS) -> list[Settings]:
 def lacking(wanted: Iterable[Settings], records: Iterable[Record]) -> list[Settings]:
     """Return the runs that no record is of."""
     there = {_run_of(record) for record in records}
-    return [
-        run
-        for run in wanted
-        if (run.scenario.name, run.label, run.timesteps, run.seed, 0) not in there
-    ]
+    return [run for run in wanted if _planned_as(run) not in there]
 
 
 def _trained(wanted: Sequence[Settings], folder: Path, jobs: int) -> int:
@@ -321,6 +317,11 @@ def _run_of(record: Record) -> tuple[Any, ...]:
     return (*(record[name] for name in names), record.get("devices", 0))
 
 
+def _planned_as(run: Settings, devices: int = 0) -> tuple[Any, ...]:
+    """Return what `_run_of` says of a run's record."""
+    return (run.scenario.name, run.label, run.timesteps, run.seed, devices)
+
+
 def _read(files: Iterable[Path]) -> Iterator[Result]:
     return (read_result(file) for file in files if file.exists())
 
@@ -353,7 +354,7 @@ def read(figures: Path) -> dict[str, Any]:
 def planned(records: Iterable[Record]) -> list[Record]:
     """Return the records that are of a run of the plan, one of each; say what is left out."""
     left = [
-        (run.scenario.name, run.label, run.timesteps, run.seed, devices, run.changed)
+        (*_planned_as(run, devices), run.changed)
         for run in runs()
         for devices in (0, *SIZES.get(str(run.scenario.name), ()))
     ]

@@ -363,7 +363,7 @@ def test_where_links_differ_it_learns_which_pay(name: str) -> None:
 
 @pytest.mark.slow
 @each
-def test_devices_that_look_alike_do_not_all_stay(name: str) -> None:
+def test_devices_that_look_alike_neither_all_stay_nor_all_leave(name: str) -> None:
     scenario = Scenario.preset("paper-200x10", n_devices=60, n_servers=4)
     slots = slot_set(scenario, own_layout=True, n_layouts=4, seed=7)
     chosen = algorithm(name)
