@@ -180,14 +180,14 @@ def main() -> int:
         figures = pages.places(given.out)[1] / "learned.json"
         wanted = [run for run in runs(given.only) if run.label in chosen]
         if given.missing:
-            wanted = lacking(wanted, read(figures)["runs"] if figures.exists() else ())
+            wanted = lacking(wanted, figures)
             if not wanted:
                 print(f"{figures} has all of them")
                 return 0
         status = _trained(wanted, given.runs, given.jobs)
         if status == 130:
             return status
-        failed = carry_out(_resized, resizings(given.only, given.runs), given.jobs)
+        failed = carry_out(_resized, resizings(wanted, given.runs), given.jobs)
         raw = with_kept(collected(given.runs), figures)
         print("wrote", write_page(raw, given.out))
     return 1 if failed else status
@@ -213,10 +213,15 @@ def runs(presets: Iterable[str] = PRESETS) -> list[Settings]:
     return [run for preset in presets for run in PRESETS[preset].runs(preset)]
 
 
-def lacking(wanted: Iterable[Settings], records: Iterable[Record]) -> list[Settings]:
-    """Return the runs that no record is of."""
-    there = {_run_of(record) for record in records}
-    return [run for run in wanted if _planned_as(run) not in there]
+def lacking(wanted: Iterable[Settings], figures: Path) -> list[Settings]:
+    """Return the runs that raw figures do not have, or not with each number of devices."""
+    raw = _kept(figures)
+    there = {_run_of(record) for record in (*raw["runs"], *raw["sizes"])}
+    return [
+        run
+        for run in wanted
+        if any(_planned_as(run, devices) not in there for devices in (0, *other_sizes(run)))
+    ]
 
 
 def _trained(wanted: Sequence[Settings], folder: Path, jobs: int) -> int:
@@ -246,24 +251,22 @@ def speeds_for(n_devices: int, scenario: Scenario) -> tuple[float, ...]:
     return tuple((share * scenario.server_frequencies_hz).tolist())
 
 
-def resizings(presets: Iterable[str], folder: Path) -> list[tuple[str, Settings, int, Path]]:
+def resizings(wanted: Iterable[Settings], folder: Path) -> list[tuple[str, Settings, int, Path]]:
     """Return what is to be measured and is not: its name, the run, the size, and the folder."""
-    found = []
-    for preset in SIZES:
-        if preset in presets:
-            for run in PRESETS[preset].runs(preset):
-                for size in SIZES[preset]:
-                    what = f"{preset}, {run.label}, seed {run.seed}, {size} devices"
-                    there = (folder / run.place / "result.json").exists()
-                    if there and _fits(run) and not _file(folder, run, size).exists():
-                        found.append((what, run, size, folder))
-    return found
+    return [
+        (f"{run.scenario.name}, {run.label}, seed {run.seed}, {size} devices", run, size, folder)
+        for run in wanted
+        if (folder / run.place / "result.json").exists()
+        for size in other_sizes(run)
+        if not _file(folder, run, size).exists()
+    ]
 
 
-def _fits(run: Settings) -> bool:
-    """Return whether a run's model decides for any number of devices."""
-    learner = PRESETS[str(run.scenario.name)].learners.get(str(run.label))
-    return learner is None or learner.any_size
+def other_sizes(run: Settings) -> tuple[int, ...]:
+    """Return the other numbers of devices that a run is measured with."""
+    preset = str(run.scenario.name)
+    learner = PRESETS[preset].learners.get(str(run.label))
+    return SIZES.get(preset, ()) if learner is None or learner.any_size else ()
 
 
 def _file(folder: Path, run: Settings, size: int) -> Path:
@@ -291,7 +294,7 @@ def collected(folder: Path) -> dict[str, Any]:
     sizes = [
         record_of(result) | {"label": run.label, "scenario": run.scenario.name, "devices": size}
         for run in planned
-        for size in SIZES.get(str(run.scenario.name), ())
+        for size in other_sizes(run)
         for result in _read([_file(folder, run, size)])
     ]
     return {"runs": [record_of(result) for result in results], "sizes": sizes}
@@ -299,11 +302,15 @@ def collected(folder: Path) -> dict[str, Any]:
 
 def with_kept(raw: Mapping[str, Any], figures: Path) -> dict[str, Any]:
     """Return raw figures with the runs that only a file of before has: they lie elsewhere."""
-    kept = read(figures) if figures.exists() else {"runs": [], "sizes": []}
+    kept = _kept(figures)
     # A model that was trained anew is not the one that was measured with other sizes.
     anew = {_run_of(record) for record in raw["runs"]}
     sizes = [one for one in kept["sizes"] if _run_of(one | {"devices": 0}) not in anew]
     return {"runs": merged(raw["runs"], kept["runs"]), "sizes": merged(raw["sizes"], sizes)}
+
+
+def _kept(figures: Path) -> dict[str, Any]:
+    return read(figures) if figures.exists() else {"runs": [], "sizes": []}
 
 
 def merged(new: Iterable[Record], old: Iterable[Record]) -> list[Record]:

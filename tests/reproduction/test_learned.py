@@ -90,7 +90,11 @@ def test_rules_are_measured_with_numbers_of_devices_beside_the_presets(
     assert (record["label"], record["scenario"], record["devices"]) == ("local", "crowd-30x4", 5)
     _, sizes = (tmp_path / "out/learning-pays.md").read_text().split("## Other numbers of devices")
     assert "| *all local* |" in sizes
-    assert learned.resizings(["crowd-30x4"], tmp_path / "runs") == []
+    assert learned.resizings(learned.runs(), tmp_path / "runs") == []
+    figures = tmp_path / "out/learned.json"
+    assert learned.lacking(learned.runs(), figures) == []
+    monkeypatch.setattr(learned, "SIZES", {"crowd-30x4": (5, 6)})
+    assert learned.lacking(learned.runs(), figures) == list(learned.runs())
 
 
 def test_no_runs_are_no_page(
