@@ -55,10 +55,10 @@ def fig6(raw: Raw) -> Exhibit:
 
 def _stages(system: str) -> list[float]:
     """Return the NRR untrained, after imitation and in the end, of the runs of variants.py."""
-    from reproduction import variants  # which loads torch: `--help` does without
+    from reproduction import variant_runs, variants  # which load torch: `--help` does without
 
     records, _ = variants.read_page(pages.RESULTS / "dirs-results.json")
-    runs = variants.ablated(records, system)[variants.AS_IT_IS].values()
+    runs = variants.ablated(records, system)[variant_runs.AS_IT_IS].values()
     return [mean([run["nrr"][one] for run in runs]) for one in ("untrained", "imitation", "final")]
 
 

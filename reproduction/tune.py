@@ -34,7 +34,7 @@ from mec_gym import Scenario
 from mec_gym.evaluation import SlotSet, decide_with, nrr, slot_set
 from mec_gym.files import read_object, require_folder, write_whole
 from reproduction import pages
-from reproduction.variants import PRESETS
+from reproduction.variant_runs import PRESETS
 
 SETTINGS = pages.ROOT / "baselines" / "settings"
 SEED = 1_000

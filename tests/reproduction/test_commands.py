@@ -19,7 +19,7 @@ pytest.importorskip("stable_baselines3")
 import mec_gym
 from baselines.headroom import HeadRoom
 from mec_gym.evaluation import Estimate
-from reproduction import pages, regimes, summary, tune, variants
+from reproduction import pages, regimes, summary, tune, variant_runs, variants
 from reproduction.games import BEGIN as BEGIN_GAMES
 
 Command = Callable[..., tuple[int, str, str]]
@@ -212,7 +212,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"nrr": dict.fromkeys(stages, 0.5), "seconds": seconds}
 
     rules = dict.fromkeys(("all local", "optimum"), Estimate(0.5, 0.4, 0.6))
-    monkeypatch.setattr(variants, "measured", measured)
+    monkeypatch.setattr(variant_runs, "measured", measured)
     monkeypatch.setattr(variants, "rules_reached", lambda _: rules)
 
 
@@ -228,8 +228,8 @@ def test_variants_names_runs_that_fail_by_its_status(command: Command, tmp_path:
     ]
     written = json.loads((tmp_path / "docs/dirs-results.json").read_text())
     found = [run["table"] for run in written["runs"]]
-    assert found.count("main") == len(variants.MAIN) - len(failed)
-    assert found.count("labels") == len(variants.LABELS)
+    assert found.count("main") == len(variant_runs.MAIN) - len(failed)
+    assert found.count("labels") == len(variant_runs.LABELS)
     assert command("variants", *FEW, *places, "--page")[0] == 0
 
 
@@ -281,7 +281,7 @@ def test_variants_of_one_preset_keep_the_figures_of_others(
 def test_variants_keep_their_runs_and_write_their_page(command: Command, tmp_path: Path) -> None:
     places = ("--runs", tmp_path / "runs", "--out", tmp_path / "docs")
     few = FEW[:-2]  # in processes of their own
-    count = len(variants.MAIN) + len(variants.LABELS)
+    count = len(variant_runs.MAIN) + len(variant_runs.LABELS)
     assert command("variants", *few, *places, "--list")[1] == f"{count} runs, {count} to do\n"
     assert f"{count}/{count} " in command("variants", *few, *places)[1]
     raw = tmp_path / "docs/dirs-results.json"

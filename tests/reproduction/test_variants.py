@@ -14,23 +14,25 @@ pytest.importorskip("stable_baselines3")
 
 from reproduction import pages
 from reproduction.jobs import carry_out
-from reproduction.variants import (
+from reproduction.variant_runs import (
     IN_MAIN,
     Plan,
     Run,
+    counted,
+    done,
+    evenly,
+    labelled,
+    read,
+    scenario_named,
+)
+from reproduction.variants import (
     ablated,
     changes,
     closed,
     contrary,
-    counted,
-    done,
-    evenly,
     goals,
-    labelled,
     page_content,
-    read,
     read_page,
-    scenario_named,
 )
 
 PRESET = "paper-30x2"
