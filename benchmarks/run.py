@@ -23,6 +23,7 @@ from benchmarks import (
     solvers,
 )
 from mec_bench.system import system
+from mec_gym.files import in_lines
 
 SUITES = {
     "single step": environments.single_step,
@@ -132,7 +133,7 @@ def main() -> None:
     raw |= {"systems": {name: systems[name] for name in SUITES if name in systems}}
     raw |= {"results": {n: results[n] for n in SUITES if n in results}, "scaling": curves}
     (options.out / "README.md").write_text(_page(raw), encoding="utf-8")
-    (options.out / "results.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    (options.out / "results.json").write_text(in_lines(raw), encoding="utf-8")
     print(f"wrote {options.out}/README.md and results.json")
 
 

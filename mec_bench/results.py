@@ -566,11 +566,6 @@ EXAMPLE = Result(
 # -- its file ------------------------------------------------------------------------------------
 
 FORMAT, VERSION, FILE_NAME = "mec-gym/result", 4, "result.json"
-LATER: Mapping[int, Mapping[str, Any]] = {1: {"notes": []}, 2: {}, 3: {}, VERSION: {}}
-"""By version of a file, what later ones brought, with what it then was.
-
-3 brought episodes, 4 ``seconds.training_cpu``.
-"""
 
 
 def write_result(path: str | os.PathLike[str], result: Result) -> None:
@@ -618,15 +613,14 @@ def _result(record: dict[str, Any]) -> Result:
     if record.get("format") != FORMAT:
         raise ValueError(f"format must be {FORMAT!r}; got {_shown(record.get('format'))}.")
     version = record.get("version")
-    if type(version) is not int or version not in LATER:
+    if type(version) is not int or version != VERSION:
         raise ValueError(
-            f"version must be {' or '.join(map(str, LATER))}, which this release reads; got "
-            f"{_shown(version)}. Read it with the release that wrote it, or with a later one."
+            f"version must be {VERSION}, which this release reads; got {_shown(version)}. Read it "
+            "with the release that wrote it, or with a later one."
         )
-    later = LATER[version]
-    keys = [key for key in _names(Result) if key not in later]
+    keys = _names(Result)
     require_keys("the record", record, ["format", "version", *keys])
-    return Result(**{key: record[key] for key in keys}, **later)
+    return Result(**{key: record[key] for key in keys})
 
 
 # -- what folders hold ---------------------------------------------------------------------------

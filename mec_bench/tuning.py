@@ -35,7 +35,7 @@ from mec_bench.searching import (
 from mec_bench.system import system
 from mec_bench.training import carried_out, require_device
 from mec_gym import Scenario
-from mec_gym.files import read_object, require_record, write_whole
+from mec_gym.files import in_lines, read_object, require_record, write_whole
 from mec_gym.validation import require_integer
 
 FEWEST_SEEDS = 3
@@ -361,7 +361,7 @@ class _Study:
                 for trial, ran_on in zip(trials, systems, strict=True)
             ],
         }
-        write_whole(self.file, json.dumps(record, indent=1) + "\n")
+        write_whole(self.file, in_lines(record))
 
     def _chosen(self, best: Trial | None) -> dict[str, Any]:
         return self.base | (dict(best.arguments) if best else {})

@@ -9,6 +9,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,38 @@ def write_whole(path: Path, text: str, *, lasting: bool = True) -> None:
     """
     with replacing(path, lasting=lasting) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def in_lines(record: Mapping[str, Any]) -> str:
+    """Return a JSON file's text: a line for each key, and for each entry that holds several values.
+
+    >>> print(in_lines({"seed": 0, "runs": [{"nrr": 0.9}, {"nrr": 0.8}]}), end="")
+    {
+     "seed": 0,
+     "runs": [
+      {"nrr": 0.9},
+      {"nrr": 0.8}
+     ]
+    }
+    """
+    lines = [f" {_plain(key)}: {_entries(value)}" for key, value in record.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+_plain = partial(json.dumps, ensure_ascii=False)
+
+
+def _entries(value: Any) -> str:
+    pairs, several = isinstance(value, Mapping), (Mapping, list, tuple)
+    entries = value.values() if pairs else value if isinstance(value, several) else ()
+    if not any(isinstance(one, several) for one in entries):
+        return _plain(value)
+    # Inside an object json.dumps quotes all keys.
+    lines = (
+        [_plain({key: one})[1:-1] for key, one in value.items()] if pairs else map(_plain, value)
+    )
+    begin, end = "{}" if pairs else "[]"
+    return f"{begin}\n  " + ",\n  ".join(lines) + f"\n {end}"
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import textwrap
@@ -17,7 +16,7 @@ import numpy as np
 
 from mec_bench.statistics import half_interval
 from mec_bench.tables import p_value, plus_minus
-from mec_gym.files import read_object, write_whole
+from mec_gym.files import in_lines, read_object, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, README = ROOT / "docs", ROOT / "README.md"
@@ -40,8 +39,8 @@ def write_page(page: Path, raw: Path, template: str, /, **content: Any) -> Path:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write raw figures or a record, one value a line."""
-    write_whole(path, json.dumps(content, indent=1) + "\n")
+    """Write raw figures or a record, an entry a line."""
+    write_whole(path, in_lines(content))
 
 
 def kept(file: Path, asked: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> Any:

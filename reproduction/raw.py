@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mec_bench.results import Slots, System, require_keys
-from mec_gym.files import read_figures, write_whole
+from mec_gym.files import in_lines, read_figures, write_whole
 from reproduction.jobs import Budget, Job, Training
 
 FORMAT, VERSION = "mec-gym/reproduction", 3
@@ -49,21 +49,12 @@ class Raw:
 
     def text(self) -> str:
         """Return the file's content, a record a line."""
-        head = {"format": FORMAT, "version": VERSION, **vars(self)}
-        parts = [f" {json.dumps(key)}: {_value(value)}" for key, value in head.items()]
-        return "{\n" + ",\n".join(parts) + "\n}\n"
+        return in_lines({"format": FORMAT, "version": VERSION, **vars(self)})
 
 
 def _by_seed(pairs: Iterable[tuple[int, Any]]) -> dict[int, Any]:
     found = dict(pairs)
     return {seed: found[seed] for seed in sorted(found)}
-
-
-def _value(value: Any) -> str:
-    if not isinstance(value, (list, tuple)):
-        return json.dumps(value, ensure_ascii=False)
-    rows = [json.dumps(row, ensure_ascii=False) for row in value]
-    return "[\n  " + ",\n  ".join(rows) + "\n ]" if rows else "[]"
 
 
 def collect(plan: Mapping[str, Iterable[Job]], budget: Budget, runs: Path) -> Raw:

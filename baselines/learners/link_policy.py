@@ -156,10 +156,6 @@ class LinkNetworks(nn.Module):
         may_stay = torch.as_tensor(scenario.can_execute_locally)
         self.register_buffer("may_stay", may_stay, persistent=False)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        state_dict.pop(f"{prefix}may_stay", None)  # files of before held it
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
     def meet(self, scenario: Scenario) -> None:
         """Go on in another scenario; ``ValueError`` where it shows other things of links."""
         before = self.actor.n_features, self.critic.n_seen

@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,6 @@ from mec_gym.evaluation import decide_with, nrr, slot_set
 SMALL = Scenario(n_devices=4, n_servers=2, name="small")
 FORCED = Scenario(n_devices=4, n_servers=2, max_power_w=[0.5, 1.5, 1.5, 0.5], name="forced")
 """The first and the last device cannot execute locally."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def single(scenario: Any = SMALL, **changes: Any) -> gym.Env[Any, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from mec_gym import Scenario, ScoreAction, Uniform, episode
 
 pytest.importorskip("stable_baselines3")
 
-import torch
 from stable_baselines3 import A2C, DDPG, PPO
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -31,14 +29,6 @@ ID = "mec_gym/MultiMEC-v0"
 SMALL = Scenario(n_devices=4, n_servers=2, name="small")
 TASKS = Scenario(n_devices=4, n_servers=2, cycles=Uniform(5e8, 2e9), layout="redrawn", noise_w=1e-6)
 FORCED = Scenario(n_devices=4, n_servers=2, max_power_w=(0.5, 1.5, 1.5, 0.5))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def same(left: Any, right: Any) -> None:

@@ -1,4 +1,4 @@
-"""One thread for torch, and algorithms of a user's own that stop where a test wants them to."""
+"""Algorithms of a user's own that stop where a test wants them to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
 # Run by the processes that a test starts, too: each stops itself in the slot that STOP_AT names, or
@@ -67,14 +67,6 @@ class Deaf(A2C):
             open("deaf", "w").close()
             time.sleep(600)
 '''
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -87,9 +87,8 @@ def removed(key: str) -> Callable[[dict[str, Any]], None]:
     ("change", "named"),
     [
         (broken("format", "other"), ["format", "'mec-gym/result'", "'other'"]),
-        (broken("version", 5), ["version must be 1 or 2 or 3 or 4", "got 5"]),
-        (broken("version", True), ["version must be 1 or 2", "got True"]),
-        (broken("version", 1), ["unknown notes"]),
+        (broken("version", 5), ["version must be 4", "got 5"]),
+        (broken("version", True), ["version must be 4", "got True"]),
         (removed("notes"), ["lacks notes"]),
         (broken("notes", "text"), ["notes must be a list", "'text'"]),
         (broken("notes", ["two\nlines"]), ["notes[0] must be printable text"]),
@@ -166,15 +165,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         write_result(file, result(seed=2))
     assert read_result(file).seed == 1
     assert list(tmp_path.iterdir()) == [file]
-
-
-@pytest.mark.parametrize(("version", "later"), [(1, ["notes"]), (2, []), (3, [])])
-def test_files_of_earlier_versions_are_read(version: int, later: list[str], tmp_path: Path) -> None:
-    file = tmp_path / "result.json"
-    write_result(file, result())
-    record = json.loads(file.read_text()) | {"version": version}
-    file.write_text(json.dumps({key: record[key] for key in record if key not in later}))
-    assert read_result(file) == result()
 
 
 def test_notes_and_an_unknown_time_of_training_are_read_back(tmp_path: Path) -> None:
