@@ -204,7 +204,7 @@ class DIRS(ResumableAlgorithm):
         self.buffer_size, self.batch_size = buffer_size, batch_size
         self.train_interval, self.train_steps = train_interval, train_steps
         self.resample = require_bool("resample", resample)
-        self.refine_interval = train_interval if refine_interval is None else refine_interval
+        self.refine_interval = refine_interval
         self.agent_loss_weight = agent_loss_weight
         self.loss = loss
         self.priority_exponent = priority_exponent
@@ -296,7 +296,7 @@ class DIRS(ResumableAlgorithm):
             columns, self._memory = self._look(observations, self.current_memory())
             decisions, scores = self._vote(columns)
             # Online training stage, lines 12 to 14.
-            refining = self._due(self.refine_interval)
+            refining = self._due(self.refine_interval or self.train_interval)
             if refining:
                 self._refine(observations[refining], decisions[refining], columns[refining])
             rounds = len(self._due(self.train_interval))
@@ -325,7 +325,9 @@ class DIRS(ResumableAlgorithm):
 
     @property
     def remark(self) -> str:
-        """What its figures lack where slots are not independent; else empty."""
+        """What its figures lack where slots are not independent, or what does nothing; or empty."""
+        if self.policy_kwargs.get("continuation") and not self.scenario.migrates:
+            return "continuation=True does nothing where services do not migrate."
         return (
             "it imitates the best of each slot alone, and decisions last here: what looks ahead "
             "may reach more, as policy_kwargs={'continuation': True} does."

@@ -14,7 +14,7 @@ from mec_gym.validation import plain, require_choice, require_hyperparameters
 _LEAST_INTEGERS = {
     **dict.fromkeys(("n_demonstrations", "pretrain_steps"), 0),
     **dict.fromkeys(("buffer_size", "batch_size", "train_interval", "train_steps"), 1),
-    **dict.fromkeys(("refine_interval", "hindsight_episodes"), 1),
+    "hindsight_episodes": 1,
     **dict.fromkeys(("own_rounds", "lesson_steps"), 0),
 }
 
@@ -41,7 +41,8 @@ def check_hyperparameters(model: Any) -> None:
     require_choice("refinement", model.refinement, REFINEMENTS)
     if model.loss is not None:
         require_choice("loss", model.loss, LOSSES)
-    require_hyperparameters(model, _LEAST_INTEGERS, _NUMBERS)
+    given = {"refine_interval": 1} if model.refine_interval is not None else {}
+    require_hyperparameters(model, _LEAST_INTEGERS | given, _NUMBERS)
     for name in _SEARCHED:
         setattr(model, name, plain(getattr(model, name)))
     if model.demonstrations != "none" and model.n_demonstrations > model.buffer_size:

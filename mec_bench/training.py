@@ -302,9 +302,12 @@ def _known_before(model: Any, budget: int, scenario: Scenario) -> tuple[str, ...
 
 def _too_little(model: Any, budget: int) -> str:
     """Return how little of a budget a model learns from; nothing where it is all of it."""
-    if isinstance(model, OnPolicyAlgorithm):
-        rollout = model.n_steps * model.n_envs
-        used = budget // rollout * rollout
+    steps = model.n_steps if isinstance(model, OnPolicyAlgorithm) else None
+    if steps := getattr(model, "rollout_steps", steps):
+        # The library's stop in the middle of a slot of all copies, ours after it.
+        taken = budget if isinstance(model, OnPolicyAlgorithm) else budget + -budget % model.n_envs
+        rollout = steps * model.n_envs
+        used = taken // rollout * rollout
         if used < budget:
             what = f"learns from {used:,} of {budget:,} slots" if used else "does not learn at all"
             return (

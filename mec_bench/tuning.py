@@ -17,7 +17,7 @@ from mec_bench import registry
 from mec_bench.importing import name_of
 from mec_bench.matrix import FORMAT, VERSION, plan, variant
 from mec_bench.measuring import EPISODES, LAYOUTS, TUNING_SEED, Frozen, frozen
-from mec_bench.results import CurvePoint, EpisodesPoint, plain_json
+from mec_bench.results import FILE_NAME, CurvePoint, EpisodesPoint, plain_json
 from mec_bench.run import Run, RunFolder, Settings, slug
 from mec_bench.searching import (
     PARTS,
@@ -258,15 +258,18 @@ class _Study:
     def _tried(self, number: int, before: Sequence[Trial], judged: Mapping[str, Frozen]) -> Trial:
         arguments = suggested(self.space, before, TUNING_SEED)
         runs: list[TriedRun] = []
+        planned = self.runs(arguments, number)
         try:
-            planned = self.runs(arguments, number)
             for settings in planned:
                 runs.append(self._trained(settings, runs, before, judged))
                 left = len(planned) - len(runs)
                 if runs[-1].score is None or (left and is_behind(runs, before)):
                     return Trial(number, arguments, None, runs)
         except Exception:
-            shutil.rmtree(self.folder / "runs", ignore_errors=True)  # it will begin anew
+            for settings in planned:  # what is not done begins anew
+                folder = self.folder / "runs" / settings.place
+                if not (folder / FILE_NAME).exists():
+                    shutil.rmtree(folder, ignore_errors=True)
             raise
         scores = [run.score or 0.0 for run in runs]
         return Trial(number, arguments, float(np.mean(scores)), runs)

@@ -180,7 +180,7 @@ def main() -> int:
         figures = pages.places(given.out)[1] / "learned.json"
         wanted = [run for run in runs(given.only) if run.label in chosen]
         if given.missing:
-            wanted = lacking(wanted, figures)
+            wanted = lacking(wanted, _kept(figures))
             if not wanted:
                 print(f"{figures} has all of them")
                 return 0
@@ -213,9 +213,8 @@ def runs(presets: Iterable[str] = PRESETS) -> list[Settings]:
     return [run for preset in presets for run in PRESETS[preset].runs(preset)]
 
 
-def lacking(wanted: Iterable[Settings], figures: Path) -> list[Settings]:
+def lacking(wanted: Iterable[Settings], raw: Mapping[str, Any]) -> list[Settings]:
     """Return the runs that raw figures do not have, or not with each number of devices."""
-    raw = _kept(figures)
     there = {_run_of(record) for record in (*raw["runs"], *raw["sizes"])}
     return [
         run
@@ -449,7 +448,7 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "cabs": _on_cabs(),
         "studies": tune.studies(),
         "trials": tune.TRIALS,
-        "missing": len(runs()) - len(raw["runs"]),
+        "missing": len(lacking(runs(), raw)),
         "cautions": [caution for preset in PRESETS for caution in cautions(preset, raw["runs"])],
     }
 

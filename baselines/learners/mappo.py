@@ -80,7 +80,8 @@ class MAPPO(ResumableAlgorithm):
     gae_lambda : float
         Of generalised advantage estimation; of no effect where `gamma` is 0.
     clip_range : float
-        A device's probability ratio is clipped to 1 ± this.
+        A device's probability ratio is clipped to 1 ± this; of no effect in the first gradient step
+        of a rollout, when all ratios are 1.
     ent_coef : float, optional
         Weight of the devices' mean entropy, which falls to zero in the course of training; 0.05, or
         0.2 where services migrate: a placement pays late, and who stops to place learns nothing.
@@ -304,13 +305,26 @@ class MAPPO(ResumableAlgorithm):
             if self._full:
                 self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
                 self.train()
+        if log_interval and self._averages.sums:
+            self.dump_logs()
         callback.on_rollout_end()
         callback.on_training_end()
         return self
 
     @property
+    def rollout_steps(self) -> int:
+        """Slots of each copy of the env that gradient steps wait for."""
+        return self._n_steps
+
+    @property
     def _full(self) -> bool:
         return len(self._rollout) >= self._n_steps
+
+    @property
+    def _remaining(self) -> float:
+        """The share of training that is left, the last rollout included: it is learned from."""
+        last = self._n_steps * self.n_envs / self._total_timesteps
+        return max(self._current_progress_remaining, min(last, 1.0))
 
     def _begin_rollout(self, memory: Floats) -> None:
         self._rollout: list[dict[str, Any]] = []
@@ -389,7 +403,7 @@ class MAPPO(ResumableAlgorithm):
             stacked["saved"] = self._by_rewards(self._learned, stacked)
         stacked["targets"], stacked["returns"] = self._targets(stacked)
         self.policy.set_training_mode(True)
-        falling = 1.0 if callable(self.learning_rate) else self._current_progress_remaining
+        falling = 1.0 if callable(self.learning_rate) else self._remaining
         rate = self.lr_schedule(self._current_progress_remaining) * falling
         update_learning_rate(self.optimizer, rate)
         flat = {name: stacked[name].reshape(-1, *stacked[name].shape[3:]) for name in _FIELDS}
@@ -411,8 +425,8 @@ class MAPPO(ResumableAlgorithm):
         seen, decisions = stacked["observations"], stacked["decisions"]
         slot = self.policy.coder.decode(seen.reshape(-1, *seen.shape[2:]))
         flat = decisions.reshape(-1, decisions.shape[-1])
-        rewards, remaining = stacked["reward"].ravel(), self._current_progress_remaining
-        for error in learned.learn(slot, flat, rewards, remaining):
+        rewards = stacked["reward"].ravel()
+        for error in learned.learn(slot, flat, rewards, self._remaining):
             self._averages.add("train/reward_error", error)
         return learned.saved(slot, flat).reshape(*decisions.shape, -1)
 
@@ -493,7 +507,7 @@ class MAPPO(ResumableAlgorithm):
         clipped = ratio.clamp(1.0 - self.clip_range, 1.0 + self.clip_range)
         gain = torch.minimum(ratio * targets, clipped * targets).sum(-1).mean()
         entropy = -(log_p.exp() * log_p).sum(-1).mean()
-        weight = self._ent_coef * self._current_progress_remaining
+        weight = self._ent_coef * max(self._current_progress_remaining, 0.0)
         loss = -gain - weight * entropy
         if self._gamma:
             values = policy.critic(links).gather(-1, hosts[:, None])[:, 0] * self._horizon

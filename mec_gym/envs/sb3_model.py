@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
-from stable_baselines3.common.utils import safe_mean
+from stable_baselines3.common.utils import get_system_info, safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 
 from mec_gym.envs.observation import ObservationCoder
@@ -163,6 +163,8 @@ class ResumableAlgorithm(BaseAlgorithm):
         scenario, kind = world_of(wrapped)
         self._require_same_sizes(scenario, kind)
         self._require_loadable(scenario, kind)
+        if self.env is None:  # a loaded model knows no number of copies
+            self.n_envs = wrapped.num_envs
         super().set_env(wrapped, force_reset)
         if scenario != self.scenario:
             self.scenario = scenario
@@ -364,7 +366,10 @@ class ResumableAlgorithm(BaseAlgorithm):
             To train on or to decide in. If anything of the scenario differs, what was learned of
             the file's alone, such as a replay buffer, is left out.
         custom_objects : dict, optional
-            "policy": the class of a policy of your own; "learning_rate": a schedule.
+            What replaces the file's and no file holds: "policy", the class of a policy of your own;
+            "learning_rate", a schedule.
+        print_system_info : bool
+            Print the versions of what is installed here.
         force_reset : bool
             True begins new episodes. False brings `env` to where it was: with
             ``learn(remaining, reset_num_timesteps=False)`` training then goes on exactly as if it
@@ -372,7 +377,8 @@ class ResumableAlgorithm(BaseAlgorithm):
         **kwargs
             Hyper-parameters that replace the file's.
         """
-        del print_system_info
+        if print_system_info:
+            get_system_info()
         content = cls._read(path)
         settings, policy = cls._settings_of(content, str(path), kwargs, custom_objects or {})
         build: Any = cls
@@ -407,11 +413,11 @@ class ResumableAlgorithm(BaseAlgorithm):
         if missing:
             raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}.")
         require_known("hyper-parameter", replaced, cls.hyperparameters())
+        require_known("custom object", objects, ("policy", "learning_rate"))
         with _whole(path):
             require_known("hyper-parameter", content["hyperparameters"], cls.hyperparameters())
             settings = dict(content["hyperparameters"]) | dict(replaced)
-            if settings["learning_rate"] is None:
-                settings["learning_rate"] = objects.get("learning_rate")
+            settings["learning_rate"] = objects.get("learning_rate", settings["learning_rate"])
         if settings["learning_rate"] is None:
             raise ValueError(
                 "the model was trained with a function as learning_rate, which no file holds: give "

@@ -524,6 +524,20 @@ def test_a_policy_is_kept_without_its_algorithm(tmp_path: Path) -> None:
     np.testing.assert_array_equal(*found)
 
 
+def test_a_loaded_model_takes_an_env_of_any_number_of_copies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_of().save(tmp_path / "model")
+    objects = {"learning_rate": 1e-7}
+    model = MAPPO.load(tmp_path / "model", custom_objects=objects, print_system_info=True)
+    assert model.learning_rate == 1e-7
+    assert "Stable-Baselines3" in capsys.readouterr().out
+    model.set_env(env_of(STILL, copies=4))
+    assert model.learn(8).num_timesteps == 8
+    with pytest.raises(AssertionError, match="2 != 4"):
+        model.set_env(env_of(STILL, copies=2))
+
+
 def test_single_envs_and_the_native_batch_train_alike() -> None:
     def single() -> Any:
         made: Any = gym.make(ENV_ID, scenario=MOVING, max_episode_steps=7)
@@ -706,6 +720,26 @@ def test_what_is_logged(tmp_path: Path) -> None:
     assert {"mec/objective", "mec/latency_s", "mec/energy_j", "mec/migrations"} <= set(names)
 
 
+def test_short_training_is_logged_too(tmp_path: Path) -> None:
+    model = model_of(MOVING, **ROLLOUT)
+    model.set_logger(configure(str(tmp_path), ["csv"]))
+    model.learn(9)
+    model.logger.close()
+    assert "train/entropy" in (tmp_path / "progress.csv").read_text()
+
+
+@pytest.mark.parametrize("credit", CREDITS)
+def test_the_last_rollout_is_learned_from(credit: str) -> None:
+    model = model_of(MOVING, credit=credit, **ROLLOUT)
+    if credit == "learned":
+        model.learn(90)
+    for number in range(3):
+        before = {name: weight.clone() for name, weight in model.policy.state_dict().items()}
+        model.learn(9, reset_num_timesteps=False)  # one rollout of three copies
+        after = model.policy.state_dict()
+        assert not all(torch.equal(before[name], after[name]) for name in before), number
+
+
 def test_names_of_the_command() -> None:
     assert algorithm("mappo").build(env_of(STILL), seed=0, device="cpu").credit == "difference"
     for credit in ("learned", "team"):
@@ -747,6 +781,8 @@ def test_other_worlds_and_files_are_refused(tmp_path: Path) -> None:
         model_of(env=VecNormalize(env_of(STILL)))
     model = model_of()
     model.save(tmp_path / "model")
+    with pytest.raises(TypeError, match=r"custom object 'learnin_rate'"):
+        MAPPO.load(tmp_path / "model", custom_objects={"learnin_rate": 0.1})
     with pytest.raises(ValueError, match=r"dynamic=False.*dynamic=True"):
         MAPPO.load(tmp_path / "model", env=env_of(MOVING))
     with pytest.raises(ValueError, match=r"dynamic=False.*dynamic=True"):

@@ -23,6 +23,7 @@ from stable_baselines3 import PPO
 
 from dirs_agents import DIRS, EnsemblePolicy
 from mec_gym import Scenario
+from mec_gym.envs.sb3 import make_sb3_vec_env
 from mec_gym.packing import Format
 from tests.dirs_agents.dirs_helpers import (
     FORCED,
@@ -142,6 +143,13 @@ def test_settings_can_be_replaced_on_load(file: Path) -> None:
         DIRS.load(file, device="cpu", batchsize=3)
     with pytest.raises(ValueError, match="train_interval"):
         DIRS.load(file, device="cpu", train_interval=0)
+
+
+def test_a_loaded_model_refines_as_often_as_it_trains_and_takes_any_copies(file: Path) -> None:
+    model = DIRS.load(file, train_interval=3, device="cpu")
+    assert model.refine_interval is None
+    model.set_env(make_sb3_vec_env(model.scenario, n_envs=3, seed=0))
+    assert model.learn(6).num_timesteps == 6
 
 
 def test_paths_with_and_without_suffix(file: Path, tmp_path: Path) -> None:

@@ -253,6 +253,9 @@ def test_a_class_that_cannot_be_trained_is_refused_by_what_it_lacks(user_folder:
         ("sb3:PPO", {"n_steps": 32, "batch_size": 32}, 40, "learns from 32 of 40 slots"),
         ("sb3:SAC", {"learning_starts": 20}, 20, "does not learn at all"),
         ("sb3:A2C", {"n_steps": 4}, 8, ""),
+        ("mappo", {"n_steps": 100}, 20, "does not learn at all"),
+        ("mappo", {"n_steps": 2}, 80, "learns from 64 of 80 slots"),
+        ("mappo", {"n_steps": 2}, 50, ""),  # ends after 64
     ],
 )
 def test_a_budget_that_is_not_used_is_said(
@@ -289,7 +292,6 @@ def test_a_discount_that_does_not_suit_the_world_is_said(gamma: float, moves: bo
     [
         ("ddpg", {"train_freq": 100, "learning_starts": 5, "batch_size": 8}),
         ("droo", {"train_interval": 100}),
-        ("mappo", {"n_steps": 100}),
     ],
 )
 def test_training_without_a_gradient_step_is_said(

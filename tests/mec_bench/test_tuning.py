@@ -14,7 +14,7 @@ import torch
 
 pytest.importorskip("optuna")
 
-from mec_bench import Trial, TriedRun, Tuned, algorithm, names, train, tune
+from mec_bench import Trial, TriedRun, Tuned, algorithm, names, train, tune, tuning
 from mec_bench.cli import main
 from mec_bench.matrix import configured, plan, seeds_of, variant
 from mec_bench.measuring import EPISODES, LAYOUTS, TUNING_SEED, figures, frozen
@@ -142,6 +142,26 @@ def test_a_run_within_a_trial_goes_on_where_it_was(
         left = sorted((user_folder / "parts").rglob("slot-*.zip"))
         assert any(f"seed-{training_seed(seed)}" in str(file) for file in left)
     assert timeless(tuned(user_folder / "parts", **options)) == timeless(whole)
+
+
+def test_a_fault_leaves_the_runs_that_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carried_out, seeds = tuning.carried_out, []
+
+    def full(run: Any) -> Any:
+        seeds.append(run.settings.seed)
+        if len(seeds) == 2:
+            raise OSError("no space left")
+        return carried_out(run)
+
+    monkeypatch.setattr(tuning, "carried_out", full)
+    with pytest.raises(OSError, match="no space left"):
+        tuned(tmp_path, trials=1)
+    assert len(list(tmp_path.rglob("result.json"))) == 1
+    tuned(tmp_path, trials=1)
+    whole = tuned(tmp_path / "whole", trials=1)
+    assert timeless(tuned(tmp_path, trials=1)) == timeless(whole)
 
 
 def test_all_learners_have_the_same_budget(tmp_path: Path) -> None:
