@@ -224,8 +224,17 @@ class Predictions:
         self._state: Any = None
         self._first = True
 
+    def normalised(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return observations as the model's VecNormalize shows them, if it takes their shape."""
+        env = getattr(self._model, "get_vec_normalize_env", lambda: None)()
+        if env is None or env.observation_space.shape != observations.shape[1:]:
+            return observations
+        shown: NDArray[np.float32] = env.normalize_obs(observations)
+        return shown
+
     def __call__(self, scenario: Scenario, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Return actions, shape (B, ...), legal ones where the model asks for masks."""
+        observations = self.normalised(observations)
         batch, given = len(observations), {}
         if self._masked:
             given["action_masks"] = np.tile(legal_choices(scenario), (batch, 1))
@@ -240,8 +249,9 @@ def decide_with(model: Predictor, observation: str | None = None) -> Decide:
     """Return a trained model as a policy for :func:`nrr` and :func:`hindsight_ratio`.
 
     The state of a recurrent model is carried along an episode; so are the last observations of one
-    trained behind Stable-Baselines3's ``VecFrameStack``. A model that asks for action masks gets
-    them.
+    trained behind Stable-Baselines3's ``VecFrameStack``. A model whose env has ``VecNormalize`` is
+    shown what that shows; a file does not hold it: load the model with its env. A model that asks
+    for action masks gets them.
 
     Parameters
     ----------
@@ -295,7 +305,7 @@ class _DecideWith:
         kind = self._kind or ("flat" if space is None else kind_of_space(scenario, space))
         coded = ObservationCoder(scenario, kind).encode(slot)
         if kind == "flat" and space is not None and space.shape[0] > coded.shape[1]:
-            coded = self._stacked(coded, space.shape[0])
+            coded = self._stacked(self._predictions.normalised(coded), space.shape[0])
         actions = self._predictions(scenario, coded)
         if actions.dtype.kind == "f":
             shape = (len(actions), scenario.n_servers, scenario.n_devices)

@@ -8,6 +8,7 @@ from gymnasium.spaces import Box
 from scipy import stats
 
 from mec_gym import Scenario, Slot, Uniform, evaluate, slot_from_observation, solve
+from mec_gym.envs.observation import ObservationCoder
 from mec_gym.envs.offloading import MultiMECEnv
 from mec_gym.evaluation import (
     SlotSet,
@@ -213,3 +214,34 @@ def test_a_model_of_stacked_observations_sees_the_slots_before() -> None:
     for time, observation in enumerate(seen):
         expected = ([nothing] * 3 + frames[: time + 1])[-3:]
         assert (observation[0] == np.concatenate(expected)).all()
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_model_whose_env_normalises_is_shown_what_that_shows(stacked: bool) -> None:
+    pytest.importorskip("stable_baselines3")
+    from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
+
+    from mec_gym.envs.sb3 import make_sb3_vec_env
+
+    normal = VecNormalize(make_sb3_vec_env("paper-30x2", n_envs=8, seed=0))
+    normal.reset()
+    for _ in range(20):
+        normal.step(np.zeros((8, 30), dtype=int))
+    envs = VecFrameStack(normal, 2) if stacked else normal
+    seen: list[np.ndarray] = []
+
+    class Normalised:
+        observation_space = envs.observation_space
+
+        def get_vec_normalize_env(self) -> VecNormalize:
+            return normal
+
+        def predict(self, observation: Any, deterministic: bool = False) -> tuple[Any, Any]:
+            seen.append(observation)
+            return np.zeros((len(observation), 30), dtype=int), None
+
+    slots = slot_set(Scenario.preset("paper-30x2"), n_layouts=1, slots_per_layout=3)
+    nrr(slots, decide_with(Normalised()))
+    coded = ObservationCoder(slots.scenarios[0], "flat").encode(slots.slots[0])
+    expected = (coded - normal.obs_rms.mean) / np.sqrt(normal.obs_rms.var + normal.epsilon)
+    assert np.allclose(seen[0][:, -60:], np.clip(expected, -10, 10), atol=1e-5)
