@@ -283,17 +283,21 @@ def _end(group: Group) -> float:
 
 
 def _name_ends(axes: Axes, places: Mapping[str, float], colours: Mapping[str, str]) -> None:
-    """Name lines at their right end, where y is known, without names that overlap."""
+    """Name lines at their right end, where y is known: no name overlaps one or crosses a leader.
+
+    Leaders end at the left of names, all of which begin at the same x.
+    """
     labels = sorted(places, key=lambda label: places[label])
     to_axes = axes.transData + axes.transAxes.inverted()
     wanted = [float(to_axes.transform((0.0, places[label]))[1]) for label in labels]
     height = 72 * axes.get_window_extent().height / axes.figure.dpi  # about: before the layout
+    leader = {"arrowstyle": "-", "linewidth": 0.5, "alpha": 0.6}
+    leader |= {"relpos": (0, 0.5), "patchA": None, "shrinkB": 0}
     for label, y, place in zip(labels, wanted, spread(wanted, 10 / height), strict=True):
         colour = colours.get(label, INK)
         axes.annotate(
             plain(label), (1, y), (1.07, place), xycoords="axes fraction", color=colour,
-            fontsize=8, va="center", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6},
+            fontsize=8, va="center", annotation_clip=False, arrowprops=leader | {"color": colour},
         )  # fmt: skip
 
 
@@ -442,7 +446,7 @@ OF_TABLES: Mapping[str, tuple[Draw, str]] = {
     ),
     "{title} over {sample}, and decision times": (
         distributions,
-        "Left: {title} over {sample}, of all seeds: boxes hold the middle half, lines 90 %, "
+        "Left: {title} over test {sample}, of all seeds: boxes hold the middle half, lines 90 %, "
         "markers are means, dots below them seeds. Right: time of a decision, slot by slot "
         "(marker) and in a batch (bar).",
     ),

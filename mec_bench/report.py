@@ -29,7 +29,7 @@ from mec_bench.tables import (
 
 TITLE = "Offloading policies compared"
 LEAD = (
-    "All policies of a table decide on the same frozen {samples}, with the policy that training "
+    "All policies of a table decide on the same {samples}, with the policy that training "
     "ended with. Labels in italics are rules, which no training changes. Intervals are nominal "
     "95 % ones."
 )
@@ -220,7 +220,7 @@ class Content:
 def lead(tables: Iterable[Table]) -> str:
     """Return what a reader should know of tables: what their scores are, and how they came."""
     measures = dict.fromkeys(table.measure for table in tables) or (NRR,)
-    samples = " or ".join(one.sample for one in measures)
+    samples = " or ".join(f"test {one.sample}" for one in measures)
     return " ".join([*(one.definition for one in measures), LEAD.format(samples=samples)])
 
 

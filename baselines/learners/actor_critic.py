@@ -17,13 +17,13 @@ from torch import nn
 from baselines.learners.categorical import OffloadingActorCriticPolicy, ScaledValue
 from baselines.learners.learner import (
     MECLog,
-    attributes,
     loading,
     require_arguments,
     require_env,
     require_fitting,
 )
 from baselines.learners.link_policy import LinkPolicy, fading, world_of_links
+from baselines.learners.voting import replacing, require_copies
 from mec_gym.envs.sb3 import shown_as, vectorised, world_of
 from mec_gym.validation import dict_of, require_policy
 
@@ -145,14 +145,15 @@ class ActorCritic(MECLog, A2C):
     def _setup_model(self) -> None:
         require_arguments(self, _LEAST_INTEGERS, _NUMBERS)
         self.n_steps = math.ceil(self.batch_size / self.n_envs)
-        if self.env is not None:
-            self.policy_kwargs = self.policy_kwargs | self._known(self.env)
+        self.policy_kwargs = self.policy_kwargs | self._known(self.env)
         super()._setup_model()
 
-    def _known(self, env: VecEnv) -> dict[str, Any]:
-        """Return what the policy has to know of an env."""
-        scenario, _ = world_of(env, plain=False)
-        known = {"can_execute_locally": scenario.can_execute_locally.tolist()}
+    def _known(self, env: VecEnv | None) -> dict[str, Any]:
+        """Return what the policy has to know of an env, where there is one."""
+        known: dict[str, Any] = {}
+        if env is not None:
+            scenario, _ = world_of(env, plain=False)
+            known["can_execute_locally"] = scenario.can_execute_locally.tolist()
         if issubclass(self.policy_class, LinkPolicy):
             known |= world_of_links(env, self.gamma)
         return known
@@ -228,6 +229,7 @@ class ActorCritic(MECLog, A2C):
         env = shown_as(self._wrap_env(env, self.verbose), self.observation_space)
         scenario, _ = world_of(env, plain=False)
         require_fitting(_sizes(self.action_space), self.observation_space, scenario, env)
+        require_copies(self, env)
         known = self._known(env)
         if isinstance(self.policy, LinkPolicy):
             self.policy.meet(scenario)
@@ -262,12 +264,17 @@ class ActorCritic(MECLog, A2C):
                 require_policy(kind, cls.policy_aliases, OffloadingActorCriticPolicy)
             seen, sizes = data["observation_space"], _sizes(data["action_space"])
             env = shown_as(env, seen)
-            require_fitting(sizes, seen, world_of(env, plain=False)[0], env)
-        changed = attributes(kwargs)
+            scenario, _ = world_of(env, plain=issubclass(kind, LinkPolicy))
+            require_fitting(sizes, seen, scenario, env)
+            before = data["policy_kwargs"].get("scenario")
+        changed = replacing(cls, kwargs)
         with loading(path, cls, kwargs.keys()):
-            return super().load(
+            model = super().load(
                 path, env, device, custom_objects, print_system_info, force_reset, **changed
             )
+        if env is not None and isinstance(model.policy, LinkPolicy) and scenario != before:
+            model.policy.links.critic.unit.zero_()  # costs have another one there
+        return model
 
 
 def _sizes(space: Any) -> tuple[int, int]:

@@ -126,6 +126,7 @@ class AdditiveCritic(Centred):
             list(self.device.parameters())[-1].copy_(torch.tensor([2.0, -2.0]))
             list(self.server.parameters())[-1].copy_(torch.tensor([-3.0, 0.0]))
         self.register_buffer("unit", torch.zeros(()))
+        self._positive: bool | None = None  # as the last rewards were
 
     def meet(self, scenario: Scenario) -> None:
         """See slots of this scenario from now on."""
@@ -159,17 +160,21 @@ class AdditiveCritic(Centred):
         return costs
 
     def loss(self, seen: Seen, assignment: Tensor, rewards: Tensor) -> Tensor:
-        """Return the error of logarithms of costs, given rewards, (B,); the first set the unit.
+        """Return the error of logarithms of costs, given rewards, (B,).
 
-        Slots in which nobody is present are left out: there is nothing to learn from them.
+        The first set the unit, and the first of another sign do so again. Slots in which nobody is
+        present are left out: there is nothing to learn from them.
         """
         there = seen.present.any(-1)
-        guesses, costs = self(seen, assignment)[there].log(), costs_of(rewards[there])
+        told = rewards[there]
+        guesses, costs = self(seen, assignment)[there].log(), costs_of(told)
         if not len(costs):
             nothing: Tensor = guesses.sum()
             return nothing
-        if not self.unit:
+        positive = bool(told[0] > 0.0)
+        if not self.unit or self._positive not in (None, positive):
             self.unit.copy_(costs.min() / (2 * assignment.shape[1]))
+        self._positive = positive
         return nn.functional.smooth_l1_loss(guesses, (costs / self.unit).log(), beta=BEND)
 
     def leads(self, seen: Seen, shares: Tensor) -> Tensor:

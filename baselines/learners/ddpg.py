@@ -115,6 +115,7 @@ class DDPG(VotingAlgorithm, stable_baselines3.DDPG):
             require_env(type(self), env)
         require_policy(policy, self.policy_aliases, TD3Policy, LinkScorePolicy)
         self.actor_rate, self.noise = actor_rate, noise
+        self.own_noise = kwargs.get("action_noise") is None
         self.steps_by_copies: int | None = None
         super().__init__(
             policy,
@@ -144,21 +145,26 @@ class DDPG(VotingAlgorithm, stable_baselines3.DDPG):
         if "net_arch" in self.policy_kwargs:
             widths = require_networks(self.policy_kwargs["net_arch"], OFF_POLICY_NETWORKS)
             self.policy_kwargs["net_arch"] = widths
-        self._remember_world()
+        self._remember_world(self.env)
         links = issubclass(self.policy_class, LinkScorePolicy)
-        if self.env is not None and links:
+        if links:
             self.policy_kwargs |= world_of_links(self.env, self.gamma, assignments=False)
             self.policy_kwargs.pop("n_critics", None)  # the library's DDPG asks for one
-        if self.replay_buffer_class is None and self.n_steps == 1:
+        given = dict_of("replay_buffer_kwargs", self.replay_buffer_kwargs)
+        own = {}
+        if kind is None and self.n_steps == 1:
             self.replay_buffer_class = SlotReplay
-            ahead = self.gamma > 0.0
-            self.replay_buffer_kwargs = {"next_observations": ahead, "standardised": not links}
+            own = {"next_observations": self.gamma > 0.0, "standardised": not links}
+        self.replay_buffer_kwargs = own | given  # a copy, to which the library may add
         if issubclass(self.policy_class, VotePolicy):
             self.policy_kwargs["n_servers"] = self.scenario.n_servers
-        if self.action_noise is None and self.noise > 0.0:
+        if self.own_noise:
             size = (self.scenario.n_servers, self.scenario.n_devices)
-            self.action_noise = (StrayNoise if links else SharedNoise)(*size, self.noise)
+            kind_of_noise = StrayNoise if links else SharedNoise
+            self.action_noise = kind_of_noise(*size, self.noise) if self.noise > 0.0 else None
         super()._setup_model()
+        # A file holds what was given: load() chooses anew.
+        self.replay_buffer_class, self.replay_buffer_kwargs = kind, given
 
     def _count_steps(self) -> None:
         """Take as many gradient steps as there are copies now, unless the caller has chosen."""

@@ -170,6 +170,8 @@ class LinkNetworks(nn.Module):
                 f"(critic), the env's scenario shows {now}: other things differ among its devices, "
                 "or move. Make a new model for it."
             )
+        if scenario != self.scenario:
+            self.critic.unit.zero_()  # costs have another one there
         self.scenario = scenario
         self.may_stay.copy_(torch.as_tensor(scenario.can_execute_locally))
 
@@ -311,8 +313,10 @@ class LinkPolicy(OffloadingActorCriticPolicy):
         self._links["scenario"] = scenario
 
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """Return decisions, of which some stray, values, and what the drawn ones' chances were."""
+        """Return decisions, of which some drawn ones stray, values, and their chances as drawn."""
         actions, values, log_prob = super().forward(obs, deterministic)
+        if deterministic:
+            return actions, values, log_prob
         share = self.strays * torch.rand(len(actions), 1, device=actions.device)
         anywhere = torch.randint_like(actions, 1, self._sizes[1])
         strays = torch.rand(actions.shape, device=actions.device) < share
@@ -516,15 +520,17 @@ def fading(weight: float, remaining: float) -> float:
     return weight * (0.1 + 0.9 * remaining)
 
 
-def world_of_links(env: VecEnv, gamma: float, *, assignments: bool = True) -> dict[str, Any]:
+def world_of_links(env: VecEnv | None, gamma: float, *, assignments: bool = True) -> dict[str, Any]:
     """Return what these policies need to know of an env; ``ValueError`` where they cannot learn.
 
-    They read slots out of observations and look no slot ahead.
+    They read slots out of observations and look no slot ahead, with or without an env.
     """
     if gamma != 0.0:
         raise ValueError(
             "gamma must be 0 for LinkPolicy, whose critic's sum is the cost of one slot; got "
             f"gamma={gamma!r}. MAPPO looks ahead with a network over links, too."
         )
+    if env is None:
+        return {}
     scenario, kind = world_of(env, assignments=assignments)
     return {"scenario": scenario, "kind": kind}

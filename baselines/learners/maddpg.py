@@ -15,7 +15,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import ReplayBufferSamples, Schedule
-from stable_baselines3.common.utils import LinearSchedule, polyak_update
+from stable_baselines3.common.utils import LinearSchedule, check_for_correct_spaces, polyak_update
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor, nn
 
@@ -33,7 +33,7 @@ from baselines.learners.maddpg_networks import (
     MADDPGPolicy,
     clip_each,
 )
-from baselines.learners.voting import VotingAlgorithm, saturated, scored
+from baselines.learners.voting import VotingAlgorithm, require_copies, saturated, scored
 from mec_gym import ENV_ID, Scenario
 from mec_gym.envs.sb3 import vectorised
 from mec_gym.validation import dict_of, plain, require_choice, require_policy
@@ -215,21 +215,24 @@ class MADDPG(VotingAlgorithm, TD3):
         game = isinstance(plain.action_space, Box) and not plain.has_attr("scenario")
         return plain if game else scored(plain)
 
-    def _remember_world(self) -> None:
-        if self.env is None or self.env.has_attr("scenario"):
-            super()._remember_world()
+    def _remember_world(self, env: VecEnv | None) -> None:
+        if env is None or env.has_attr("scenario"):
+            super()._remember_world(env)
         else:
             self.scenario, self.votes = None, False  # type: ignore[assignment]
 
     def _require_fitting(self, env: VecEnv) -> None:
         if self.scenario is not None and env.has_attr("scenario"):
             super()._require_fitting(env)
+        else:
+            check_for_correct_spaces(env, self.observation_space, self.action_space)
+            require_copies(self, env)
 
     def _setup_model(self) -> None:
         require_off_policy(self, _NUMBERS)
         for name, known in (("critics", CRITICS), ("others", OTHERS)):
             require_choice(name, getattr(self, name), known)
-        self._remember_world()
+        self._remember_world(self.env)
         if issubclass(self.policy_class, LinkScorePolicy):
             self._set_links_up()
         else:
@@ -255,9 +258,8 @@ class MADDPG(VotingAlgorithm, TD3):
                     f"{name} must be {needed!r} for LinkPolicy, whose critic takes all servers' "
                     f"scores as one vote; got {getattr(self, name)!r}."
                 )
-        if self.env is not None:
-            world = world_of_links(self.env, self.gamma, assignments=False)
-            self.policy_kwargs = {**self.policy_kwargs, **world, "columns": True}
+        world = world_of_links(self.env, self.gamma, assignments=False)
+        self.policy_kwargs = {**self.policy_kwargs, **world, "columns": True}
 
     def _set_views_up(self) -> None:
         if self.views is None:

@@ -17,6 +17,7 @@ from gymnasium import spaces
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm, maybe_make_env
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import ContinuousCritic
@@ -28,9 +29,9 @@ from torch import Tensor, nn
 
 from baselines.learners.learner import MECLog, attributes, loading, require_fitting
 from mec_gym import ENV_ID, Scenario, vote
-from mec_gym.envs.sb3 import ScoreVecEnv, shown_as, vectorised
+from mec_gym.envs.sb3 import ScoreVecEnv, shown_as, vectorised, world_of
 from mec_gym.envs.sb3_model import AnyArray
-from mec_gym.validation import plain, require_number
+from mec_gym.validation import constructor_parameters, plain, require_known, require_number
 
 Self = TypeVar("Self", bound="VotingAlgorithm")
 
@@ -49,6 +50,8 @@ class VotingAlgorithm(MECLog, OffPolicyAlgorithm):
 
     scenario: Scenario
     votes: bool
+    own_noise: bool
+    _in_new_env = False
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -56,38 +59,54 @@ class VotingAlgorithm(MECLog, OffPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        self._remember_world()
+        self._remember_world(self.env)
 
-    def _remember_world(self) -> None:
+    def _remember_world(self, env: VecEnv | None) -> None:
         # Without an env, load() has put back what was known when the model was saved.
-        if self.env is not None:
-            self.scenario = self.env.get_attr("scenario")[0]
-            self.votes = isinstance(self.env, VotedVecEnv)
+        scenario = self.scenario if env is None else env.get_attr("scenario")[0]
         policy: Any = getattr(self, "policy", None)  # the first time there is none yet
         if hasattr(policy, "meet"):
-            policy.meet(self.scenario)
+            policy.meet(scenario)  # or refuses it
+        if env is not None:
+            self.scenario, self.votes = scenario, isinstance(env, VotedVecEnv)
 
     def get_env(self) -> VecEnv | None:
         """Return the env as it was given: it takes what :meth:`predict` returns."""
         return self.env.venv if isinstance(self.env, VotedVecEnv) else self.env
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """Train in another env of as many devices, servers and copies; `predict` goes by it."""
+        """Train in another env of as many devices, servers and copies; `predict` goes by it.
+
+        In another scenario, or with rewards of another sign, the replay buffer begins empty.
+        """
         wrapped = self._wrap_env(maybe_make_env(env, self.verbose), self.verbose)
         given = wrapped.venv if isinstance(wrapped, VotedVecEnv) else wrapped
         wrapped = self._wrap_env(shown_as(given, self.observation_space))
         self._require_fitting(wrapped)
+        if hasattr(self.policy, "improve"):  # LinkScorePolicy, which reads slots
+            world_of(wrapped, assignments=False)
+        before = self.scenario
+        self._remember_world(wrapped)
         super().set_env(wrapped, force_reset)
-        self._remember_world()
+        self._in_new_env = True
+        if self.replay_buffer is not None and self.scenario != before:
+            self.replay_buffer.reset()
 
     def _require_fitting(self, env: VecEnv) -> None:
         sizes = (self.scenario.n_devices, self.scenario.n_servers)
         require_fitting(sizes, self.observation_space, env.get_attr("scenario")[0], env)
-        if env.num_envs != self.n_envs:
-            raise ValueError(
-                f"the model was set up for {self.n_envs} copies of the env; got {env.num_envs}. "
-                f"Use {type(self).__name__}.load(path, env), which takes any number."
-            )
+        require_copies(self, env)
+
+    def _store_transition(
+        self, replay_buffer: ReplayBuffer, action: Any, seen: Any, reward: Any, *args: Any
+    ) -> None:
+        if self._in_new_env:
+            held = replay_buffer.rewards[: replay_buffer.size()]
+            told = held[held != 0.0] * reward.mean()  # 0 where nobody is present
+            if told.size and told.max() < 0.0:  # rewards of another kind
+                replay_buffer.reset()
+            self._in_new_env = False
+        super()._store_transition(replay_buffer, action, seen, reward, *args)
 
     def predict(
         self,
@@ -174,7 +193,27 @@ class VotingAlgorithm(MECLog, OffPolicyAlgorithm):
     @classmethod
     def _changed(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Return the attributes that arguments of `load` stand for."""
-        return attributes(given)
+        changed = replacing(cls, given)
+        if given.keys() & {"action_noise", "noise", "level_noise"}:
+            changed["own_noise"] = given.get("action_noise") is None
+        return changed
+
+
+def require_copies(model: BaseAlgorithm, env: VecEnv) -> None:
+    """Raise ``ValueError`` unless an env has as many copies as a model was set up for."""
+    if env.num_envs != model.n_envs:
+        raise ValueError(
+            f"the model was set up for {model.n_envs} copies of the env; got {env.num_envs}. "
+            f"Use {type(model).__name__}.load(path, env), which takes any number."
+        )
+
+
+def replacing(cls: type[Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes that stand for arguments of `load`; ``TypeError`` for unknown ones."""
+    known, takes_others = constructor_parameters(cls)
+    if not takes_others:
+        require_known("argument of load()", given, [name for name in known if name != "policy"])
+    return attributes(given)
 
 
 def scored(env: VecEnv) -> VecEnv:

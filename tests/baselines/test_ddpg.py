@@ -249,6 +249,34 @@ def test_a_model_goes_on_with_another_number_of_copies(tmp_path: Path) -> None:
     assert DDPG.load(tmp_path / "model", env=native(1), gradient_steps=5).gradient_steps == 5
 
 
+@pytest.mark.parametrize("changes", [{"gamma": 0.9}, {"n_steps": 3, "gamma": 0.9}])
+def test_a_loaded_model_has_the_replay_buffer_of_a_new_one(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    make_model().save(tmp_path / "model")
+    make_model(**changes).save(tmp_path / "changed")
+    new = make_model(**changes).replay_buffer
+    for file, given in (("model", changes), ("changed", {})):
+        found = DDPG.load(tmp_path / file, make_env(), **given).replay_buffer
+        assert type(found) is type(new)
+        for name in ("keeps_next", "n_steps", "gamma"):
+            assert getattr(found, name, None) == getattr(new, name, None)
+    given = {"replay_buffer_kwargs": {"next_observations": True}}
+    assert DDPG.load(tmp_path / "model", **given).replay_buffer.keeps_next
+
+
+def test_noise_given_to_load_takes_the_place_of_the_file_s(tmp_path: Path) -> None:
+    noise = NormalActionNoise(np.zeros(8), np.zeros(8))
+    make_model().learn(8).save(tmp_path / "own")
+    make_model(action_noise=noise).save(tmp_path / "given")
+    for name in ("own", "given"):
+        assert DDPG.load(tmp_path / name, make_env(), noise=0.9).action_noise.deviation == 0.9
+        assert DDPG.load(tmp_path / name, noise=0.0).action_noise is None
+        assert DDPG.load(tmp_path / name, action_noise=noise).action_noise is noise
+    assert isinstance(DDPG.load(tmp_path / "own").action_noise, SharedNoise)
+    assert isinstance(DDPG.load(tmp_path / "given").action_noise, NormalActionNoise)
+
+
 def test_continuing_needs_no_new_episode() -> None:
     env = native(2)
     model = make_model(env).learn(16)

@@ -322,6 +322,90 @@ def test_a_world_of_other_features_is_refused_and_another_map_is_not(name: str) 
 
 
 @each
+def test_changed_observations_are_refused_later_too(name: str, tmp_path: Path) -> None:
+    model = model_of(name)
+    model.save(tmp_path / "model")
+    changed = VecNormalize(make_sb3_vec_env(system(layout_seed=3), n_envs=4))
+    for attempt in (model.set_env, lambda env: type(model).load(tmp_path / "model", env)):
+        with pytest.raises(ValueError, match=r"^env must show observations as they are"):
+            attempt(changed)
+    assert model.policy.links.scenario == system()
+
+
+@each
+def test_a_discount_given_to_load_is_refused(name: str, tmp_path: Path) -> None:
+    model = model_of(name)
+    model.save(tmp_path / "model")
+    for env in (None, model.get_env()):
+        with pytest.raises(ValueError, match=r"^argument of load\(\): gamma must be 0"):
+            type(model).load(tmp_path / "model", env, gamma=0.9)
+
+
+@each
+def test_a_refused_env_changes_nothing(name: str) -> None:
+    model = model_of(name)
+    before = model.env
+    for scenario, copies, words in (
+        (system(fading_correlation=0.5), 4, "Make a new model"),
+        (system(layout_seed=3), 2, "4 copies of the env; got 2"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.set_env(make_sb3_vec_env(scenario, n_envs=copies))
+        assert model.env is before
+        assert model.policy.links.scenario == system()
+        assert getattr(model, "scenario", system()) == system()
+
+
+def slots_and_unit(model: Any) -> tuple[int, float]:
+    buffer = getattr(model, "replay_buffer", None)
+    return (buffer.size() if buffer else 0), model.policy.links.critic.unit.item()
+
+
+@each
+def test_slots_and_unit_of_another_scenario_are_left_behind(name: str, tmp_path: Path) -> None:
+    model = model_of(name).learn(64)
+    model.save(tmp_path / "model")
+    before = slots_and_unit(model)
+    assert before[1] > 0.0
+    same, other = (make_sb3_vec_env(system(noise_w=w), n_envs=4) for w in (system().noise_w, 1e-7))
+    model.set_env(same)
+    assert slots_and_unit(model) == before
+    assert slots_and_unit(type(model).load(tmp_path / "model", same)) == (0, before[1])
+    model.set_env(other)
+    for one in (model, type(model).load(tmp_path / "model", other)):
+        assert slots_and_unit(one) == (0, 0.0)
+    assert model.learn(64).num_timesteps == 64
+
+
+@each
+def test_rewards_of_another_sign_replace_those_before(name: str) -> None:
+    model = model_of(name).learn(64)
+    _, unit = slots_and_unit(model)
+    model.set_env(make_sb3_vec_env(system(), n_envs=4, reward="negative"))
+    slots, now = slots_and_unit(model.learn(32, reset_num_timesteps=False))
+    assert now != unit
+    if name != "ac:links":
+        assert slots == 32 / 4
+        assert (model.replay_buffer.rewards[:slots] < 0.0).all()
+
+
+@each
+def test_arguments_that_load_could_not_use_are_refused(name: str, tmp_path: Path) -> None:
+    model = model_of(name)
+    model.save(tmp_path / "model")
+    for given in ("learnin_rate", "policy"):
+        with pytest.raises(TypeError, match=rf"unexpected argument of load\(\) '{given}'"):
+            type(model).load(tmp_path / "model", **{given: 1.0})
+
+
+def test_no_device_strays_of_decisions_that_are_not_drawn() -> None:
+    model = model_of("ac:links", policy_kwargs={"strays": 1.0})
+    seen = model.get_env().reset()
+    decided, _, _ = model.policy(torch.as_tensor(seen), deterministic=True)
+    np.testing.assert_array_equal(decided, model.predict(seen, deterministic=True)[0])
+
+
+@each
 def test_a_run_by_name_has_its_arguments(name: str) -> None:
     found = algorithm(name)
     env = make_sb3_vec_env(system(), n_envs=4)

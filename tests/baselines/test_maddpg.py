@@ -228,6 +228,16 @@ def test_without_noise_exploration_is_stable_baselines() -> None:
     assert made(action_noise=given).action_noise is given
 
 
+def test_noise_given_to_load_takes_the_place_of_the_file_s(tmp_path: Path) -> None:
+    noise = NormalActionNoise(np.zeros(18), np.full(18, 0.1))
+    made().save(tmp_path / "own")
+    made(action_noise=noise).save(tmp_path / "given")
+    for name in ("own", "given"):
+        assert MADDPG.load(tmp_path / name, action_noise=noise).action_noise is noise
+        assert MADDPG.load(tmp_path / name, level_noise=0.9).action_noise.level == 0.9
+    assert isinstance(MADDPG.load(tmp_path / "given").action_noise, NormalActionNoise)
+
+
 @pytest.mark.parametrize(("written", "left"), [("learning_rate=0.001", 0.001), (None, 0.0)])
 def test_a_plain_learning_rate_is_held_and_the_default_fades(
     written: str | None, left: float
@@ -460,6 +470,12 @@ def test_other_envs_are_refused() -> None:
         made(DummyVecEnv([TeamGame]))
     with pytest.raises(ValueError, match=r'observation must be "db" or "flat"'):
         made(single(observation="raw"))
+
+
+def test_another_number_of_copies_of_a_game_is_refused() -> None:
+    model = made(DummyVecEnv([TeamGame]), views=TeamGame.VIEWS)
+    with pytest.raises(ValueError, match="1 copies of the env; got 2"):
+        model.set_env(DummyVecEnv([TeamGame] * 2))
 
 
 def test_a_model_for_another_system_is_refused(tmp_path: Path) -> None:
