@@ -257,7 +257,7 @@ def learning_curves(figure: Figure, table: Table, look: Looks) -> None:
     right.set(xlabel="seconds of training")
     stretch(left, "y", [*shown, *rules.values()])
     ends = {group.label: _end(group) for group in groups}
-    _name_ends(right, ends | rules, {label: look[label].colour for label in ends})
+    name_ends(right, ends | rules, {label: look[label].colour for label in ends})
 
 
 def _draw_curve(axes: Axes, group: Group, quantity: str, look: Look) -> list[float]:
@@ -282,12 +282,13 @@ def _end(group: Group) -> float:
     return float(np.mean([one.curve[-1].score for one in group.results if one.curve]))
 
 
-def _name_ends(axes: Axes, places: Mapping[str, float], colours: Mapping[str, str]) -> None:
+def name_ends(axes: Axes, places: Mapping[str, float], colours: Mapping[str, str]) -> None:
     """Name lines at their right end, where y is known: no name overlaps one or crosses a leader.
 
     Leaders end at the left of names, all of which begin at the same x.
     """
     labels = sorted(places, key=lambda label: places[label])
+    axes.autoscale_view()  # limits are old until it is drawn
     to_axes = axes.transData + axes.transAxes.inverted()
     wanted = [float(to_axes.transform((0.0, places[label]))[1]) for label in labels]
     height = 72 * axes.get_window_extent().height / axes.figure.dpi  # about: before the layout

@@ -9,6 +9,7 @@ has DDPG's networks, with a critic that sees where devices will go.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,7 +32,7 @@ from baselines.learners.learner import MECLog, attributes, loading, require_fitt
 from mec_gym import ENV_ID, Scenario, vote
 from mec_gym.envs.sb3 import ScoreVecEnv, shown_as, vectorised, world_of
 from mec_gym.envs.sb3_model import AnyArray
-from mec_gym.validation import constructor_parameters, plain, require_known, require_number
+from mec_gym.validation import plain, require_known, require_number
 
 Self = TypeVar("Self", bound="VotingAlgorithm")
 
@@ -210,9 +211,9 @@ def require_copies(model: BaseAlgorithm, env: VecEnv) -> None:
 
 def replacing(cls: type[Any], given: dict[str, Any]) -> dict[str, Any]:
     """Return the attributes that stand for arguments of `load`; ``TypeError`` for unknown ones."""
-    known, takes_others = constructor_parameters(cls)
-    if not takes_others:
-        require_known("argument of load()", given, [name for name in known if name != "policy"])
+    kinds = [kind for kind in cls.__mro__ if issubclass(kind, BaseAlgorithm)]
+    known = {name for kind in kinds for name in inspect.signature(kind).parameters}
+    require_known("argument of load()", given, sorted(known - {"policy"}))
     return attributes(given)
 
 

@@ -359,9 +359,9 @@ def test_two_measures_stand_in_tables_of_their_own(tmp_path: Path) -> None:
             assert other not in row
     assert f"2 × 5 slots ({HINDSIGHT_RATIO.grid})" in text
     assert text.count("moves per slot") == 1
-    assert "the same frozen slots or episodes" in leaderboard(results)
+    assert "the same test slots or test episodes" in leaderboard(results)
     moving = [one for one in results if one.measure is HINDSIGHT_RATIO]
-    assert "frozen slots" not in leaderboard(moving)
+    assert "test slots" not in leaderboard(moving)
     # One scenario of each: nothing to summarise across measures.
     assert aggregate(comparison.tables) == []
     page = write_report(results, [], tmp_path)[-1].read_text()

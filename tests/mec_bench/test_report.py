@@ -453,6 +453,11 @@ def test_every_label_scenario_and_problem_is_on_the_page(html: str, results: lis
     assert "Files without a result" in html
 
 
+def test_what_all_policies_decide_on_has_the_name_of_the_docs(html: str) -> None:
+    assert "decide on the same test slots" in html
+    assert "frozen" not in html
+
+
 def test_few_seeds_are_said_with_a_number(html: str) -> None:
     said = re.search(r"With 3 seeds in 3 scenarios .* truth in (\d+) % of all cases", html)
     assert said
@@ -551,6 +556,29 @@ def test_names_are_spread_as_little_as_they_must_be(places: list[float], gap: fl
     assert max(found) <= 1 + 1e-9
     if all(b - a >= gap for a, b in itertools.pairwise(places)):
         assert found == pytest.approx(places)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.93, 0.9303, 0.9308, 0.5], [0.92 + 0.0007 * k for k in range(8)], [0.9] * 15]
+)
+def test_each_leader_ends_at_its_name_and_crosses_no_other(values: list[float]) -> None:
+    figures = pytest.importorskip("mec_bench.figures")
+    from matplotlib import text
+
+    figure = figures.Figure(figsize=(9, 4.2), layout="constrained")
+    _, axes = figure.subplots(1, 2)
+    axes.plot(values, values)
+    figures.name_ends(axes, {f"rule {k}": value for k, value in enumerate(values)}, {})
+    figure.draw_without_rendering()
+    named = {int(name.get_text().split()[1]): name for name in axes.texts}
+    names = [named[k] for k in sorted(named, key=lambda k: values[k])]
+    boxes = [text.Text.get_window_extent(name) for name in names]
+    assert all(below.y1 <= above.y0 for below, above in itertools.pairwise(boxes))
+    for value, name, box in zip(sorted(values), names, boxes, strict=True):
+        (x, y), *_, end = name.arrow_patch.get_path().vertices
+        assert (x, y) == pytest.approx((box.x0, (box.y0 + box.y1) / 2), abs=3)
+        assert max(x, end[0]) < min(other.x0 for other in boxes)
+        assert end == pytest.approx([axes.bbox.x1, axes.transData.transform((0, value))[1]])
 
 
 @pytest.mark.parametrize(
