@@ -25,6 +25,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecMonitor
 
 from mec_bench.checkpoints import generators, set_generators
+from mec_bench.importing import users_place
 from mec_bench.registry import (
     OFFERS,
     SMALL,
@@ -127,7 +128,7 @@ def check_algorithm(
             ran.append(check)
             if fault := _fault(run, subject):
                 problems.append(f"{check}: {fault}")
-            if check == "learn" and problems:
+            if fault and check in ("interface", "learn", "predict"):
                 break  # the others would stumble over the same
         notes: list[str] = []
         offers: list[str] = []
@@ -158,7 +159,7 @@ def _fault(check: Callable[[_Subject], None], subject: _Subject) -> str:
         return str(lacking)
     except (Exception, SystemExit) as error:
         needed = (check.__doc__ or "").strip().splitlines()[0]
-        said = f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+        said = f"{type(error).__name__}: {str(error).strip() or 'no message'}{users_place(error)}"
         return f"it must {needed[0].lower()}{needed[1:]} It raised {said}"
     return ""
 
@@ -277,8 +278,9 @@ def _check_learn(subject: _Subject) -> None:
     model = subject.learn(subject.build())
     _need(
         model.num_timesteps >= subject.timesteps,
-        f"num_timesteps must count slots: after learn({subject.timesteps}) it is "
-        f"{model.num_timesteps}. Add the number of copies after every step of the env.",
+        f"learn({subject.timesteps}) must take so many slots of the env, and num_timesteps count "
+        f"them: it is {model.num_timesteps}. The env counts for a class with learn and predict "
+        "alone; any other adds the number of copies after every step.",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import inspect
 import os
@@ -23,6 +24,7 @@ import mec_gym
 from mec_bench import registry
 from mec_bench.cards import pretrained_card, pretrained_names
 from mec_bench.extras import install, lacking
+from mec_bench.importing import users_place
 from mec_gym import Scenario
 from mec_gym.files import require_folder
 from mec_gym.presets import PRESETS
@@ -41,11 +43,15 @@ _Add = Callable[..., Any]
 # -- what command lines have in common -------------------------------------------------------------
 
 
-def count(text: str) -> int:
-    """Return a number of things, of which there must be one: a type for ``argparse``."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number >= 1; got {text!r}")
-    return int(text)
+def count(text: str, least: int = 1) -> int:
+    """Return a number of things, of which there must be some: a type for ``argparse``."""
+    number = registry.whole(text)
+    if number is None or number < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number >= {least}; got {text!r}")
+    return number
+
+
+_slots = functools.partial(count, least=0)
 
 
 def scenario_of(name: str, pairs: Iterable[str] = ()) -> Scenario:
@@ -93,7 +99,7 @@ def complain(
         sys.stderr.write(f"\nStopped. {stopped}\n")
         raise SystemExit(130) from None
     except _MENDABLE as error:
-        _end(error, str(error), status)
+        _end(error, str(error).rstrip() + users_place(error), status)
     except (AttributeError, ModuleNotFoundError) as error:
         words = lacking(error)
         # Of a name that the user gave or an extra; anything else is a fault of the code.
@@ -159,7 +165,7 @@ def _seed_free_options(add: _Add, out: str = "runs") -> None:
 def _train_options(add: _Add) -> None:
     add("--algo", metavar="NAME", help=_ALGORITHM)
     add("--scenario", default="paper-200x10", metavar="NAME", help=_SCENARIO)
-    add("--timesteps", type=int, default=5000, metavar="N", help="slots to train for")
+    add("--timesteps", type=_slots, default=5000, metavar="N", help="slots to train for")
     add("--seed", type=int, default=0, metavar="N", help="of the algorithm and its env")
     add("--set", **_PAIRS, help="hyper-parameters; policy_kwargs.x=1 reaches inside")
     _seed_free_options(add)
@@ -179,16 +185,19 @@ def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
     """
     if (given.algo is None) == (given.resume is None):
         parser.error("give either --algo or --resume")
-    others = set(vars(given)) - {"resume", "quiet", "threads", "program", "words", "verb"}
+    others = set(vars(given)) - {"resume", "quiet", "threads", "program", "words"}
     if given.resume and any(getattr(given, key) != parser.get_default(key) for key in others):
         parser.error(
             "--resume goes on with the run as it is: give nothing else but --quiet and --threads"
         )
     from mec_bench.comparing import compare
+    from mec_bench.launching import Task, before
     from mec_bench.tables import as_text
 
     folder, settings = _run_of(given)
     print(f"{settings.label} on {settings.scenario.name}, seed {settings.seed}: {folder}")
+    if (known := before(Task(settings, folder))) and known.good:
+        print(f"was done before; delete {folder}, or give another --out, to train anew")
     print(as_text(compare([_trained(settings, folder, given)])))
     print(f"tensorboard --logdir {given.resume or given.out}")
     return 0
@@ -446,11 +455,15 @@ def _report(given: Arguments, _: argparse.ArgumentParser) -> int:
     from mec_bench import read_results, write_report
 
     found = read_results(given.folders)
-    files = write_report(found.results, found.problems, given.out, given.reference)
-    print(f"{len(found.results)} results, {len(found.problems)} problems")
+    begun = {file.resolve() for folder in given.folders for file in folder.rglob("status.json")}
+    without = sum(not file.with_name("result.json").exists() for file in begun)
+    runs = f", {without} runs without one (failed, stopped or under way)" * bool(without)
+    print(f"{len(found.results)} results{runs}, {len(found.problems)} problems")
     for problem in found.problems:
         print(f"  {problem.file}: {problem.reason}")
-    for file in files:
+    if not found.results:
+        raise ValueError("nothing to report: there must be at least one result.")
+    for file in write_report(found.results, found.problems, given.out, given.reference):
         print("wrote", file)
     return 0
 
@@ -573,9 +586,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         about = (work.__doc__ or "").partition("\n")[0].rstrip(".")
         help_line = about[:1].lower() + about[1:]
         _fill(verbs.add_parser(name, help=help_line, formatter_class=_Help), name, [*program, name])
-    given = parser.parse_args(words)
-    given.program, given.words = [*program, given.verb], words[1:]
-    return _carried_out(given.verb, given, verbs.choices[given.verb])
+    if not words or words[0] not in _VERBS:
+        parser.parse_args(words)  # --help, --version, or a word that is wrong
+    verb = verbs.choices[words[0]]
+    given = verb.parse_intermixed_args(words[1:])
+    given.program, given.words = [*program, words[0]], words[1:]
+    return _carried_out(words[0], given, verb)
 
 
 def script(name: str) -> int:
@@ -583,7 +599,7 @@ def script(name: str) -> int:
     parser = argparse.ArgumentParser(formatter_class=_Help)
     program = [os.path.basename(sys.executable), sys.argv[0]]
     _fill(parser, name, program)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     given.program, given.words = program, sys.argv[1:]
     return _carried_out(name, given, parser)
 

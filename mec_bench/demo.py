@@ -46,6 +46,9 @@ STILL = Show(
 SCENARIOS = ("crowd-30x4", "paper-200x10")
 """First where there is something to learn, then the paper's system."""
 
+_MARK = "of-the-demo"
+"""A file that is in the folders of a demonstration's runs, and in no others."""
+
 
 def demonstrate(scenarios: list[Scenario], timesteps: int | None, seed: int, out: Path) -> None:
     """Train, measure, print, and draw a report; every number is measured now.
@@ -55,9 +58,10 @@ def demonstrate(scenarios: list[Scenario], timesteps: int | None, seed: int, out
     begun, cpu = time.perf_counter(), time.process_time()
     results: list[Result] = []
     films: dict[str, Film] = {}
-    for scenario in scenarios:
-        show = MOVING if scenario.dynamic else STILL
-        runs = list(_runs(show, scenario, timesteps or show.timesteps, seed))
+    planned = {scenario: list(_runs(scenario, timesteps, seed)) for scenario in scenarios}
+    for settings in (run for runs in planned.values() for run in runs):
+        _require_own(out / "runs" / settings.place)
+    for runs in planned.values():
         found = list(_results(runs, out / "runs"))
         (table,) = compare(found).tables
         print(f"\n{as_text(compare(found))}\n\n{table.measure.definition}")
@@ -71,13 +75,22 @@ def demonstrate(scenarios: list[Scenario], timesteps: int | None, seed: int, out
     print(f"Everything above was measured now, in {took}.")
 
 
-def _runs(show: Show, scenario: Scenario, timesteps: int, seed: int) -> Iterator[Settings]:
+def _runs(scenario: Scenario, timesteps: int | None, seed: int) -> Iterator[Settings]:
     """Yield the runs, learners first."""
+    show = MOVING if scenario.dynamic else STILL
     common: dict[str, Any] = {"scenario": scenario, "seed": seed}
     for name in show.learners:
-        yield Settings(algorithm=name, timesteps=timesteps, **common)
+        yield Settings(algorithm=name, timesteps=timesteps or show.timesteps, **common)
     for name in show.others:
         yield Settings(algorithm=name, timesteps=0, **common)
+
+
+def _require_own(place: Path) -> None:
+    """Raise for a run's folder that a demonstration has not made: it would be deleted."""
+    if place.exists() and not (place / _MARK).exists():
+        raise FileExistsError(
+            f"{place} is no run of the demonstration, which would replace it: give another --out."
+        )
 
 
 def _results(runs: list[Settings], folder: Path) -> Iterator[Result]:
@@ -87,6 +100,8 @@ def _results(runs: list[Settings], folder: Path) -> Iterator[Result]:
         what = f"training for {budget:,} slots" if budget else "measuring"
         print(f"{settings.scenario.name}, {settings.label}: {what}", flush=True)
         shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        (place / _MARK).touch()
         try:
             yield train(settings, place, progress_bar=bool(budget))
         except (*MISSING, ValueError) as error:  # an extra; a scenario that it has no answer for

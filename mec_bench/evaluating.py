@@ -152,9 +152,10 @@ def _found(given: str, algo: str | None, scenario: Scenario | None) -> Iterator[
     elif given in names() or ":" in given:
         yield _Policy(_as_run(given, scenario, given))
     else:
+        known = [*names(), *(PREFIX + one for one in pretrained_names())]
         raise FileNotFoundError(
             f"{given} is neither the folder of a run, a model's file nor the name of a rule"
-            f"{suggestion(given, [*names(), *(PREFIX + one for one in pretrained_names())])}."
+            f"{suggestion(given.lower(), known)}."
         )
 
 
@@ -174,15 +175,20 @@ def _measured(policy: _Policy, scenario: Scenario, layouts: int | None) -> Resul
         label += f", of {policy.settings.scenario.name}"
     file = policy.run.result if policy.run else None
     trained = read_result(file) if file and file.exists() else None
+    timesteps, budget = _timesteps(model, policy), policy.settings.timesteps
+    past = policy.run.notes() if policy.run else []
+    if policy.run and timesteps < budget and run.algorithm.learns:
+        past = [*past, f"its run is not done: {timesteps:,} of {budget:,} slots."]
     return measured(
         run,
         model,
-        _timesteps(model, policy) if run.algorithm.learns else 0,
+        timesteps if run.algorithm.learns else 0,
         spent=(trained.seconds.training, trained.seconds.training_cpu) if trained else (None, None),
         # A curve measured on other slots would say nothing of these.
         curve=trained.curve if trained and _same_slots(trained, run.frozen) else (),
         label=label,
         in_its_env=policy.run is not None,
+        past=past,
     )
 
 

@@ -6,6 +6,8 @@ import contextlib
 import importlib
 import os
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +15,10 @@ from mec_gym.validation import suggestion
 
 LIBRARIES = {"sb3": "stable_baselines3", "sb3_contrib": "sb3_contrib", "sb3-contrib": "sb3_contrib"}
 """Short names of modules."""
+
+_OURS = ("mec_gym", "mec_bench", "dirs_agents", "baselines", "reproduction", "__main__")
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}", "<")
+"""What is in the path of a library's file; code of no file begins with the last."""
 
 
 class Terminated(SystemExit):
@@ -27,7 +33,24 @@ def users_code() -> Iterator[None]:
     except Terminated:
         raise
     except SystemExit as error:
-        raise RuntimeError(f"the algorithm ends the process: {error!r}") from error
+        raise RuntimeError(
+            f"the algorithm ends the process: {error!r}{users_place(error)}"
+        ) from error
+
+
+def users_place(error: BaseException) -> str:
+    """Return where in a user's code an error was raised, in brackets; nothing of a refusal of ours.
+
+    What a library raises there counts as the user's.
+    """
+    stdlib = (*_INSTALLED, sysconfig.get_path("stdlib") + os.sep)
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        code, module = frame.f_code, frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] in _OURS:
+            return ""
+        if not any(part in code.co_filename for part in stdlib):
+            return f" ({os.path.basename(code.co_filename)}, line {line}, in {code.co_name})"
+    return ""
 
 
 def found(what: str, name: str, short: Mapping[str, str] = LIBRARIES) -> Any:
@@ -45,9 +68,10 @@ def found(what: str, name: str, short: Mapping[str, str] = LIBRARIES) -> Any:
     except ModuleNotFoundError as error:
         if error.name != module_name.split(".")[0] and error.name != module_name:
             raise  # it is there, and needs something that is not
+        meant = f" (did you mean {dotted(name)!r}?)" if dotted(name) != name else ""
         raise ModuleNotFoundError(
             f"{what} {name!r}: there is no module {module_name!r} here. It is looked for where "
-            "Python looks, and in the current folder."
+            f"Python looks, and in the current folder{meant}."
         ) from error
     except Terminated:
         raise
@@ -66,6 +90,16 @@ def found(what: str, name: str, short: Mapping[str, str] = LIBRARIES) -> Any:
             f"{suggestion(path, there)}."
         )
     return one
+
+
+def dotted(name: str) -> str:
+    """Return a name with its module as an import has it, where it may be the path of a file.
+
+    >>> dotted("experiments/mine.py:Mine"), dotted("mine:Mine")
+    ('experiments.mine:Mine', 'mine:Mine')
+    """
+    module, colon, path = name.partition(":")
+    return f"{module.removesuffix('.py').replace('/', '.').strip('.')}{colon}{path}"
 
 
 def name_of(what: str, given: Any) -> Any:

@@ -30,7 +30,7 @@ from typing import Any, Generic, TypeVar
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench.importing import Terminated
+from mec_bench.importing import Terminated, users_place
 from mec_bench.run import RunFolder, Settings
 
 Item = TypeVar("Item")
@@ -409,7 +409,8 @@ def sentence(error: Exception) -> str:
     """
     words = " ".join(str(error).split())
     plain = (DependencyNotInstalled, ModuleNotFoundError, OSError, TypeError, ValueError)
-    return words if words and isinstance(error, plain) else f"{type(error).__name__}: {words}"
+    said = words if words and isinstance(error, plain) else f"{type(error).__name__}: {words}"
+    return said + users_place(error)
 
 
 @contextlib.contextmanager

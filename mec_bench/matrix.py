@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from mec_bench.importing import name_of
 from mec_bench.launching import Launcher, RunOutcome, Task, before, sentence
-from mec_bench.registry import algorithm, changes
+from mec_bench.registry import algorithm, changes, whole
 from mec_bench.results import Result
 from mec_bench.run import USUAL_ENV, RunFolder, Settings, label_of, taking_requests
 from mec_gym import Scenario
@@ -180,15 +180,17 @@ def seeds_of(text: str) -> list[int]:
 def timesteps_of(words: Sequence[str]) -> int | str | dict[str, int]:
     """Return the budget that words mean."""
     if len(words) == 1 and "=" not in words[0]:
-        return int(words[0]) if words[0].isdecimal() else words[0]
+        number = whole(words[0])
+        return words[0] if number is None else number
     found: dict[str, int] = {}
     for word in words:
-        name, _, number = word.rpartition("=")  # a name may hold what was changed, a=b
-        if not name or not number.isdecimal() or name in found:
+        name, _, text = word.rpartition("=")  # a name may hold what was changed, a=b
+        number = whole(text)
+        if not name or number is None or name in found:
             raise ValueError(
                 f"timesteps are given as scenario=number, once for each scenario; got {word!r}."
             )
-        found[name] = int(number)
+        found[name] = number
     return found
 
 

@@ -5,6 +5,7 @@ Nothing here needs torch before an algorithm is asked for.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import inspect
@@ -15,7 +16,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from mec_bench.importing import found, name_of, users_code
+from mec_bench.importing import dotted, found, name_of, users_code, users_place
 from mec_gym import ENV_ID, Scenario
 from mec_gym.validation import constructor_parameters, require_known, suggestion
 
@@ -141,8 +142,8 @@ def algorithm(
     Raises
     ------
     ValueError
-        For an unknown name, with those that are known, an argument that the run itself sets, or a
-        class or function that its name does not find.
+        For an unknown name, with the nearest that is known, an argument that the run itself sets,
+        or a class or function that its name does not find.
     ModuleNotFoundError, AttributeError
         For a module, class or function that does not exist.
     TypeError
@@ -162,10 +163,12 @@ def algorithm(
     elif ":" in name:
         chosen = _anyone(name)
     else:
+        path, mine = {".", "/"} & {*name}, f"{dotted(name)}:MyClass"
+        meant = f" (did you mean {mine!r}?)" if path else suggestion(name.lower(), _OURS)
         raise ValueError(
-            f"algorithm must be one of {', '.join(_OURS)}, 'sb3:PPO' or any other class of "
+            "algorithm must be a name that mec-gym list shows, 'sb3:PPO' or any other class of "
             "Stable-Baselines3 or sb3_contrib, or a class or function of yours, "
-            f"'my_module:MyClass'; got {name!r}{suggestion(name, _OURS)}."
+            f"'my_module:MyClass'; got {name!r}{meant}."
         )
     changes = changes or {}
     for key in changes:
@@ -478,7 +481,7 @@ def fitted(plain: Algorithm, scenario: Scenario = SMALL) -> Algorithm:
             plain.build(env, seed=0, device="cpu", verbose=0)
         except Exception as error:  # whatever it is, it is the class's
             lines = str(error).strip().splitlines() or ["no message"]
-            refusals.append(f"{type(error).__name__}: {lines[0]}")
+            refusals.append(f"{type(error).__name__}: {lines[0]}{users_place(error)}")
         else:
             return replace(plain, scores=scores)
     space = gym.make(ENV_ID, scenario=scenario).action_space
@@ -543,6 +546,20 @@ def _merged(arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
 
 
 # -- from a command line -----------------------------------------------------------------------
+
+
+def whole(text: str) -> int | None:
+    """Return the whole number, at least 0, that a word means; None for any other word.
+
+    >>> whole("1000"), whole("1e3"), whole("1.5"), whole("-1"), whole("paper")
+    (1000, 1000, None, None, None)
+    """
+    if text.isdecimal():
+        return int(text)
+    with contextlib.suppress(ValueError):
+        number = float(text)
+        return int(number) if number >= 0 and number.is_integer() else None
+    return None
 
 
 def changes(pairs: Iterable[str]) -> dict[str, Any]:

@@ -303,7 +303,7 @@ class RunFolder:
         """Remove what a run has left that was refused before it began; any other run stays."""
         if self.read_curve() or self.last_checkpoint() is not None or self.result.exists():
             return
-        shutil.rmtree(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)  # it may not even be there
         for above in list(self.path.parents)[:2]:  # of the label and of the scenario
             with contextlib.suppress(OSError):
                 above.rmdir()  # only where it is empty
@@ -353,6 +353,14 @@ class RunFolder:
     def write_curve(self, points: Iterable[CurvePoint | EpisodesPoint]) -> None:
         """Write the learning curve."""
         self._write("curve.json", {"points": [vars(point) for point in points]})
+
+    def notes(self) -> list[str]:
+        """Return what its result should say of its past; raises for a damaged file."""
+        return self._read("notes.json", lambda values: list(values["notes"])) or []
+
+    def note(self, words: str) -> None:
+        """Add to :meth:`notes`, which outlive further stops."""
+        self._write("notes.json", {"notes": [*self.notes(), words]})
 
     def final_result(self) -> Result:
         """Return the result of a run that is done; ``ValueError`` where it cannot be read."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mec_bench.extras import lacking
+from mec_bench.registry import names
 from mec_bench.results import plain_json
 from mec_gym.files import read_object
 from mec_gym.validation import plain
@@ -61,11 +62,13 @@ def space_of(
     if given is None:
         given = SPACES / f"{plain_name(algorithm)}.json"
         if not given.exists():
-            there = ", ".join(sorted(file.stem for file in SPACES.glob("*.json")))
+            there = [one for one in names() if (SPACES / f"{plain_name(one)}.json").exists()]
             raise ValueError(
                 f"no search space comes with {algorithm}: give one, --space FILE (space=), a JSON "
-                f"object of arguments, each with {_FORM}. There are spaces for {there}."
+                f"object of arguments, each with {_FORM}. There are spaces for {', '.join(there)}."
             )
+    if not isinstance(given, Mapping) and not Path(given).is_file():
+        raise FileNotFoundError(f"--space (space=) must be a JSON file; there is none at {given}.")
     where = "space" if isinstance(given, Mapping) else str(given)
     values = dict(given) if isinstance(given, Mapping) else read_object(given)
     if not values:

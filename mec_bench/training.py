@@ -26,11 +26,11 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from mec_bench.checkpoints import newest_model, save_model
 from mec_bench.extras import install
-from mec_bench.importing import Terminated, users_code
+from mec_bench.importing import Terminated, users_code, users_place
 from mec_bench.measuring import decisions_of
 from mec_bench.registry import Algorithm, require_interface
 from mec_bench.results import CurvePoint, EpisodesPoint, Result, Seconds, write_result
-from mec_bench.run import Run, RunFolder, Settings, Spent, reward_of
+from mec_bench.run import Run, RunFolder, Settings, Spent, Status, reward_of
 from mec_bench.system import system
 from mec_bench.watching import ProgressBar, Watch, log_point, log_settings, status_after
 from mec_gym import Scenario
@@ -93,7 +93,7 @@ def carried_out(run: Run, *, progress_bar: bool = False, verbose: int = 0) -> Re
         if status is not None and status.state == "done":
             return run.folder.final_result()
         with run.stop.listening(), _noting_the_end(run):
-            return _trained(run, progress_bar=progress_bar, verbose=verbose)
+            return _trained(run, status, progress_bar=progress_bar, verbose=verbose)
 
 
 def require_device(device: str) -> None:
@@ -113,16 +113,18 @@ def require_device(device: str) -> None:
         ) from error
 
 
-def _trained(run: Run, *, progress_bar: bool, verbose: int) -> Result:
+def _trained(run: Run, before: Status | None, *, progress_bar: bool, verbose: int) -> Result:
     folder = run.folder
     folder.mark("running")
-    model, spent = _prepared(run)
+    model, spent = _prepared(run, before)
     with contextlib.closing(_logger(folder, model, verbose)) as logger:
         model.set_logger(logger)
         spent = _changed(run, model, spent, progress_bar)
         save_model(model, folder.model)
         run.stop.check()
-        result = measured(run, model, run.budget, spent=spent, curve=folder.read_curve())
+        result = measured(
+            run, model, run.budget, spent=spent, curve=folder.read_curve(), past=folder.notes()
+        )
         if not run.algorithm.learns:  # a single point, to be seen beside the learners' curves
             log_settings(logger, 0, run, model)
             score, objective = np.mean(result.slots.score), np.mean(result.slots.objective)
@@ -133,16 +135,28 @@ def _trained(run: Run, *, progress_bar: bool, verbose: int) -> Result:
     return result
 
 
-def _prepared(run: Run) -> tuple[Any, Spent]:
+def _prepared(run: Run, before: Status | None) -> tuple[Any, Spent]:
     """Return the model, new or from the newest checkpoint, and the time of its training."""
     env = make_env(run.settings, run.algorithm)
     found = newest_model(run, env) if run.algorithm.learns else None
     points = run.folder.read_curve() if found else []
     model, spent = found or (_new_model(run, env), Spent())
     reached = getattr(model, "num_timesteps", 0)
+    if found:
+        _say_that_it_goes_on(run, reached, before)
     run.folder.write_curve([point for point in points if point.timesteps <= reached])
     run.folder.write_resolved(run.algorithm.arguments_of(model), dataclasses.asdict(system()))
     return model, spent
+
+
+def _say_that_it_goes_on(run: Run, reached: int, before: Status | None) -> None:
+    """Log where a run goes on and why it had ended; that it had failed, its result says, too."""
+    error = before.error if before and before.state == "failed" else ""
+    at, ended = f"{reached:,}", f"failed: {error}" if error else "been stopped."
+    label, budget = run.settings.label, f"{run.budget:,}"
+    _log.warning("%s: goes on at slot %s of %s; it had %s", label, at, budget, ended)
+    if error and reached < run.budget:
+        run.folder.note(f"it failed, and went on at slot {at}.")
 
 
 def _new_model(run: Run, env: Any) -> Any:
@@ -222,10 +236,12 @@ def measured(
     curve: Iterable[CurvePoint | EpisodesPoint] = (),
     label: str = "",
     in_its_env: bool = True,
+    past: Iterable[str] = (),
 ) -> Result:
     """Return what a model reaches on what a run is measured on, after so many slots of training.
 
-    `in_its_env` says whether it has the env that it was trained in; see :func:`notes_on`.
+    `in_its_env` says whether it has the env that it was trained in; see :func:`notes_on`. `past`
+    are notes on its run.
     """
     settings, frozen = run.settings, run.frozen
     begun = time.perf_counter()
@@ -248,8 +264,21 @@ def measured(
             training=spent[0], measuring=time.perf_counter() - begun, training_cpu=spent[1]
         ),
         system=system(),
-        notes=notes_on(model, timesteps, settings.scenario, in_its_env=in_its_env),
+        notes=(
+            *past,
+            *(_not_taken(model, timesteps) if run.algorithm.learns and in_its_env else ()),
+            *notes_on(model, timesteps, settings.scenario, in_its_env=in_its_env),
+        ),
     )
+
+
+def _not_taken(model: Any, budget: int) -> Iterator[str]:
+    """Yield that a model was not trained in all slots of its budget, or that there were none."""
+    taken = model.num_timesteps
+    if taken < budget:
+        yield f"it took {taken:,} of {budget:,} slots."
+    elif not budget:
+        yield "it was trained for 0 slots."
 
 
 SHORT_SIGHTED = (
@@ -348,5 +377,6 @@ def _noting_the_end(run: Run) -> Iterator[None]:
             if isinstance(error, (KeyboardInterrupt, Terminated)):
                 run.folder.mark("interrupted")
             else:
-                run.folder.mark("failed", f"{type(error).__name__}: {error}")
+                said = f"{type(error).__name__}: {error}".rstrip()
+                run.folder.mark("failed", said + users_place(error))
         raise

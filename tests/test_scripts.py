@@ -220,7 +220,7 @@ def test_the_demo_trains_measures_and_reports(lacking: str, tmp_path: Path) -> N
     if lacking:
         assert 'pip install "mec-gym[render]"' in done.stdout
     else:
-        assert (out / "six devices.gif").read_bytes().startswith(b"GIF8")
+        assert (out / "six-devices.gif").read_bytes().startswith(b"GIF8")
     page = (out / "report.html").read_text()
     assert "six devices" in page
     assert ("data:image/gif;base64," in page) == (not lacking)

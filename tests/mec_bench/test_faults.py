@@ -137,7 +137,7 @@ def small_disk(user_folder: Path) -> Iterator[Path]:
     """A disk of its own, and too small a one, for the run of DIRS."""
     folder = tasks_of([quick("dirs")], user_folder / "runs")[0].folder
     folder.mkdir(parents=True)
-    mount(folder, "size=160k")
+    mount(folder, "size=112k")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

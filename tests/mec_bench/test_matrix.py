@@ -110,7 +110,8 @@ def test_words_of_a_command_line() -> None:
     assert seeds_of("2") == [0, 1]
     assert seeds_of("5,") == [5]
     assert timesteps_of(["paper"]) == "paper"
-    assert timesteps_of(["a=1", "b[c=2]=3"]) == {"a": 1, "b[c=2]": 3}
+    assert timesteps_of(["1e3"]) == 1000
+    assert timesteps_of(["a=1", "b[c=2]=3e0"]) == {"a": 1, "b[c=2]": 3}
     for wrong in ("0", "x", "", "1.5", "-1"):
         with pytest.raises(ValueError, match="seeds must be"):
             seeds_of(wrong)

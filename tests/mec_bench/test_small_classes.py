@@ -42,6 +42,13 @@ class OnAndOn(Tries):
         super().learn(10**9)
 
 
+class Lazy(Tries):
+    """Takes a quarter of its slots."""
+
+    def learn(self, total_timesteps: int) -> None:
+        super().learn(total_timesteps // 4)
+
+
 class KeepsFiles(Tries):
     """Has files of its own, which hold no count of slots."""
 
@@ -110,6 +117,18 @@ def test_a_run_of_it_has_a_curve_and_a_model(cls: type[Any], tmp_path: Path) -> 
     assert result.notes == ((SaysMore.remark,) if cls is SaysMore else ())
 
 
+def test_slots_that_it_does_not_take_are_said(tmp_path: Path) -> None:
+    for cls, timesteps, note in (
+        (Lazy, 48, "it took 12 of 48 slots."),
+        (Tries, 0, "it was trained for 0 slots."),
+    ):
+        result = train(of(cls, timesteps=timesteps), tmp_path / cls.__name__)
+        (again,) = evaluate_again([tmp_path / cls.__name__])
+        assert result.notes == again.notes == (note,)
+    said = str(check_algorithm(Lazy))
+    assert "learn(64) must take so many slots of the env, and num_timesteps count them: it" in said
+
+
 def test_a_policy_that_remembers_gets_back_what_it_returned() -> None:
     env = make_env(of(Remembers), algorithm(Remembers))
     predictions = Predictions(algorithm(Remembers).build(env))
@@ -130,7 +149,9 @@ def test_a_remark_that_no_result_holds_is_refused_before_training(
     assert "remark must be printable" in str(check_algorithm(SaysMore, timesteps=16))
 
 
-def test_it_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_goes_on_from_a_checkpoint_with_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = of(Tries, checkpoints=4)
     step = Tries.predict
 
@@ -145,7 +166,12 @@ def test_it_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monkey
             train(settings, tmp_path)
     reached = RunFolder(tmp_path).last_checkpoint()
     assert reached is not None
+    (unfinished,) = evaluate_again([tmp_path])
+    assert unfinished.notes == ("its run is not done: 24 of 48 slots.",)
     result = train(settings, tmp_path)
+    assert "goes on at slot 24 of 48; it had failed: FloatingPointError: out of" in caplog.text
+    (again,) = evaluate_again([tmp_path])
+    assert result.notes == again.notes == ("it failed, and went on at slot 24.",)
     assert [point.timesteps for point in result.curve] == [0, 16, 32, 48]
     assert algorithm(Tries).load(RunFolder(tmp_path).model).num_timesteps == 48
 

@@ -396,7 +396,7 @@ LOW = {"low": 0.1, "high": 0.2}
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        (None, "no search space comes with .*--space FILE.*ac-links"),
+        (None, "no search space comes with .*--space FILE.*ac:links"),
         ({}, "space must have at least one argument"),
         ({"rate": 3}, r'space: rate must be .*"choices"'),
         ({"rate": LOW | {"choices": [1]}}, "rate must be"),
@@ -423,6 +423,7 @@ def test_a_wrong_space_is_refused_before_any_work(space: Any, words: str, tmp_pa
     [
         ({"seeds": 2}, ValueError, "seeds must be an integer >= 3; got 2"),
         ({"timesteps": "paper"}, ValueError, "timesteps must be a number of slots"),
+        ({"space": "no.json"}, FileNotFoundError, r"--space .*must be a JSON file; .*no\.json"),
         ({"scenarios": [SMALL, SMALL]}, ValueError, "two runs would share"),
         ({"name": "greedy"}, ValueError, "one that learns; greedy does not"),
         ({"space": {"offload": {"choices": [1]}}}, TypeError, "did you mean 'offloaded'"),

@@ -1,0 +1,142 @@
+"""What the command says where something is amiss, so that its user can mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mec_bench import RunFolder, write_result
+from mec_bench.cli import main
+from mec_bench.demo import demonstrate
+from mec_bench.results import EXAMPLE
+from mec_bench.run import Status
+from tests.mec_bench.harness_helpers import SMALL, quick
+
+MINE = """
+import numpy as np
+
+
+class Mine:
+    def __init__(self, env):
+        self.env, self.local = env, np.zeros(env.action_space.shape, dtype=int)
+
+    def learn(self, total_timesteps):
+        self.env.reset()
+        for _ in range(total_timesteps):
+            self.env.step(self.local[None])
+
+    def predict(self, observations):
+        return np.tile(self.local, (len(observations), 1))
+
+
+class Broken(Mine):
+    def learn(self, total_timesteps):
+        super().learn(12)
+        np.ones(3) + np.ones(4)
+"""
+WHERE = "(mine.py, line 21, in learn)"
+
+
+@pytest.fixture
+def here(user_folder: Path) -> Path:
+    (user_folder / "mine.py").write_text(MINE)
+    SMALL.to_json(user_folder / "small.json")
+    return user_folder
+
+
+def training(algo: str, *words: str) -> list[str]:
+    options = ["--scenario", "small.json", "--timesteps", "2e1", "--quiet"]
+    return ["train", "--algo", algo, *options, *words]
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str], status: int = 1) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == status
+    return capsys.readouterr().err
+
+
+def test_a_run_that_was_done_before_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        main(training("mine:Mine"))
+    words = "was done before; delete runs/small/mine-Mine-20/seed-0, or give another --out"
+    assert capsys.readouterr().out.count(words) == 1
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(
+    device: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "error: device " in refused(training("mappo", "--device", device), capsys)
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
+def test_a_fault_of_a_class_has_its_place(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(training("mine:Broken"), capsys)
+    assert "could not be broadcast" in said
+    assert f"{WHERE}\n" in said
+    refusal = refused(training("mine:Broken", "--seed", "-1"), capsys)
+    assert "seed must be" in refusal
+    assert "(mine.py" not in refusal
+    (file,) = Path("runs").rglob("status.json")
+    status = RunFolder(file.parent).status()
+    assert status is not None
+    assert status.error.endswith(WHERE)
+
+
+def test_no_result_is_no_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "empty").mkdir()
+    assert "error: nothing to report" in refused(["report", "empty"], capsys)
+    assert not (here / "report").exists()
+
+
+def test_a_report_counts_runs_without_a_result(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, state in (("a", "failed"), ("b", "interrupted"), ("c", "done")):
+        RunFolder(here / "runs" / name).path.mkdir(parents=True)
+        RunFolder(here / "runs" / name).write_status(Status(state=state))
+    write_result(here / "runs" / "c" / "result.json", EXAMPLE)
+    assert main(["report", "runs", "runs/a"]) == 0
+    assert "1 results, 2 runs without one (failed, stopped or" in capsys.readouterr().out
+
+
+def test_a_demonstration_deletes_no_run_of_another(here: Path) -> None:
+    mine = here / "runs" / quick("mappo", 8).place
+    mine.mkdir(parents=True)
+    with pytest.raises(FileExistsError, match=f"{mine} is no run of the demonstration"):
+        demonstrate([SMALL], 8, 0, here)
+    assert mine.exists()
+
+
+def test_positionals_may_follow_options(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "greedy", "--layouts", "2", "--scenario", "small.json", "local"]
+    assert main(words) == 0
+    assert "\nlocal " in capsys.readouterr().out
+    said = refused([*words, "--wrong"], capsys, 2)
+    assert "evaluate: error: unrecognized arguments: --wrong" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("MAPPO", "mappo"),
+        ("experiments.mine", "experiments.mine:MyClass"),
+        ("experiments/mine.py:Mine", "experiments.mine:Mine"),
+        ("mine.py:Mine", "mine:Mine"),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_suggested(
+    given: str, meant: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(training(given), capsys)
+    assert f"did you mean '{meant}'?" in said
+    assert len(said) < 400
+
+
+def test_a_word_that_is_no_number_of_slots_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "argument --timesteps: must be a whole number >= 0; got '1.5'"
+    assert words in refused(training("mine:Mine", "--timesteps", "1.5"), capsys, 2)
