@@ -137,7 +137,7 @@ MOVING = Worlds(
     learners={
         "mappo": Learner(seeds=10, any_size=True),
         "mappo:learned": Learner(any_size=True),
-        "mappo:team": Learner(seeds=10, any_size=True),
+        "mappo:team": Learner(any_size=True),
         "dirs:hindsight": Learner(seeds=10, slots=2000, any_size=True),
         _VELOCITY: _looking_ahead("velocity"),
         _GRU: _looking_ahead("gru"),

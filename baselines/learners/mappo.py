@@ -33,13 +33,18 @@ PASSING: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1, "ent
 LASTING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24, "ent_coef": 0.2}
 """What None means where decisions are gone with their slot, and where they last."""
 
+LASTING_TEAM: dict[str, Any] = LASTING | {"ent_coef": 0.003}
+"""What it means there with team credit: of one reward for all, 0.2 leaves little to be seen."""
+
+_DECISIONS, _TOGETHER = 800, 32
+"""Decisions of a gradient step, or, where decisions last and have one reward, slots of it."""
+
 _COMPARED = 16
 """Slots that a rollout has at least where rewards are compared with each other."""
 
 _PER_STEP = 8
 """Slots for each gradient step on a rollout that is longer because of that."""
 
-_LEAST_INTEGERS = {"batch_size": 1}
 _NUMBERS = {"gae_lambda": "[0, 1]", "clip_range": "(0, inf)", "max_grad_norm": "(0, inf]"}
 
 
@@ -75,8 +80,9 @@ class MAPPO(ResumableAlgorithm):
     gradient_steps : int, optional
         Steps on each such rollout; 1, or 24 where services migrate; one for each 8 slots of all
         copies where team credit takes longer rollouts.
-    batch_size : int
-        Decisions of single devices per gradient step.
+    batch_size : int, optional
+        Decisions of single devices per gradient step; 800, or where services migrate, with team
+        credit, as many as all devices make in 32 slots.
     gae_lambda : float
         Of generalised advantage estimation; of no effect where `gamma` is 0.
     clip_range : float
@@ -85,6 +91,7 @@ class MAPPO(ResumableAlgorithm):
     ent_coef : float, optional
         Weight of the devices' mean entropy, which falls to zero in the course of training; 0.05, or
         0.2 where services migrate: a placement pays late, and who stops to place learns nothing.
+        With team credit 0.003 there.
     max_grad_norm : float
         Longest gradient, of actor and critic each.
     policy_kwargs : dict, optional
@@ -113,6 +120,7 @@ class MAPPO(ResumableAlgorithm):
     _n_steps: int
     _gradient_steps: int
     _ent_coef: float
+    _batch_size: int
 
     def __init__(
         self,
@@ -124,7 +132,7 @@ class MAPPO(ResumableAlgorithm):
         gamma: float | None = None,
         n_steps: int | None = None,
         gradient_steps: int | None = None,
-        batch_size: int = 800,
+        batch_size: int | None = None,
         gae_lambda: float = 0.9,
         clip_range: float = 0.2,
         ent_coef: float | None = None,
@@ -159,11 +167,11 @@ class MAPPO(ResumableAlgorithm):
         self._set_up(env, _init_setup_model)
 
     def _require_arguments(self) -> None:
-        given = {name: getattr(self, name) for name in ("n_steps", "gradient_steps")}
+        given = {name: getattr(self, name) for name in ("n_steps", "gradient_steps", "batch_size")}
         integers = {name: 1 for name, value in given.items() if value is not None}
         ranges = {"gamma": "[0, 1]", "ent_coef": "[0, inf)"}
         numbers = {name: one for name, one in ranges.items() if getattr(self, name) is not None}
-        require_hyperparameters(self, _LEAST_INTEGERS | integers, _NUMBERS | numbers)
+        require_hyperparameters(self, integers, _NUMBERS | numbers)
 
     def _optimizer_arguments(self) -> dict[str, Any]:
         return {"eps": 1e-5}  # as Stable-Baselines3's PPO
@@ -191,12 +199,15 @@ class MAPPO(ResumableAlgorithm):
 
     def _choose_settings(self) -> None:
         """Take what the caller gave, or what suits the scenario."""
-        for name, value in (LASTING if self.scenario.migrates else PASSING).items():
+        lasts, team, n = self.scenario.migrates, self.credit == "team", self.scenario.n_devices
+        usual = (LASTING_TEAM if team else LASTING) if lasts else PASSING
+        usual = usual | {"batch_size": _TOGETHER * n if team and lasts else _DECISIONS}
+        for name, value in usual.items():
             given = getattr(self, name)
             setattr(self, f"_{name}", value if given is None else given)
-        if self.credit == "team" and self.n_steps is None:
+        if team and self.n_steps is None:
             # One reward for all says little of each: a step needs many slots, and many decisions.
-            enough = max(_COMPARED, math.ceil(self.batch_size / self.scenario.n_devices))
+            enough = max(_COMPARED, math.ceil(self._batch_size / n))
             slots = math.ceil(enough / self.n_envs)
             if slots > self._n_steps:
                 self._n_steps = slots
@@ -413,8 +424,8 @@ class MAPPO(ResumableAlgorithm):
         ready = present.any() and (self._learned is None or self._learned.ready)
         for _ in range(self._gradient_steps if ready else 0):
             some = rows
-            if len(rows) > self.batch_size:
-                some = self.rng.choice(rows, self.batch_size, replace=False, shuffle=False)
+            if len(rows) > self._batch_size:
+                some = self.rng.choice(rows, self._batch_size, replace=False, shuffle=False)
             if present[some].any():
                 self._descend(flat, some)
         self.policy.set_training_mode(False)
