@@ -709,6 +709,14 @@ def test_a_tiny_world_is_learned(seed: int) -> None:
     assert nrr(slots, decide_with(model)).mean() >= 0.99 > before
 
 
+@pytest.mark.slow
+def test_one_reward_for_all_is_learned_from_where_decisions_last() -> None:
+    env = make_sb3_vec_env("crowd-30x4", n_envs=16, reward="relative", seed=0)
+    model = MAPPO(env=env, credit="team", seed=0, device="cpu").learn(12_000, log_interval=None)
+    episodes = episode_set(Scenario.preset("crowd-30x4"), n_episodes=3, seed=1)
+    assert hindsight_ratio(episodes, decide_with(model)).mean() >= 0.88  # all local has 0.657
+
+
 def test_what_is_logged(tmp_path: Path) -> None:
     model = model_of(MOVING, **ROLLOUT)
     model.set_logger(configure(str(tmp_path), ["csv"]))
