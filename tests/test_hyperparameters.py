@@ -71,8 +71,8 @@ ALL: dict[Any, dict[str, tuple[Any, ...]]] = {
         "stats_window_size": (None, 0, 1.5, "3"),
     },
     baselines.MAPPO: {
-        **dict.fromkeys(("batch_size", "max_grad_norm", "clip_range"), (None, 0)),
-        **dict.fromkeys(("n_steps", "gradient_steps"), (0,)),
+        **dict.fromkeys(("max_grad_norm", "clip_range"), (None, 0)),
+        **dict.fromkeys(("n_steps", "gradient_steps", "batch_size"), (0,)),
         "learning_rate": (None, float("inf")),
         "ent_coef": (float("inf"),),
         "gamma": (1.1,),
