@@ -261,14 +261,14 @@ def _evaluate_options(add: _Add) -> None:
     add("--scenario-set", **_PAIRS, help="fields of the scenario")
     add(
         "--layouts", type=count, metavar="N",
-        help="layouts of the frozen slots, 40 by default; of a world that moves episodes, 20",
+        help="layouts of the test slots, 40 by default; of a world that moves episodes, 20",
     )  # fmt: skip
     add("--against", metavar="LABEL", help="label that the others are compared with")
     add("--out", **_FOLDER, help="folder for one result.json per policy")
 
 
 def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
-    """Measure saved models and rules anew on the frozen slots of a scenario, side by side.
+    """Measure saved models and rules anew on the test slots of a scenario, side by side.
 
     runs/paper-200x10/dirs-5000/seed-0 greedy posted-prices
     dirs.zip --algo dirs --scenario paper-200x10

@@ -45,7 +45,7 @@ def users_place(error: BaseException) -> str:
     """
     stdlib = (*_INSTALLED, sysconfig.get_path("stdlib") + os.sep)
     for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
-        code, module = frame.f_code, frame.f_globals.get("__name__", "")
+        code, module = frame.f_code, frame.f_globals.get("__name__") or ""
         if module.partition(".")[0] in _OURS:
             return ""
         if not any(part in code.co_filename for part in stdlib):

@@ -5,11 +5,11 @@ Nothing here needs torch before an algorithm is asked for.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -554,11 +554,10 @@ def whole(text: str) -> int | None:
     >>> whole("1000"), whole("1e3"), whole("1.5"), whole("-1"), whole("paper")
     (1000, 1000, None, None, None)
     """
-    if text.isdecimal():
+    if re.fullmatch(r"[0-9]{1,15}", text):
         return int(text)
-    with contextlib.suppress(ValueError):
-        number = float(text)
-        return int(number) if number >= 0 and number.is_integer() else None
+    if re.fullmatch(r"[0-9](\.[0-9]+)?[eE][0-9]", text) and float(text).is_integer():
+        return int(float(text))
     return None
 
 

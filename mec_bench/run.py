@@ -360,7 +360,7 @@ class RunFolder:
 
     def note(self, words: str) -> None:
         """Add to :meth:`notes`, which outlive further stops."""
-        self._write("notes.json", {"notes": [*self.notes(), words]})
+        self._write("notes.json", {"notes": list(dict.fromkeys([*self.notes(), words]))})
 
     def final_result(self) -> Result:
         """Return the result of a run that is done; ``ValueError`` where it cannot be read."""

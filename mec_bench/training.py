@@ -209,7 +209,8 @@ def _changed(run: Run, model: Any, spent: Spent, progress_bar: bool) -> Spent:
         model.learn(0)
         return Spent().and_since(begun)
     left = run.budget - model.num_timesteps
-    if left <= 0 < model.num_timesteps:
+    waits = isinstance(model, ResumableAlgorithm) and model.unlearned
+    if left <= 0 < model.num_timesteps and not waits:
         return spent  # it was stopped while it was being measured
     watch = Watch(run, spent)
     callback: BaseCallback = watch
@@ -331,11 +332,12 @@ def _known_before(model: Any, budget: int, scenario: Scenario) -> tuple[str, ...
 
 def _too_little(model: Any, budget: int) -> str:
     """Return how little of a budget a model learns from; nothing where it is all of it."""
-    steps = model.n_steps if isinstance(model, OnPolicyAlgorithm) else None
-    if steps := getattr(model, "rollout_steps", steps):
-        # The library's stop in the middle of a slot of all copies, ours after it.
-        taken = budget if isinstance(model, OnPolicyAlgorithm) else budget + -budget % model.n_envs
-        rollout = steps * model.n_envs
+    rollout, taken = 0, budget
+    if isinstance(model, OnPolicyAlgorithm):
+        rollout = model.n_steps * model.n_envs
+    elif isinstance(model, ResumableAlgorithm):  # ends a slot of all copies
+        rollout, taken = model.rollout_steps * model.n_envs, budget + -budget % model.n_envs
+    if rollout:
         used = taken // rollout * rollout
         if used < budget:
             what = f"learns from {used:,} of {budget:,} slots" if used else "does not learn at all"

@@ -226,7 +226,8 @@ class Predictions:
 
     def normalised(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return observations as the model's VecNormalize shows them, if it takes their shape."""
-        env = getattr(self._model, "get_vec_normalize_env", lambda: None)()
+        find = getattr(self._model, "get_vec_normalize_env", None)
+        env = find() if find else None
         if env is None or env.observation_space.shape != observations.shape[1:]:
             return observations
         shown: NDArray[np.float32] = env.normalize_obs(observations)

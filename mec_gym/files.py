@@ -53,7 +53,7 @@ def in_lines(record: Mapping[str, Any]) -> str:
      ]
     }
     """
-    lines = [f" {_plain(key)}: {_entries(value)}" for key, value in record.items()]
+    lines = [f" {_plain(str(key))}: {_entries(value)}" for key, value in record.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
@@ -65,10 +65,9 @@ def _entries(value: Any) -> str:
     entries = value.values() if pairs else value if isinstance(value, several) else ()
     if not any(isinstance(one, several) for one in entries):
         return _plain(value)
-    # Inside an object json.dumps quotes all keys.
-    lines = (
-        [_plain({key: one})[1:-1] for key, one in value.items()] if pairs else map(_plain, value)
-    )
+    lines = [_plain(one) for one in entries]
+    if pairs:
+        lines = [f"{_plain(str(key))}: {line}" for key, line in zip(value, lines, strict=True)]
     begin, end = "{}" if pairs else "[]"
     return f"{begin}\n  " + ",\n  ".join(lines) + f"\n {end}"
 

@@ -112,6 +112,7 @@ class AdditiveCritic(Centred):
     """
 
     unit: Tensor
+    sign: Tensor
     optimizer: torch.optim.Optimizer
 
     def __init__(self, scenario: Scenario) -> None:
@@ -126,7 +127,7 @@ class AdditiveCritic(Centred):
             list(self.device.parameters())[-1].copy_(torch.tensor([2.0, -2.0]))
             list(self.server.parameters())[-1].copy_(torch.tensor([-3.0, 0.0]))
         self.register_buffer("unit", torch.zeros(()))
-        self._positive: bool | None = None  # as the last rewards were
+        self.register_buffer("sign", torch.zeros(()))  # of the last rewards
 
     def meet(self, scenario: Scenario) -> None:
         """See slots of this scenario from now on."""
@@ -171,10 +172,10 @@ class AdditiveCritic(Centred):
         if not len(costs):
             nothing: Tensor = guesses.sum()
             return nothing
-        positive = bool(told[0] > 0.0)
-        if not self.unit or self._positive not in (None, positive):
+        sign = told[0].sign()
+        if not self.unit or self.sign * sign < 0.0:
             self.unit.copy_(costs.min() / (2 * assignment.shape[1]))
-        self._positive = positive
+        self.sign.copy_(sign)
         return nn.functional.smooth_l1_loss(guesses, (costs / self.unit).log(), beta=BEND)
 
     def leads(self, seen: Seen, shares: Tensor) -> Tensor:

@@ -301,7 +301,7 @@ class MAPPO(ResumableAlgorithm):
         callback.on_rollout_start()
         while self.num_timesteps < total_timesteps:
             # Here, not after a step: a model that a callback saves has yet to learn from it.
-            if self._full:
+            if self.unlearned:
                 callback.on_rollout_end()
                 self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
                 self.train()
@@ -310,10 +310,11 @@ class MAPPO(ResumableAlgorithm):
             if log_interval and self.num_timesteps % log_interval < self.n_envs:
                 self.dump_logs()
             callback.update_locals(locals())
-            if not callback.on_step():
+            # A stop in the last slot is none: what is left to do is to learn from it.
+            if not callback.on_step() and self.num_timesteps < total_timesteps:
                 break
         else:
-            if self._full:
+            if self.unlearned:
                 self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
                 self.train()
         if log_interval and self._averages.sums:
@@ -328,7 +329,8 @@ class MAPPO(ResumableAlgorithm):
         return self._n_steps
 
     @property
-    def _full(self) -> bool:
+    def unlearned(self) -> bool:
+        """Whether a rollout waits for its gradient steps."""
         return len(self._rollout) >= self._n_steps
 
     @property
@@ -415,7 +417,7 @@ class MAPPO(ResumableAlgorithm):
         stacked["targets"], stacked["returns"] = self._targets(stacked)
         self.policy.set_training_mode(True)
         falling = 1.0 if callable(self.learning_rate) else self._remaining
-        rate = self.lr_schedule(self._current_progress_remaining) * falling
+        rate = self.lr_schedule(max(self._current_progress_remaining, 0.0)) * falling
         update_learning_rate(self.optimizer, rate)
         flat = {name: stacked[name].reshape(-1, *stacked[name].shape[3:]) for name in _FIELDS}
         present = flat["present"]

@@ -101,7 +101,7 @@ class VotingAlgorithm(MECLog, OffPolicyAlgorithm):
     def _store_transition(
         self, replay_buffer: ReplayBuffer, action: Any, seen: Any, reward: Any, *args: Any
     ) -> None:
-        if self._in_new_env:
+        if self._in_new_env and reward.any():
             held = replay_buffer.rewards[: replay_buffer.size()]
             told = held[held != 0.0] * reward.mean()  # 0 where nobody is present
             if told.size and told.max() < 0.0:  # rewards of another kind
@@ -189,6 +189,7 @@ class VotingAlgorithm(MECLog, OffPolicyAlgorithm):
         if env is not None:
             model.set_env(env, force_reset)
             model.set_random_seed(model.seed)
+            model._in_new_env = False  # a buffer that is loaded next is the caller's choice
         return model
 
     @classmethod

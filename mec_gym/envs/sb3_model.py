@@ -94,6 +94,16 @@ class ResumableAlgorithm(BaseAlgorithm):
         """Return what Adam is given besides parameters and rate."""
         return {}
 
+    @property
+    def rollout_steps(self) -> int:
+        """Slots of each copy of the env that gradient steps wait for, if they do."""
+        return 0
+
+    @property
+    def unlearned(self) -> bool:
+        """Whether all of them are there: to learn no further slot is to learn from them."""
+        return False
+
     # -- construction ---------------------------------------------------------------------------
 
     @classmethod

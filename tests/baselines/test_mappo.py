@@ -709,6 +709,19 @@ def test_a_tiny_world_is_learned(seed: int) -> None:
     assert nrr(slots, decide_with(model)).mean() >= 0.99 > before
 
 
+def test_a_model_saved_in_the_last_slot_has_yet_to_learn_from_it(tmp_path: Path) -> None:
+    class Keep(BaseCallback):
+        def _on_step(self) -> bool:
+            self.model.save(tmp_path / "model")
+            return self.num_timesteps < 18  # a stop in the last slot is none
+
+    model = model_of(MOVING, **ROLLOUT).learn(18, callback=Keep())
+    assert not model.unlearned
+    again = MAPPO.load(tmp_path / "model", env_of(MOVING), device="cpu", force_reset=False)
+    assert again.unlearned
+    assert_same(again.learn(0, reset_num_timesteps=False), model)
+
+
 @pytest.mark.slow
 def test_one_reward_for_all_is_learned_from_where_decisions_last() -> None:
     env = make_sb3_vec_env("crowd-30x4", n_envs=16, reward="relative", seed=0)
