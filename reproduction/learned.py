@@ -362,7 +362,7 @@ def planned(records: Iterable[Record]) -> list[Record]:
     left = [
         (*_planned_as(run, devices), run.changed)
         for run in runs()
-        for devices in (0, *SIZES.get(str(run.scenario.name), ()))
+        for devices in (0, *other_sizes(run))
     ]
     found = []
     for record in records:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -12,8 +13,11 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from mec_gym import ENV_ID
+from mec_gym.files import in_lines
 
 pytest.importorskip("stable_baselines3")
 
@@ -22,6 +26,17 @@ from baselines.learners import ActorCritic
 from dirs_agents import DIRS
 from mec_bench.checkpoints import save_model
 from mec_bench.results import EXAMPLE, read_result, write_result
+
+_VALUES = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats(allow_nan=False) | some.text(),
+    lambda one: some.lists(one) | some.dictionaries(some.text(), one),
+)
+
+
+@given(some.dictionaries(some.text(), _VALUES))
+def test_records_in_lines_are_read_back(record: dict[str, Any]) -> None:
+    assert json.loads(in_lines(record)) == record
+
 
 Save = Callable[[Any], object]
 Load = Callable[[Any], object]

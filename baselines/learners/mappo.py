@@ -33,11 +33,12 @@ PASSING: dict[str, Any] = {"gamma": 0.0, "n_steps": 1, "gradient_steps": 1, "ent
 LASTING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24, "ent_coef": 0.2}
 """What None means where decisions are gone with their slot, and where they last."""
 
-LASTING_TEAM: dict[str, Any] = LASTING | {"ent_coef": 0.003}
-"""What it means there with team credit: of one reward for all, 0.2 leaves little to be seen."""
+_DECISIONS = 800
+"""What None means for `batch_size`."""
 
-_DECISIONS, _TOGETHER = 800, 32
-"""Decisions of a gradient step, or, where decisions last and have one reward, slots of it."""
+_TEAM_ENTROPY, _TEAM_SLOTS = 0.003, 32
+"""Where decisions last and have one reward for all: `ent_coef`, as 0.2 would drown what the reward
+says of a device, and slots of a gradient step, as few say nothing."""
 
 _COMPARED = 16
 """Slots that a rollout has at least where rewards are compared with each other."""
@@ -200,8 +201,9 @@ class MAPPO(ResumableAlgorithm):
     def _choose_settings(self) -> None:
         """Take what the caller gave, or what suits the scenario."""
         lasts, team, n = self.scenario.migrates, self.credit == "team", self.scenario.n_devices
-        usual = (LASTING_TEAM if team else LASTING) if lasts else PASSING
-        usual = usual | {"batch_size": _TOGETHER * n if team and lasts else _DECISIONS}
+        usual = (LASTING if lasts else PASSING) | {"batch_size": _DECISIONS}
+        if team and lasts:
+            usual |= {"ent_coef": _TEAM_ENTROPY, "batch_size": _TEAM_SLOTS * n}
         for name, value in usual.items():
             given = getattr(self, name)
             setattr(self, f"_{name}", value if given is None else given)

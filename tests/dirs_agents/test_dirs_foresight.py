@@ -213,6 +213,8 @@ def test_without_migration_nothing_changes() -> None:
     """In a static world agents with a network of worth decide bit for bit as those without."""
     plain = DIRS(env=make_sb3_vec_env(TASKS), seed=0, device="cpu", **options("prices"))
     ahead = model_of(TASKS, kwargs={"hidden": 16})
+    assert "does nothing" in ahead.remark
+    assert not model_of().remark
     shaken(plain)
     ahead.policy.bank.load_state_dict(plain.policy.bank.state_dict())
     seen = observations_of(TASKS, 16)
