@@ -32,7 +32,8 @@ from mec_bench.registry import knows, names, title
 from mec_gym import Scenario, Traces
 from mec_gym.evaluation import Estimate
 from mec_gym.files import read_object, require_folder
-from reproduction import learned, pages
+from reproduction import pages
+from reproduction.records import cpu, grouped, mean_score, record_of, scores_of, short, told
 from reproduction.regimes import ROOMS, raw_figures, read
 
 CABS = dataclasses.replace(ROOMS, writer="reproduction/cabs.py")
@@ -153,7 +154,7 @@ def learned_on(
     records = []
     for run in runs:
         (result,) = evaluate_again([folder / run.place], scenario=others, layouts=n_episodes)
-        records.append(learned.record_of(result) | {"label": run.label})
+        records.append(record_of(result) | {"label": run.label})
         print(f"{run.label}, seed {run.seed}: {np.mean(result.slots.score):.4f}", flush=True)
     return records
 
@@ -168,10 +169,16 @@ def scenarios(data: Path) -> tuple[Scenario, Scenario, dict[str, Any]]:
         sites, share = busy_sites(earlier, data / SITES, Path(folder))
         training = cabs(earlier, sites, name="cabs, earlier days")
         others = cabs(later, sites, name="cabs")
-        speeds = learned.speeds_for(others.n_devices, training)
+        speeds = speeds_for(others.n_devices, training)
         others = others.replace(server_frequency_hz=speeds, name="cabs")
     sides = [_facts(*side) for side in zip((training, others), days, strict=True)]
     return training, others, {"near": share, "servers": others.n_servers, "sides": sides}
+
+
+def speeds_for(n_devices: int, scenario: Scenario) -> tuple[float, ...]:
+    """Return speeds of servers that leave as much for each device as those of a scenario [Hz]."""
+    share = n_devices / scenario.n_devices
+    return tuple((share * scenario.server_frequencies_hz).tolist())
 
 
 def _facts(scenario: Scenario, days: Sequence[str]) -> dict[str, Any]:
@@ -264,12 +271,12 @@ def content(figures: Path) -> dict[str, Any]:
 def _learners(room: HeadRoom, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the table of learners and rules, what they are told, and which are the best."""
     means, rows, called = {}, {}, {}
-    for (label, _), runs in learned.grouped(records).items():
+    for (label, _), runs in grouped(records).items():
         called[label] = title(label)
-        mean = means[title(label)] = learned.mean_score(runs)
-        seeds = ", ".join(map(learned.short, sorted(learned.scores_of(runs), reverse=True)))
+        mean = means[title(label)] = mean_score(runs)
+        seeds = ", ".join(map(short, sorted(scores_of(runs), reverse=True)))
         reached = cell(Estimate(mean.value, mean.low, mean.high))
-        rows[title(label)] = [reached, seeds, f"{runs[0]['timesteps']:,}", learned.cpu(runs)]
+        rows[title(label)] = [reached, seeds, f"{runs[0]['timesteps']:,}", cpu(runs)]
     scores = {rule_title(name): one.mean for name, one in room.ratio.items()}
     labels = {title(name): name for name in names()}
     called |= {labels[rule]: rule for rule in scores if rule in labels}
@@ -281,7 +288,7 @@ def _learners(room: HeadRoom, records: Sequence[dict[str, Any]]) -> dict[str, An
     table = {head: columns} | rows | {rule: [*cells, *blank] for rule, cells in rules}
     return {
         "table": as_table(table),
-        "told": [*learned.told(called), [kept, guests]],
+        "told": [*told(called.items()), [kept, guests]],
         "learner": max((mean.value, name) for name, mean in means.items()),
         "rule": max((score, name) for name, score in scores.items()),
     }

@@ -19,7 +19,7 @@ from mec_bench.registry import algorithm
 from mec_bench.results import read_result
 from mec_bench.run import RunFolder, Settings
 from mec_gym.files import read_object, require_record, write_whole
-from reproduction.pages import short_hash
+from reproduction.pages import rounded, short_hash
 from reproduction.paper import (
     LARGE,
     LARGEST,
@@ -204,11 +204,6 @@ class Measurement:
 
 
 Job = Training | Measurement
-
-
-def rounded(value: float) -> float:
-    """Return a number with seven significant digits: more would say nothing and weigh more."""
-    return float(f"{value:.7g}")
 
 
 def mark(system: Mapping[str, Any] | None) -> str | None:

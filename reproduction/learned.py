@@ -27,14 +27,29 @@ from mec_bench.cli import complain, count
 from mec_bench.launching import Processes
 from mec_bench.matrix import Progress, run_matrix, tasks_of
 from mec_bench.registry import SCALAR_REWARD, algorithm, knows, title
-from mec_bench.results import HINDSIGHT_RATIO, NRR, Measure
-from mec_bench.statistics import Interval, crossed_mean, paired_difference
+from mec_bench.statistics import paired_difference
 from mec_bench.tables import MINUS, plus_minus
 from mec_gym import Scenario
 from mec_gym.evaluation import Estimate
 from mec_gym.files import read_figures, require_folder
-from reproduction import pages, regimes, tune
+from reproduction import cabs, pages, regimes, tune
 from reproduction.jobs import carry_out
+from reproduction.records import (
+    Record,
+    Runs,
+    cpu,
+    grouped,
+    layouts_of,
+    learns,
+    mean_score,
+    measure_of,
+    merged,
+    record_of,
+    run_of,
+    scores_of,
+    short,
+    told,
+)
 
 FORMAT, VERSION = "mec-gym/learned", 1
 WRITER = "reproduction/learned.py"
@@ -215,7 +230,7 @@ def runs(presets: Iterable[str] = PRESETS) -> list[Settings]:
 
 def lacking(wanted: Iterable[Settings], raw: Mapping[str, Any]) -> list[Settings]:
     """Return the runs that raw figures do not have, or not with each number of devices."""
-    there = {_run_of(record) for record in (*raw["runs"], *raw["sizes"])}
+    there = {run_of(record) for record in (*raw["runs"], *raw["sizes"])}
     return [
         run
         for run in wanted
@@ -239,15 +254,9 @@ def resized(scenario: Scenario, n_devices: int) -> Scenario:
     """Return a scenario with another number of devices, and servers as fast for each of them."""
     return scenario.replace(
         n_devices=n_devices,
-        server_frequency_hz=speeds_for(n_devices, scenario),
+        server_frequency_hz=cabs.speeds_for(n_devices, scenario),
         name=f"{scenario.name}, {n_devices} devices",
     )
-
-
-def speeds_for(n_devices: int, scenario: Scenario) -> tuple[float, ...]:
-    """Return speeds of servers that leave as much for each device as those of a scenario [Hz]."""
-    share = n_devices / scenario.n_devices
-    return tuple((share * scenario.server_frequencies_hz).tolist())
 
 
 def resizings(wanted: Iterable[Settings], folder: Path) -> list[tuple[str, Settings, int, Path]]:
@@ -303,8 +312,8 @@ def with_kept(raw: Mapping[str, Any], figures: Path) -> dict[str, Any]:
     """Return raw figures with the runs that only a file of before has: they lie elsewhere."""
     kept = _kept(figures)
     # A model that was trained anew is not the one that was measured with other sizes.
-    anew = {_run_of(record) for record in raw["runs"]}
-    sizes = [one for one in kept["sizes"] if _run_of(one | {"devices": 0}) not in anew]
+    anew = {run_of(record) for record in raw["runs"]}
+    sizes = [one for one in kept["sizes"] if run_of(one | {"devices": 0}) not in anew]
     return {"runs": merged(raw["runs"], kept["runs"]), "sizes": merged(raw["sizes"], sizes)}
 
 
@@ -312,44 +321,13 @@ def _kept(figures: Path) -> dict[str, Any]:
     return read(figures) if figures.exists() else {"runs": [], "sizes": []}
 
 
-def merged(new: Iterable[Record], old: Iterable[Record]) -> list[Record]:
-    """Return records of both, the new one where both have a run."""
-    found = {_run_of(record): record for record in (*old, *new)}
-    return [found[run] for run in sorted(found)]
-
-
-def _run_of(record: Record) -> tuple[Any, ...]:
-    names = ("scenario", "label", "timesteps", "seed")
-    return (*(record[name] for name in names), record.get("devices", 0))
-
-
 def _planned_as(run: Settings, devices: int = 0) -> tuple[Any, ...]:
-    """Return what `_run_of` says of a run's record."""
+    """Return what `run_of` says of a run's record."""
     return (run.scenario.name, run.label, run.timesteps, run.seed, devices)
 
 
 def _read(files: Iterable[Path]) -> Iterator[Result]:
     return (read_result(file) for file in files if file.exists())
-
-
-def record_of(result: Result) -> dict[str, Any]:
-    """Return what raw figures keep of a result: its score under the name of what it is."""
-    key, scores = result.measure.key, np.asarray(result.slots.score)
-    return {
-        "label": result.label,
-        "scenario": result.scenario,
-        "seed": result.seed,
-        "timesteps": result.timesteps,
-        "arguments": dict(result.arguments),
-        key: float(np.mean(scores)),
-        f"{key}_of_layouts": scores.reshape(len(scores), -1).mean(1).round(9).tolist(),
-        "untrained": result.curve[0].score if result.curve else None,
-        "training_s": round(result.seconds.training or 0.0, 1),
-        "training_cpu_s": result.seconds.training_cpu and round(result.seconds.training_cpu, 1),
-        "commit": result.system.commit,
-        "modified": result.system.modified,
-        "versions": dict(result.system.versions),
-    }
 
 
 def read(figures: Path) -> dict[str, Any]:
@@ -366,51 +344,13 @@ def planned(records: Iterable[Record]) -> list[Record]:
     ]
     found = []
     for record in records:
-        one = (*_run_of(record), record["arguments"])
+        one = (*run_of(record), record["arguments"])
         if one in left:
             left.remove(one)
             found.append(record)
         else:
             print("left out, since the plan has no such run, or has it once:", *one)
     return found
-
-
-Record = Mapping[str, Any]
-Runs = Mapping[tuple[str, str], Sequence[Record]]
-"""Records of runs by label and scenario."""
-
-
-def grouped(records: Iterable[Record]) -> Runs:
-    """Return records by label and scenario, in their own order."""
-    found: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        found.setdefault((record["label"], record["scenario"]), []).append(record)
-    return found
-
-
-def measure_of(records: Sequence[Record]) -> Measure:
-    """Return what the scores of records are."""
-    return NRR if NRR.key in records[0] else HINDSIGHT_RATIO
-
-
-def scores_of(records: Sequence[Record]) -> list[float]:
-    """Return the score of every seed."""
-    return [record[measure_of(records).key] for record in records]
-
-
-def mean_score(records: Sequence[Record]) -> Interval:
-    """Return the score over training seeds and layouts; of a rule, over layouts alone."""
-    return crossed_mean(layouts_of(records), learns=learned(records))
-
-
-def layouts_of(records: Sequence[Record]) -> list[list[float]]:
-    """Return the score of every seed and layout."""
-    return [record[f"{measure_of(records).key}_of_layouts"] for record in records]
-
-
-def learned(records: Sequence[Record]) -> bool:
-    """Return whether records are of a learner."""
-    return any(record["timesteps"] for record in records)
 
 
 # -- the page --------------------------------------------------------------------------------------
@@ -443,7 +383,11 @@ def content(raw: Mapping[str, Any]) -> dict[str, Any]:
         "moving": [_in_short(one, found) for one in moving],
         "worlds": [_world(preset, found) for preset in PRESETS if preset in shown],
         "drawn": {name: drawn_before(name) for name in ("dirs", "dirs:prices", "dirs:hindsight")},
-        "told": told({label: rows[label] for label in NAMED if label in rows}),
+        "told": told(
+            (_LEARNERS.get(label, Learner()).algorithm or label, rows[label])
+            for label in NAMED
+            if label in rows
+        ),
         "sizes": _sizes(raw["sizes"]),
         "cabs": _on_cabs(),
         "studies": tune.studies(),
@@ -470,8 +414,6 @@ def drawn_before(name: str) -> int:
 
 def _on_cabs() -> dict[str, Any]:
     """Return the best learner and the best rule on recorded movement."""
-    from reproduction import cabs  # which makes its rows by this module
-
     shown = cabs.content(pages.RESULTS / "cabs.json")
     return {who: shown[who] for who in ("learner", "rule")}
 
@@ -505,7 +447,7 @@ def _rewarded(found: Runs) -> Iterator[tuple[str, str, float]]:
         here = {
             label: mean_score(records).value
             for (label, name), records in found.items()
-            if name == preset and learned(records) and knows(label).endswith(SCALAR_REWARD)
+            if name == preset and learns(records) and knows(label).endswith(SCALAR_REWARD)
         }
         if here:
             best = max(here, key=lambda label: here[label])
@@ -526,15 +468,6 @@ def _in_short(one: Regime | HeadRoom, found: Runs) -> list[str]:
     return [one.name, *rules, *_learner_cells(one.name, found)]
 
 
-def short(score: float) -> str:
-    """Return a score to three digits, and no 1.000 for what is below 1.
-
-    >>> short(0.98765), short(0.99996), short(1.0)
-    ('0.988', '> 0.999', '1.000')
-    """
-    return "> 0.999" if 0.9995 <= score < 1 else f"{score:.3f}"
-
-
 def _learner_cells(scenario: str, found: Runs) -> list[str]:
     """Return what the best learner of a scenario reaches, and its distance to rules, in words.
 
@@ -542,7 +475,7 @@ def _learner_cells(scenario: str, found: Runs) -> list[str]:
     """
     here = {label: records for (label, name), records in found.items() if name == scenario}
     means = {label: mean_score(records).value for label, records in here.items()}
-    learners = [label for label in here if learned(here[label])]
+    learners = [label for label in here if learns(here[label])]
     rules = [label for label in here if label not in learners]
     simple = [label for label in PRESETS.get(scenario, STILL).simple if label in here]
     if not (learners and simple):
@@ -565,13 +498,6 @@ def _against(records: Sequence[Record], rule: Sequence[Record]) -> str:
     return f"{shown}{told} {name_of(rule[0]['label'])}"
 
 
-def cpu(records: Sequence[Record]) -> str:
-    """Return the mean processor time of training [s]; nothing where a run's is not known."""
-    times = [record.get("training_cpu_s") for record in records]
-    known = [time for time in times if time is not None]
-    return f"{np.mean(known):,.0f}" if len(known) == len(times) else ""
-
-
 def _world(preset: str, found: Runs) -> dict[str, Any]:
     """Return a preset's table."""
     kind = PRESETS[preset]
@@ -586,7 +512,7 @@ def _world(preset: str, found: Runs) -> dict[str, Any]:
 
 def _row(label: str, records: Sequence[Record]) -> list[str]:
     first = [row_title(label, records), _mean(records)]
-    if not learned(records):
+    if not learns(records):
         return [*first, "", "", "", ""]
     seeds = ", ".join(map(short, sorted(scores_of(records), reverse=True)))
     before = short(float(np.mean([one["untrained"] for one in records])))
@@ -595,16 +521,7 @@ def _row(label: str, records: Sequence[Record]) -> list[str]:
 
 def row_title(label: str, records: Sequence[Record]) -> str:
     """Return what stands before a row: rules are in italics."""
-    return name_of(label) if learned(records) else f"*{name_of(label)}*"
-
-
-def told(names: Mapping[str, str]) -> list[list[str]]:
-    """Return a row for everything that policies know: who does, of names by label, and what."""
-    found: dict[str, list[str]] = {}
-    for label, name in names.items():
-        one = _LEARNERS.get(label, Learner()).algorithm or label
-        found.setdefault(knows(one) or knows("ac"), []).append(name)
-    return [["; ".join(who), what] for what, who in found.items()]
+    return name_of(label) if learns(records) else f"*{name_of(label)}*"
 
 
 def _mean(records: Sequence[Record]) -> str:

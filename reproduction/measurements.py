@@ -26,7 +26,7 @@ from mec_bench.registry import algorithm
 from mec_bench.run import Settings
 from mec_bench.training import make_env
 from mec_gym import solve
-from reproduction.jobs import rounded
+from reproduction.pages import rounded
 from reproduction.paper import MEDIUM, scenario_of
 
 _HELD_OUT_SEED, _REFINED_SEED = 77_000_000, 88_000_000

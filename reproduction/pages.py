@@ -111,6 +111,11 @@ def short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def rounded(value: float) -> float:
+    """Return a number with seven significant digits: more would say nothing and weigh more."""
+    return float(f"{value:.7g}")
+
+
 # -- cells -----------------------------------------------------------------------------------------
 
 Values = Sequence[float] | Mapping[int, float]

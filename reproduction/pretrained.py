@@ -22,7 +22,7 @@ from mec_gym import Scenario
 from mec_gym.evaluation import estimate
 from mec_gym.files import replacing, require_folder
 from reproduction import pages
-from reproduction.jobs import rounded
+from reproduction.pages import rounded
 
 SHIPPED: Mapping[str, Mapping[str, Any]] = {
     "dirs-prices-paper-30x2": {

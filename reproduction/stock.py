@@ -21,7 +21,9 @@ from mec_bench.run import label_of
 from mec_bench.tables import plus_minus
 from mec_gym import Scenario
 from mec_gym.files import around, read_figures, require_folder, write_whole
-from reproduction import learned, pages
+from reproduction import pages
+from reproduction.learned import cautions
+from reproduction.records import grouped, mean_score, merged, record_of
 
 FORMAT, VERSION = "mec-gym/stock", 1
 
@@ -67,14 +69,14 @@ def collected(results: Sequence[Result]) -> dict[str, Any]:
         label = label_of(result.algorithm, result.arguments)
         if label not in known:
             raise ValueError(f"{label!r} is trained with settings that no file here holds.")
-        runs.append(learned.record_of(result) | {"label": label})
+        runs.append(record_of(result) | {"label": label})
     return {"runs": runs}
 
 
 def with_kept(raw: Mapping[str, Any], figures: Path) -> dict[str, Any]:
     """Return raw figures with the runs that only a file of before has."""
     kept = read(figures)["runs"] if figures.exists() else []
-    return {"runs": learned.merged(raw["runs"], kept)}
+    return {"runs": merged(raw["runs"], kept)}
 
 
 def settings() -> dict[str, Path]:
@@ -99,7 +101,7 @@ def write(raw: Mapping[str, Any], folder: Path, results: Path) -> None:
 
 def table(raw: Mapping[str, Any]) -> str:
     """Return the table: scenario by scenario, first rules, then learners."""
-    runs = learned.grouped(raw["runs"])
+    runs = grouped(raw["runs"])
     names = {rule: f"*{title(rule)}*" for rule in RULES} | {
         label: f"[{label.partition('[')[0]}](../baselines/settings/{file.name})"
         for label, file in settings().items()
@@ -111,12 +113,12 @@ def table(raw: Mapping[str, Any]) -> str:
         if (label, scenario) in runs
     ]
     head = ["scenario", "settings", "seeds", "slots", "before", "NRR", "seconds"]
-    said = [f"- {one}\n" for name in SCENARIOS for one in learned.cautions(name, raw["runs"])]
+    said = [f"- {one}\n" for name in SCENARIOS for one in cautions(name, raw["runs"])]
     return f"{pages.head(head)}\n{pages.rows(cells)}\n\n{''.join(said)}"
 
 
 def _cells(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    reached = learned.mean_score(records)
+    reached = mean_score(records)
     shown = plus_minus(reached.value, reached.half)
     slots, *others = {one["timesteps"] for one in records}
     if others:

@@ -9,7 +9,9 @@ from pathlib import Path
 from mec_bench.cli import complain
 from mec_bench.registry import title
 from mec_gym.files import around, write_whole
-from reproduction import learned, pages
+from reproduction import pages
+from reproduction.learned import read
+from reproduction.records import Runs, grouped, mean_score, short
 
 Rows = Mapping[str, tuple[str, str]]
 """By label what README adds to its title, and what it is told, in short."""
@@ -57,12 +59,12 @@ END = "<!-- end of summary -->"
 
 def summary(figures: Path = pages.RESULTS / "learned.json") -> str:
     """Return the tables of which there are figures: mean scores by label and scenario."""
-    found = learned.grouped(learned.read(figures)["runs"])
+    found = grouped(read(figures)["runs"])
     tables = [_table(found, *table) for table in TABLES]
     return "\n".join(table for table in tables if table)
 
 
-def _table(found: learned.Runs, measure: str, rows: Rows, presets: Mapping[str, str]) -> str:
+def _table(found: Runs, measure: str, rows: Rows, presets: Mapping[str, str]) -> str:
     cells = [
         [title(label) + more, told, *(_cell(found, label, preset) for preset in presets)]
         for label, (more, told) in rows.items()
@@ -72,9 +74,9 @@ def _table(found: learned.Runs, measure: str, rows: Rows, presets: Mapping[str, 
     return f"{head}\n{pages.rows(cells)}\n" if cells else ""
 
 
-def _cell(found: learned.Runs, label: str, preset: str) -> str:
+def _cell(found: Runs, label: str, preset: str) -> str:
     records = found.get((label, preset))
-    return learned.short(learned.mean_score(records).value) if records else pages.MISSING
+    return short(mean_score(records).value) if records else pages.MISSING
 
 
 def main() -> None:

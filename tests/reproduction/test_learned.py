@@ -23,7 +23,7 @@ from mec_bench.results import EXAMPLE, HINDSIGHT_RATIO, NRR
 from mec_bench.tables import score_sheet
 from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
-from reproduction import learned, pages, regimes
+from reproduction import learned, pages, records, regimes
 from reproduction.learned import Learner, Worlds
 
 SMALL = Worlds(
@@ -125,7 +125,7 @@ def record(label: str, scores: list[float], key: str = NRR.key, **fields: Any) -
 
 
 def test_a_learner_is_compared_with_the_best_rules_on_its_own_slots() -> None:
-    runs = learned.grouped(
+    runs = records.grouped(
         [
             record("ac", [0.9, 0.92], timesteps=3000, training_cpu_s=7.4),
             record("ac", [0.94, 0.96], timesteps=3000, seed=1, training_cpu_s=8.4),
@@ -150,17 +150,17 @@ def test_who_learns_from_the_reward_alone_is_named() -> None:
     reached = {"mappo": 0.97, "mappo:learned": 0.95, "mappo:team": 0.9, "dirs:hindsight": 0.96}
     runs = [record(label, [score] * 2, key, **scenario) for label, score in reached.items()]
     rules = [record("stays", [0.99] * 2, key, scenario="crowd-30x4")]
-    found = learned.grouped([*runs, *rules, record("ac", [0.5] * 2, timesteps=9)])
+    found = records.grouped([*runs, *rules, record("ac", [0.5] * 2, timesteps=9)])
     assert list(learned._rewarded(found)) == [("crowd-30x4", title("mappo:learned"), 0.95)]
 
 
 def test_a_record_bears_the_score_under_its_own_name() -> None:
-    kept = learned.record_of(EXAMPLE)
-    assert learned.measure_of([kept]) is NRR
-    assert learned.mean_score([kept]).value == pytest.approx(0.75)
+    kept = records.record_of(EXAMPLE)
+    assert records.measure_of([kept]) is NRR
+    assert records.mean_score([kept]).value == pytest.approx(0.75)
     moving = [record("stays", [0.8, 0.9], HINDSIGHT_RATIO.key)]
-    assert learned.measure_of(moving) is HINDSIGHT_RATIO
-    assert learned.mean_score(moving).value == pytest.approx(0.85)
+    assert records.measure_of(moving) is HINDSIGHT_RATIO
+    assert records.mean_score(moving).value == pytest.approx(0.85)
 
 
 def test_a_rule_has_one_title_in_all_tables() -> None:
@@ -173,14 +173,14 @@ def test_a_rule_has_one_title_in_all_tables() -> None:
 
 
 def test_rules_are_close_to_the_optimum_where_their_interval_is() -> None:
-    shown = learned.content({"runs": [learned.record_of(EXAMPLE)], "sizes": []})
+    shown = learned.content({"runs": [records.record_of(EXAMPLE)], "sizes": []})
     for world in regimes.read(pages.RESULTS / "regimes.json", regimes.REGIMES):
         lows = [world.nrr[rule].low for rule in world.close_rules]
         assert (world.name in shown["close"]) is (max(lows, default=0.0) >= CLOSE)
 
 
 def test_results_of_several_commits_are_said_to_agree_in_law_only() -> None:
-    kept = learned.record_of(EXAMPLE) | {"scenario": "paper-30x2", "label": "local"}
+    kept = records.record_of(EXAMPLE) | {"scenario": "paper-30x2", "label": "local"}
     for commits, said in ((["a"], False), (["a", "b"], True)):
         runs = [kept | {"commit": commit} for commit in commits]
         raw = {"runs": runs, "sizes": []}
@@ -242,10 +242,10 @@ def test_a_table_of_one_map_says_so(own: bool) -> None:
 
 
 def test_pages_are_right_that_staying_local_beats_them() -> None:
-    found = learned.grouped(learned.read(pages.RESULTS / "learned.json")["runs"])
-    (local,) = learned.scores_of(found["local", "unequal-200x10"])
+    found = records.grouped(learned.read(pages.RESULTS / "learned.json")["runs"])
+    (local,) = records.scores_of(found["local", "unequal-200x10"])
     for label in ("ac", "ddpg", "maddpg", "examples.cross_entropy:CrossEntropy"):
-        assert max(learned.scores_of(found[label, "unequal-200x10"])) < local
+        assert max(records.scores_of(found[label, "unequal-200x10"])) < local
 
 
 def test_runs_of_before_stay_where_they_lie_elsewhere(tmp_path: Path) -> None:
