@@ -346,9 +346,7 @@ _LEARNERS = {
         "MAPPO, team credit",
         "MAPPO",
         f"{_LINK_VIEW}, and {SCALAR_REWARD}",
-        # One reward for all says little of each: every decision is learned from, and devices that
-        # look alike are left indifferent.
-        {"credit": "team", "batch_size": 3_200},
+        {"credit": "team"},
         n_envs=16,
     ),
     "ddpg": _Entry("DDPG", "DDPG", _REWARD),

@@ -574,7 +574,7 @@ def test_team_credit_learns_from_one_copy_of_the_env() -> None:
     env = gym.make("mec_gym/MultiMEC-v0", scenario="paper-30x2")
     model = MAPPO(env=env, credit="team", ent_coef=0.0, seed=0)
     before = [one.detach().clone() for one in model.policy.actor.parameters()]
-    model.learn(64)
+    model.learn(128)
     after = model.policy.actor.parameters()
     assert any(not torch.equal(*pair) for pair in zip(before, after, strict=True))
     with pytest.raises(ValueError, match="must be 2 or more"):
