@@ -15,10 +15,10 @@ Where agents look ahead, two rows follow those of a column: what a service is wo
 D_ij [C-1], and the link's present gain as it is forecast, in units. A choice then counts what it
 leaves behind, too:
 
-    [C-3]  w_ij + D_ij − D_ih,  h the host before the slot; D = 0 for a service that is nowhere.
+    [C-3]  w_ij + D_ij − D_is,  s the host before the slot; D = 0 for a service that is nowhere.
 
-Server j knows D_ih of its own guests, for whom the two are the same, and of nobody else: it leaves
-it out. Where the vote is followed by admission that costs nothing: the host, too, adds D_ih to what
+Server j knows D_is of its own guests, for whom the two are the same, and of nobody else: it leaves
+it out. Where the vote is followed by admission that costs nothing: the host, too, adds D_is to what
 serving in the slot saves, if that is anything, so that all bids have the same zero. The vote then
 finds the best of all, staying at the host included, and the host decides in admission whether it
 serves or the device computes. Where the vote is final services move too often.

@@ -268,13 +268,14 @@ SCALAR_REWARD = "a scalar reward"
 """How what a learner knows ends that has nothing but rewards to learn from."""
 
 _REWARD = f"the observation, and {SCALAR_REWARD}"
+_OWN = "when it decides, each server its own column; in training "
 _LINKS = (
-    "what the observation's entries mean, speeds of servers and devices, that costs add up over "
+    "the observation, what its entries mean, speeds of servers and devices, that costs add up over "
     f"devices and servers' loads, and {SCALAR_REWARD}"
 )
 _LINK_VIEW = (
-    "what the observation's entries mean, speeds of servers, local costs of devices, the past of "
-    "links where the world moves"
+    "the observation, what its entries mean, speeds of servers, local costs of devices, the past "
+    "of links where the world moves"
 )
 _WHOLE_SLOT = "the whole slot: all gains, tasks and servers"
 _NEAREST = "each device its distances to the servers"
@@ -291,32 +292,32 @@ _LEARNERS = {
     "dirs": _Entry(
         "DIRS, the paper's options",
         "dirs_agents:DIRS",
-        "labels of a search that prices decisions by the model",
+        f"{_OWN}labels of a search that prices decisions by the model",
         _options("paper"),
     ),
     "dirs:by-device": _Entry(
         "DIRS, search device by device, loss of the vote",
         "dirs_agents:DIRS",
-        "labels of a search that prices every device's change by the model",
+        f"{_OWN}labels of a search that prices every device's change by the model",
         _options("by-device"),
     ),
     "dirs:ensemble": _Entry(
         "DIRS, optimal labels, loss of the vote",
         "dirs_agents:DIRS",
-        "the exact optimum of its training slots",
+        f"{_OWN}the exact optimum of its slots",
         _options("ensemble"),
     ),
     "dirs:prices": _Entry(
         "DIRS, price-posting agents",
         "dirs_agents:DIRS",
-        "the exact optimum of its training slots, and the closed-form cost of every choice",
+        f"{_OWN}the exact optimum of its slots, and the closed-form cost of every choice",
         _options("prices"),
     ),
     "dirs:hindsight": _Entry(
         "DIRS, price-posting agents that look ahead",
         "dirs_agents:DIRS",
-        "hindsight of its training episodes, the exact optimum of its training slots, and the "
-        "closed-form cost of every choice",
+        f"{_OWN}hindsight of its episodes, the exact optimum of its slots, and the closed-form "
+        "cost of every choice",
         _options("hindsight"),
     ),
     # One gradient step sees as many slots whatever the copies; 16 are several times faster.
@@ -357,11 +358,11 @@ _LEARNERS = {
         lambda: dict(_imported("baselines.learners.ddpg:LINKS")),
         n_envs=16,
     ),
-    "maddpg": _Entry("MADDPG", "MADDPG", _REWARD),
+    "maddpg": _Entry("MADDPG", "MADDPG", f"{_OWN}{_REWARD}"),
     "maddpg:links": _Entry(
         "MADDPG, one network for all links",
         "MADDPG",
-        f"{_LINKS}; when it decides, each server its own column",
+        f"{_OWN}{_LINKS}",
         lambda: dict(_imported("baselines.learners.maddpg:LINKS")),
         n_envs=16,
     ),
@@ -369,8 +370,7 @@ _LEARNERS = {
     "droo:links": _Entry(
         "DROO, one network for all links",
         "DROO",
-        f"{_PRICES}, what the observation's entries mean, speeds of servers and local costs of "
-        "devices",
+        f"{_PRICES}, what the entries mean, speeds of servers and local costs of devices",
         lambda: dict(_imported("baselines.learners.droo:LINKS")),
         n_envs=16,
     ),
