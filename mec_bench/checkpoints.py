@@ -66,8 +66,8 @@ def save_checkpoint(model: Any, spent: Spent, folder: RunFolder) -> None:
             old.with_suffix(suffix).unlink(missing_ok=True)
 
 
-def newest_model(run: Run, env: Any) -> tuple[Any, Spent] | None:
-    """Return the newest model of a run that can be read, and the time of its training.
+def newest_model(run: Run, env: Any) -> tuple[Any, Spent, bool] | None:
+    """Return the newest model that can be read, the time of its training, and whether that ended.
 
     `env` is brought to where it was. None where there is no checkpoint; ``ValueError`` where none
     can be read.
@@ -77,7 +77,7 @@ def newest_model(run: Run, env: Any) -> tuple[Any, Spent] | None:
     faults: list[Exception] = []
     for file in found:
         try:
-            return _read(run, file, env), _spent_at(file, run.folder)
+            return _read(run, file, env), _spent_at(file, run.folder), file == run.folder.model
         except (DependencyNotInstalled, MemoryError):
             raise
         except Exception as error:  # whatever a reader meets in a damaged file

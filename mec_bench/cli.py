@@ -185,8 +185,9 @@ def _train(given: Arguments, parser: argparse.ArgumentParser) -> int:
     """
     if (given.algo is None) == (given.resume is None):
         parser.error("give either --algo or --resume")
-    others = set(vars(given)) - {"resume", "quiet", "threads", "program", "words"}
-    if given.resume and any(getattr(given, key) != parser.get_default(key) for key in others):
+    kept = ("--resume", "--quiet", "--threads")
+    names = [word.partition("=")[0] for word in given.words if word.startswith("--")]
+    if given.resume and not all(any(one.startswith(name) for one in kept) for name in names):
         parser.error(
             "--resume goes on with the run as it is: give nothing else but --quiet and --threads"
         )
@@ -293,10 +294,13 @@ def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
         if given.out:  # first of all: they were measured with patience
             for number, result in enumerate(results):
                 write_result(given.out / f"{number:03d}" / "result.json", result)
-    finally:  # a full disk takes nothing from the table
-        print(as_text(compare(results, given.against)))
+    finally:  # neither a full disk nor a wrong label takes anything from the table
+        labels = {one.label for one in results}
+        print(as_text(compare(results, given.against if given.against in labels else None)))
     if given.out:
         print(f"\nresults: {given.out}")
+    if given.against:
+        require_choice("--against", given.against, labels)
     return 0
 
 
@@ -363,7 +367,8 @@ def _told(found: MatrixOutcome, given: Arguments) -> int:
     from mec_bench import as_text, compare
 
     if found.results:
-        print("\n" + as_text(compare(found.results, given.against)))
+        against = given.against if given.against in {one.label for one in found.results} else None
+        print("\n" + as_text(compare(found.results, against)))
     for outcome in found.failures:
         print(f"\n{outcome.task}: {outcome.state}: {outcome.reason}\n  {outcome.task.folder}")
     print(f"\n{len(found.results)} runs done, {found.unfinished} not; results: {given.out}")
@@ -442,7 +447,7 @@ def _tune(given: Arguments, _: argparse.ArgumentParser) -> int:
 def _report_options(add: _Add) -> None:
     add("folders", nargs="+", type=Path, metavar="FOLDER", help="searched at every depth")
     add("--out", **_FOLDER, default=Path("report"), help="folder of the report")
-    add("--reference", metavar="LABEL", help="the label that all others are compared with")
+    add("--against", metavar="LABEL", help="label that the others are compared with")
 
 
 def _report(given: Arguments, _: argparse.ArgumentParser) -> int:
@@ -463,7 +468,7 @@ def _report(given: Arguments, _: argparse.ArgumentParser) -> int:
         print(f"  {problem.file}: {problem.reason}")
     if not found.results:
         raise ValueError("nothing to report: there must be at least one result.")
-    for file in write_report(found.results, found.problems, given.out, given.reference):
+    for file in write_report(found.results, found.problems, given.out, given.against):
         print("wrote", file)
     return 0
 
@@ -493,7 +498,9 @@ def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
 
 
 def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
-    """List scenarios, algorithms and trained models."""
+    """List scenarios, algorithms, settings and trained models."""
+    from mec_bench.matrix import shipped
+
     text = [
         "Scenarios, or the path of a JSON file:",
         *_columns([(name, preset.about) for name, preset in PRESETS.items()]),
@@ -501,6 +508,8 @@ def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
         *_columns([(one, registry.title(one), registry.knows(one)) for one in registry.names()]),
         "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:My",
         "or my_module:my_rule, a function (scenario, slot, rng) that returns an assignment",
+        "\nSettings that come with it, for --config:",
+        *_columns([*shipped().items()]),
         "\nTrained models that come with it, for evaluate:",
         *_columns([(f"pretrained:{one}", str(pretrained_card(one))) for one in pretrained_names()]),
     ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from mec_bench import Result, Settings, algorithm, as_text, compare, train
+from mec_bench import Result, RunFolder, Settings, algorithm, as_text, compare, train
 from mec_bench.extras import install
 from mec_bench.film import film
 from mec_bench.measuring import decisions_of
@@ -99,8 +99,10 @@ def _results(runs: list[Settings], folder: Path) -> Iterator[Result]:
         place, budget = folder / settings.place, settings.timesteps
         what = f"training for {budget:,} slots" if budget else "measuring"
         print(f"{settings.scenario.name}, {settings.label}: {what}", flush=True)
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
+        if place.exists():
+            with RunFolder(place).locked():  # or another demonstration is at it
+                shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True, exist_ok=True)
         (place / _MARK).touch()
         try:
             yield train(settings, place, progress_bar=bool(budget))

@@ -81,13 +81,15 @@ def evaluate_again(
         raise FileNotFoundError(f"there is nothing to measure in {', '.join(named)}.")
     chosen = scenario or _only(dict.fromkeys(p.settings.scenario for p in policies if p.trained))
     policies = _each_once(policies)
+    left_out = 0
     for policy in policies:
         try:
             with users_code():
                 result = _measured(policy, chosen, layouts)
             yield result
         except ValueError as error:
-            if policy.run or policy.model or len(policies) == 1:
+            left_out += 1
+            if policy.run or policy.model or left_out == len(policies):
                 raise
             # One rule of several that this scenario has no answer for.
             _log.warning("%s is left out: %s", policy.settings.label, error)

@@ -223,7 +223,12 @@ def configured(path: Path | None) -> dict[str, dict[str, Any]]:
         values = _toml(path) if path.suffix == ".toml" else read_object(path)
     except ValueError as error:  # TOML's and Unicode's are of this kind, too
         raise ValueError(f"settings file {path} cannot be read: {error}") from error
-    if values.get("format") == FORMAT and values.get("version") in _READ:
+    if values.get("format") == FORMAT:
+        if values.get("version") not in _READ:
+            raise ValueError(
+                f"settings file {path} must have version {' or '.join(map(str, _READ))}; got "
+                f"{values.get('version')!r}."
+            )
         require_record(path, values, [_ALGORITHM, "chosen"])
         values = {values[_ALGORITHM]: values["chosen"]}
     if not all(isinstance(table, dict) for table in values.values()):
@@ -237,14 +242,19 @@ def _file(path: Path) -> Path:
     """Return a file that is there, or the one of its name that comes with the package."""
     if path.exists() and not path.is_dir():
         return path
-    of_learners = (one for one in SETTINGS.glob("*.json") if read_object(one)["format"] == FORMAT)
-    there = {file.stem: file for file in sorted(of_learners, key=lambda file: file.stem)}
+    there = shipped()
     if path.parent in _PLACES and path.suffix in ("", ".json") and path.stem in there:
-        return there[path.stem]
+        return SETTINGS / f"{path.stem}.json"
     raise FileNotFoundError(
         f"settings file {path} is not there{suggestion(path.stem, there)}. With the package come, "
         f"by these names: {', '.join(there)}."
     )
+
+
+def shipped() -> dict[str, str]:
+    """Return the algorithm of each settings file that comes with the package, by its name."""
+    found = {file.stem: read_object(file) for file in sorted(SETTINGS.glob("*.json"))}
+    return {name: one[_ALGORITHM] for name, one in found.items() if one["format"] == FORMAT}
 
 
 def _toml(path: Path) -> dict[str, Any]:

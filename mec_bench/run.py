@@ -301,9 +301,10 @@ class RunFolder:
 
     def forget(self) -> None:
         """Remove what a run has left that was refused before it began; any other run stays."""
-        if self.read_curve() or self.last_checkpoint() is not None or self.result.exists():
-            return
-        shutil.rmtree(self.path, ignore_errors=True)  # it may not even be there
+        with contextlib.suppress(BlockingIOError), self.locked():
+            if self.read_curve() or self.last_checkpoint() is not None or self.result.exists():
+                return
+            shutil.rmtree(self.path, ignore_errors=True)
         for above in list(self.path.parents)[:2]:  # of the label and of the scenario
             with contextlib.suppress(OSError):
                 above.rmdir()  # only where it is empty

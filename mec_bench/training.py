@@ -48,7 +48,6 @@ def train(
     folder: str | os.PathLike[str],
     *,
     progress_bar: bool = False,
-    verbose: int = 0,
 ) -> Result:
     """Train one run and measure the final policy; go on where the folder holds a part of it.
 
@@ -60,8 +59,6 @@ def train(
         The run's own; ``runs / settings.place`` as a rule.
     progress_bar : bool
         Needs tqdm and rich.
-    verbose : {0, 1}
-        1 prints the logged figures.
 
     Raises
     ------
@@ -80,10 +77,10 @@ def train(
     ('greedy', True)
     """
     # Refuses a wrong name before there is a folder.
-    return carried_out(Run(settings, folder), progress_bar=progress_bar, verbose=verbose)
+    return carried_out(Run(settings, folder), progress_bar=progress_bar)
 
 
-def carried_out(run: Run, *, progress_bar: bool = False, verbose: int = 0) -> Result:
+def carried_out(run: Run, *, progress_bar: bool = False) -> Result:
     """Carry out a run that has a folder, as :func:`train` does."""
     settings = run.settings
     require_device(settings.device)
@@ -93,7 +90,7 @@ def carried_out(run: Run, *, progress_bar: bool = False, verbose: int = 0) -> Re
         if status is not None and status.state == "done":
             return run.folder.final_result()
         with run.stop.listening(), _noting_the_end(run):
-            return _trained(run, status, progress_bar=progress_bar, verbose=verbose)
+            return _trained(run, status, progress_bar=progress_bar)
 
 
 def require_device(device: str) -> None:
@@ -113,17 +110,18 @@ def require_device(device: str) -> None:
         ) from error
 
 
-def _trained(run: Run, before: Status | None, *, progress_bar: bool, verbose: int) -> Result:
+def _trained(run: Run, before: Status | None, *, progress_bar: bool) -> Result:
     folder = run.folder
     folder.mark("running")
-    model, spent = _prepared(run, before)
-    with contextlib.closing(_logger(folder, model, verbose)) as logger:
+    model, spent, ended = _prepared(run, before)
+    with contextlib.closing(_logger(folder, model)) as logger:
         model.set_logger(logger)
-        spent = _changed(run, model, spent, progress_bar)
+        spent = _changed(run, model, spent, progress_bar, ended=ended)
         save_model(model, folder.model)
         run.stop.check()
+        known = spent.wall, spent.cpu or None  # a status that was deleted knew it
         result = measured(
-            run, model, run.budget, spent=spent, curve=folder.read_curve(), past=folder.notes()
+            run, model, run.budget, spent=known, curve=folder.read_curve(), past=folder.notes()
         )
         if not run.algorithm.learns:  # a single point, to be seen beside the learners' curves
             log_settings(logger, 0, run, model)
@@ -135,18 +133,18 @@ def _trained(run: Run, before: Status | None, *, progress_bar: bool, verbose: in
     return result
 
 
-def _prepared(run: Run, before: Status | None) -> tuple[Any, Spent]:
-    """Return the model, new or from the newest checkpoint, and the time of its training."""
+def _prepared(run: Run, before: Status | None) -> tuple[Any, Spent, bool]:
+    """Return the model, new or of a checkpoint, the time of its training, and if that ended."""
     env = make_env(run.settings, run.algorithm)
     found = newest_model(run, env) if run.algorithm.learns else None
     points = run.folder.read_curve() if found else []
-    model, spent = found or (_new_model(run, env), Spent())
+    model, spent, ended = found or (_new_model(run, env), Spent(), False)
     reached = getattr(model, "num_timesteps", 0)
     if found:
         _say_that_it_goes_on(run, reached, before)
     run.folder.write_curve([point for point in points if point.timesteps <= reached])
     run.folder.write_resolved(run.algorithm.arguments_of(model), dataclasses.asdict(system()))
-    return model, spent
+    return model, spent, ended
 
 
 def _say_that_it_goes_on(run: Run, reached: int, before: Status | None) -> None:
@@ -202,7 +200,7 @@ def _buffer_size(run: Run) -> dict[str, int]:
     return {"buffer_size": min(usual, run.settings.timesteps + run.n_envs)} if usual else {}
 
 
-def _changed(run: Run, model: Any, spent: Spent, progress_bar: bool) -> Spent:
+def _changed(run: Run, model: Any, spent: Spent, progress_bar: bool, *, ended: bool) -> Spent:
     """Train to the end of the budget, or let a rule tune itself; return all the time of it."""
     if not run.algorithm.learns:
         begun = Spent.now()
@@ -210,7 +208,7 @@ def _changed(run: Run, model: Any, spent: Spent, progress_bar: bool) -> Spent:
         return Spent().and_since(begun)
     left = run.budget - model.num_timesteps
     waits = isinstance(model, ResumableAlgorithm) and model.unlearned
-    if left <= 0 < model.num_timesteps and not waits:
+    if (ended or left <= 0 < model.num_timesteps) and not waits:
         return spent  # it was stopped while it was being measured
     watch = Watch(run, spent)
     callback: BaseCallback = watch
@@ -353,13 +351,13 @@ def _too_little(model: Any, budget: int) -> str:
     return ""
 
 
-def _logger(folder: RunFolder, model: Any, verbose: int) -> Logger:
+def _logger(folder: RunFolder, model: Any) -> Logger:
     """Return a logger to the run's folder; what goes on does not overwrite what was."""
     timesteps = getattr(model, "num_timesteps", 0)
     suffix = f"-from-{timesteps}" if timesteps else ""
     if not timesteps and folder.last_checkpoint() is not None:  # it was stopped in pre-training
         suffix = f"-from-step-{getattr(model, '_n_updates', 0)}"
-    names, place = ["csv"] + ["stdout"] * bool(verbose), str(folder.path)
+    names, place = ["csv"], str(folder.path)
     if importlib.util.find_spec("tensorboard"):
         names.append("tensorboard")
     else:

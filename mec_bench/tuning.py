@@ -168,7 +168,7 @@ def tune(
     study.require_fitting()
     with RunFolder(study.folder).locked():
         found = study.carried_out(int(trials), say)
-    shutil.rmtree(study.folder, ignore_errors=True)
+        shutil.rmtree(study.folder, ignore_errors=True)
     return found
 
 

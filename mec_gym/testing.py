@@ -572,7 +572,7 @@ def check_offloading_env(
     >>> "determinism" in report.checks
     True
     """
-    if not seeds or episodes < 1 or steps < 1:
+    if not len(seeds) or episodes < 1 or steps < 1:
         raise ValueError("check_offloading_env needs at least one seed, one episode and one step.")
     for name in checks or ():
         require_choice("checks", name, CHECKS)

@@ -266,7 +266,7 @@ def resizings(wanted: Iterable[Settings], folder: Path) -> list[tuple[str, Setti
         for run in wanted
         if (folder / run.place / "result.json").exists()
         for size in other_sizes(run)
-        if not _file(folder, run, size).exists()
+        if not _is_measured(folder, run, size)
     ]
 
 
@@ -279,6 +279,13 @@ def other_sizes(run: Settings) -> tuple[int, ...]:
 
 def _file(folder: Path, run: Settings, size: int) -> Path:
     return folder / "sizes" / str(size) / run.place / "result.json"
+
+
+def _is_measured(folder: Path, run: Settings, size: int) -> bool:
+    """Return whether a run has figures of a size, and of the model that is there now."""
+    file, trained = _file(folder, run, size), folder / run.place / "result.json"
+    there = file.exists() and trained.exists()
+    return there and file.stat().st_mtime_ns >= trained.stat().st_mtime_ns
 
 
 def _resized(item: tuple[str, Settings, int, Path]) -> str:
@@ -303,6 +310,7 @@ def collected(folder: Path) -> dict[str, Any]:
         record_of(result) | {"label": run.label, "scenario": run.scenario.name, "devices": size}
         for run in planned
         for size in other_sizes(run)
+        if _is_measured(folder, run, size)
         for result in _read([_file(folder, run, size)])
     ]
     return {"runs": [record_of(result) for result in results], "sizes": sizes}

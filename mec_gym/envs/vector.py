@@ -223,7 +223,9 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         return observations, rewards, terminations, truncations, infos
 
     def _one_each(self, episode: Episode | Sequence[Episode] | None) -> Sequence[Episode] | None:
-        return [episode] * self.num_envs if isinstance(episode, Episode) else episode
+        if episode is None or isinstance(episode, Sequence):
+            return episode
+        return [episode] * self.num_envs
 
     def _restart_now(
         self, observations: NDArray[np.float32], info: dict[str, Arrays], ended: NDArray[np.bool_]

@@ -87,10 +87,13 @@ def test_equals_dummy_vec_env(scenario: Scenario, optimum: bool, scores: bool) -
 
 
 def test_two_dimensional_observations_equal_too() -> None:
-    ours = make_sb3_vec_env("paper-30x2", n_envs=2, seed=1, max_episode_steps=2)
-    theirs = DummyVecEnv([lambda: gym.make(ID, scenario="paper-30x2", max_episode_steps=2)] * 2)
+    given: dict[str, Any] = {"observation": "db", "max_episode_steps": 2}
+    ours = make_sb3_vec_env("paper-30x2", n_envs=2, seed=1, **given)
+    theirs = DummyVecEnv([lambda: gym.make(ID, scenario="paper-30x2", **given)] * 2)
     theirs.seed(1)
-    same(ours.reset(), theirs.reset())
+    seen = ours.reset()
+    assert seen.shape == (2, 30, 2)
+    same(seen, theirs.reset())
     for _ in range(5):
         actions = np.ones((2, 30), dtype=int)
         same(ours.step(actions), theirs.step(actions))

@@ -62,19 +62,6 @@ def begun(scenario: Any, **options: Any) -> MultiMECEnv:
 
 
 @NAMES
-def test_state_continues_exactly(name: str) -> None:
-    env = begun(SCENARIOS[name], optimum=True)
-    state = env.get_state()
-    wanted = future(env)
-    other = MultiMECEnv(SCENARIOS[name], optimum=True)
-    for target in (env, other, begun(SCENARIOS[name], optimum=True)):
-        target.set_state(state)
-        same(future(target), wanted)
-    other.set_state(pickle.loads(pickle.dumps(state)))
-    same(future(other), wanted)
-
-
-@NAMES
 def test_state_before_the_first_reset(name: str) -> None:
     env = MultiMECEnv(SCENARIOS[name])
     state = env.get_state()

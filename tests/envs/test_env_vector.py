@@ -137,12 +137,6 @@ def test_a_function_as_reward_equals_sync(reward: Any, mode: AutoresetMode) -> N
         walk(*pair(SCENARIOS[name], mode, n=4, steps=3, reward=reward))
 
 
-@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
-@pytest.mark.parametrize("preset", ["paper-30x2", "unequal-200x10", "relocating-200x10"])
-def test_presets_equal_sync(preset: str, mode: AutoresetMode) -> None:
-    walk(*pair(preset, mode, steps=4), steps=12)
-
-
 @pytest.mark.parametrize(("n", "steps"), [(1, 1), (1, 4), (2, 1), (3, 100)])
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_equals_sync_for_edge_sizes(mode: AutoresetMode, n: int, steps: int) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import FrameStackObservation, TimeLimit
 
@@ -62,11 +61,6 @@ def world(name: str) -> Scenario:
     return Scenario.preset("crowd-30x4", **WORLDS[name])
 
 
-def arrays(info: dict[str, Any]) -> list[np.ndarray]:
-    """Return an info's values in the order of its keys."""
-    return [np.asarray(info[key]) for key in sorted(info)]
-
-
 @pytest.mark.parametrize("name", WORLDS)
 def test_every_face_shows_the_path_whatever_is_decided(name: str) -> None:
     scenario, rng = world(name), np.random.default_rng(0)
@@ -87,37 +81,6 @@ def test_every_face_shows_the_path_whatever_is_decided(name: str) -> None:
         assert (single.unwrapped.device_positions_m == path.device_positions_m[time]).all()
         single.step(rng.integers(5, size=30))
         vector.step(rng.integers(5, size=(3, 30)))
-
-
-@pytest.mark.parametrize("name", WORLDS)
-def test_vector_and_parallel_env_equal_the_single_env(name: str) -> None:
-    scenario, rng = world(name), np.random.default_rng(0)
-    single = gym.make(ENV_ID, scenario=scenario, reward="relative")
-    vector = gym.make_vec(ENV_ID, num_envs=2, scenario=scenario, reward="relative")
-    servers = parallel_env(scenario, reward="relative")
-    observation, info = single.reset(seed=3)
-    assert (vector.reset(seed=[8, 3])[0][1] == observation).all()
-    seen, infos = servers.reset(seed=3)
-    for _ in range(6):
-        assert (servers.state() == observation.ravel()).all()
-        for j, agent in enumerate(servers.agents):
-            assert servers.observation_space(agent).contains(seen[agent])
-            column = single.unwrapped.coder.columns_of_servers(observation)[j]
-            assert (seen[agent] == column).all()
-        assert all(
-            a == b
-            for a, b in zip(infos["mec_1"].items(), info.items(), strict=True)
-            if not isinstance(a[1], np.ndarray)
-        )
-        decided = rng.integers(5, size=30)
-        scores = {a: (decided == j).astype(float) for j, a in enumerate(servers.agents, 1)}
-        observation, reward, _, _, info = single.step(decided)
-        batch = vector.step(np.stack([rng.integers(5, size=30), decided]))
-        seen, rewards, _, _, infos = servers.step(scores)
-        assert reward == batch[1][1] == rewards["mec_1"]
-        assert (batch[0][1] == observation).all()
-        for one, other in zip(arrays(info), arrays({k: batch[4][k][1] for k in info}), strict=True):
-            assert (one == other).all()
 
 
 def test_slots_in_which_nobody_is_present_neither_reward_nor_punish() -> None:
@@ -249,6 +212,12 @@ def test_a_recorded_episode_is_shown_again(name: str, tmp_path: Path) -> None:
     # Without the option the env draws again, from its own stream.
     drawn, _ = shown.reset(seed=5)
     assert (drawn == live.reset(seed=5)[0]).all()
+
+
+@pytest.mark.parametrize("make", [gym.make, gym.make_vec])
+def test_what_is_no_episode_is_named(make: Any) -> None:
+    with pytest.raises(TypeError, match="episode must be an Episode; got int"):
+        make(ENV_ID, scenario="crowd-30x4", episode=1)
 
 
 def test_a_replay_has_a_state() -> None:
@@ -462,8 +431,7 @@ def test_the_last_columns_of_stable_baselines3s_stack_are_those_of_the_slot(kind
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_checkers_are_content(name: str) -> None:
-    check_env(gym.make(ENV_ID, scenario=world(name)).unwrapped, skip_render_check=True)
-    check_offloading_env(world(name), seeds=(0,))
+    check_offloading_env(world(name), seeds=(0,), reward="relative")
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

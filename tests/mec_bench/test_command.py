@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mec_bench import RunFolder, write_result
+from mec_bench import RunFolder, train, write_result
 from mec_bench.cli import main
 from mec_bench.demo import demonstrate
 from mec_bench.results import EXAMPLE
@@ -30,12 +30,17 @@ class Mine:
         return np.tile(self.local, (len(observations), 1))
 
 
+class Early(Mine):
+    def learn(self, total_timesteps):
+        super().learn(12)
+
+
 class Broken(Mine):
     def learn(self, total_timesteps):
         super().learn(12)
         np.ones(3) + np.ones(4)
 """
-WHERE = "(mine.py, line 21, in learn)"
+WHERE = "(mine.py, line 26, in learn)"
 
 
 @pytest.fixture
@@ -108,6 +113,49 @@ def test_a_demonstration_deletes_no_run_of_another(here: Path) -> None:
     with pytest.raises(FileExistsError, match=f"{mine} is no run of the demonstration"):
         demonstrate([SMALL], 8, 0, here)
     assert mine.exists()
+    (mine / "of-the-demo").touch()  # one of a demonstration, and one that goes on now
+    with RunFolder(mine).locked(), pytest.raises(BlockingIOError, match="another process"):
+        demonstrate([SMALL], 8, 0, here)
+    assert mine.exists()
+
+
+@pytest.mark.parametrize("word", ["--timesteps=3000", "--seed=0", "--out=runs"])
+def test_a_resumed_run_takes_no_other_settings(
+    word: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Defaults that are given are meant, too."""
+    assert "give nothing else" in refused(["train", "--resume", "x", word], capsys, 2)
+
+
+def test_a_label_that_nobody_has_costs_no_figures(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["greedy", "local", "--scenario", "small.json", "--layouts", "2"]
+    with pytest.raises(SystemExit):
+        main(["evaluate", *words, "--against", "gredy"])
+    told = capsys.readouterr()
+    assert "\nlocal " in told.out
+    assert "did you mean 'greedy'" in told.err
+    broken = ["--algos", "mine:Broken", "local", "--scenarios", "small.json", "--timesteps", "20"]
+    assert main(["benchmark", *broken, "--seeds", "1", "--against", "mine:Broken"]) == 1
+    told = capsys.readouterr()
+    assert "\nlocal " in told.out
+    assert WHERE in told.out
+
+
+def test_a_class_that_ended_early_is_not_trained_again(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stopped while it was measured; and a status that is deleted leaves no time of 0."""
+    settings = quick("mine:Early", 20, checkpoints=0, measurements=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("mec_bench.training.measured", lambda *_, **__: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception):
+            train(settings, here / "run")
+    (here / "run" / "status.json").unlink()
+    result = train(settings, here / "run")
+    assert "it took 12 of 20 slots." in result.notes
+    assert result.seconds.training_cpu is None
 
 
 def test_positionals_may_follow_options(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,8 @@ from mec_gym import Scenario
 from mec_gym.envs.sb3 import make_sb3_vec_env
 from tests.mec_bench.harness_helpers import SMALL, quick
 
+DRAWN = SMALL.replace(layout="redrawn")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -76,6 +78,7 @@ def test_fewer_layouts_are_the_first_of_the_others(trained: Path) -> None:
         (["."], {}, FileNotFoundError, "holds no run"),
         (["x" * 300], {"scenario": SMALL}, FileNotFoundError, "nor the name of a rule"),
         (["greedy"], {"scenario": SMALL, "layouts": 0}, ValueError, "layouts must be .* >= 1"),
+        (["nearest", "nearest:limit"], {"scenario": DRAWN}, ValueError, "redrawn"),
     ],
 )
 def test_what_cannot_be_measured_is_named(

@@ -87,6 +87,13 @@ def test_each_variant_has_an_env_of_its_own_unless_all_share_one() -> None:
         plan(["dirs"], [SMALL], [0], 10, {"dirs": {"env.n_env": 4}})
 
 
+def test_settings_of_another_version_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "later.json"
+    file.write_text('{"format": "mec-gym/learner-settings", "version": 99}')
+    with pytest.raises(ValueError, match="must have version 2 or 3; got 99"):
+        configured(file)
+
+
 @pytest.mark.parametrize(
     ("algos", "timesteps", "changed", "words"),
     [

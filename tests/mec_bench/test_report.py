@@ -453,11 +453,6 @@ def test_every_label_scenario_and_problem_is_on_the_page(html: str, results: lis
     assert "Files without a result" in html
 
 
-def test_what_all_policies_decide_on_has_the_name_of_the_docs(html: str) -> None:
-    assert "decide on the same test slots" in html
-    assert "frozen" not in html
-
-
 def test_few_seeds_are_said_with_a_number(html: str) -> None:
     said = re.search(r"With 3 seeds in 3 scenarios .* truth in (\d+) % of all cases", html)
     assert said
@@ -669,7 +664,7 @@ def test_the_script_writes_the_report_of_the_files_below(
     assert "cut/result.json" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("options", [("missing",), ("runs", "--reference", "nobody")])
+@pytest.mark.parametrize("options", [("missing",), ("runs", "--against", "nobody")])
 def test_the_script_says_what_is_wrong(tmp_path: Path, options: tuple[str, ...]) -> None:
     write_all(tmp_path / "runs", [result()])
     folder, *others = options

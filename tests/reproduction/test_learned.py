@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -91,6 +92,12 @@ def test_rules_are_measured_with_numbers_of_devices_beside_the_presets(
     _, sizes = (tmp_path / "out/learning-pays.md").read_text().split("## Other numbers of devices")
     assert "| *all local* |" in sizes
     assert learned.resizings(learned.runs(), tmp_path / "runs") == []
+    (run,) = learned.runs()
+    trained = tmp_path / "runs" / run.place / "result.json"
+    later = trained.stat().st_mtime_ns + 10**12
+    os.utime(trained, ns=(later, later))  # as if it were trained anew
+    assert len(learned.resizings(learned.runs(), tmp_path / "runs")) == 1
+    assert learned.collected(tmp_path / "runs")["sizes"] == []
     raw = learned.read(tmp_path / "out/learned.json")
     assert learned.lacking(learned.runs(), raw) == []
     monkeypatch.setattr(learned, "SIZES", {"crowd-30x4": (5, 6)})
