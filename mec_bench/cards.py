@@ -1,14 +1,15 @@
-"""Trained models that come with the package, each with a card: what it is and what it reaches."""
+"""What comes with the package: trained models, each with a card, and settings of learners."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from mec_bench.registry import algorithm
-from mec_gym.files import read_figures
+from mec_gym.files import read_figures, read_object
 from mec_gym.validation import require_choice
 
 MODELS = Path(__file__).parent / "pretrained"
@@ -113,3 +114,18 @@ def pretrained(name: str, env: Any = None, device: str = "cpu") -> Any:
     card = pretrained_card(name)
     chosen = algorithm(card.settings["algorithm"], card.settings["arguments"])
     return chosen.load(card.file, env=env, device=device)
+
+
+SETTINGS = Path(str(files("baselines"))) / "settings"
+"""Files with settings that were found."""
+
+SETTINGS_FORMAT = "mec-gym/learner-settings"
+"""Of those of learners; searches have others."""
+
+
+def settings_names() -> dict[str, str]:
+    """Return the names of files with a learner's settings, and which learner's."""
+    found = {file.stem: read_object(file) for file in sorted(SETTINGS.glob("*.json"))}
+    return {
+        name: one["algorithm"] for name, one in found.items() if one["format"] == SETTINGS_FORMAT
+    }

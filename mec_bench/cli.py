@@ -22,7 +22,7 @@ from gymnasium.error import DependencyNotInstalled
 
 import mec_gym
 from mec_bench import registry
-from mec_bench.cards import pretrained_card, pretrained_names
+from mec_bench.cards import pretrained_card, pretrained_names, settings_names
 from mec_bench.extras import install, lacking
 from mec_bench.importing import users_place
 from mec_gym import Scenario
@@ -295,7 +295,7 @@ def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
             for number, result in enumerate(results):
                 write_result(given.out / f"{number:03d}" / "result.json", result)
     finally:  # neither a full disk nor a wrong label takes anything from the table
-        labels = {one.label for one in results}
+        labels = sorted({one.label for one in results})
         print(as_text(compare(results, given.against if given.against in labels else None)))
     if given.out:
         print(f"\nresults: {given.out}")
@@ -344,7 +344,7 @@ def _benchmark(given: Arguments, _: argparse.ArgumentParser) -> int:
         **_options(given),
     )
     if given.against:  # before hours of work
-        require_choice("--against", given.against, {run.label for run in runs})
+        require_choice("--against", given.against, sorted({run.label for run in runs}))
     launcher = _launcher(given)
     print(f"{len(runs)} runs in {given.out}, {given.jobs} at a time", flush=True)
     progress = matrix.Progress(matrix.tasks_of(runs, given.out), given.jobs)
@@ -369,6 +369,8 @@ def _told(found: MatrixOutcome, given: Arguments) -> int:
     if found.results:
         against = given.against if given.against in {one.label for one in found.results} else None
         print("\n" + as_text(compare(found.results, against)))
+        if against != given.against:
+            print(f"\nThere is no {given.against} to compare with yet.")
     for outcome in found.failures:
         print(f"\n{outcome.task}: {outcome.state}: {outcome.reason}\n  {outcome.task.folder}")
     print(f"\n{len(found.results)} runs done, {found.unfinished} not; results: {given.out}")
@@ -468,6 +470,8 @@ def _report(given: Arguments, _: argparse.ArgumentParser) -> int:
         print(f"  {problem.file}: {problem.reason}")
     if not found.results:
         raise ValueError("nothing to report: there must be at least one result.")
+    if given.against:
+        require_choice("--against", given.against, sorted({one.label for one in found.results}))
     for file in write_report(found.results, found.problems, given.out, given.against):
         print("wrote", file)
     return 0
@@ -499,8 +503,6 @@ def _demo(given: Arguments, _: argparse.ArgumentParser) -> int:
 
 def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
     """List scenarios, algorithms, settings and trained models."""
-    from mec_bench.matrix import shipped
-
     text = [
         "Scenarios, or the path of a JSON file:",
         *_columns([(name, preset.about) for name, preset in PRESETS.items()]),
@@ -509,7 +511,7 @@ def _list(_given: Arguments, _: argparse.ArgumentParser) -> int:
         "\nAlso any class of Stable-Baselines3 or sb3_contrib, sb3:PPO, and yours, my_module:My",
         "or my_module:my_rule, a function (scenario, slot, rng) that returns an assignment",
         "\nSettings that come with it, for --config:",
-        *_columns([*shipped().items()]),
+        *_columns([*settings_names().items()]),
         "\nTrained models that come with it, for evaluate:",
         *_columns([(f"pretrained:{one}", str(pretrained_card(one))) for one in pretrained_names()]),
     ]

@@ -10,12 +10,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TextIO
 
+from mec_bench.cards import SETTINGS, SETTINGS_FORMAT, settings_names
 from mec_bench.importing import name_of
 from mec_bench.launching import Launcher, RunOutcome, Task, before, sentence
 from mec_bench.registry import algorithm, changes, whole
@@ -28,14 +28,11 @@ from mec_gym.validation import plain, require_known, suggestion
 PAPER_TIMESTEPS = {(30, 2): 3000, (180, 8): 4000, (200, 10): 5000}
 """Slots of training in the paper's figures, by numbers of devices and servers."""
 
-FORMAT, VERSION = "mec-gym/learner-settings", 3
+VERSION = 3
 """Of a record of settings that were found, by :func:`mec_bench.tune` or in baselines/settings."""
 
 _READ = (2, VERSION)
 """Version 2 had one seed per trial; what was chosen stands in the same place."""
-
-SETTINGS = Path(str(files("baselines"))) / "settings"
-"""Files with settings that were found."""
 
 _PLACES = (Path(), Path("baselines/settings"))
 _ALGORITHM, _ENV = "algorithm", "env."
@@ -223,7 +220,7 @@ def configured(path: Path | None) -> dict[str, dict[str, Any]]:
         values = _toml(path) if path.suffix == ".toml" else read_object(path)
     except ValueError as error:  # TOML's and Unicode's are of this kind, too
         raise ValueError(f"settings file {path} cannot be read: {error}") from error
-    if values.get("format") == FORMAT:
+    if values.get("format") == SETTINGS_FORMAT:
         if values.get("version") not in _READ:
             raise ValueError(
                 f"settings file {path} must have version {' or '.join(map(str, _READ))}; got "
@@ -242,19 +239,13 @@ def _file(path: Path) -> Path:
     """Return a file that is there, or the one of its name that comes with the package."""
     if path.exists() and not path.is_dir():
         return path
-    there = shipped()
+    there = settings_names()
     if path.parent in _PLACES and path.suffix in ("", ".json") and path.stem in there:
         return SETTINGS / f"{path.stem}.json"
     raise FileNotFoundError(
         f"settings file {path} is not there{suggestion(path.stem, there)}. With the package come, "
         f"by these names: {', '.join(there)}."
     )
-
-
-def shipped() -> dict[str, str]:
-    """Return the algorithm of each settings file that comes with the package, by its name."""
-    found = {file.stem: read_object(file) for file in sorted(SETTINGS.glob("*.json"))}
-    return {name: one[_ALGORITHM] for name, one in found.items() if one["format"] == FORMAT}
 
 
 def _toml(path: Path) -> dict[str, Any]:

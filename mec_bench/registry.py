@@ -268,7 +268,7 @@ SCALAR_REWARD = "a scalar reward"
 """How what a learner knows ends that has nothing but rewards to learn from."""
 
 _REWARD = f"the observation, and {SCALAR_REWARD}"
-_OWN = "when it decides, each server its own column; in training "
+_OWN_COLUMN = "when it decides, each server its own column; in training, "
 _LINKS = (
     "the observation, what its entries mean, speeds of servers and devices, that costs add up over "
     f"devices and servers' loads, and {SCALAR_REWARD}"
@@ -292,32 +292,32 @@ _LEARNERS = {
     "dirs": _Entry(
         "DIRS, the paper's options",
         "dirs_agents:DIRS",
-        f"{_OWN}labels of a search that prices decisions by the model",
+        f"{_OWN_COLUMN}labels of a search that prices decisions by the model",
         _options("paper"),
     ),
     "dirs:by-device": _Entry(
         "DIRS, search device by device, loss of the vote",
         "dirs_agents:DIRS",
-        f"{_OWN}labels of a search that prices every device's change by the model",
+        f"{_OWN_COLUMN}labels of a search that prices every device's change by the model",
         _options("by-device"),
     ),
     "dirs:ensemble": _Entry(
         "DIRS, optimal labels, loss of the vote",
         "dirs_agents:DIRS",
-        f"{_OWN}the exact optimum of its slots",
+        f"{_OWN_COLUMN}the exact optimum of its slots",
         _options("ensemble"),
     ),
     "dirs:prices": _Entry(
         "DIRS, price-posting agents",
         "dirs_agents:DIRS",
-        f"{_OWN}the exact optimum of its slots, and the closed-form cost of every choice",
+        f"{_OWN_COLUMN}the exact optimum of its slots, and the closed-form cost of every choice",
         _options("prices"),
     ),
     "dirs:hindsight": _Entry(
         "DIRS, price-posting agents that look ahead",
         "dirs_agents:DIRS",
-        f"{_OWN}hindsight of its episodes, the exact optimum of its slots, and the closed-form "
-        "cost of every choice",
+        f"{_OWN_COLUMN}hindsight of its episodes, the exact optimum of its slots, and the "
+        "closed-form cost of every choice",
         _options("hindsight"),
     ),
     # One gradient step sees as many slots whatever the copies; 16 are several times faster.
@@ -358,11 +358,11 @@ _LEARNERS = {
         lambda: dict(_imported("baselines.learners.ddpg:LINKS")),
         n_envs=16,
     ),
-    "maddpg": _Entry("MADDPG", "MADDPG", f"{_OWN}{_REWARD}"),
+    "maddpg": _Entry("MADDPG", "MADDPG", f"{_OWN_COLUMN}{_REWARD}"),
     "maddpg:links": _Entry(
         "MADDPG, one network for all links",
         "MADDPG",
-        f"{_OWN}{_LINKS}",
+        f"{_OWN_COLUMN}{_LINKS}",
         lambda: dict(_imported("baselines.learners.maddpg:LINKS")),
         n_envs=16,
     ),

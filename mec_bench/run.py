@@ -301,6 +301,8 @@ class RunFolder:
 
     def forget(self) -> None:
         """Remove what a run has left that was refused before it began; any other run stays."""
+        if not self.path.is_dir():
+            return
         with contextlib.suppress(BlockingIOError), self.locked():
             if self.read_curve() or self.last_checkpoint() is not None or self.result.exists():
                 return

@@ -119,7 +119,7 @@ def _trained(run: Run, before: Status | None, *, progress_bar: bool) -> Result:
         spent = _changed(run, model, spent, progress_bar, ended=ended)
         save_model(model, folder.model)
         run.stop.check()
-        known = spent.wall, spent.cpu or None  # a status that was deleted knew it
+        known = spent.wall or None, spent.cpu or None  # 0: the status that knew it was deleted
         result = measured(
             run, model, run.budget, spent=known, curve=folder.read_curve(), past=folder.notes()
         )
@@ -140,7 +140,9 @@ def _prepared(run: Run, before: Status | None) -> tuple[Any, Spent, bool]:
     points = run.folder.read_curve() if found else []
     model, spent, ended = found or (_new_model(run, env), Spent(), False)
     reached = getattr(model, "num_timesteps", 0)
-    if found:
+    if ended:
+        _log.warning("%s: is measured; its training had ended.", run.settings.label)
+    elif found:
         _say_that_it_goes_on(run, reached, before)
     run.folder.write_curve([point for point in points if point.timesteps <= reached])
     run.folder.write_resolved(run.algorithm.arguments_of(model), dataclasses.asdict(system()))

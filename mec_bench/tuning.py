@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from mec_bench import registry
+from mec_bench.cards import SETTINGS_FORMAT
 from mec_bench.importing import name_of
-from mec_bench.matrix import FORMAT, VERSION, plan, variant
+from mec_bench.matrix import VERSION, plan, variant
 from mec_bench.measuring import EPISODES, LAYOUTS, TUNING_SEED, Frozen, frozen
 from mec_bench.results import FILE_NAME, CurvePoint, EpisodesPoint, plain_json
 from mec_bench.run import Run, RunFolder, Settings, slug
@@ -345,7 +346,7 @@ class _Study:
         known += [one for index, one in enumerate(systems) if one not in systems[:index]]
         best = _best(trials) if trials else None
         record = {
-            "format": FORMAT,
+            "format": SETTINGS_FORMAT,
             "version": VERSION,
             "algorithm": self.name,
             "holds_for": [one.name for one in self.systems],

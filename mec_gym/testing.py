@@ -572,11 +572,12 @@ def check_offloading_env(
     >>> "determinism" in report.checks
     True
     """
-    if not len(seeds) or episodes < 1 or steps < 1:
+    each = tuple(map(int, seeds))
+    if not each or episodes < 1 or steps < 1:
         raise ValueError("check_offloading_env needs at least one seed, one episode and one step.")
     for name in checks or ():
         require_choice("checks", name, CHECKS)
-    trial = Trial(*subject(scenario, make_kwargs), tuple(seeds), episodes, steps)
+    trial = Trial(*subject(scenario, make_kwargs), each, episodes, steps)
     reasons = {
         name: trial.run(name, CHECKS[name]) for name in (CHECKS if checks is None else checks)
     }

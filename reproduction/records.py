@@ -38,7 +38,7 @@ def record_of(result: Result) -> dict[str, Any]:
 
 
 def run_of(record: Record) -> tuple[Any, ...]:
-    """Return what tells a run of the plan from others, and a size from another."""
+    """Return what identifies a run, and its number of devices."""
     names = ("scenario", "label", "timesteps", "seed")
     return (*(record[name] for name in names), record.get("devices", 0))
 
@@ -102,7 +102,7 @@ def cpu(records: Sequence[Record]) -> str:
 
 
 def told(names: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """Return a row for everything that algorithms know: the names of who does, and what."""
+    """Return rows of who knows what, from pairs of algorithm and name."""
     found: dict[str, list[str]] = {}
     for algorithm, name in names:
         found.setdefault(knows(algorithm) or knows("ac"), []).append(name)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from mec_bench import Result, read_results
+from mec_bench.cards import SETTINGS
 from mec_bench.cli import complain
-from mec_bench.matrix import SETTINGS, configured, plan
+from mec_bench.matrix import configured, plan
 from mec_bench.registry import title
 from mec_bench.run import label_of
 from mec_bench.tables import plus_minus

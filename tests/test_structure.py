@@ -100,6 +100,14 @@ def test_patterns_recognise_what_they_are_for(what: str, text: str) -> None:
 PACKAGES = ("mec_gym", "dirs_agents", "baselines", "mec_bench")
 
 
+@pytest.mark.parametrize("name", PACKAGES)
+def test_hints_to_install_an_extra_say_how_in_a_clone_too(name: str) -> None:
+    for path in (ROOT / name).rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        hints = re.findall(r'(?<!``)pip install "mec-gym\[(\w+)\]"', text)
+        assert hints == re.findall(r'pip install "\.\[(\w+)\]"', text), path
+
+
 def test_the_picture_of_the_layers_shows_the_contracts() -> None:
     pytest.importorskip("tomllib")
     sys.path.insert(0, str(ROOT / "docs"))

@@ -34,7 +34,7 @@ LASTING: dict[str, Any] = {"gamma": 0.97, "n_steps": 12, "gradient_steps": 24, "
 """What None means where decisions are gone with their slot, and where they last."""
 
 _DECISIONS, _TEAM_DECISIONS = 800, 3_200
-"""What None means for `batch_size`; with one reward for all, which says little of each device."""
+"""What None means for `batch_size`; the second with one reward for all, which says less of each."""
 
 _TEAM_ENTROPY, _TEAM_SLOTS = 0.003, 32
 """Where decisions last and have one reward for all: `ent_coef`, as 0.2 would drown what the reward
@@ -82,8 +82,8 @@ class MAPPO(ResumableAlgorithm):
         Steps on each such rollout; 1, or 24 where services migrate; one for each 8 slots of all
         copies where team credit takes longer rollouts.
     batch_size : int, optional
-        Decisions of single devices per gradient step; 800, with team credit 3,200, or where
-        services migrate as many as all devices make in 32 slots.
+        Decisions of single devices per gradient step; 800; with team credit 3,200, or as many
+        as all devices make in 32 slots where services migrate.
     gae_lambda : float
         Of generalised advantage estimation; of no effect where `gamma` is 0.
     clip_range : float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import gymnasium as gym
@@ -223,7 +223,7 @@ class MultiMECVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         return observations, rewards, terminations, truncations, infos
 
     def _one_each(self, episode: Episode | Sequence[Episode] | None) -> Sequence[Episode] | None:
-        if episode is None or isinstance(episode, Sequence):
+        if episode is None or isinstance(episode, Sized):
             return episode
         return [episode] * self.num_envs
 

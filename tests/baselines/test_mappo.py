@@ -766,6 +766,9 @@ def test_names_of_the_command() -> None:
     for credit in ("learned", "team"):
         built = algorithm(f"mappo:{credit}").build(env_of(STILL), seed=0, device="cpu")
         assert built.credit == credit
+    for preset, batch in (("paper-30x2", 3_200), ("crowd-30x4", 32 * 30)):
+        env = gym.make("mec_gym/MultiMEC-v0", scenario=preset)
+        assert algorithm("mappo:team").build(env, seed=0, device="cpu")._batch_size == batch
 
 
 # -- refusals ---------------------------------------------------------------------------------

@@ -101,8 +101,14 @@ def test_sb3_check_of_every_reward(reward: str) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_conform(name: str) -> None:
-    report = check_offloading_env(name, seeds=np.arange(2), steps=10)
+    report = check_offloading_env(name, seeds=[0, 1], steps=10)
     assert "vector" in report.checks
+
+
+@pytest.mark.parametrize("seeds", [np.arange(2), map(int, "01")])
+def test_seeds_may_be_any_collection(seeds: Any) -> None:
+    report = check_offloading_env(SMALL, seeds=seeds, steps=2, checks=["spaces"])
+    assert [type(seed) for seed in report.seeds] == [int, int]
 
 
 @pytest.mark.slow

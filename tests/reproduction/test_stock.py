@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from mec_bench.matrix import SETTINGS
+from mec_bench.cards import SETTINGS
 from mec_bench.results import EXAMPLE
 from reproduction import pages, stock
 
