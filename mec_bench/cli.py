@@ -283,7 +283,7 @@ def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
             raise FileExistsError(f"{given.out} holds results already: choose another folder.")
     scenario = scenario_of(given.scenario, given.scenario_set) if given.scenario else None
 
-    from mec_bench import as_text, compare, evaluate_again, write_result
+    from mec_bench import evaluate_again, write_result
     from mec_bench.launching import limit_threads
 
     limit_threads(1)
@@ -295,12 +295,11 @@ def _evaluate(given: Arguments, parser: argparse.ArgumentParser) -> int:
             for number, result in enumerate(results):
                 write_result(given.out / f"{number:03d}" / "result.json", result)
     finally:  # neither a full disk nor a wrong label takes anything from the table
-        labels = sorted({one.label for one in results})
-        print(as_text(compare(results, given.against if given.against in labels else None)))
+        print(_compared(results, given.against))
     if given.out:
         print(f"\nresults: {given.out}")
     if given.against:
-        require_choice("--against", given.against, labels)
+        require_choice("--against", given.against, _labels(results))
     return 0
 
 
@@ -344,7 +343,7 @@ def _benchmark(given: Arguments, _: argparse.ArgumentParser) -> int:
         **_options(given),
     )
     if given.against:  # before hours of work
-        require_choice("--against", given.against, sorted({run.label for run in runs}))
+        require_choice("--against", given.against, _labels(runs))
     launcher = _launcher(given)
     print(f"{len(runs)} runs in {given.out}, {given.jobs} at a time", flush=True)
     progress = matrix.Progress(matrix.tasks_of(runs, given.out), given.jobs)
@@ -363,13 +362,21 @@ def _launcher(given: Arguments) -> Launcher[Task, RunOutcome]:
     return Processes(given.jobs, given.threads)
 
 
-def _told(found: MatrixOutcome, given: Arguments) -> int:
+def _labels(found: Iterable[Result | Settings]) -> list[str]:
+    return sorted({one.label for one in found})
+
+
+def _compared(results: Sequence[Result], against: str | None) -> str:
+    """Return the tables; a label that no result has takes none of them away."""
     from mec_bench import as_text, compare
 
+    return as_text(compare(results, against if against in _labels(results) else None))
+
+
+def _told(found: MatrixOutcome, given: Arguments) -> int:
     if found.results:
-        against = given.against if given.against in {one.label for one in found.results} else None
-        print("\n" + as_text(compare(found.results, against)))
-        if against != given.against:
+        print("\n" + _compared(found.results, given.against))
+        if given.against and given.against not in _labels(found.results):
             print(f"\nThere is no {given.against} to compare with yet.")
     for outcome in found.failures:
         print(f"\n{outcome.task}: {outcome.state}: {outcome.reason}\n  {outcome.task.folder}")
@@ -471,7 +478,7 @@ def _report(given: Arguments, _: argparse.ArgumentParser) -> int:
     if not found.results:
         raise ValueError("nothing to report: there must be at least one result.")
     if given.against:
-        require_choice("--against", given.against, sorted({one.label for one in found.results}))
+        require_choice("--against", given.against, _labels(found.results))
     for file in write_report(found.results, found.problems, given.out, given.against):
         print("wrote", file)
     return 0
